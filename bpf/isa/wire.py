@@ -1,0 +1,115 @@
+"""The wire form: 8-byte slots, in either byte order (RFC 9669 section 3).
+
+    little-endian   | opcode:8 | src:4 dst:4 | off:16 | imm:32 |
+    big-endian      | opcode:8 | dst:4 src:4 | off:16 | imm:32 |
+
+Decoding checks every field; each kind of malformed encoding has its own error (bpf/errors.py).
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Sequence
+
+from bpf.errors import BadImmediate, BadRegister, HalfWide, ReservedField, Truncated, UnknownOpcode
+from bpf.isa.insn import Insn
+from bpf.isa.opcodes import FRAME_POINTER, REGISTERS
+from bpf.isa.table import BY_OPCODE, Kind, Row
+
+SLOT = 8
+_FORMAT = {"little": struct.Struct("<BBhi"), "big": struct.Struct(">BBhi")}
+_ALL = frozenset({"dst", "src", "off", "imm"})
+
+
+def _reserved(row: Row) -> tuple[str, ...]:
+    used = row.fields | ({row.select[0]} if row.select else set())
+    return tuple(sorted(_ALL - used))
+
+
+_RESERVED = {row.name: _reserved(row) for row in BY_OPCODE.values() if isinstance(row, Row)} | {
+    row.name: _reserved(row)
+    for choice in BY_OPCODE.values()
+    if not isinstance(choice, Row)
+    for row in choice.rows.values()
+}
+
+
+def encode(insns: Iterable[Insn | None], order: str) -> bytes:
+    """The wire form of instructions (None, the second slot of an lddw in a slot list, is skipped).
+
+    Raises BadImmediate for an operand that its field cannot hold.
+    """
+    pack = _FORMAT[order].pack
+    out = bytearray()
+    big = order == "big"
+    for insn in insns:
+        if insn is None:
+            continue
+        row, dst, src, off, imm = insn
+        registers = dst << 4 | src if big else src << 4 | dst
+        try:
+            if row.kind is Kind.WIDE:
+                low = imm & 0xFFFFFFFF
+                out += pack(row.opcode, registers, off, low - ((low & 0x80000000) << 1))
+                high = imm >> 32
+                out += pack(0, 0, 0, high - ((high & 0x80000000) << 1))
+            else:
+                out += pack(row.opcode, registers, off, imm)
+        except struct.error:
+            raise BadImmediate(f"{row.name}: off {off} or imm {imm} does not fit", pc=len(out) // SLOT) from None
+    return bytes(out)
+
+
+def decode(code: bytes, order: str) -> tuple[Insn | None, ...]:
+    """The instructions of `code` by slot; the second slot of an lddw holds None.
+
+    Raises the subclasses of BadProgram that bpf/errors.py lists, naming the slot.
+    """
+    if len(code) % SLOT or not code:
+        raise Truncated(
+            f"code is {len(code)} bytes long, which is not a whole number of 8-byte instructions" if code else "no code",
+            remedy="an instruction takes 8 bytes, lddw takes 16",
+        )
+    big = order == "big"
+    insns: list[Insn | None] = []
+    slots = list(_FORMAT[order].iter_unpack(code))
+    pc = 0
+    while pc < len(slots):
+        opcode, registers, off, imm = slots[pc]
+        dst, src = (registers >> 4, registers & 15) if big else (registers & 15, registers >> 4)
+        row = BY_OPCODE.get(opcode)
+        if row is None:
+            raise UnknownOpcode(f"unknown opcode 0x{opcode:02x}", pc=pc)
+        if not isinstance(row, Row):
+            field = row.field
+            value = off if field == "off" else imm if field == "imm" else src
+            found = row.rows.get(value)
+            if found is None:
+                raise UnknownOpcode(f"opcode 0x{opcode:02x} with {field} {value} is no instruction", pc=pc)
+            row = found
+        if row.kind is Kind.WIDE:
+            imm = _wide(slots, pc) | imm & 0xFFFFFFFF
+        for field in _RESERVED[row.name]:
+            value = off if field == "off" else imm if field == "imm" else src if field == "src" else dst
+            if value:
+                raise ReservedField(f"{row.name}: reserved field {field} is {value}, must be 0", pc=pc)
+        if dst >= REGISTERS or ("src" in row.fields and src >= REGISTERS):
+            raise BadRegister(f"{row.name}: no register R{max(dst, src)}", pc=pc, remedy="registers are R0 to R10")
+        if (dst == FRAME_POINTER and row.writes_dst) or (src == FRAME_POINTER and row.writes_src):
+            raise BadRegister(f"{row.name}: frame pointer R10 is read only", pc=pc)
+        insns.append(Insn(row, dst, src, off, imm))
+        pc += 1
+        if row.kind is Kind.WIDE:
+            insns.append(None)
+            pc += 1
+    return tuple(insns)
+
+
+def _wide(slots: Sequence[tuple[int, int, int, int]], pc: int) -> int:
+    """The high half of the immediate of the lddw at pc, in place."""
+    if pc + 1 >= len(slots):
+        raise HalfWide("lddw lacks its second slot", pc=pc)
+    opcode, registers, off, imm = slots[pc + 1]
+    if opcode or registers or off:
+        raise HalfWide("second slot of lddw has a field other than imm set", pc=pc)
+    return (imm & 0xFFFFFFFF) << 32

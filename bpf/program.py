@@ -1,0 +1,188 @@
+"""A program: instructions by slot, functions, data, byte order, lines. Free of addresses (bpf/plan.py gives those)."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from bpf.errors import FallsOff, JumpIntoWide, JumpOutOfRange, Refused
+from bpf.isa import Insn, Kind, decode, encode
+
+MAX_FRAMES = 8  # the kernel's MAX_CALL_FRAMES
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """A BPF function: the slots from `start` to before `end`. Functions are numbered in slot order."""
+
+    name: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Map:
+    """A map as the object file declares it. `initial` is the first element's bytes (global data)."""
+
+    name: str
+    kind: str = "array"
+    key_size: int = 4
+    value_size: int = 8
+    max_entries: int = 1
+    initial: bytes = b""
+    readonly: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A place in source text. column is 1-based, 0 when unknown."""
+
+    file: str
+    line: int
+    text: str = ""
+    column: int = 0
+
+
+@dataclass(frozen=True)
+class Program:
+    """Instructions and what belongs to them.
+
+    insns      by 8-byte slot; the second slot of an lddw is None
+    order      "little" or "big": the byte order of its loads, stores and conversions
+    functions  in slot order; functions[0] starts at slot 0 and is entered
+    maps       in index order, the order of lddw's map_idx forms; a map_fd form counts in the same order
+    lines      slot -> Line, where a line starts
+
+    Made by `program(...)`, which checks the structure.
+    """
+
+    name: str
+    insns: tuple[Insn | None, ...]
+    order: str = "little"
+    functions: tuple[Function, ...] = ()
+    maps: tuple[Map, ...] = ()
+    lines: Mapping[int, Line] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.insns)
+
+    def encode(self, order: str | None = None) -> bytes:
+        """The wire form, in the program's own byte order unless another is named."""
+        return encode(self.insns, order or self.order)
+
+    def in_order(self, order: str) -> Program:
+        """The same instructions as a program of another byte order."""
+        if order == self.order:
+            return self
+        return Program(self.name, self.insns, order, self.functions, self.maps, self.lines)
+
+    def function_at(self, pc: int) -> int:
+        """The index of the function that slot pc lies in."""
+        return bisect_right(self._starts, pc) - 1
+
+    def line_at(self, pc: int) -> Line | None:
+        """The source line that slot pc came from: the last one that starts at or before it, in its function."""
+        slots = self._line_slots
+        at = bisect_right(slots, pc) - 1
+        if at < 0 or slots[at] < self.functions[self.function_at(pc)].start:
+            return None
+        return self.lines[slots[at]]
+
+    @cached_property
+    def _starts(self) -> list[int]:
+        return [function.start for function in self.functions]
+
+    @cached_property
+    def _line_slots(self) -> list[int]:
+        return sorted(self.lines)
+
+
+def program(
+    insns: Sequence[Insn | None] | bytes,
+    *,
+    name: str = "prog",
+    order: str = "little",
+    names: Mapping[int, str] | None = None,
+    maps: Sequence[Map] = (),
+    lines: Mapping[int, Line] | None = None,
+) -> Program:
+    """Build and check a program.
+
+    insns: wire bytes in byte order `order`, or instructions by slot. names: slot -> name of the function there;
+    functions are the named slots and every target of a local call or lddw func.
+    Raises BadProgram's subclasses: see `decode`, and JumpOutOfRange, JumpIntoWide, FallsOff.
+    """
+    slots = decode(bytes(insns), order) if isinstance(insns, bytes | bytearray) else tuple(insns)
+    if not slots:
+        raise FallsOff("no instructions")
+    named = dict(names or {})
+    starts = {0} | set(named)
+    for pc, insn in enumerate(slots):
+        if insn is not None and insn.row.op in ("call_local", "func"):
+            starts.add(_target(slots, pc, insn))
+    ordered = sorted(starts)
+    functions = tuple(
+        Function(named.get(start, name if start == 0 else f"func_{start}"), start, end)
+        for start, end in zip(ordered, [*ordered[1:], len(slots)], strict=True)
+    )
+    result = Program(name, slots, order, functions, tuple(maps), dict(lines or {}))
+    for function in functions:
+        _check_function(result, function)
+    return result
+
+
+def _target(slots: Sequence[Insn | None], pc: int, insn: Insn) -> int:
+    target = pc + 1 + insn.distance
+    if not 0 <= target < len(slots):
+        raise JumpOutOfRange(f"{insn.row.name} to {target}, outside the program of {len(slots)} slots", pc=pc)
+    if slots[target] is None:
+        raise JumpIntoWide(f"{insn.row.name} into the second slot of the lddw at {target - 1}", pc=pc)
+    return target
+
+
+def _check_function(prog: Program, function: Function) -> None:
+    for pc in range(function.start, function.end):
+        insn = prog.insns[pc]
+        if insn is None or insn.row.kind not in (Kind.BRANCH, Kind.GOTO):
+            continue
+        target = _target(prog.insns, pc, insn)
+        if not function.start <= target < function.end:
+            raise JumpOutOfRange(f"{insn.row.name} to {target}, out of function {function.name}", pc=pc)
+    last = prog.insns[function.end - 1]
+    if last is None or last.row.kind not in (Kind.EXIT, Kind.GOTO):
+        raise FallsOff(f"last insn of {function.name} is not an exit or jmp", pc=function.end - 1)
+
+
+def call_graph(prog: Program) -> dict[int, frozenset[int]]:
+    """Function index -> indices of the functions it calls directly."""
+    graph: dict[int, set[int]] = {index: set() for index in range(len(prog.functions))}
+    for pc, insn in enumerate(prog.insns):
+        if insn is not None and insn.row.op == "call_local":
+            graph[prog.function_at(pc)].add(prog.function_at(pc + 1 + insn.distance))
+    return {index: frozenset(callees) for index, callees in graph.items()}
+
+
+def call_depth(prog: Program) -> int:
+    """The deepest chain of calls from the entry, in frames (1 = no calls).
+
+    Raises Refused for recursion and for a chain of more than MAX_FRAMES.
+    """
+    graph = call_graph(prog)
+    depth: dict[int, int] = {}
+    path: set[int] = set()
+
+    def measure(index: int) -> int:
+        if index in depth:
+            return depth[index]
+        if index in path:
+            raise Refused(f"function {prog.functions[index].name} calls itself", remedy="recursion is not allowed")
+        if len(path) >= MAX_FRAMES:
+            raise Refused(f"calls are more than {MAX_FRAMES} frames deep at function {prog.functions[index].name}")
+        path.add(index)
+        depth[index] = 1 + max((measure(callee) for callee in graph[index]), default=0)
+        path.remove(index)
+        return depth[index]
+
+    return measure(0)
