@@ -1,0 +1,150 @@
+"""An ELF file as plain data: sections, symbols, relocations. The one place that knows pyelftools and its exceptions."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass, field
+
+from elftools.elf.constants import SH_FLAGS
+from elftools.elf.elffile import ELFFile
+from elftools.elf.relocation import RelocationSection
+from elftools.elf.sections import SymbolTableSection
+
+from bpf.errors import BadObject
+
+MAX_DATA = 1 << 26  # bytes of all sections; a .bss may claim any size without bringing the bytes
+
+_KEPT = (".BTF", ".BTF.ext", ".debug_line", ".debug_str", ".debug_line_str")  # what is read beside code and data
+
+
+@dataclass(frozen=True, slots=True)
+class Relocation:
+    """One record of a .rel section: patch the place at `offset` with the address of symbol number `symbol`."""
+
+    offset: int
+    kind: int
+    symbol: int
+
+
+@dataclass(frozen=True, slots=True)
+class Symbol:
+    """kind and binding are ELF's names without prefix ("FUNC", "GLOBAL"); section is an index, or "UNDEF", "ABS", ..."""
+
+    name: str
+    kind: str
+    binding: str
+    hidden: bool
+    section: int | str
+    value: int
+
+
+@dataclass(slots=True)
+class Section:
+    """A section. `data` is empty for one that only tools read; a .bss has its zeros."""
+
+    index: int
+    name: str
+    code: bool
+    allocated: bool
+    writable: bool
+    data: bytes = b""
+    relocations: dict[int, Relocation] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Elf:
+    """A relocatable BPF object. order: "little" or "big"."""
+
+    order: str
+    sections: tuple[Section, ...]
+    symbols: tuple[Symbol, ...]
+
+    def named(self, name: str) -> Section | None:
+        """The first section of that name."""
+        return next((section for section in self.sections if section.name == name), None)
+
+
+def read(data: bytes) -> Elf:
+    """Read an object file. Raises BadObject for anything but a whole relocatable 64-bit ELF file for BPF."""
+    if not data.startswith(b"\x7fELF"):
+        raise BadObject("not an ELF file", remedy="give an object that `clang -target bpf -c` made")
+    here = ["ELF header"]
+    try:
+        return _read(ELFFile(io.BytesIO(data)), len(data), here)
+    except BadObject:
+        raise
+    except Exception as error:  # pyelftools raises whatever its parsing trips over, from KeyError to MemoryError
+        raise BadObject(f"broken ELF file: {_reason(error)}", place=here[-1]) from None
+
+
+def _reason(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}"[:120] if text else type(error).__name__
+
+
+def _read(elf: ELFFile, size: int, here: list[str]) -> Elf:
+    """here: a list whose last item says what is being read, for the error message."""
+    if elf.elfclass != 64:
+        raise BadObject("a 32-bit ELF file; BPF objects are 64-bit")
+    if elf["e_machine"] != "EM_BPF":
+        raise BadObject(
+            f"an ELF file for machine {elf['e_machine']}, not for BPF", remedy="compile with `clang -target bpf`"
+        )
+    if elf["e_type"] != "ET_REL":
+        raise BadObject(f"an ELF file of type {elf['e_type']}, not a relocatable object", remedy="compile with -c")
+    if not elf["e_shnum"]:
+        raise BadObject("an ELF file without sections")
+    sections: list[Section] = []
+    symbols: list[Symbol] = []
+    patches: list[tuple[int, dict[int, Relocation]]] = []
+    room = MAX_DATA
+    for index in range(elf["e_shnum"]):
+        here.append(f"section header {index}")
+        raw = elf.get_section(index)
+        flags, kind, length = raw["sh_flags"], raw["sh_type"], raw["sh_size"]
+        here.append(f"section {index} {raw.name}")
+        section = Section(
+            index, raw.name, bool(flags & SH_FLAGS.SHF_EXECINSTR), bool(flags & SH_FLAGS.SHF_ALLOC),
+            bool(flags & SH_FLAGS.SHF_WRITE),
+        )  # fmt: skip
+        sections.append(section)
+        if isinstance(raw, SymbolTableSection):
+            symbols = _symbols(raw)
+        elif isinstance(raw, RelocationSection):
+            patches.append((raw["sh_info"], _relocations(raw)))
+        elif section.allocated or raw.name in _KEPT:
+            if flags & SH_FLAGS.SHF_COMPRESSED:
+                raise BadObject("compressed section", place=here[-1], remedy="compile with -gz=none")
+            if kind != "SHT_NOBITS" and length > size - raw["sh_offset"]:
+                raise BadObject(f"section of {length} bytes ends after the file", place=here[-1])
+            if length > room:
+                raise BadObject(f"section of {length} bytes; all together may have {MAX_DATA}", place=here[-1])
+            room -= length
+            section.data = raw.data()
+    for target, records in patches:
+        if target < len(sections):
+            sections[target].relocations.update(records)
+    return Elf("little" if elf.little_endian else "big", tuple(sections), tuple(symbols))
+
+
+def _symbols(raw: SymbolTableSection) -> list[Symbol]:
+    out = []
+    for symbol in raw.iter_symbols():
+        info, section = symbol["st_info"], symbol["st_shndx"]
+        out.append(
+            Symbol(
+                symbol.name, str(info["type"]).removeprefix("STT_"), str(info["bind"]).removeprefix("STB_"),
+                symbol["st_other"]["visibility"] in ("STV_HIDDEN", "STV_INTERNAL"),
+                section if isinstance(section, int) else str(section).removeprefix("SHN_"), symbol["st_value"],
+            )  # fmt: skip
+        )
+    return out
+
+
+def _relocations(raw: RelocationSection) -> dict[int, Relocation]:
+    if raw.is_RELA():
+        raise BadObject("relocations with addends (SHT_RELA)", place=f"section {raw.name}", remedy="clang makes SHT_REL")
+    return {
+        record["r_offset"]: Relocation(record["r_offset"], record["r_info_type"], record["r_info_sym"])
+        for record in raw.iter_relocations()
+    }

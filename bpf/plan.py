@@ -1,0 +1,207 @@
+"""The address plan: where every region lies, the same for the interpreter and every guest.
+
+A pointer that a program stores or compares is part of its result, so it must be bit-equal on all engines. Each plan
+is one choice of addresses that makes another family of faults visible; unmapped pages lie around every region.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bpf.errors import Refused
+from bpf.isa import Kind
+from bpf.program import Map, Program, call_depth
+from bpf.spec.conventions import PLAIN, Convention
+
+PAGE = 4096
+STUB_SIZE = 16  # bytes between helper stubs, and between function entry slots
+MAX_HELPERS = 4096
+MAX_FUNCTIONS = 4096
+FRAME = 512
+POISON = 0xDEAD_C0DE_5AFE_0000
+"""What R1-R5 hold after a call: POISON + register number."""
+
+RECORD_WORDS = 10
+TABLES = PAGE
+"""Offset of the batch tables in the harness region; the exit record (R0-R9) is at 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Base addresses, in bytes.
+
+    text     exit page, helper stubs, function entries and code, within 16 MiB of each other
+    stack    the top of the BPF stack (R10 of the entered function)
+    native   the top of the guest's own stack, which the interpreter does not have
+    harness  exit record and batch tables; no program sees it
+    fence    regions end at their guard page instead of starting behind one
+    """
+
+    name: str
+    text: int
+    stack: int
+    native: int
+    harness: int
+    context: int
+    packet: int
+    memory: int
+    values: int
+    handles: int
+    arena: int
+    fence: bool = False
+
+    @property
+    def exit(self) -> int:
+        """Where the entered function returns to."""
+        return self.text
+
+    @property
+    def stubs(self) -> int:
+        """The stub of helper 0."""
+        return self.text + PAGE
+
+    @property
+    def entries(self) -> int:
+        """The entry slot of function 0."""
+        return self.stubs + MAX_HELPERS * STUB_SIZE + PAGE
+
+    @property
+    def code(self) -> int:
+        """The first byte of machine code."""
+        return self.text + 0x10_0000
+
+    def stub(self, number: int) -> int:
+        """The stub of a helper."""
+        return self.stubs + number * STUB_SIZE
+
+    def entry(self, function: int) -> int:
+        """The entry slot of a function: what a function pointer holds."""
+        return self.entries + function * STUB_SIZE
+
+    def place(self, base: int, size: int) -> int:
+        """The address of `size` bytes in the region at `base`: its start, or under fence as far up as they go."""
+        return base + (-size % PAGE if self.fence else 0)
+
+
+PLANS: dict[str, Plan] = {
+    plan.name: plan
+    for plan in (
+        Plan("low", text=0x1000_0000, stack=0x2001_0000, native=0x2800_0000, harness=0x3000_0000, context=0x3800_0000,
+             packet=0x4000_0000, memory=0x4800_0000, values=0x5000_0000, handles=0x6000_0000, arena=0x7000_0000),
+        Plan("high", text=0x12_9000_0000, stack=0x23_8001_0000, native=0x34_A000_0000, harness=0x45_F000_0000,
+             context=0x56_8000_0000, packet=0x67_7FFF_0000, memory=0x78_C000_0000, values=0x89_9000_0000,
+             handles=0x9A_FFF0_0000, arena=0xAB_0000_0000),
+        Plan("kernel", text=0xFFFF_FFFF_A000_0000, stack=0xFFFF_C900_0001_0000, native=0xFFFF_C980_8000_0000,
+             harness=0xFFFF_CA00_7000_0000, context=0xFFFF_8881_0000_0000, packet=0xFFFF_8882_9000_0000,
+             memory=0xFFFF_8883_C000_0000, values=0xFFFF_8884_8000_0000, handles=0xFFFF_8885_0000_0000,
+             arena=0xFFFF_A000_0000_0000),
+        Plan("fence", text=0x13_1000_0000, stack=0x25_0001_0000, native=0x36_0000_0000, harness=0x47_0000_0000,
+             context=0x58_0000_0000, packet=0x69_0000_0000, memory=0x7A_0000_0000, values=0x8B_0000_0000,
+             handles=0x9C_0000_0000, arena=0xAD_0000_0000, fence=True),
+    )
+}  # fmt: skip
+DEFAULT_PLAN = PLANS["high"]
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """Bytes that a program can reach: [start, start + size), mapped in whole pages."""
+
+    name: str
+    start: int
+    size: int
+    readonly: bool = False
+
+    @property
+    def first_page(self) -> int:
+        """Address of the first mapped byte."""
+        return self.start & -PAGE
+
+    @property
+    def mapped(self) -> int:
+        """Mapped bytes: whole pages."""
+        return (self.start + self.size + PAGE - 1 & -PAGE) - self.first_page if self.size else 0
+
+
+@dataclass(frozen=True)
+class Unit:
+    """What is bound and compiled once and run on many inputs.
+
+    programs    programs[0] is entered, the others are tail-call targets; all of one byte order
+    maps        in the order that fixes their addresses; by default those of programs[0]
+    convention  how it is entered
+    plan        where everything lies
+
+    Raises Refused for what no engine could run: an unknown helper, a missing map, too deep or recursive calls.
+    """
+
+    programs: tuple[Program, ...]
+    maps: tuple[Map, ...] = ()
+    convention: Convention = PLAIN
+    plan: Plan = DEFAULT_PLAN
+
+    def __post_init__(self) -> None:
+        if not self.maps:
+            object.__setattr__(self, "maps", self.programs[0].maps)
+        for map_ in self.maps:
+            if map_.kind != "array" or map_.max_entries != 1 or not map_.initial:
+                raise Refused(f"map {map_.name} of type {map_.kind}: only global data is supported so far")
+        for program in self.programs:
+            if len(program.functions) > MAX_FUNCTIONS:
+                raise Refused(f"{len(program.functions)} functions: at most {MAX_FUNCTIONS} have an entry slot")
+            self._check_calls(program)
+        object.__setattr__(self, "frames", max(call_depth(program) for program in self.programs))
+        object.__setattr__(self, "map_regions", self._place_maps())
+
+    frames: int = 1
+    map_regions: tuple[Region, ...] = ()
+
+    @property
+    def order(self) -> str:
+        """Byte order of the programs."""
+        return self.programs[0].order
+
+    @property
+    def stack(self) -> Region:
+        """The part of the BPF stack that the deepest call chain needs, in whole pages."""
+        size = (self.frames * FRAME + PAGE - 1) & -PAGE
+        return Region("stack", self.plan.stack - size, size)
+
+    def _check_calls(self, program: Program) -> None:
+        for pc, insn in enumerate(program.insns):
+            if insn is not None and insn.row.op == "call_helper" and insn.imm not in self.convention.helpers:
+                known = ", ".join(f"{h.number} {h.name}" for h in self.convention.helpers.values())
+                raise Refused(f"insn {pc}: unknown helper {insn.imm}", remedy=f"known: {known}")
+
+    def _place_maps(self) -> tuple[Region, ...]:
+        regions = []
+        base = self.plan.values
+        for map_ in self.maps:
+            size = (map_.value_size + 7) & -8  # the kernel's value stride
+            region = Region(f"map {map_.name}", self.plan.place(base, size), size, map_.readonly)
+            regions.append(region)
+            base = region.first_page + region.mapped + PAGE
+        return tuple(regions)
+
+    def constants(self, program: Program) -> dict[int, int]:
+        """Slot of each lddw -> the 64-bit number it loads under this plan. Raises Refused for what has no address."""
+        numbers: dict[int, int] = {}
+        for pc, insn in enumerate(program.insns):
+            if insn is None or insn.row.kind is not Kind.WIDE:
+                continue
+            form, low, high = insn.row.op, insn.imm & 0xFFFFFFFF, insn.imm >> 32
+            if form == "imm":
+                numbers[pc] = insn.imm
+            elif form == "func":
+                numbers[pc] = self.plan.entry(program.function_at(pc + 1 + insn.distance))
+            elif form == "btf_id":
+                raise Refused(f"insn {pc}: BTF variable {low} has no address here", remedy="kernel variables need BTF")
+            elif low >= len(self.maps):
+                raise Refused(f"insn {pc}: map {low} is not there", remedy=f"the program has {len(self.maps)} maps")
+            elif form in ("map_fd_value", "map_idx_value"):
+                if high >= self.maps[low].value_size:
+                    raise Refused(f"insn {pc}: offset {high} is outside the value of map {self.maps[low].name}")
+                numbers[pc] = self.map_regions[low].start + high
+            else:
+                numbers[pc] = self.plan.handles + low * STUB_SIZE
+        return numbers

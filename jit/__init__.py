@@ -1,0 +1,1 @@
+"""Programs to machine code: the targets, and the way from a Unit to an Image."""

@@ -1,0 +1,198 @@
+"""Ops: the short three-address language between BPF and the backends.
+
+With every pass off an Op is a BPF instruction. What is the same for all machines is settled here once: addresses of
+symbols, division by a constant zero, poison after local calls, the exit record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bpf.isa import Insn, Kind
+from bpf.isa.effects import signed
+from bpf.plan import POISON, RECORD_WORDS, Unit
+from bpf.program import Program
+from jit.analysis import clobbered_reads
+
+AX = 11
+"""The twelfth register: invented code (exit record, blinding) works in it; no program can name it."""
+
+NONE = -1
+
+
+class Op:
+    """One operation. Which fields mean something depends on the name.
+
+    name    add sub mul div sdiv mod smod or and xor lsh rsh arsh (dst = a op b), mov neg (dst = b / -a),
+            movsx (dst = sign-extended low `bits` of b), to_le to_be bswap (dst = a), const (dst = 64-bit imm),
+            load (dst = [a + off]), store ([a + off] = b), atomic ([a + off] op= b), branch (if a cond b goto target),
+            goto, call_helper, call_local, exit
+    width   32 or 64 (ALU, branch); 8 to 64, of the access (load, store, atomic)
+    dst, a, b   registers 0-11; b is NONE where the operand is imm
+    imm     signed 32-bit immediate (const: unsigned 64); helper number
+    off     byte offset from a, 16 bits signed
+    cond    branch: jeq jne jgt ... ; atomic: add or and xor xchg cmpxchg
+    bits    movsx and byte order: low bits read
+    signed  load: sign-extend
+    fetch   atomic: old value goes to b (cmpxchg: to R0), zero-extended
+    target  branch, goto: index of an Op; call_local: index of a function
+    pc      slot of the BPF instruction it came from
+    """
+
+    __slots__ = ("a", "b", "bits", "cond", "dst", "fetch", "imm", "name", "off", "pc", "signed", "target", "width")
+
+    def __init__(
+        self, name: str, pc: int, width: int = 64, dst: int = NONE, a: int = NONE, b: int = NONE, imm: int = 0,
+        off: int = 0, cond: str = "", bits: int = 0, signed: bool = False, fetch: bool = False, target: int = NONE,
+    ) -> None:  # fmt: skip
+        self.name = name
+        self.pc = pc
+        self.width = width
+        self.dst = dst
+        self.a = a
+        self.b = b
+        self.imm = imm
+        self.off = off
+        self.cond = cond
+        self.bits = bits
+        self.signed = signed
+        self.fetch = fetch
+        self.target = target
+
+    def __repr__(self) -> str:
+        fields = ", ".join(f"{name}={getattr(self, name)!r}" for name in self.__slots__)
+        return f"Op({fields})"
+
+    def writes(self) -> int:
+        """Bit mask of the registers that the Op itself changes; the effect of calls is not in it."""
+        mask = 1 << self.dst if self.dst >= 0 else 0
+        if self.name == "atomic" and self.fetch:
+            mask |= 1 << (0 if self.cond == "cmpxchg" else self.b)
+        return mask
+
+
+@dataclass(frozen=True, slots=True)
+class OpFunction:
+    """The Ops [start, end) of one BPF function, and what a prologue needs to know.
+
+    written  bit mask of registers that its own Ops write (R0-R10, AX)
+    calls    whether it calls anything
+    """
+
+    name: str
+    start: int
+    end: int
+    written: int
+    calls: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Front:
+    """A program as Ops: everything about it that does not depend on the target. Shared by all six."""
+
+    unit: Unit
+    program: Program
+    ops: list[Op]
+    functions: tuple[OpFunction, ...]
+
+
+def front(unit: Unit, program: Program, *, observe: bool = False) -> Front:
+    """Translate a program of the unit to Ops.
+
+    observe: the entered function's exits store R0-R9 into the exit record, and R1-R5 hold the poison after every
+    local call (without it, only where the program reads them before writing them).
+    """
+    constants = unit.constants(program)
+    reads = clobbered_reads(unit, program) if len(program.functions) > 1 and not observe else {}
+    ops: list[Op] = []
+    first: list[int] = [0] * len(program)  # slot -> index of its first Op
+    starts = {function.start: index for index, function in enumerate(program.functions)}
+    bounds: list[int] = []
+    entry_end = program.functions[0].end
+    for pc, insn in enumerate(program.insns):
+        if pc in starts:
+            bounds.append(len(ops))
+        first[pc] = len(ops)
+        if insn is None:
+            continue
+        if observe and insn.row.kind is Kind.EXIT and pc < entry_end:
+            ops.append(Op("const", pc, dst=AX, imm=unit.plan.harness))
+            ops.extend(Op("store", pc, a=AX, b=register, off=8 * register) for register in range(RECORD_WORDS))
+        ops.append(_op(program, pc, insn, constants))
+        if insn.row.op == "call_local":
+            poisoned = range(1, 6) if observe else [r for r in range(1, 6) if reads.get(pc, 0) >> r & 1]
+            ops.extend(Op("const", pc, dst=register, imm=POISON + register) for register in poisoned)
+    for op in ops:
+        if op.name in ("branch", "goto"):
+            op.target = first[op.target]
+    bounds.append(len(ops))
+    functions = tuple(
+        _summary(function.name, ops, bounds[index], bounds[index + 1])
+        for index, function in enumerate(program.functions)
+    )
+    return Front(unit, program, ops, functions)
+
+
+def _summary(name: str, ops: Sequence[Op], start: int, end: int) -> OpFunction:
+    written, calls = 0, False
+    for op in ops[start:end]:
+        written |= op.writes()
+        calls = calls or op.name in ("call_helper", "call_local")
+    return OpFunction(name, start, end, written, calls)
+
+
+def _op(program: Program, pc: int, insn: Insn, constants: dict[int, int]) -> Op:
+    """The Op of one instruction; jump targets are still slots."""
+    row, dst, src, off, imm = insn
+    kind = row.kind
+    if kind is Kind.ALU:
+        return _alu(pc, insn)
+    if kind is Kind.LOAD:
+        return Op("load", pc, row.width, dst=dst, a=src, off=off, signed=row.signed)
+    if kind is Kind.STORE:
+        b = src if "src" in row.fields else NONE
+        return Op("store", pc, row.width, a=dst, b=b, imm=imm, off=off)
+    if kind is Kind.ATOMIC:
+        return Op("atomic", pc, row.width, a=dst, b=src, off=off, cond=row.op, fetch=row.fetch)
+    if kind is Kind.BRANCH:
+        b = src if "src" in row.fields else NONE
+        return Op("branch", pc, row.width, a=dst, b=b, imm=imm, cond=row.op, target=pc + 1 + insn.distance)
+    if kind is Kind.GOTO:
+        return Op("goto", pc, target=pc + 1 + insn.distance)
+    if kind is Kind.WIDE:
+        return Op("const", pc, dst=dst, imm=constants[pc])
+    if kind is Kind.EXIT:
+        return Op("exit", pc)
+    if row.op == "call_local":
+        return Op("call_local", pc, target=program.function_at(pc + 1 + insn.distance))
+    return Op("call_helper", pc, imm=imm)
+
+
+def _alu(pc: int, insn: Insn) -> Op:
+    row, dst, src, _, imm = insn
+    name = row.op
+    if name in ("to_le", "to_be", "bswap"):
+        return Op(name, pc, 64, dst=dst, a=dst, bits=row.bits)
+    if name == "neg":
+        return Op(name, pc, row.width, dst=dst, a=dst)
+    b = src if "src" in row.fields else NONE
+    if name == "movsx":
+        return Op(name, pc, row.width, dst=dst, b=b, bits=row.bits)
+    if b == NONE and imm == 0 and name in ("div", "sdiv"):  # x / 0 is 0
+        return Op("mov", pc, row.width, dst=dst, imm=0)
+    if b == NONE and imm == 0 and name in ("mod", "smod"):  # x % 0 is x, cut to the width
+        return Op("mov", pc, row.width, dst=dst, b=dst)
+    if name == "mov":
+        return Op(name, pc, row.width, dst=dst, b=b, imm=imm)
+    return Op(name, pc, row.width, dst=dst, a=dst, b=b, imm=imm)
+
+
+def as_unsigned(imm: int, width: int) -> int:
+    """An Op's immediate as the register operand it stands for: sign-extended, then cut to the width."""
+    return imm & ((1 << width) - 1)
+
+
+def fits(value: int, bits: int) -> bool:
+    """Whether a number fits a signed field of `bits`."""
+    return signed(value, bits) == value

@@ -1,0 +1,69 @@
+"""What a machine is, as facts. The jit knows nothing of a machine but its Target and its Backend."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Emulation:
+    """How Unicorn is set up for a target (names of its constants, without importing it).
+
+    module     Unicorn's module of constants: "x86_const"
+    arch, mode, cpu   names of constants; cpu "" leaves the default
+    registers  prefix of register constants: "UC_X86_REG_"
+    pc         name of the program counter register
+    setup      register name -> value, written once before the first run
+    """
+
+    module: str
+    arch: str
+    mode: tuple[str, ...]
+    registers: str
+    pc: str
+    cpu: str = ""
+    setup: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Target:
+    """A machine.
+
+    name, aliases  what users call it
+    order          byte order of its programs
+    homes          registers of R0-R10 and AX, twelve names
+    arguments      C argument registers of R1-R5
+    result         C result register
+    callee_saved   registers that a function must leave as they were (checked after every run), without sp
+    caller_saved   registers that a call may destroy (poisoned by every helper stub), without result and link
+    sp             stack pointer
+    link           link register, or "" where the return address is on the stack
+    alignment      sp % alignment at a helper's first instruction is `bias`
+    save_area      bytes above sp that belong to the callee (s390x register save area, ppc64 linkage)
+    return_stub    machine code of a helper stub: one return instruction
+    features       instruction set extensions that code may use; the defaults are what Unicorn executes
+    emulation      how the emulator is set up
+    capstone       (arch, modes) as names of Capstone constants
+    """
+
+    name: str
+    order: str
+    homes: tuple[str, ...]
+    arguments: tuple[str, ...]
+    result: str
+    callee_saved: tuple[str, ...]
+    caller_saved: tuple[str, ...]
+    sp: str
+    link: str
+    alignment: int
+    bias: int
+    save_area: int
+    return_stub: bytes
+    emulation: Emulation
+    capstone: tuple[str, tuple[str, ...]]
+    aliases: tuple[str, ...] = ()
+    features: frozenset[str] = frozenset()
+
+    def __hash__(self) -> int:
+        return hash(self.name)

@@ -1,0 +1,1 @@
+"""x86-64: System V calling convention, variable-length code."""
