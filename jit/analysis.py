@@ -1,7 +1,8 @@
-"""What a program reads that it should not: R1-R5 after a call of one of its own functions.
+"""What a program reads that it should not: R1-R5 after a call, R0 where a function starts.
 
-A verified program never does. A program that does still has one meaning here: the registers hold the poison, as
-after a helper. The backends pay for it only where it is read.
+A verified program never does. A program that does still has one meaning here: the registers hold the poison. Native
+calls leave other things there (R1's home may be the C result register, R0's the link register), so the poison has to
+be loaded; the backends pay for it only where it is read.
 """
 
 from __future__ import annotations
@@ -38,11 +39,11 @@ def uses(insn: Insn) -> tuple[int, int]:
     return int(kind is Kind.EXIT), 0
 
 
-def clobbered_reads(unit: Unit, program: Program) -> dict[int, int]:
-    """Slot of each local call -> bit mask of the R1-R5 that may be read after it before they are written.
+def liveness(unit: Unit, program: Program) -> list[int]:
+    """Slot -> bit mask of the registers that may be read from there on before they are written.
 
-    Backward liveness over slots to a fixpoint. A helper reads the arguments of its prototype, a local call those that
-    are live where its callee starts.
+    Backward over slots to a fixpoint. A helper reads the arguments of its prototype, a local call those that are live
+    where its callee starts.
     """
     insns = program.insns
     live = [0] * (len(insns) + 1)
@@ -71,8 +72,4 @@ def clobbered_reads(unit: Unit, program: Program) -> dict[int, int]:
             if before != live[pc]:
                 live[pc] = before
                 changed = True
-    return {
-        pc: live[pc + 1] & _ARGUMENTS
-        for pc, insn in enumerate(insns)
-        if insn is not None and insn.row.op == "call_local" and live[pc + 1] & _ARGUMENTS
-    }
+    return live

@@ -13,7 +13,7 @@ from bpf.isa import Insn, Kind
 from bpf.isa.effects import signed
 from bpf.plan import POISON, RECORD_WORDS, Unit
 from bpf.program import Program
-from jit.analysis import clobbered_reads
+from jit.analysis import liveness
 
 AX = 11
 """The twelfth register: invented code (exit record, blinding) works in it; no program can name it."""
@@ -100,29 +100,34 @@ class Front:
 def front(unit: Unit, program: Program, *, observe: bool = False) -> Front:
     """Translate a program of the unit to Ops.
 
-    observe: the entered function's exits store R0-R9 into the exit record, and R1-R5 hold the poison after every
-    local call (without it, only where the program reads them before writing them).
+    observe: the entered function's exits store R0-R9 into the exit record, and registers that a call destroys hold
+    the poison whether or not the program reads them.
     """
     constants = unit.constants(program)
-    reads = clobbered_reads(unit, program) if len(program.functions) > 1 and not observe else {}
+    live = None if observe else liveness(unit, program)
     ops: list[Op] = []
     first: list[int] = [0] * len(program)  # slot -> index of its first Op
-    starts = {function.start: index for index, function in enumerate(program.functions)}
+    starts = {function.start for function in program.functions}
     bounds: list[int] = []
     entry_end = program.functions[0].end
     for pc, insn in enumerate(program.insns):
         if pc in starts:
             bounds.append(len(ops))
+            if live is None or live[pc] & 1:
+                ops.append(Op("const", NONE, dst=0, imm=POISON))
         first[pc] = len(ops)
         if insn is None:
             continue
-        if observe and insn.row.kind is Kind.EXIT and pc < entry_end:
+        row = insn.row
+        if observe and row.kind is Kind.EXIT and pc < entry_end:
             ops.append(Op("const", pc, dst=AX, imm=unit.plan.harness))
             ops.extend(Op("store", pc, a=AX, b=register, off=8 * register) for register in range(RECORD_WORDS))
         ops.append(_op(program, pc, insn, constants))
-        if insn.row.op == "call_local":
-            poisoned = range(1, 6) if observe else [r for r in range(1, 6) if reads.get(pc, 0) >> r & 1]
-            ops.extend(Op("const", pc, dst=register, imm=POISON + register) for register in poisoned)
+        if row.kind is Kind.CALL:
+            # A helper stub leaves the poison in R2-R5 itself, and in R1 unless its home is the result register.
+            for register in range(1, 6 if row.op == "call_local" else 2):
+                if live is None or live[pc + 1] >> register & 1:
+                    ops.append(Op("const", pc, dst=register, imm=POISON + register))
     for op in ops:
         if op.name in ("branch", "goto"):
             op.target = first[op.target]

@@ -96,9 +96,9 @@ class Object:
             entry for entry in self.entries if section in (None, entry.section) and name in (None, entry.name)
         ]
         if not chosen:
-            wanted = " ".join(([f"function {name}"] if name else []) + ([f"in section {section}"] if section else []))
+            wanted = (f" {name}" if name else "") + (f" in section {section}" if section else "")
             offered = ", ".join(f"{entry.name} in {entry.section}" for entry in self.entries[:8])
-            raise BadObject(f"no global {wanted}" if name else f"no global function {wanted}", remedy=f"there is {offered}")
+            raise BadObject(f"no global function{wanted}", remedy=f"there is {offered}")
         return chosen
 
     def program(self, entry: Entry) -> Program:
@@ -253,7 +253,7 @@ class Object:
                 place=self._at(index, first.offset),
                 remedy="choose among functions or data with a switch",
             )
-        if not 0 <= offset <= len(section.data) or not section.data:
+        if not 0 <= offset < len(section.data):
             raise BadObject(f"reference to {section.name}{offset:+#x}, outside of its {len(section.data)} bytes", place=place)
 
     # -- layout ---------------------------------------------------------------------------------------------------
@@ -280,7 +280,7 @@ class Object:
         try:
             return program(
                 insns, name=name, order=self._elf.order, names={starts[body.place]: body.name for body in bodies},
-                maps=[_map(self._elf.sections[index]) for index in used], lines=lines,
+                maps=_maps([self._elf.sections[index] for index in used]), lines=lines,
             )  # fmt: skip
         except BadProgram as error:
             body = [body for body in bodies if starts[body.place] <= (error.pc or 0)][-1]
@@ -306,6 +306,11 @@ def _patched(
     return insn
 
 
-def _map(section: Section) -> Map:
-    """A data section as the kernel sees it: an array with one element."""
-    return Map(section.name, value_size=len(section.data), initial=section.data, readonly=not section.writable)
+def _maps(sections: Sequence[Section]) -> list[Map]:
+    """Data sections as the kernel sees them: arrays with one element. Of two with one name the later gets its index."""
+    maps: list[Map] = []
+    for section in sections:
+        taken = any(section.name == other.name for other in maps)
+        name = f"{section.name}#{section.index}" if taken else section.name
+        maps.append(Map(name, value_size=len(section.data), initial=section.data, readonly=not section.writable))
+    return maps

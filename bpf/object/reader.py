@@ -73,7 +73,7 @@ def read(data: bytes) -> Elf:
         return _read(ELFFile(io.BytesIO(data)), len(data), here)
     except BadObject:
         raise
-    except Exception as error:  # pyelftools raises whatever its parsing trips over, from KeyError to MemoryError
+    except Exception as error:  # noqa: BLE001  whatever pyelftools trips over, KeyError to MemoryError
         raise BadObject(f"broken ELF file: {_reason(error)}", place=here[-1]) from None
 
 
@@ -136,7 +136,7 @@ def _symbols(raw: SymbolTableSection) -> list[Symbol]:
                 symbol.name, str(info["type"]).removeprefix("STT_"), str(info["bind"]).removeprefix("STB_"),
                 symbol["st_other"]["visibility"] in ("STV_HIDDEN", "STV_INTERNAL"),
                 section if isinstance(section, int) else str(section).removeprefix("SHN_"), symbol["st_value"],
-            )  # fmt: skip
+            )
         )
     return out
 

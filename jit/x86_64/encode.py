@@ -1,9 +1,16 @@
 """x86-64 encoders: operands to bytes. Source: Intel SDM volume 2; chapter 2 for REX, ModRM, SIB and VEX.
 
 Registers are hardware numbers 0-15. `w` is 1 for 64-bit and 0 for 32-bit operands. A memory operand is base + disp.
+Everything raises Unencodable for a register, immediate, displacement or distance that the instruction cannot hold.
+The forms without a number in them are cached: registers and opcodes make few combinations, and a hit is 2x faster.
 """
 
 from __future__ import annotations
+
+from functools import cache
+from struct import Struct, error
+
+from jit.encoding import Unencodable
 
 RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R9, R10, R11, R12, R13, R14, R15 = range(16)
 
@@ -17,33 +24,56 @@ ROL, ROR, SHL, SHR, SAR = 0, 1, 4, 5, 7
 # /digit of the unary group F7.
 NOT, NEG, MUL, DIV, IDIV = 2, 3, 4, 6, 7
 
+_U32, _S32, _U64 = Struct("<I").pack, Struct("<i").pack, Struct("<Q").pack
+_S8 = Struct("<b").pack
+_JCC8, _JCC32 = Struct("<Bb").pack, Struct("<BBi").pack
+_JMP8, _JMP32 = Struct("<Bb").pack, Struct("<Bi").pack
+
+
+def _no_register(*numbers: int) -> Unencodable:
+    wrong = next(number for number in numbers if not 0 <= number <= 15)
+    return Unencodable(f"register {wrong}: registers are 0 to 15")
+
 
 def _imm32(value: int) -> bytes:
-    return (value & 0xFFFFFFFF).to_bytes(4, "little")
+    try:
+        return _S32(value)
+    except error:
+        raise Unencodable(f"{value} does not fit 32 bits, signed") from None
 
 
+@cache
 def rr(w: int, opcode: int, reg: int, rm: int) -> bytes:
     """OPCODE rm, reg with both in registers; REX left out where it would be empty."""
+    if (reg | rm) & -16:
+        raise _no_register(reg, rm)
     rex = w << 3 | reg >> 3 << 2 | rm >> 3
     if rex:
         return bytes((0x40 | rex, opcode, 0xC0 | (reg & 7) << 3 | rm & 7))
     return bytes((opcode, 0xC0 | (reg & 7) << 3 | rm & 7))
 
 
+@cache
 def rr0f(w: int, opcode: int, reg: int, rm: int) -> bytes:
     """0F OPCODE reg, rm with both in registers."""
+    if (reg | rm) & -16:
+        raise _no_register(reg, rm)
     rex = w << 3 | reg >> 3 << 2 | rm >> 3
     modrm = 0xC0 | (reg & 7) << 3 | rm & 7
     return bytes((0x40 | rex, 0x0F, opcode, modrm)) if rex else bytes((0x0F, opcode, modrm))
 
 
+@cache
 def byte_rr0f(w: int, opcode: int, reg: int, rm: int) -> bytes:
     """0F OPCODE reg, rm8: like rr0f, but rsp..rdi as a byte operand need a REX, else they name ah..bh."""
+    if (reg | rm) & -16:
+        raise _no_register(reg, rm)
     rex = w << 3 | reg >> 3 << 2 | rm >> 3
     modrm = 0xC0 | (reg & 7) << 3 | rm & 7
     return bytes((0x40 | rex, 0x0F, opcode, modrm)) if rex or rm >= RSP else bytes((0x0F, opcode, modrm))
 
 
+@cache
 def arith(w: int, digit: int, dst: int, src: int) -> bytes:
     """add, or, and, sub, xor, cmp dst, src."""
     return rr(w, digit << 3 | 1, src, dst)
@@ -52,12 +82,13 @@ def arith(w: int, digit: int, dst: int, src: int) -> bytes:
 def arith_imm(w: int, digit: int, dst: int, imm: int) -> bytes:
     """add, or, and, sub, xor, cmp dst, imm (imm sign-extended from 32 bits); the imm8 form where it fits."""
     if -128 <= imm <= 127:
-        return rr(w, 0x83, digit, dst) + (imm & 0xFF).to_bytes(1, "little")
+        return rr(w, 0x83, digit, dst) + _S8(imm)
     if dst == RAX:
         return (b"\x48" if w else b"") + bytes((digit << 3 | 5,)) + _imm32(imm)
     return rr(w, 0x81, digit, dst) + _imm32(imm)
 
 
+@cache
 def mov(w: int, dst: int, src: int) -> bytes:
     """mov dst, src."""
     return rr(w, 0x89, src, dst)
@@ -68,11 +99,22 @@ def mov_imm(w: int, dst: int, imm: int) -> bytes:
 
     imm is the whole value, unsigned, below 2**64 (w = 0: below 2**32).
     """
-    if imm < 1 << 32:
-        return (b"\x41" if dst >= R8 else b"") + bytes((0xB8 | dst & 7,)) + imm.to_bytes(4, "little")
-    if w and imm >= (1 << 64) - (1 << 31):
-        return rr(1, 0xC7, 0, dst) + _imm32(imm)
-    return bytes((0x48 | dst >> 3, 0xB8 | dst & 7)) + imm.to_bytes(8, "little")
+    if 0 <= imm <= 0xFFFF_FFFF:
+        return _short_move(dst) + _U32(imm)
+    if not w or not 0 <= imm < 1 << 64:
+        raise Unencodable(f"{imm} does not fit {64 if w else 32} bits, unsigned")
+    if imm >= (1 << 64) - (1 << 31):
+        return rr(1, 0xC7, 0, dst) + _U32(imm & 0xFFFF_FFFF)
+    if dst & -16:
+        raise _no_register(dst)
+    return bytes((0x48 | dst >> 3, 0xB8 | dst & 7)) + _U64(imm)
+
+
+@cache
+def _short_move(dst: int) -> bytes:
+    if dst & -16:
+        raise _no_register(dst)
+    return (b"\x41" if dst >= R8 else b"") + bytes((0xB8 | dst & 7,))
 
 
 def test(w: int, a: int, b: int) -> bytes:
@@ -99,13 +141,18 @@ def shift_cl(w: int, digit: int, dst: int) -> bytes:
 
 def shift_imm(w: int, digit: int, dst: int, count: int) -> bytes:
     """shl, shr, sar dst, count; count below 32 or 64."""
+    if not 0 <= count < (64 if w else 32):
+        raise Unencodable(f"shift by {count}: the processor would mask the count")
     if count == 1:
         return rr(w, 0xD1, digit, dst)
     return rr(w, 0xC1, digit, dst) + bytes((count,))
 
 
+@cache
 def shiftx(w: int, pp: int, dst: int, src: int, count: int) -> bytes:
     """BMI2 shlx (pp 1), sarx (pp 2), shrx (pp 3): dst = src shifted by count."""
+    if (dst | src | count) & -16:
+        raise _no_register(dst, src, count)
     byte1 = (dst < R8) << 7 | 0x40 | (src < R8) << 5 | 0x02
     byte2 = w << 7 | (~count & 15) << 3 | pp
     return bytes((0xC4, byte1, byte2, 0xF7, 0xC0 | (dst & 7) << 3 | src & 7))
@@ -119,7 +166,7 @@ def imul(w: int, dst: int, src: int) -> bytes:
 def imul_imm(w: int, dst: int, src: int, imm: int) -> bytes:
     """imul dst, src, imm."""
     if -128 <= imm <= 127:
-        return rr(w, 0x6B, dst, src) + (imm & 0xFF).to_bytes(1, "little")
+        return rr(w, 0x6B, dst, src) + _S8(imm)
     return rr(w, 0x69, dst, src) + _imm32(imm)
 
 
@@ -128,8 +175,11 @@ def ror16_8(dst: int) -> bytes:
     return b"\x66" + rr(0, 0xC1, ROR, dst) + b"\x08"
 
 
+@cache
 def bswap(w: int, dst: int) -> bytes:
     """bswap dst."""
+    if dst & -16:
+        raise _no_register(dst)
     rex = w << 3 | dst >> 3
     return (bytes((0x40 | rex,)) if rex else b"") + bytes((0x0F, 0xC8 | dst & 7))
 
@@ -139,15 +189,20 @@ def memory(prefix: bytes, rex: int, opcode: bytes, reg: int, base: int, disp: in
 
     rex: bits to set beyond those of the registers; 0x40 forces a REX (byte registers rsp..rdi).
     """
-    rex |= reg >> 3 << 2 | base >> 3
-    head = prefix + (bytes((0x40 | rex,)) if rex else b"") + opcode
-    low = (reg & 7) << 3 | base & 7
-    sib = b"\x24" if base & 7 == RSP else b""  # rsp and r12 as base need a SIB byte
     if disp == 0 and base & 7 != RBP:  # rbp and r13 have no form without displacement
-        return head + bytes((low,)) + sib
+        return _memory(prefix, rex, opcode, reg, base, 0)
     if -128 <= disp <= 127:
-        return head + bytes((0x40 | low,)) + sib + (disp & 0xFF).to_bytes(1, "little")
-    return head + bytes((0x80 | low,)) + sib + _imm32(disp)
+        return _memory(prefix, rex, opcode, reg, base, 1) + _S8(disp)
+    return _memory(prefix, rex, opcode, reg, base, 2) + _imm32(disp)
+
+
+@cache
+def _memory(prefix: bytes, rex: int, opcode: bytes, reg: int, base: int, mod: int) -> bytes:
+    if (reg | base) & -16:
+        raise _no_register(reg, base)
+    rex |= reg >> 3 << 2 | base >> 3
+    head = prefix + (bytes((0x40 | rex,)) if rex else b"") + opcode + bytes((mod << 6 | (reg & 7) << 3 | base & 7,))
+    return head + b"\x24" if base & 7 == RSP else head  # rsp and r12 as base need a SIB byte
 
 
 _LOADS = {  # (bits, signed) -> (REX bits, opcode)
@@ -163,23 +218,37 @@ _LOADS = {  # (bits, signed) -> (REX bits, opcode)
 
 def load(bits: int, signed: bool, dst: int, base: int, disp: int) -> bytes:
     """mov, movzx, movsx, movsxd dst, [base + disp]; the result is 64 bits."""
-    rex, opcode = _LOADS[bits, signed]
+    try:
+        rex, opcode = _LOADS[bits, signed]
+    except KeyError:
+        raise Unencodable(f"no load of {bits} bits, signed={signed}") from None
     return memory(b"", rex, opcode, dst, base, disp)
+
+
+_STORES = {  # bits -> (prefix, REX bits, opcode of the register form, opcode and size of the immediate form)
+    8: (b"", 0, b"\x88", b"\xc6", 1),
+    16: (b"\x66", 0, b"\x89", b"\xc7", 2),
+    32: (b"", 0, b"\x89", b"\xc7", 4),
+    64: (b"", 8, b"\x89", b"\xc7", 4),
+}
 
 
 def store(bits: int, base: int, disp: int, src: int) -> bytes:
     """mov [base + disp], src."""
-    if bits == 8:
-        return memory(b"", 0x40 if src >= RSP else 0, b"\x88", src, base, disp)
-    return memory(b"\x66" if bits == 16 else b"", 8 if bits == 64 else 0, b"\x89", src, base, disp)
+    try:
+        prefix, rex, opcode, _, _ = _STORES[bits]
+    except KeyError:
+        raise Unencodable(f"no store of {bits} bits") from None
+    return memory(prefix, 0x40 if bits == 8 and src >= RSP else rex, opcode, src, base, disp)
 
 
 def store_imm(bits: int, base: int, disp: int, imm: int) -> bytes:
-    """mov [base + disp], imm; 64 bits: imm sign-extended from 32."""
-    opcode = b"\xc6" if bits == 8 else b"\xc7"
-    head = memory(b"\x66" if bits == 16 else b"", 8 if bits == 64 else 0, opcode, 0, base, disp)
-    size = min(bits, 32) // 8
-    return head + (imm & ((1 << 8 * size) - 1)).to_bytes(size, "little")
+    """mov [base + disp], imm. imm is signed, 32 bits: 64 bits sign-extend it, 8 and 16 store its low bits."""
+    try:
+        prefix, rex, _, opcode, size = _STORES[bits]
+    except KeyError:
+        raise Unencodable(f"no store of {bits} bits") from None
+    return memory(prefix, rex, opcode, 0, base, disp) + _imm32(imm)[:size]
 
 
 def locked(w: int, opcode: bytes, base: int, disp: int, src: int) -> bytes:
@@ -192,31 +261,50 @@ def xchg(w: int, base: int, disp: int, src: int) -> bytes:
     return memory(b"", w << 3, b"\x87", src, base, disp)
 
 
+@cache
 def push(reg: int) -> bytes:
     """push reg."""
+    if reg & -16:
+        raise _no_register(reg)
     return (b"\x41" if reg >= R8 else b"") + bytes((0x50 | reg & 7,))
 
 
+@cache
 def pop(reg: int) -> bytes:
     """pop reg."""
+    if reg & -16:
+        raise _no_register(reg)
     return (b"\x41" if reg >= R8 else b"") + bytes((0x58 | reg & 7,))
 
 
 def jcc(cc: int, short: bool, distance: int) -> bytes:
     """jcc to `distance` bytes from its own first byte."""
-    if short:
-        return bytes((0x70 | cc, (distance - 2) & 0xFF))
-    return bytes((0x0F, 0x80 | cc)) + _imm32(distance - 6)
+    if cc & -16:
+        raise Unencodable(f"condition {cc}: conditions are 0 to 15")
+    try:
+        return _JCC8(0x70 | cc, distance - 2) if short else _JCC32(0x0F, 0x80 | cc, distance - 6)
+    except error:
+        raise _too_far(distance) from None
 
 
 def jmp(short: bool, distance: int) -> bytes:
     """jmp to `distance` bytes from its own first byte."""
-    return bytes((0xEB, (distance - 2) & 0xFF)) if short else b"\xe9" + _imm32(distance - 5)
+    try:
+        return _JMP8(0xEB, distance - 2) if short else _JMP32(0xE9, distance - 5)
+    except error:
+        raise _too_far(distance) from None
 
 
 def call(distance: int) -> bytes:
     """call to `distance` bytes from its own first byte."""
-    return b"\xe8" + _imm32(distance - 5)
+    try:
+        return _JMP32(0xE8, distance - 5)
+    except error:
+        raise _too_far(distance) from None
+
+
+def _too_far(distance: int) -> Unencodable:
+    return Unencodable(f"a distance of {distance} bytes does not fit")
 
 
 RET = b"\xc3"

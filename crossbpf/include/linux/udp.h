@@ -1,0 +1,14 @@
+/* The UDP header (RFC 768). */
+#ifndef CROSSBPF_LINUX_UDP_H
+#define CROSSBPF_LINUX_UDP_H
+
+#include <linux/types.h>
+
+struct udphdr {
+	__be16 source;
+	__be16 dest;
+	__be16 len;
+	__sum16 check;
+};
+
+#endif

@@ -1,0 +1,1 @@
+"""Machine code to outcome: Unicorn, set up by the facts of a Target."""

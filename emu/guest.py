@@ -1,0 +1,175 @@
+"""Run an image in its machine: one input at a time, in batches, or boundary by boundary."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from bpf.plan import Unit
+from emu.faults import translate
+from emu.machine import Machine, Stop, machine
+from jit.image import Image
+from vm.helpers import Exit, Helper, Place, implementation
+from vm.memory import Cell, Memory, OutOfReach, lay_out
+from vm.outcome import Call, Fault, Outcome
+from vm.step import Step, Watch
+from vm.world import Input, Limits, World
+
+_CHUNK = 4096  # boundaries between two stops of a traced guest
+
+
+class Guest:
+    """A compiled program of a unit with everything a run needs."""
+
+    def __init__(self, unit: Unit, image: Image, *, observe: bool) -> None:
+        self.unit = unit
+        self.image = image
+        self.observe = observe
+        self._helpers: dict[int, tuple[str, int, Helper]] = {
+            number: (helper.name, helper.arguments, implementation(helper.name))
+            for number, helper in unit.convention.helpers.items()
+        }
+        self._memory: tuple[Machine, tuple[Cell, ...], Memory] | None = None
+
+    def run(self, entry: Input, world: World, limits: Limits) -> Outcome:
+        """One run from a clean state."""
+        host = machine(self.image.target, self.unit.plan)
+        run = _Run(self, host, entry, world)
+        stop = host.start(self.unit.plan.entry(0), limits.seconds)
+        return run.outcome(stop)
+
+    def count(self, entry: Input, world: World, limits: Limits) -> int:
+        """How many native instructions a run executes."""
+        executed = 0
+
+        def on_code(address: int) -> None:
+            nonlocal executed
+            executed += 1
+
+        host = Machine(self.image.target, self.unit.plan, on_code)
+        _Run(self, host, entry, world)
+        host.start(self.unit.plan.entry(0), limits.seconds)
+        return executed
+
+    def visible(self) -> frozenset[int]:
+        """Slots that have machine code of their own: only these are boundaries of a trace."""
+        starts = self.image.starts
+        ends: dict[int, int] = {}
+        for pc, offset in starts.items():
+            ends[offset] = max(pc, ends.get(offset, -1))
+        return frozenset(pc for pc, offset in starts.items() if ends[offset] == pc)
+
+    def trace(self, entry: Input, world: World, limits: Limits) -> Iterator[Step]:
+        """Each visible instruction boundary, in a machine of its own.
+
+        The guest is stopped after every few thousand boundaries and goes on when the reader asks for more.
+        """
+        boundaries = {self.image.base + self.image.starts[pc]: pc for pc in self.visible()}
+        collected: list[Step] = []
+        passed = 0  # the address at which the guest was stopped and goes on
+
+        def on_code(address: int) -> None:
+            nonlocal passed
+            pc = boundaries.get(address)
+            if pc is None or address == passed:
+                passed = 0
+                return
+            passed = 0
+            collected.append(watch.step(pc, host.homes()))
+            if len(collected) >= _CHUNK:
+                passed = address
+                host.uc.emu_stop()
+
+        host = Machine(self.image.target, self.unit.plan, on_code)
+        run = _Run(self, host, entry, world)
+        watch = Watch(self.image.program, run.memory)
+        stop = host.start(self.unit.plan.entry(0), limits.seconds)
+        while True:
+            yield from collected
+            going_on = passed != 0 and not stop.error and not stop.timeout and run.fault is None
+            collected.clear()
+            if not going_on:
+                return
+            stop = host.start(stop.pc, limits.seconds)
+
+    def reusable_memory(self, host: Machine, cells: tuple[Cell, ...]) -> Memory:
+        """The Memory of these cells in the machine, kept from the run before where nothing has changed."""
+        kept = self._memory
+        if kept is not None and kept[0] is host and kept[1] == cells and host.owner is self:
+            kept[2].reset()
+            return kept[2]
+        memory = host.memory(cells)
+        self._memory = (host, cells, memory)
+        host.owner = self
+        return memory
+
+
+class _Run:
+    """One run in progress: registers set, code loaded, helper calls recorded."""
+
+    def __init__(self, guest: Guest, host: Machine, entry: Input, world: World) -> None:
+        self.guest = guest
+        self.host = host
+        self.world = world
+        self.memory = guest.reusable_memory(host, lay_out(guest.unit, entry, world))
+        self.calls: list[Call] = []
+        self.fault: Fault | None = None
+        self.exit: Exit | None = None
+        host.load(guest.image)
+        host.on_helper = self._helper
+        host.prepare_entry(entry.entry_registers(self.memory.address("memory")), guest.unit.plan.stack)
+
+    def _helper(self, number: int) -> int | None:
+        guest, host = self.guest, self.host
+        arguments = host.helper_arguments()
+        broken = host.misaligned()
+        pc = guest.image.pc_at(host.return_address() - 1)
+        if broken:
+            self.fault = Fault("abi", 0, pc, 0, broken)
+            return None
+        known = guest._helpers.get(number)
+        if known is None:
+            self.fault = Fault("fetch", 0, pc, guest.unit.plan.stub(number), f"call of helper {number}")
+            return None
+        name, count, function = known
+        self.calls.append(Call(name, tuple(arguments[:count])))
+        try:
+            result = function(Place(self.world, self.memory, guest.unit.order), arguments)
+        except OutOfReach as bad:
+            self.fault = Fault(bad.kind, 0, pc, bad.address)
+            return None
+        if isinstance(result, Exit):
+            self.exit = result
+            return None
+        return result & (1 << 64) - 1
+
+    def outcome(self, stop: Stop) -> Outcome:
+        """What the run gave."""
+        host, guest = self.host, self.guest
+        fault, r0, registers = self.fault, 0, None
+        if self.exit is not None:
+            r0 = self.exit.r0
+        elif fault is None and not stop.timeout:
+            if stop.error or stop.pc != guest.unit.plan.exit:
+                fault = translate(stop, host, guest.image, self.memory)
+            elif broken := host.broken_convention():
+                fault = Fault("abi", 0, -1, 0, broken)
+            else:
+                r0 = host.result()
+                registers = host.record() if guest.observe else None
+        return Outcome(
+            status="fault" if fault else "limit" if stop.timeout else "done",
+            r0=r0,
+            registers=registers,
+            regions=self.memory.contents(),
+            calls=tuple(self.calls),
+            printed=tuple(self.world.printed),
+            fault=fault,
+        )
+
+
+def restored(world: World, entries: Sequence[Input]) -> Iterator[Input]:
+    """The inputs one by one, the world as it was at first before each of them."""
+    snapshot = world.snapshot()
+    for entry in entries:
+        world.restore(snapshot)
+        yield entry

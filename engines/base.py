@@ -1,0 +1,78 @@
+"""The contract between whoever wants a program run and whatever runs it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from bpf.plan import Unit
+from vm.outcome import Outcome
+from vm.step import Step
+from vm.world import Input, Limits, World
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to prepare a unit.
+
+    observe   show R0-R9 at the entered function's exit
+    features  instruction set extensions that native code may use; None leaves the target's defaults
+    """
+
+    observe: bool = False
+    features: frozenset[str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Abilities:
+    """What an engine can do.
+
+    orders       byte orders of programs that it runs
+    plans        whether it runs programs at the plan's addresses
+    conventions  names of calling conventions
+    shows        fields of Outcome that it fills, besides status, r0 and fault
+    native       whether it makes machine code that can be shown
+    """
+
+    orders: frozenset[str]
+    plans: bool
+    conventions: frozenset[str]
+    shows: frozenset[str]
+    native: bool = False
+
+
+class Prepared(ABC):
+    """A unit, bound and compiled by one engine: runs on many inputs."""
+
+    @abstractmethod
+    def run(self, entry: Input, world: World, limits: Limits) -> Outcome:
+        """One run; the world is changed as the program changes it."""
+
+    def run_many(self, entries: Sequence[Input], world: World, limits: Limits) -> list[Outcome]:
+        """A run for each input, the world being restored before each."""
+        snapshot = world.snapshot()
+        outcomes = []
+        for entry in entries:
+            world.restore(snapshot)
+            outcomes.append(self.run(entry, world, limits))
+        return outcomes
+
+    @abstractmethod
+    def trace(self, entry: Input, world: World, limits: Limits) -> Iterator[Step]:
+        """The state at each instruction boundary of a run."""
+
+    def boundaries(self) -> frozenset[int] | None:
+        """The slots at which a trace stops; None for all of them."""
+        return None
+
+
+class Engine(ABC):
+    """Something that can run a program."""
+
+    name: str
+    abilities: Abilities
+
+    @abstractmethod
+    def prepare(self, unit: Unit, options: Options | None = None) -> Prepared:
+        """Bind and compile. Raises Refused(reason) for what this engine cannot run."""

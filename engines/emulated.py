@@ -1,0 +1,76 @@
+"""A JIT target in the emulator as an engine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from bpf.errors import Refused
+from bpf.plan import Unit
+from emu.guest import Guest
+from engines.base import Abilities, Engine, Options, Prepared
+from jit.image import Image
+from jit.ops import Front, front
+from jit.pipeline import compile_front
+from jit.target import Target
+from vm.outcome import Outcome
+from vm.step import Step
+from vm.world import Input, Limits, World
+
+_kept: tuple[Unit, bool, Front] | None = None
+
+
+def shared_front(unit: Unit, *, observe: bool) -> Front:
+    """The Ops of a unit's program; the last ones are kept, since the targets follow one another on the same unit."""
+    global _kept
+    if _kept is None or _kept[0] is not unit or _kept[1] != observe:
+        _kept = (unit, observe, front(unit, unit.programs[0], observe=observe))
+    return _kept[2]
+
+
+class EmulatedPrepared(Prepared):
+    """Machine code and the guest that runs it."""
+
+    def __init__(self, unit: Unit, image: Image, *, observe: bool) -> None:
+        self.image = image
+        self._guest = Guest(unit, image, observe=observe)
+
+    def run(self, entry: Input, world: World, limits: Limits) -> Outcome:
+        """See Prepared."""
+        return self._guest.run(entry, world, limits)
+
+    def trace(self, entry: Input, world: World, limits: Limits) -> Iterator[Step]:
+        """See Prepared."""
+        return self._guest.trace(entry, world, limits)
+
+    def boundaries(self) -> frozenset[int]:
+        """See Prepared."""
+        return self._guest.visible()
+
+    def count(self, entry: Input, world: World, limits: Limits) -> int:
+        """Executed native instructions of a run."""
+        return self._guest.count(entry, world, limits)
+
+
+class EmulatedEngine(Engine):
+    """One target's JIT with Unicorn as its CPU."""
+
+    def __init__(self, target: Target) -> None:
+        self.name = target.name
+        self.target = target
+        self.abilities = Abilities(
+            orders=frozenset({target.order}),
+            plans=True,
+            conventions=frozenset({"plain", "suite"}),
+            shows=frozenset({"registers", "regions", "calls", "printed"}),
+            native=True,
+        )
+
+    def prepare(self, unit: Unit, options: Options | None = None) -> EmulatedPrepared:
+        """See Engine."""
+        options = options or Options()
+        if unit.order != self.target.order:
+            raise Refused(f"a {unit.order}-endian program does not run on {self.name}, which is {self.target.order}-endian")
+        image = compile_front(
+            shared_front(unit, observe=options.observe), self.target, features=options.features
+        )
+        return EmulatedPrepared(unit, image, observe=options.observe)

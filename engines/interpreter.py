@@ -1,0 +1,43 @@
+"""The reference interpreter as an engine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from bpf.plan import Unit
+from engines.base import Abilities, Engine, Options, Prepared
+from vm.interpreter import Interpreter
+from vm.outcome import Outcome
+from vm.step import Step
+from vm.world import Input, Limits, World
+
+
+class InterpreterPrepared(Prepared):
+    """A decoded program."""
+
+    def __init__(self, unit: Unit) -> None:
+        self.interpreter = Interpreter(unit, unit.programs[0])
+
+    def run(self, entry: Input, world: World, limits: Limits) -> Outcome:
+        """See Prepared."""
+        return self.interpreter.run(entry, world, limits)
+
+    def trace(self, entry: Input, world: World, limits: Limits) -> Iterator[Step]:
+        """See Prepared."""
+        return self.interpreter.trace(entry, world, limits)
+
+
+class InterpreterEngine(Engine):
+    """What all other engines are measured by."""
+
+    name = "interpreter"
+    abilities = Abilities(
+        orders=frozenset({"little", "big"}),
+        plans=True,
+        conventions=frozenset({"plain", "suite"}),
+        shows=frozenset({"registers", "regions", "calls", "printed"}),
+    )
+
+    def prepare(self, unit: Unit, options: Options | None = None) -> InterpreterPrepared:
+        """See Engine."""
+        return InterpreterPrepared(unit)

@@ -1,0 +1,1 @@
+"""Finding differences: generated programs, oracles, the conformance suite."""

@@ -1,0 +1,1 @@
+"""Conformance: the public suite's files."""

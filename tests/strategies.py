@@ -1,0 +1,84 @@
+"""Hypothesis strategies that the tests share: instructions of a row, and whole programs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hypothesis import strategies as st
+
+from bpf.isa import ROW, ROWS, Insn, Kind, Row, make
+from bpf.isa.opcodes import FRAME_POINTER
+from bpf.program import Program, program
+
+
+def _edges(bits: int) -> list[int]:
+    """Signed numbers of `bits` around which mistakes happen: powers of two, their neighbours, byte patterns."""
+    top = 1 << (bits - 1)
+    near = {power + delta for power in (1 << n for n in range(bits - 1)) for delta in (-1, 0, 1)}
+    patterns = {int.from_bytes(bytes(range(0x81, 0x89))[: bits // 8], "big", signed=True), top // 0x7F}
+    return sorted(
+        {v for value in near | patterns for v in (value, -value) if -top <= v < top} | {-top, top - 1},
+        key=lambda value: (abs(value), value < 0),
+    )
+
+
+def _signed(bits: int) -> st.SearchStrategy[int]:
+    top = 1 << (bits - 1)
+    return st.one_of(st.sampled_from(_edges(bits)), st.integers(-top, top - 1))
+
+
+OFFSETS = _signed(16)
+IMMEDIATES = _signed(32)
+WORDS = _signed(64).map(lambda value: value & (1 << 64) - 1)
+"""Unsigned 64-bit values, edges first: immediates of lddw, contents of registers."""
+
+_CONTROL = (Kind.BRANCH, Kind.GOTO, Kind.CALL, Kind.EXIT)
+STRAIGHT = tuple(row for row in ROWS if row.kind not in _CONTROL and (row.kind is not Kind.WIDE or row.op == "imm"))
+"""Rows that go on with the next instruction and name nothing outside the program."""
+
+
+def has_high_half(row: Row) -> bool:
+    """Whether an lddw form uses the high half of its immediate."""
+    return "{hi}" in row.text or "{imm}" in row.text
+
+
+def insns(row: Row) -> st.SearchStrategy[Insn]:
+    """Instructions of a row, with operands that the wire form can hold, edges weighted."""
+    zero = st.just(0)
+    dst = st.integers(0, FRAME_POINTER - 1 if row.writes_dst else FRAME_POINTER)
+    src = st.integers(0, FRAME_POINTER - 1 if row.writes_src else FRAME_POINTER)
+    imm = IMMEDIATES
+    if row.kind is Kind.WIDE:
+        imm = WORDS if has_high_half(row) else IMMEDIATES.map(lambda value: value & 0xFFFFFFFF)
+    drawn = {"dst": dst, "src": src, "off": OFFSETS, "imm": imm}
+    return st.builds(make, st.just(row), **{name: drawn[name] if name in row.fields else zero for name in drawn})
+
+
+def _slots(insns: Sequence[Insn]) -> list[Insn | None]:
+    return [slot for insn in insns for slot in ([insn, None] if insn.slots == 2 else [insn])]
+
+
+@st.composite
+def straight_programs(draw: st.DrawFn, rows: Sequence[Row] = STRAIGHT, max_size: int = 30) -> Program:
+    """Programs that run from the first instruction to the last, an exit."""
+    body = draw(st.lists(st.sampled_from(rows).flatmap(insns), max_size=max_size))
+    return program(_slots([*body, make(ROW["exit"])]), order=draw(st.sampled_from(["little", "big"])))
+
+
+@st.composite
+def programs(draw: st.DrawFn, max_size: int = 12) -> Program:
+    """Programs of one to three named functions, with jumps inside each and calls between them. They may loop."""
+    drawn = st.lists(st.lists(st.sampled_from(ROWS).flatmap(insns), max_size=max_size), min_size=1, max_size=3)
+    bodies = [_slots([*body, make(ROW["exit"])]) for body in draw(drawn)]
+    starts = [sum(len(body) for body in bodies[:n]) for n in range(len(bodies))]
+    slots: list[Insn | None] = []
+    for start, body in zip(starts, bodies, strict=True):
+        inside = [start + at for at, insn in enumerate(body) if insn is not None]
+        for insn in body:
+            if insn is not None and insn.row.op in ("call_local", "func"):
+                insn = insn.with_distance(draw(st.sampled_from(starts)) - len(slots) - 1)
+            elif insn is not None and insn.row.kind in (Kind.BRANCH, Kind.GOTO):
+                insn = insn.with_distance(draw(st.sampled_from(inside)) - len(slots) - 1)
+            slots.append(insn)
+    names = {start: draw(st.text(max_size=8)) for start in starts}
+    return program(slots, name="prog", order=draw(st.sampled_from(["little", "big"])), names=names)

@@ -1,0 +1,1 @@
+"""The reference machine: what should happen."""

@@ -1,0 +1,275 @@
+"""The reference interpreter: reads the table of semantics and does what it says.
+
+A program is decoded once into a flat list of tuples; immediates become extra registers behind R0-R10, so an ALU
+instruction is `registers[d] = effect(registers[d], registers[s])` whatever its operands are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from bpf.isa import Insn, Kind
+from bpf.plan import FRAME, PAGE, POISON, Unit
+from bpf.program import Program
+from vm.helpers import Exit, Helper, Place, implementation
+from vm.memory import Memory, OutOfReach, lay_out
+from vm.step import Step, Watch
+from vm.outcome import Call, Fault, Outcome, Status
+from vm.world import Input, Limits, World
+
+ALU, BRANCH, LOAD, STORE, GOTO, ATOMIC, HELPER, LOCAL, EXIT = range(9)
+
+M64 = (1 << 64) - 1
+
+# (kind, effect, d, s, extra): `extra` is a jump target, or (offset, size) of an access, or the callee's start.
+Code = tuple[int, Any, int, int, Any]
+
+
+@dataclass(slots=True)
+class State:
+    """A run in the middle: what the next instruction sees.
+
+    registers  R0-R10, then the program's immediates
+    frames     per active local call: (return slot, R6, R7, R8, R9)
+    """
+
+    registers: list[int]
+    memory: Memory
+    world: World
+    pc: int = 0
+    frames: list[tuple[int, int, int, int, int]] = field(default_factory=list)
+    calls: list[Call] = field(default_factory=list)
+    executed: int = 0
+    ended: Status | None = None
+    fault: Fault | None = None
+    overruns: list[tuple[int, int]] = field(default_factory=list)
+
+
+class Interpreter:
+    """One program of a unit, decoded."""
+
+    def __init__(self, unit: Unit, program: Program, index: int = 0) -> None:
+        self.unit = unit
+        self.program = program
+        self.index = index
+        self._constants: list[int] = []
+        self._helpers: dict[int, tuple[str, int, Helper]] = {
+            number: (helper.name, helper.arguments, implementation(helper.name))
+            for number, helper in unit.convention.helpers.items()
+        }
+        addresses = unit.constants(program)
+        slots: dict[int, int] = {}
+        self._code: list[Code] = [
+            (GOTO, None, 0, 0, pc + 1) if insn is None else self._decode(pc, insn, addresses, slots)
+            for pc, insn in enumerate(program.insns)
+        ]
+
+    def _constant(self, value: int, slots: dict[int, int]) -> int:
+        """The number of the register that holds an immediate."""
+        value &= M64
+        if value not in slots:
+            slots[value] = 11 + len(self._constants)
+            self._constants.append(value)
+        return slots[value]
+
+    def _decode(self, pc: int, insn: Insn, addresses: dict[int, int], slots: dict[int, int]) -> Code:
+        row, dst, src, off, imm = insn
+        kind = row.kind
+        source = src if "src" in row.fields else self._constant(imm, slots)
+        if kind is Kind.ALU:
+            return ALU, row.effect_in(self.program.order), dst, source, 0
+        if kind is Kind.BRANCH:
+            return BRANCH, row.effect_in(self.program.order), dst, source, pc + 1 + insn.distance
+        if kind is Kind.LOAD:
+            return LOAD, row.effect_in(self.program.order) if row.signed else None, dst, src, (off, row.width // 8)
+        if kind is Kind.STORE:
+            return STORE, row.effect_in(self.program.order), dst, source, (off, row.width // 8)
+        if kind is Kind.ATOMIC:
+            fetch_to = -1 if not row.fetch else 0 if row.op == "cmpxchg" else src
+            return ATOMIC, row.effect_in(self.program.order), dst, src, (off, row.width // 8, fetch_to)
+        if kind is Kind.WIDE:
+            return ALU, lambda d, s: s, dst, self._constant(addresses[pc], slots), 0
+        if kind is Kind.GOTO:
+            return GOTO, None, 0, 0, pc + 1 + insn.distance
+        if kind is Kind.EXIT:
+            return EXIT, None, 0, 0, 0
+        if row.op == "call_local":
+            return LOCAL, None, 0, 0, pc + 1 + insn.distance
+        return HELPER, self._helpers[imm], 0, 0, 0
+
+    def start(self, entry: Input, world: World, memory: Memory | None = None) -> State:
+        """The state before the first instruction."""
+        memory = memory or Memory(lay_out(self.unit, entry, world))
+        registers = entry.entry_registers(memory.address("memory"))
+        return State([*registers, self.unit.plan.stack, *self._constants], memory, world)
+
+    def run(self, entry: Input, world: World, limits: Limits, *, exact: bool = False) -> Outcome:
+        """Run to the end. exact: `counts["overruns"]` says how many accesses left their region within its pages."""
+        state = self.start(entry, world)
+        if exact:
+            while state.ended is None and state.executed < limits.instructions:
+                self._note_overrun(state)
+                self.advance(state, 1)
+        else:
+            self.advance(state, limits.instructions)
+        return self.outcome(state)
+
+    def outcome(self, state: State) -> Outcome:
+        """The Outcome of a state that has ended, or ran into its limit."""
+        done = state.ended == "done"
+        counts = {"instructions": state.executed}
+        if state.overruns:
+            counts["overruns"] = len(state.overruns)
+        return Outcome(
+            status=state.ended or "limit",
+            r0=state.registers[0] if done else 0,
+            registers=tuple(state.registers[:10]) if done else None,
+            regions=state.memory.contents(),
+            calls=tuple(state.calls),
+            printed=tuple(state.world.printed),
+            fault=state.fault,
+            counts=counts,
+        )
+
+    def trace(self, entry: Input, world: World, limits: Limits) -> Iterator[Step]:
+        """Each instruction boundary in turn; the outcome is `outcome(state)` of the last one."""
+        state = self.start(entry, world)
+        yield from self.trace_state(state, limits)
+
+    def trace_state(self, state: State, limits: Limits) -> Iterator[Step]:
+        """As trace, from a state that the caller keeps."""
+        watch = Watch(self.program, state.memory)
+        while state.ended is None and state.executed < limits.instructions:
+            yield watch.step(state.pc, state.registers[:11])
+            self.advance(state, 1)
+
+    def _note_overrun(self, state: State) -> None:
+        """Record an access that is inside a mapped page but outside its region (Outcome counts)."""
+        kind, _, d, s, extra = self._code[state.pc]
+        if kind not in (LOAD, STORE, ATOMIC):
+            return
+        address = (state.registers[s if kind == LOAD else d] + extra[0]) & M64
+        for cell in state.memory.cells:
+            region = cell.region
+            if region.first_page <= address < region.first_page + region.mapped:
+                if not region.start <= address <= address + extra[1] <= region.start + region.size:
+                    state.overruns.append((state.pc, address))
+                return
+
+    def advance(self, state: State, limit: int) -> None:
+        """Run at most `limit` instructions; `state.ended` says whether the run is over."""
+        code, registers, pages, order = self._code, state.registers, state.memory.pages, self.program.order
+        from_bytes: Callable[..., int] = int.from_bytes
+        pc = state.pc
+        executed = limit
+        for count in range(limit):
+            kind, effect, d, s, extra = code[pc]
+            if kind == 0:  # ALU
+                registers[d] = effect(registers[d], registers[s])
+                pc += 1
+            elif kind == 1:  # BRANCH
+                pc = extra if effect(registers[d], registers[s]) else pc + 1
+            elif kind == 2:  # LOAD
+                offset, size = extra
+                address = registers[s] + offset & M64
+                page = pages.get(address >> 12)
+                if page is not None and (address & 4095) + size <= PAGE:
+                    at = address - page[1]
+                    value = from_bytes(page[0][at : at + size], order)
+                else:
+                    try:
+                        value = from_bytes(state.memory.read(address, size), order)
+                    except OutOfReach as bad:
+                        self._fault(state, bad, pc)
+                        executed = count
+                        break
+                registers[d] = effect(0, value) if effect is not None else value
+                pc += 1
+            elif kind == 3:  # STORE
+                offset, size = extra
+                address = registers[d] + offset & M64
+                data = effect(0, registers[s]).to_bytes(size, order)
+                page = pages.get(address >> 12)
+                if page is not None and page[2] and (address & 4095) + size <= PAGE:
+                    at = address - page[1]
+                    page[0][at : at + size] = data
+                else:
+                    try:
+                        state.memory.write(address, data)
+                    except OutOfReach as bad:
+                        self._fault(state, bad, pc)
+                        executed = count
+                        break
+                pc += 1
+            elif kind == 4:  # GOTO
+                pc = extra
+            else:
+                state.pc = pc
+                self._rare(state, kind, effect, d, s, extra)
+                if state.ended is not None:
+                    executed = count + (state.ended == "done")
+                    break
+                pc = state.pc
+        state.pc = pc
+        state.executed += executed
+
+    def _fault(self, state: State, bad: OutOfReach, pc: int) -> None:
+        state.ended = "fault"
+        state.fault = Fault(bad.kind, self.index, pc, bad.address)
+
+    def _rare(self, state: State, kind: int, effect: Any, d: int, s: int, extra: Any) -> None:
+        """The instructions that loops are not made of; moves state.pc or ends the run."""
+        registers = state.registers
+        if kind == EXIT:
+            if not state.frames:
+                state.ended = "done"
+                return
+            state.pc, *saved = state.frames.pop()
+            registers[6:10] = saved
+            registers[10] += FRAME
+            registers[1:6] = (POISON + register for register in range(1, 6))
+        elif kind == LOCAL:
+            state.frames.append((state.pc + 1, *registers[6:10]))  # type: ignore[arg-type]
+            registers[10] -= FRAME
+            registers[0] = POISON
+            state.pc = extra
+        elif kind == HELPER:
+            self._helper(state, *effect)
+        else:
+            self._atomic(state, effect, d, s, *extra)
+
+    def _helper(self, state: State, name: str, count: int, function: Helper) -> None:
+        registers = state.registers
+        state.calls.append(Call(name, tuple(registers[1 : 1 + count])))
+        try:
+            result = function(Place(state.world, state.memory, self.program.order), registers[1:6])
+        except OutOfReach as bad:
+            self._fault(state, bad, state.pc)
+            return
+        if isinstance(result, Exit):
+            registers[0] = result.r0
+            state.ended = "done"
+            return
+        registers[0] = result & M64
+        registers[1:6] = (POISON + register for register in range(1, 6))
+        state.pc += 1
+
+    def _atomic(self, state: State, effect: Any, d: int, s: int, offset: int, size: int, fetch_to: int) -> None:
+        registers, order = state.registers, self.program.order
+        address = registers[d] + offset & M64
+        if address % size:
+            state.ended = "unspecified"
+            return
+        bad = state.memory.first_bad(address, size, True)
+        if bad is not None:
+            # A machine reads first, so memory that is not there at all is a read fault on some; the kind is a write.
+            self._fault(state, OutOfReach(True, bad), state.pc)
+            return
+        old = int.from_bytes(state.memory.read(address, size), order)  # type: ignore[arg-type]
+        new = effect(old, registers[s], registers[0])
+        state.memory.write(address, new.to_bytes(size, order))
+        if fetch_to >= 0:
+            registers[fetch_to] = old
+        state.pc += 1

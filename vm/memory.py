@@ -1,0 +1,125 @@
+"""The plan made real: regions with their bytes, for the interpreter, for helpers, and for the guests that map them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from bpf.plan import PAGE, Region, Unit
+from vm.world import Input, World
+
+Buffer = bytearray | memoryview
+Page = tuple[Buffer, int, bool]  # buffer, address of its first byte, writable
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A region and what it holds when a run starts: whole pages."""
+
+    region: Region
+    content: bytes
+
+
+class OutOfReach(Exception):
+    """An access to memory that is not there (or not writable). `address`: its first byte out of reach."""
+
+    def __init__(self, write: bool, address: int) -> None:
+        super().__init__()
+        self.write = write
+        self.address = address
+
+    @property
+    def kind(self) -> str:
+        """The Fault's kind."""
+        return "write" if self.write else "read"
+
+
+def lay_out(unit: Unit, entry: Input, world: World) -> tuple[Cell, ...]:
+    """The regions of a run: stack, memory if there is any, and the maps' values."""
+    stack = unit.stack
+    cells = [Cell(stack, bytes((entry.stack_fill,)) * stack.mapped)]
+    if entry.memory:
+        size = len(entry.memory)
+        cells.append(_cell(Region("memory", unit.plan.place(unit.plan.memory, size), size), entry.memory))
+    for map_, region in zip(unit.maps, unit.map_regions, strict=True):
+        cells.append(_cell(region, world.values.get(map_.name, map_.initial)))
+    return tuple(cells)
+
+
+def _cell(region: Region, data: bytes) -> Cell:
+    return Cell(region, (bytes(region.start - region.first_page) + data).ljust(region.mapped, b"\0"))
+
+
+def private(region: Region) -> bytearray:
+    """A buffer of one's own for a region."""
+    return bytearray(region.mapped)
+
+
+class Memory:
+    """The bytes of a run.
+
+    buffers come from `allocate(region)`, which a guest machine uses to hand out what it has mapped. Accesses are
+    checked page by page, as a guest's are. `writes`, when it is a list, receives (address, bytes) of each write.
+    """
+
+    __slots__ = ("buffers", "cells", "pages", "writes")
+
+    def __init__(self, cells: Sequence[Cell], allocate: Callable[[Region], Buffer] = private) -> None:
+        self.cells = tuple(cells)
+        self.buffers = [allocate(cell.region) for cell in cells]
+        self.pages: dict[int, Page] = {}
+        self.writes: list[tuple[int, bytes]] | None = None
+        for cell, buffer in zip(self.cells, self.buffers, strict=True):
+            region = cell.region
+            page: Page = (buffer, region.first_page, not region.readonly)
+            for number in range(region.first_page >> 12, (region.first_page + region.mapped) >> 12):
+                self.pages[number] = page
+        self.reset()
+
+    def reset(self) -> None:
+        """Every region as it is when a run starts."""
+        for cell, buffer in zip(self.cells, self.buffers, strict=True):
+            buffer[:] = cell.content
+
+    def contents(self) -> dict[str, bytes]:
+        """Region name -> its bytes now."""
+        return {cell.region.name: bytes(buffer) for cell, buffer in zip(self.cells, self.buffers, strict=True)}
+
+    def address(self, name: str) -> int:
+        """Start of the region of that name, 0 where there is none."""
+        return next((cell.region.start for cell in self.cells if cell.region.name == name), 0)
+
+    def first_bad(self, address: int, size: int, write: bool) -> int | None:
+        """The first byte of [address, address + size) that cannot be read (written); None when all can."""
+        for at in (address, (address | (PAGE - 1)) + 1):
+            if at < address + size:
+                page = self.pages.get((at & (1 << 64) - 1) >> 12)
+                if page is None or (write and not page[2]):
+                    return at & (1 << 64) - 1
+        return None
+
+    def read(self, address: int, size: int) -> bytes:
+        """Bytes at an address. Raises OutOfReach."""
+        out = bytearray()
+        while len(out) < size:
+            at = (address + len(out)) & (1 << 64) - 1
+            page = self.pages.get(at >> 12)
+            if page is None:
+                raise OutOfReach(False, at)
+            take = min(size - len(out), PAGE - (at & (PAGE - 1)))
+            out += page[0][at - page[1] : at - page[1] + take]
+        return bytes(out)
+
+    def write(self, address: int, data: bytes) -> None:
+        """Write bytes; what lies before a page out of reach is written all the same. Raises OutOfReach."""
+        done = 0
+        while done < len(data):
+            at = (address + done) & (1 << 64) - 1
+            page = self.pages.get(at >> 12)
+            if page is None or not page[2]:
+                raise OutOfReach(True, at)
+            piece = data[done : done + PAGE - (at & (PAGE - 1))]
+            if self.writes is not None:
+                self.writes.append((at, bytes(piece)))
+            page[0][at - page[1] : at - page[1] + len(piece)] = piece
+            done += len(piece)

@@ -1,0 +1,138 @@
+"""What a run gave, and whether two runs gave the same."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+Status = Literal["done", "fault", "limit", "unspecified"]
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Why a run ended early.
+
+    kind     read, write: memory that is not there or not writable; fetch, illegal, trap: native code went wrong;
+             abi: native code returned but broke the calling convention (`detail` says how)
+    program  index of the program in the unit
+    pc       8-byte slot of the instruction, -1 where it is none of the program's (native prologue, say)
+    address  the first byte that could not be reached; 0 where there is none
+    """
+
+    kind: str
+    program: int = 0
+    pc: int = -1
+    address: int = 0
+    detail: str = ""
+
+    def __str__(self) -> str:
+        where = f" at insn {self.pc}" if self.pc >= 0 else ""
+        address = f" of 0x{self.address:x}" if self.address else ""
+        return f"{self.kind} fault{address}{where}" + (f" ({self.detail})" if self.detail else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A helper call: the helper's name and the arguments that its prototype has."""
+
+    helper: str
+    arguments: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a run gave. A field that the engine cannot show is None.
+
+    status     done, fault, limit (instructions or time ran out), unspecified (no engine must agree, say a misaligned
+               atomic)
+    r0         64 bits unsigned
+    registers  R0-R9 at the entered function's exit; only with Options.observe
+    regions    name -> bytes of every region after the run, whole pages
+    calls      helper calls in order
+    printed    lines that helpers printed
+    counts     "instructions": executed BPF instructions; "native": executed native ones (where counted)
+    """
+
+    status: Status
+    r0: int = 0
+    registers: tuple[int, ...] | None = None
+    regions: Mapping[str, bytes] | None = None
+    calls: tuple[Call, ...] | None = None
+    printed: tuple[str, ...] | None = None
+    fault: Fault | None = None
+    counts: Mapping[str, int] = field(default_factory=dict)
+
+    def summary(self) -> str:
+        """R0 or the way the run ended, in a few words."""
+        if self.status == "done":
+            return f"0x{self.r0:x}"
+        return str(self.fault) if self.fault else self.status
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """The first field in which two outcomes differ, in words, and what could not be compared.
+
+    what     "" where nothing differs
+    decided  False when one of the two ran into a limit or is unspecified: then nothing was compared
+    skipped  names of fields that one of the two does not show
+    """
+
+    what: str = ""
+    decided: bool = True
+    skipped: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.what)
+
+
+def difference(a: Outcome, b: Outcome, *, stack: bool = True) -> Difference:
+    """Compare two outcomes of the same unit, plan and input, a being the one that is believed.
+
+    stack: whether the BPF stack counts (without Options.observe, passes may leave dead stores out).
+    """
+    if "limit" in (a.status, b.status):
+        return Difference(decided=False, what="")
+    if "unspecified" in (a.status, b.status):
+        return Difference(decided=False)
+    if a.status != b.status or a.fault != b.fault:
+        return Difference(f"ended with {b.summary()}, expected {a.summary()}" + ("" if a.status == "done" else ""))
+    skipped = [
+        name
+        for name in ("registers", "regions", "calls", "printed")
+        if (getattr(a, name) is None) != (getattr(b, name) is None)
+    ]
+    if a.status == "done":
+        if a.r0 != b.r0:
+            return Difference(f"R0 is 0x{b.r0:x}, expected 0x{a.r0:x}")
+        if a.registers is not None and b.registers is not None:
+            for number, (left, right) in enumerate(zip(a.registers, b.registers, strict=True)):
+                if left != right:
+                    return Difference(f"R{number} is 0x{right:x}, expected 0x{left:x}")
+    if a.calls is not None and b.calls is not None and a.calls != b.calls:
+        return Difference(_first_call(a.calls, b.calls))
+    if a.printed is not None and b.printed is not None and a.printed != b.printed:
+        return Difference(f"printed {list(b.printed)}, expected {list(a.printed)}")
+    if a.regions is not None and b.regions is not None:
+        for name, left_bytes in a.regions.items():
+            right_bytes = b.regions.get(name)
+            if right_bytes != left_bytes and right_bytes is not None and (stack or name != "stack"):
+                return Difference(_first_byte(name, left_bytes, right_bytes))
+    return Difference(skipped=tuple(skipped))
+
+
+def _first_call(expected: tuple[Call, ...], got: tuple[Call, ...]) -> str:
+    for number, (left, right) in enumerate(zip(expected, got, strict=False)):
+        if left != right:
+            return f"helper call {number} is {_call(right)}, expected {_call(left)}"
+    return f"{len(got)} helper calls, expected {len(expected)}"
+
+
+def _call(call: Call) -> str:
+    return f"{call.helper}({', '.join(f'0x{argument:x}' for argument in call.arguments)})"
+
+
+def _first_byte(name: str, expected: bytes, got: bytes) -> str:
+    at = next(i for i, (left, right) in enumerate(zip(expected, got, strict=True)) if left != right)
+    return f"{name} byte {at} is 0x{got[at]:02x}, expected 0x{expected[at]:02x}"
