@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from bpf.plan import Unit
+from emu.batch import CAPACITY, compile_batch, run_batch, suits
 from emu.faults import translate
 from emu.machine import Machine, Stop, machine
 from jit.image import Image
@@ -20,10 +21,12 @@ _CHUNK = 4096  # boundaries between two stops of a traced guest
 class Guest:
     """A compiled program of a unit with everything a run needs."""
 
-    def __init__(self, unit: Unit, image: Image, *, observe: bool) -> None:
+    def __init__(self, unit: Unit, image: Image, *, observe: bool, features: frozenset[str] | None = None) -> None:
         self.unit = unit
         self.image = image
         self.observe = observe
+        self._features = features
+        self._batch: Image | None = None
         self._helpers: dict[int, tuple[str, int, Helper]] = {
             number: (helper.name, helper.arguments, implementation(helper.name))
             for number, helper in unit.convention.helpers.items()
@@ -36,6 +39,33 @@ class Guest:
         run = _Run(self, host, entry, world)
         stop = host.start(self.unit.plan.entry(0), limits.seconds)
         return run.outcome(stop)
+
+    def run_batch(self, entries: Sequence[Input], world: World, limits: Limits) -> list[Outcome]:
+        """Outcomes of the first inputs, as far as one guest run gets; may be none at all.
+
+        Only for programs that suit batches, with Options.observe, and inputs of one memory and stack.
+        """
+        unit, target = self.unit, self.image.target
+        first = entries[0]
+        if not self.observe or any((e.memory, e.stack_fill) != (first.memory, first.stack_fill) for e in entries):
+            return []
+        if self._batch is None:
+            if not suits(self.image.program):
+                return []
+            self._batch = compile_batch(unit, self.image.program, target, self._features)
+        host = machine(target, unit.plan)
+        memory = self.reusable_memory(host, lay_out(unit, first, world))
+        address = memory.address("memory")
+        outcomes: list[Outcome] = []
+        while len(outcomes) < len(entries):
+            chunk = entries[len(outcomes) : len(outcomes) + CAPACITY]
+            rows = [entry.entry_registers(address) for entry in chunk]
+            records = run_batch(host, self._batch, rows, limits.seconds)
+            regions = memory.contents()
+            outcomes += [Outcome("done", record[0], record, regions, (), ()) for record in records]
+            if len(records) < len(chunk):
+                break
+        return outcomes
 
     def count(self, entry: Input, world: World, limits: Limits) -> int:
         """How many native instructions a run executes."""
@@ -165,11 +195,3 @@ class _Run:
             printed=tuple(self.world.printed),
             fault=fault,
         )
-
-
-def restored(world: World, entries: Sequence[Input]) -> Iterator[Input]:
-    """The inputs one by one, the world as it was at first before each of them."""
-    snapshot = world.snapshot()
-    for entry in entries:
-        world.restore(snapshot)
-        yield entry

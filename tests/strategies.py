@@ -12,14 +12,10 @@ from bpf.program import Program, program
 
 
 def _edges(bits: int) -> list[int]:
-    """Signed numbers of `bits` around which mistakes happen: powers of two, their neighbours, byte patterns."""
+    """Signed numbers of `bits` around which mistakes happen, simplest first: powers of two and their neighbours."""
     top = 1 << (bits - 1)
-    near = {power + delta for power in (1 << n for n in range(bits - 1)) for delta in (-1, 0, 1)}
-    patterns = {int.from_bytes(bytes(range(0x81, 0x89))[: bits // 8], "big", signed=True), top // 0x7F}
-    return sorted(
-        {v for value in near | patterns for v in (value, -value) if -top <= v < top} | {-top, top - 1},
-        key=lambda value: (abs(value), value < 0),
-    )
+    near = {sign * (1 << n) + delta for n in range(bits) for sign in (1, -1) for delta in (-1, 0, 1)}
+    return sorted((value for value in near if -top <= value < top), key=lambda value: (abs(value), value < 0))
 
 
 def _signed(bits: int) -> st.SearchStrategy[int]:

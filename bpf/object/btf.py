@@ -1,4 +1,4 @@
-"""The two things of .BTF and .BTF.ext that matter so far: CO-RE relocations (to refuse them) and source text.
+"""The two things of .BTF and .BTF.ext that matter so far: CO-RE relocations (to refuse them) and source lines.
 
 Layout: include/uapi/linux/btf.h and Documentation/bpf/btf.rst of Linux. Types are not read.
 """
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from bpf.errors import BadObject
 from bpf.object.reader import Elf, Section
+from bpf.program import Line
 
 MAGIC = 0xEB9F
 _LINE_INFO, _CORE = 16, 24  # where the header of .BTF.ext says where each table is
@@ -83,12 +84,12 @@ def core_relocations(ext: Ext) -> dict[str, list[int]]:
     return found
 
 
-def source_text(ext: Ext) -> dict[tuple[str, int], str]:
-    """(file name without directory, line number) -> the line, as clang keeps it for the kernel's verifier log."""
-    lines: dict[tuple[str, int], str] = {}
-    for _, (_, file, text, position) in ext.records(_LINE_INFO, 4):
-        if text:
-            lines[posixpath.basename(ext.string(file)), position >> 10] = ext.string(text).strip()
+def line_info(ext: Ext) -> dict[tuple[str, int], Line]:
+    """(code section, offset) -> the source line that starts there, with the text that clang keeps for the verifier's log."""
+    lines: dict[tuple[str, int], Line] = {}
+    for section, (offset, file, text, position) in ext.records(_LINE_INFO, 4):
+        name = posixpath.normpath(ext.string(file)) if file else ""
+        lines[section, offset] = Line(name, position >> 10, ext.string(text).strip(), position & 0x3FF)
     return lines
 
 

@@ -9,7 +9,6 @@ takes the address of, follow in file order, whatever section they are in. A data
 
 from __future__ import annotations
 
-import posixpath
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -74,11 +73,7 @@ class Object:
         self._names = self._functions()
         ext = btf.open_ext(self._elf)
         self._core = btf.core_relocations(ext) if ext else {}
-        texts = btf.source_text(ext) if ext else {}
-        self._lines = {
-            place: replace(line, text=texts.get((posixpath.basename(line.file), line.line), ""))
-            for place, line in line_table(self._elf).items()
-        }
+        self._lines = self._source(btf.line_info(ext) if ext else {})
         self.order = self._elf.order
         self.entries = tuple(
             Entry(symbol.name, self._elf.sections[place[0]].name, place)
@@ -91,7 +86,8 @@ class Object:
         if not self.entries:
             raise BadObject("no global function", remedy="define one that is not static, and compile with -c")
         if section is None and name is None:
-            section = next((entry.section for entry in self.entries if entry.section != ".text"), ".text")
+            marked = [entry for entry in self.entries if not entry.section.startswith(".text")]
+            section = (marked or self.entries)[0].section
         chosen = [
             entry for entry in self.entries if section in (None, entry.section) and name in (None, entry.name)
         ]
@@ -107,6 +103,19 @@ class Object:
         first = bodies.pop(entry.place)
         rest = sorted(bodies.values(), key=lambda body: (body.place[0] != entry.place[0], body.place))
         return self._link(entry.name, [first, *rest])
+
+    def _source(self, known: dict[tuple[str, int], Line]) -> dict[Place, Line]:
+        """DWARF's lines, with what BTF knows: the text of a line, and the head of a function instead of its brace."""
+        texts = {(line.file, line.line): line.text for line in known.values()}
+        lines = {
+            place: replace(line, text=texts.get((line.file, line.line), ""))
+            for place, line in line_table(self._elf).items()
+        }
+        indices = {section.name: section.index for section in self._elf.sections if section.code}
+        for (section, offset), line in known.items():
+            if section in indices:
+                lines[indices[section], offset] = line
+        return lines
 
     # -- functions ------------------------------------------------------------------------------------------------
 
@@ -218,6 +227,15 @@ class Object:
             raise BadObject(f"symbol {symbol.name} is in section {symbol.section}, which is not there", place=place)
         return symbol.section
 
+    def _name(self, number: int) -> str:
+        """What to call a symbol: a section's symbol has no name of its own."""
+        if number >= len(self._elf.symbols):
+            return f"symbol {number}"
+        symbol = self._elf.symbols[number]
+        index = symbol.section
+        known = isinstance(index, int) and index < len(self._elf.sections)
+        return symbol.name or (self._elf.sections[int(index)].name if known else f"symbol {number}")
+
     def _function(self, target: Place, caller: Place, slot: int) -> Place:
         if target not in self._names:
             raise BadObject(
@@ -246,10 +264,9 @@ class Object:
             )
         if section.relocations:
             first = min(section.relocations.values(), key=lambda relocation: relocation.offset)
-            known = first.symbol < len(self._elf.symbols)
-            what = self._elf.symbols[first.symbol].name if known else ""
+            what = self._name(first.symbol)
             raise Refused(
-                f"section {section.name} holds an address{f' of {what}' if what else ''}, which data cannot have",
+                f"section {section.name} holds the address of {what}, which data cannot have",
                 place=self._at(index, first.offset),
                 remedy="choose among functions or data with a switch",
             )

@@ -96,7 +96,7 @@ def _read(elf: ELFFile, size: int, here: list[str]) -> Elf:
         raise BadObject("an ELF file without sections")
     sections: list[Section] = []
     symbols: list[Symbol] = []
-    patches: list[tuple[int, dict[int, Relocation]]] = []
+    patches: list[RelocationSection] = []
     room = MAX_DATA
     for index in range(elf["e_shnum"]):
         here.append(f"section header {index}")
@@ -111,7 +111,7 @@ def _read(elf: ELFFile, size: int, here: list[str]) -> Elf:
         if isinstance(raw, SymbolTableSection):
             symbols = _symbols(raw)
         elif isinstance(raw, RelocationSection):
-            patches.append((raw["sh_info"], _relocations(raw)))
+            patches.append(raw)
         elif section.allocated or raw.name in _KEPT:
             if flags & SH_FLAGS.SHF_COMPRESSED:
                 raise BadObject("compressed section", place=here[-1], remedy="compile with -gz=none")
@@ -121,9 +121,13 @@ def _read(elf: ELFFile, size: int, here: list[str]) -> Elf:
                 raise BadObject(f"section of {length} bytes; all together may have {MAX_DATA}", place=here[-1])
             room -= length
             section.data = raw.data()
-    for target, records in patches:
-        if target < len(sections):
-            sections[target].relocations.update(records)
+    for raw in patches:
+        here.append(f"section {raw.name}")
+        if raw["sh_info"] >= len(sections):
+            raise BadObject(f"relocations of section {raw['sh_info']}, which is not there", place=here[-1])
+        target = sections[raw["sh_info"]]
+        if target.data:  # what is not read needs no relocation
+            target.relocations.update(_relocations(raw))
     return Elf("little" if elf.little_endian else "big", tuple(sections), tuple(symbols))
 
 

@@ -17,8 +17,9 @@ from bpf.isa.opcodes import REGISTERS
 from bpf.text.spellings import mnemonics, texts
 
 # What an operand fills. DST to IMM are the fields of Insn in order; LO and HI are the halves of a 64-bit immediate,
-# TARGET and LABEL are a distance; SAME repeats dst (`r1 = -r1`), ZERO is R0 (`r0 = cmpxchg_64(r1 + 0, r0, r2)`).
-DST, SRC, OFF, IMM, LO, HI, TARGET, LABEL, SAME, ZERO = range(10)
+# TARGET and LABEL are a distance; SAME_DST and SAME_SRC repeat a register (`r1 = -r1`, `r2 = xchg_64(r1 + 0, r2)`);
+# ZERO is R0 (`r0 = cmpxchg_64(r1 + 0, r0, r2)`).
+DST, SRC, OFF, IMM, LO, HI, TARGET, LABEL, SAME_DST, SAME_SRC, ZERO = range(11)
 _PLACES = {"dst": DST, "src": SRC, "off": OFF, "imm": IMM, "lo": LO, "hi": HI, "target": TARGET, "label": LABEL}
 
 # No alternative can fail after reading far ahead more than once, so a line of any kind takes linear time.
@@ -65,7 +66,7 @@ def _form(row: Row, template: str, wraps: bool) -> Form:
     places: list[int] = []
     for match in _OPERAND.finditer(template):
         place = _PLACES[match[1]] if match[1] else ZERO
-        places.append(SAME if place == DST and DST in places else place)
+        places.append(SAME_DST + place if place <= SRC and place in places else place)
     insn = make(row)
     written = DST if row.writes_dst else SRC if row.writes_src else -1
     return Form(row, template, tuple(places), (insn.dst, insn.src, insn.off, insn.imm), wraps, written)
@@ -125,7 +126,7 @@ def find(text: str) -> tuple[Form | None, list[str]]:
     form = FORMS.get(key)
     if form is None:
         head, _, last = key.rpartition(" ")
-        if last in WORDS:
+        if last in _SKELETON and last[0] in _WORD_STARTS:
             form = FORMS.get(f"{head} @")
             operands.append(last)
     return form, operands

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bpf.errors import BadText
 from bpf.isa import Insn, Kind, Row
 from bpf.isa.opcodes import FRAME_POINTER
-from bpf.text.grammar import DST, LABEL, OFF, REGISTER, SAME, SRC, TARGET, ZERO, Form
+from bpf.text.grammar import LABEL, OFF, REGISTER, SAME_DST, SRC, TARGET, ZERO, Form
 
 _OFFSETS = range(-(1 << 15), 1 << 15)
 _IMMEDIATES = range(-(1 << 31), 1 << 31)
@@ -32,10 +32,12 @@ def fill(form: Form, operands: list[str], wraps: bool) -> tuple[Insn, str]:
             if place in (OFF, TARGET) and token[0] not in "+-":
                 raise BadText(f"{short(token)} needs a sign", remedy=f"write +{token} or -{token}")
             values[place] = _number(token)
-        elif place == SAME and _register(token) != values[DST]:
-            raise BadText(f"both registers must be the same, not r{values[DST]} and {token}")
-        elif place == ZERO and _register(token):
-            raise BadText(f"{token} must be {token.lstrip('%')[0]}0: the instruction compares R0 and returns in it")
+        elif place == ZERO:
+            if _register(token):
+                raise BadText(f"{token} must be {token.lstrip('%')[0]}0: the instruction compares R0 and returns in it")
+        elif _register(token) != values[place - SAME_DST]:
+            first = operands[form.places.index(place - SAME_DST)]
+            raise BadText(f"both registers must be the same, not {first} and {token}")
     row = form.row
     if values[form.written] == FRAME_POINTER and form.written >= 0:
         raise BadText("r10 is the frame pointer and cannot be written", remedy="write to r0 to r9")

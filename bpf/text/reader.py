@@ -20,12 +20,15 @@ _PREFIX = re.compile(r"(?:\d+:)?\s*(?:\(([0-9a-f]{2})\))?\s*", re.ASCII)
 _NAME = r'(?:[A-Za-z_.$][\w.$]*|"(?:[^"\\]|\\.)*")'
 _LABEL = re.compile(rf"({_NAME})\s*:\s*", re.ASCII)
 _FUNCTION_TYPE = re.compile(rf"\.type\s+({_NAME})\s*,\s*[@%]function", re.ASCII)
+_COMMENT = re.compile(r"#|//|;|/\*")
 _NUMBERED_CALL = re.compile(r"\bcall\s+[A-Za-z_]\w*#([-+]?\d+)", re.ASCII)
 _LOAD_WIDE = 0x18
 # Directives that say nothing about instructions. What lays out data is not among them: text has no data.
 _DIRECTIVES = frozenset(
-    [".text", ".section", ".file", ".ident", ".loc", ".type", ".size", ".align", ".balign", ".p2align"]
-    + [".globl", ".global", ".local", ".weak", ".hidden", ".protected", ".internal", ".addrsig", ".addrsig_sym"]
+    [
+        *(".text", ".section", ".file", ".ident", ".loc", ".type", ".size", ".align", ".balign", ".p2align"),
+        *(".globl", ".global", ".local", ".weak", ".hidden", ".protected", ".internal", ".addrsig", ".addrsig_sym"),
+    ]
 )
 
 
@@ -62,7 +65,8 @@ class _Reader:
         self.lines: dict[int, Line] = {}
         self.labels: dict[str, list[tuple[int, int]]] = {}  # name -> (slot, line) of each definition
         self.waiting: list[tuple[int, str]] = []  # (slot, label)
-        self.declared: set[str] = set()
+        self.declared: set[str] = set()  # names that a directive calls functions
+        self.first_exit: int | None = None  # what the conformance suite means by `exit` if no label has that name
 
     def read(self, at: int, line: str) -> None:
         """Take in one line, the one with number `at`."""
@@ -94,6 +98,8 @@ class _Reader:
         self.slots.append(insn)
         if insn.row.kind is Kind.WIDE:
             self.slots.append(None)
+        elif insn.row.kind is Kind.EXIT and self.first_exit is None:
+            self.first_exit = slot
 
     def resolve(self) -> None:
         """Fill in the distances to labels. Raises BadText."""
@@ -149,10 +155,8 @@ class _Reader:
         if places:
             lines = " and ".join(str(at) for _, at in places)
             raise BadText(f"label {short(name)} is defined more than once, on lines {lines}")
-        if name == "exit":  # the conformance suite's name for the first exit
-            for pc, other in enumerate(self.slots):
-                if other is not None and other.row.kind is Kind.EXIT:
-                    return pc
+        if name == "exit" and self.first_exit is not None:
+            return self.first_exit
         near = get_close_matches(name, list(self.labels)[:1000], 1)
         helper = " (a helper is called by its number)" if insn.row.kind is Kind.CALL else ""
         remedy = f"did you mean {near[0]!r}?" if near else f"labels are written `name:`{helper}"
@@ -176,24 +180,31 @@ def _unquote(name: str) -> str:
 
 
 def _uncomment(text: str) -> str:
-    """Text without its comments."""
-    while "/*" in text:
-        before, _, rest = text.partition("/*")
-        _, end, after = rest.partition("*/")
-        if not end:
-            raise BadText("comment has no end on its line", remedy="close it with */ or comment with #")
-        text = f"{before} {after}"
+    """Text without its comments. Raises BadText for what would be lost with one by mistake."""
     if "#" in text:
         text = _NUMBERED_CALL.sub(r"call \1", text)  # the kernel writes `call bpf_ktime_get_ns#5`
-        text = text.partition("#")[0]
-    if "//" in text:
-        text = text.partition("//")[0]
-    if ";" in text:
-        text, _, comment = text.partition(";")
-        # LLVM separates instructions by a semicolon, the kernel comments with it. Dropping one would be a disaster.
-        if text.strip() and find(comment)[0]:
-            raise BadText("instruction after ';'", remedy="write it on its own line, or comment with #")
+    while mark := _COMMENT.search(text):
+        before, after = text[: mark.start()], text[mark.end() :]
+        if mark[0] == "/*":
+            _, end, after = after.partition("*/")
+            if not end:
+                raise BadText("comment has no end on its line", remedy="close it with */ or comment with #")
+            text = f"{before} {after}"
+            continue
+        if mark[0] == ";" and before.strip():
+            _check_semicolon(after)
+        text = before
     return text.strip()
+
+
+def _check_semicolon(comment: str) -> None:
+    """LLVM separates instructions by a semicolon, the kernel comments with it: refuse what may be either."""
+    for part in comment.split(";"):
+        words = part.partition("#")[0].partition("//")[0].strip()
+        while label := _LABEL.match(words):
+            words = words[label.end() :]
+        if find(words)[0]:
+            raise BadText(f"instruction after ';': {short(words)}", remedy="give it its own line, or comment with #")
 
 
 def _instruction(text: str, opcode: int | None) -> tuple[Insn, str]:

@@ -75,12 +75,13 @@ def read(path: str | Path) -> SuiteTest:
     except UnicodeDecodeError:
         raise BadInput("is not text", file=str(path), remedy="a conformance test is a UTF-8 text file") from None
     try:
-        return _parse(path, content)
+        return parse(path, content)
     except BadInput as error:
         raise error.at(file=str(path)) from None
 
 
-def _parse(path: Path, content: str) -> SuiteTest:
+def parse(path: Path, content: str) -> SuiteTest:
+    """The test that a file at `path` with this content is. Raises BadInput naming the line."""
     sections = _split(content)
     if not any(line for name in ("asm", "raw") for _, line in sections.get(name, [])):
         raise BadInput("no program", remedy="a test has a section `-- asm` or `-- raw`")

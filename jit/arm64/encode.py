@@ -8,8 +8,6 @@ An operand that does not fit its field raises Unencodable.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import lru_cache
-from itertools import combinations, product
 
 from jit.encoding import Unencodable
 
@@ -96,11 +94,6 @@ def rev16(w: int, rd: int, rn: int) -> int:
 # Immediates ---------------------------------------------------------------------------------------
 
 
-def is_imm12(value: int) -> bool:
-    """Whether add_imm and its kin can hold a number: 12 bits, or 12 bits shifted left by 12."""
-    return 0 <= value < 0x1000 or (value & 0xFFF == 0 and 0 < value < 0x1000000)
-
-
 def _add_sub_imm(base: int) -> Three:
     """OP rd, rn, imm."""
 
@@ -109,7 +102,7 @@ def _add_sub_imm(base: int) -> Three:
             raise _registers(rd, rn)
         if 0 <= imm < 0x1000:
             return base | w << 31 | imm << 10 | rn << 5 | rd
-        if not is_imm12(imm):
+        if imm & 0xFFF or not 0 <= imm < 0x1000000:
             raise Unencodable(f"{imm} is not 12 bits, shifted by 0 or 12")
         return base | w << 31 | 0x400000 | imm >> 2 | rn << 5 | rd
 
@@ -137,12 +130,10 @@ def _bitmasks() -> Iterator[tuple[int, int]]:
                 element = element >> 1 | (element & 1) << (size - 1)
 
 
-_BITMASKS: dict[int, int] = dict(_bitmasks())
-
-
-def is_bitmask(w: int, value: int) -> bool:
-    """Whether and_imm and its kin can hold a number, unsigned of the operand's width."""
-    return (value if w else value * 0x1_0000_0001) in _BITMASKS
+BITMASKS: dict[int, int] = dict(_bitmasks())
+"""What and_imm and its kin can hold: 64-bit number -> field."""
+TWICE = 0x1_0000_0001
+"""Times a 32-bit number gives the 64-bit pattern that repeats it; its field is the same."""
 
 
 def _logical_imm(base: int) -> Three:
@@ -151,8 +142,7 @@ def _logical_imm(base: int) -> Three:
     def encode(w: int, rd: int, rn: int, imm: int) -> int:
         if (rd | rn) >> 5:
             raise _registers(rd, rn)
-        # A 32-bit immediate is one of a 64-bit pattern with a period of at most 32: N stays 0.
-        field = _BITMASKS.get(imm if w else imm * 0x1_0000_0001)
+        field = BITMASKS.get(imm if w else imm * TWICE)
         if field is None:
             raise Unencodable(f"{imm:#x} is not a repeated, rotated run of ones")
         return base | w << 31 | field << 10 | rn << 5 | rd
@@ -219,81 +209,46 @@ def asr_imm(w: int, rd: int, rn: int, count: int) -> int:
     return sbfm(w, rd, rn, count, 63 if w else 31)
 
 
-_HALVES = frozenset(number & 0xFFFF for number in _BITMASKS)  # rotations are among them, so this is every half word
-
-
-@lru_cache(maxsize=1 << 12)
-def constant(value: int) -> tuple[int, ...]:
-    """The shortest sequence of movz, movn, orr with a bitmask, and movk that puts a number below 2**64 into x0.
-
-    Its words name their register in the low five bits only: `word | rd` does the same to another one.
-    """
-    if value < 0x10000:
-        return (movz(0, 0, value, 0),)
-    halves = [value >> shift & 0xFFFF for shift in (0, 16, 32, 48)]
-    background = 0xFFFF if halves.count(0xFFFF) > halves.count(0) else 0
-    rest = [half for half in range(4) if halves[half] != background]
-    if len(rest) > 1:
-        if value < 1 << 32 and 0xFFFF in halves:  # the 32-bit movn clears the upper half
-            half = halves.index(0xFFFF) ^ 1
-            return (movn(0, 0, halves[half] ^ 0xFFFF, half),)
-        if is_bitmask(1, value):
-            return (orr_imm(1, 0, ZR, value),)
-        if value < 1 << 32 and is_bitmask(0, value):
-            return (orr_imm(0, 0, ZR, value),)
-        for patches in range(1, len(rest) - 1):
-            near = _near_bitmask(halves, patches)
-            if near:
-                return near
-    start = rest[0] if rest else 0
-    first = movn(1, 0, halves[start] ^ 0xFFFF, start) if background else movz(1, 0, halves[start], start)
-    return (first, *(movk(1, 0, halves[half], half) for half in rest[1:]))
-
-
-def _near_bitmask(halves: list[int], patches: int) -> tuple[int, ...]:
-    """A bitmask that differs from a number in that many half words, and the movk that put them right; or nothing."""
-    for kept in combinations([half for half in range(4) if halves[half] in _HALVES], 4 - patches):
-        patched = [half for half in range(4) if half not in kept]
-        # A half word between kept ones continues their run (0 or all-ones) or their repetition (one of them).
-        for fill in product((0, 0xFFFF, *{halves[half] for half in kept}), repeat=patches):
-            near = sum(halves[half] << 16 * half for half in kept)
-            near += sum(number << 16 * half for number, half in zip(fill, patched, strict=True))
-            if is_bitmask(1, near):
-                return (orr_imm(1, 0, ZR, near), *(movk(1, 0, halves[half], half) for half in patched))
-    return ()
-
-
 # Memory -------------------------------------------------------------------------------------------
 
-# Opcodes of the unscaled forms; the two highest bits are log2 of the size in bytes.
-STR = {8: 0x38000000, 16: 0x78000000, 32: 0xB8000000, 64: 0xF8000000}
-LDR = {8: 0x38400000, 16: 0x78400000, 32: 0xB8400000, 64: 0xF8400000}
-LDRS = {8: 0x38800000, 16: 0x78800000, 32: 0xB8800000}  # sign-extended to 64 bits
+SCALES = {8: 0, 16: 1, 32: 2, 64: 3}
+"""Bits of an access -> log2 of its bytes."""
 
 
-def reaches(opcode: int, offset: int) -> bool:
-    """Whether `access` can hold an offset."""
-    return -256 <= offset < 256 or (0 <= offset < 0x1000 << (opcode >> 30) and not offset & (1 << (opcode >> 30)) - 1)
+def _access(base: int, largest: int = 64) -> Three:
+    """OP rt, [rn, offset]: scaled (12 bits, counted in sizes) where that holds the offset, else unscaled (9 bits).
+
+    Operands (bits, rt, rn, offset).
+    """
+
+    def encode(bits: int, rt: int, rn: int, offset: int) -> int:
+        if (rt | rn) >> 5 or bits > largest:
+            raise Unencodable(f"{bits} bits, registers {rt}, {rn}")
+        scale = SCALES[bits]
+        scaled = offset >> scale
+        if scaled << scale == offset and 0 <= scaled < 0x1000:
+            return base | 0x1000000 | scale << 30 | scaled << 10 | rn << 5 | rt
+        if -256 <= offset < 256:
+            return base | scale << 30 | (offset & 0x1FF) << 12 | rn << 5 | rt
+        raise Unencodable(f"offset {offset} of {bits} bits")
+
+    return encode
 
 
-def access(opcode: int, rt: int, rn: int, offset: int) -> int:
-    """OPCODE rt, [rn, offset]: scaled (12 bits, counted in sizes) where that holds the offset, else unscaled (9 bits)."""
-    if (rt | rn) >> 5:
-        raise _registers(rt, rn)
-    scale = opcode >> 30
-    scaled = offset >> scale
-    if scaled << scale == offset and 0 <= scaled < 0x1000:
-        return opcode | 0x1000000 | scaled << 10 | rn << 5 | rt
-    if -256 <= offset < 256:
-        return opcode | (offset & 0x1FF) << 12 | rn << 5 | rt
-    raise Unencodable(f"offset {offset} of {1 << scale} bytes")
+def _access_reg(base: int, largest: int = 64) -> Three:
+    """OP rt, [rn, rm]; operands (bits, rt, rn, rm)."""
+
+    def encode(bits: int, rt: int, rn: int, rm: int) -> int:
+        if (rt | rn | rm) >> 5 or bits > largest:
+            raise Unencodable(f"{bits} bits, registers {rt}, {rn}, {rm}")
+        return base | SCALES[bits] << 30 | 0x206800 | rm << 16 | rn << 5 | rt
+
+    return encode
 
 
-def access_reg(opcode: int, rt: int, rn: int, rm: int) -> int:
-    """OPCODE rt, [rn, rm]."""
-    if (rt | rn | rm) >> 5:
-        raise _registers(rt, rn, rm)
-    return opcode | 0x206800 | rm << 16 | rn << 5 | rt
+str_, str_reg = _access(0x38000000), _access_reg(0x38000000)
+ldr, ldr_reg = _access(0x38400000), _access_reg(0x38400000)
+ldrs, ldrs_reg = _access(0x38800000, 32), _access_reg(0x38800000, 32)  # sign-extended to 64 bits
 
 
 def str_pre(rt: int, rn: int, offset: int) -> int:

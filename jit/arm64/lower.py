@@ -7,10 +7,12 @@ MIN / -1 is MIN on this machine, and a - (a / b) * b then gives BPF's remainders
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from typing import ClassVar
 
 from jit.arm64 import encode as e
 from jit.arm64.encode import SP, ZR
+from jit.arm64.immediates import constant, is_bitmask, is_imm12, is_offset
 from jit.backend import SAVED, Backend
 from jit.ops import NONE, Op, OpFunction
 from jit.relax import Form
@@ -35,7 +37,7 @@ _FORMS = {
     "call": (Form(4, *_signed_words(26)),),
 }
 # In the first operand of each of these, the lowest bit inverts the condition.
-_CONDITIONAL = {"cond": e.b_cond, "cbz": e.cbz, "tbz": e.tbz}
+_CONDITIONAL: dict[str, Callable[..., int]] = {"cond": e.b_cond, "cbz": e.cbz, "tbz": e.tbz}
 
 _CONDITIONS = {
     "jeq": e.EQ, "jne": e.NE, "jset": e.NE, "jgt": e.HI, "jge": e.HS, "jlt": e.LO, "jle": e.LS,
@@ -58,6 +60,7 @@ _LOGIC = {
     "jset": (e.ands_imm, e.ands, e.bics),
 }
 _SHIFTS = {"lsh": (e.lsl_imm, e.lslv), "rsh": (e.lsr_imm, e.lsrv), "arsh": (e.asr_imm, e.asrv)}
+_STR, _LDR, _LDRS = (e.str_, e.str_reg), (e.ldr, e.ldr_reg), (e.ldrs, e.ldrs_reg)
 _DIVISIONS = {"div": e.udiv, "mod": e.udiv, "sdiv": e.sdiv, "smod": e.sdiv}
 # The LSE instruction that returns the old value, the one that does not, and the operation for a loop.
 _ATOMICS = {
@@ -78,31 +81,30 @@ class Arm64(Backend):
         """Instructions are little-endian whatever the data are."""
         return struct.pack(f"<{len(self.out)}I", *self.out)
 
-    def _saved(self, function: OpFunction) -> list[int]:
+    def _pairs(self, function: OpFunction) -> tuple[int, list[tuple[int, list[int]]]]:
+        """What the function must keep: the size of the area, a multiple of 16, and (offset in it, one or two registers)."""
         saved = [HOME[r] for r in SAVED if function.written >> r & 1]
-        return [*saved, LINK] if function.calls else saved
+        if function.calls:
+            saved.append(LINK)
+        return (8 * len(saved) + 15) & -16, [(8 * at, saved[at : at + 2]) for at in range(0, len(saved), 2)]
 
     def prologue(self, function: OpFunction) -> None:
-        """Store what the function must keep in pairs; the first store makes the room, a multiple of 16 bytes."""
-        saved = self._saved(function)
-        size = (8 * len(saved) + 15) & -16
-        for at in range(0, len(saved), 2):
-            pair = saved[at : at + 2]
-            if len(pair) == 2:
-                self.emit(e.stp(*pair, SP, 8 * at) if at else e.stp_pre(*pair, SP, -size))
+        """Store what the function must keep; the first store makes the room."""
+        size, pairs = self._pairs(function)
+        for at, (first, *second) in pairs:
+            if second:
+                self.emit(e.stp(first, second[0], SP, at) if at else e.stp_pre(first, second[0], SP, -size))
             else:
-                self.emit(e.access(e.STR[64], *pair, SP, 8 * at) if at else e.str_pre(*pair, SP, -size))
+                self.emit(e.str_(64, first, SP, at) if at else e.str_pre(first, SP, -size))
 
     def epilogue(self, function: OpFunction) -> None:
         """The prologue backwards."""
-        saved = self._saved(function)
-        size = (8 * len(saved) + 15) & -16
-        for at in reversed(range(0, len(saved), 2)):
-            pair = saved[at : at + 2]
-            if len(pair) == 2:
-                self.emit(e.ldp(*pair, SP, 8 * at) if at else e.ldp_post(*pair, SP, size))
+        size, pairs = self._pairs(function)
+        for at, (first, *second) in reversed(pairs):
+            if second:
+                self.emit(e.ldp(first, second[0], SP, at) if at else e.ldp_post(first, second[0], SP, size))
             else:
-                self.emit(e.access(e.LDR[64], *pair, SP, 8 * at) if at else e.ldr_post(*pair, SP, size))
+                self.emit(e.ldr(64, first, SP, at) if at else e.ldr_post(first, SP, size))
         self.emit(e.mov(1, RESULT, HOME[0]))
         self.emit(e.RET)
 
@@ -147,7 +149,7 @@ class Arm64(Backend):
     # Immediates ------------------------------------------------------------------------------------
 
     def _words(self, words: tuple[int, ...], register: int) -> None:
-        """Emit what encode.constant gave, for a register."""
+        """Emit what encodconstant gave, for a register."""
         for word in words:
             self.emit(word | register)
 
@@ -155,15 +157,15 @@ class Arm64(Backend):
         """A register that holds a number: the zero register, or the given one, loaded."""
         if value == 0:
             return ZR
-        self._words(e.constant(value), register)
+        self._words(constant(value), register)
         return register
 
     def _add_imm(self, forms: tuple[e.Three, e.Three, e.Three, e.Three], w: int, d: int, a: int, imm: int) -> None:
         """d = a +- imm (see _ADD, _SUB, _COMPARE)."""
         with_imm, with_minus, with_reg, with_minus_reg = forms
-        if imm >= 0 and e.is_imm12(imm):
+        if imm >= 0 and is_imm12(imm):
             self.emit(with_imm(w, d, a, imm))
-        elif imm < 0 and e.is_imm12(-imm):
+        elif imm < 0 and is_imm12(-imm):
             self.emit(with_minus(w, d, a, -imm))
         elif -1 << 24 < imm < 1 << 24 and d != ZR:  # in two steps; flags would be those of the second
             encode, size = (with_imm, imm) if imm > 0 else (with_minus, -imm)
@@ -171,7 +173,7 @@ class Arm64(Backend):
             self.emit(encode(w, d, d, size & 0xFFF))
         else:
             mask = MASKS[64 if w else 32]
-            plus, minus = e.constant(imm & mask), e.constant(-imm & mask)
+            plus, minus = constant(imm & mask), constant(-imm & mask)
             if len(plus) <= len(minus):
                 self._words(plus, T0)
                 self.emit(with_reg(w, d, a, T0))
@@ -183,9 +185,9 @@ class Arm64(Backend):
         """d = a op imm (see _LOGIC). 0 and all-ones are no bitmasks, but the zero register holds them."""
         with_imm, with_reg, with_inverted = _LOGIC[name]
         w, value = width == 64, imm & MASKS[width]
-        if e.is_bitmask(w, value):
+        if is_bitmask(w, value):
             self.emit(with_imm(w, d, a, value))
-        elif imm == -1:
+        elif value == MASKS[width]:
             self.emit(with_inverted(w, d, a, ZR))
         else:
             self.emit(with_reg(w, d, a, self._number(value, T0)))
@@ -195,7 +197,7 @@ class Arm64(Backend):
     def lower_mov(self, op: Op) -> None:
         """dst = b or imm."""
         if op.b == NONE:
-            self._words(e.constant(op.imm & MASKS[op.width]), HOME[op.dst])
+            self._words(constant(op.imm & MASKS[op.width]), HOME[op.dst])
         elif op.width == 32:
             self.emit(e.mov(0, HOME[op.dst], HOME[op.b]))
         else:
@@ -203,7 +205,7 @@ class Arm64(Backend):
 
     def lower_const(self, op: Op) -> None:
         """dst = 64-bit number."""
-        self._words(e.constant(op.imm), HOME[op.dst])
+        self._words(constant(op.imm), HOME[op.dst])
 
     def lower_add(self, op: Op) -> None:
         """dst = a + b."""
@@ -267,21 +269,20 @@ class Arm64(Backend):
 
     # Memory ----------------------------------------------------------------------------------------
 
-    def _access(self, opcode: int, register: int, base: int, off: int) -> None:
-        """Load or store a register at [base + off]; an offset that no form holds goes to a register."""
-        if e.reaches(opcode, off):
-            self.emit(e.access(opcode, register, base, off))
+    def _access(self, encoders: tuple[e.Three, e.Three], bits: int, register: int, base: int, off: int) -> None:
+        """Load or store a register at [base + off]; an offset that the first encoder cannot hold goes to x11."""
+        if is_offset(bits, off):
+            self.emit(encoders[0](bits, register, base, off))
         else:
-            self._words(e.constant(off & MASKS[64]), T1)
-            self.emit(e.access_reg(opcode, register, base, T1))
+            self.emit(encoders[1](bits, register, base, self._number(off & MASKS[64], T1)))
 
     def lower_load(self, op: Op) -> None:
         """dst = [a + off]."""
-        self._access((e.LDRS if op.signed else e.LDR)[op.width], HOME[op.dst], HOME[op.a], op.off)
+        self._access(_LDRS if op.signed else _LDR, op.width, HOME[op.dst], HOME[op.a], op.off)
 
     def lower_store(self, op: Op) -> None:
         """[a + off] = b or imm."""
-        self._access(e.STR[op.width], self._operand(op), HOME[op.a], op.off)
+        self._access(_STR, op.width, self._operand(op), HOME[op.a], op.off)
 
     def lower_atomic(self, op: Op) -> None:
         """One LSE instruction, or without LSE a loop. What returns a value is fully ordered, what does not is not."""
@@ -327,20 +328,21 @@ class Arm64(Backend):
     def lower_branch(self, op: Op) -> None:
         """A test of zero, of the sign or of one bit is part of the branch; else compare, then branch on the flags."""
         w, a, imm, cond = op.width == 64, HOME[op.a], op.imm, op.cond
+        kind = "cond"
+        args: tuple[int, ...] = (_CONDITIONS[cond],)
         if op.b != NONE:
             self.emit((e.ands if cond == "jset" else e.subs)(w, ZR, a, HOME[op.b]))
-        elif -1 <= imm <= 1 and (cond, imm) in _ZERO_TESTS:
-            return self.jump("cbz", (_ZERO_TESTS[cond, imm], w, a), op.target)
-        elif -1 <= imm <= 1 and (cond, imm) in _SIGN_TESTS:
-            return self.jump("tbz", (_SIGN_TESTS[cond, imm], op.width - 1, a), op.target)
+        elif (cond, imm) in _ZERO_TESTS:
+            kind, args = "cbz", (_ZERO_TESTS[cond, imm], w, a)
+        elif (cond, imm) in _SIGN_TESTS:
+            kind, args = "tbz", (_SIGN_TESTS[cond, imm], op.width - 1, a)
         elif cond != "jset":
             self._add_imm(_COMPARE, w, ZR, a, imm)
+        elif (bits := imm & MASKS[op.width]).bit_count() == 1:
+            kind, args = "tbz", (1, bits.bit_length() - 1, a)
         else:
-            bits = imm & MASKS[op.width]
-            if bits and bits & (bits - 1) == 0:
-                return self.jump("tbz", (1, bits.bit_length() - 1, a), op.target)
             self._logic_imm(cond, op.width, ZR, a, imm)
-        self.jump("cond", (_CONDITIONS[cond],), op.target)
+        self.jump(kind, args, op.target)
 
 
 LOWER = Arm64

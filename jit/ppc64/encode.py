@@ -20,10 +20,10 @@ LT, GT, EQ = range(3)
 IF_FALSE, IF_TRUE, ALWAYS = 4, 12, 20
 """BO of bc: branch if the bit is 0, if it is 1, always. IF_FALSE ^ IF_TRUE inverts a condition."""
 
-_One = Callable[[int], int]
-_Two = Callable[[int, int], int]
-_Three = Callable[[int, int, int], int]
-_Four = Callable[[int, int, int, int], int]
+One = Callable[[int], int]
+Two = Callable[[int, int], int]
+Three = Callable[[int, int, int], int]
+Four = Callable[[int, int, int, int], int]
 
 
 def _refused(what: str, *values: int) -> Unencodable:
@@ -38,7 +38,7 @@ def _registers(*numbers: int) -> Unencodable:
 # Each makes the encoders of one instruction form from their opcodes.
 
 
-def _rt_ra_rb(opcode: int) -> _Three:
+def _rt_ra_rb(opcode: int) -> Three:
     """X and XO forms that write rt: arithmetic, and memory at ra + rb."""
     base = 31 << 26 | opcode << 1
 
@@ -50,7 +50,7 @@ def _rt_ra_rb(opcode: int) -> _Three:
     return encode
 
 
-def _rt_ra(opcode: int) -> _Two:
+def _rt_ra(opcode: int) -> Two:
     """XO form with one source."""
     base = 31 << 26 | opcode << 1
 
@@ -62,7 +62,7 @@ def _rt_ra(opcode: int) -> _Two:
     return encode
 
 
-def _ra_rs_rb(opcode: int) -> _Three:
+def _ra_rs_rb(opcode: int) -> Three:
     """X form that writes ra: logic and shifts."""
     base = 31 << 26 | opcode << 1
 
@@ -74,7 +74,7 @@ def _ra_rs_rb(opcode: int) -> _Three:
     return encode
 
 
-def _ra_rs(opcode: int) -> _Two:
+def _ra_rs(opcode: int) -> Two:
     """X form with one source that writes ra."""
     base = 31 << 26 | opcode << 1
 
@@ -86,7 +86,7 @@ def _ra_rs(opcode: int) -> _Two:
     return encode
 
 
-def _rt_ra_si(opcode: int) -> _Three:
+def _rt_ra_si(opcode: int) -> Three:
     """D form with a signed 16-bit immediate that writes rt."""
     base = opcode << 26
 
@@ -100,7 +100,7 @@ def _rt_ra_si(opcode: int) -> _Three:
     return encode
 
 
-def _ra_rs_ui(opcode: int) -> _Three:
+def _ra_rs_ui(opcode: int) -> Three:
     """D form with an unsigned 16-bit immediate that writes ra."""
     base = opcode << 26
 
@@ -114,7 +114,7 @@ def _ra_rs_ui(opcode: int) -> _Three:
     return encode
 
 
-def _rt_d_ra(opcode: int) -> _Three:
+def _rt_d_ra(opcode: int) -> Three:
     """D form, memory at ra + d."""
     base = opcode << 26
 
@@ -128,7 +128,7 @@ def _rt_d_ra(opcode: int) -> _Three:
     return encode
 
 
-def _rt_ds_ra(opcode: int, extended: int) -> _Three:
+def _rt_ds_ra(opcode: int, extended: int) -> Three:
     """DS form, memory at ra + ds, where ds is a multiple of 4."""
     base = opcode << 26 | extended
 
@@ -142,7 +142,7 @@ def _rt_ds_ra(opcode: int, extended: int) -> _Three:
     return encode
 
 
-def _rotate64(extended: int) -> _Four:
+def _rotate64(extended: int) -> Four:
     """MD form: rotate left by sh, then a mask that m (its first or last bit, from the left) helps to say."""
     base = 30 << 26 | extended << 2
 
@@ -170,7 +170,7 @@ def _rotate32(opcode: int) -> Callable[[int, int, int, int, int], int]:
     return encode
 
 
-def _compare(opcode: int, wide: int) -> _Two:
+def _compare(opcode: int, wide: int) -> Two:
     """X form: compare two registers into CR0."""
     base = 31 << 26 | wide << 21 | opcode << 1
 
@@ -182,7 +182,7 @@ def _compare(opcode: int, wide: int) -> _Two:
     return encode
 
 
-def _compare_si(wide: int) -> _Two:
+def _compare_si(wide: int) -> Two:
     """D form: compare a register and a signed 16-bit number into CR0."""
     base = 11 << 26 | wide << 21
 
@@ -196,7 +196,7 @@ def _compare_si(wide: int) -> _Two:
     return encode
 
 
-def _compare_ui(wide: int) -> _Two:
+def _compare_ui(wide: int) -> Two:
     """D form: compare a register and an unsigned 16-bit number into CR0."""
     base = 10 << 26 | wide << 21
 
@@ -210,7 +210,7 @@ def _compare_ui(wide: int) -> _Two:
     return encode
 
 
-def _special(opcode: int, number: int) -> _One:
+def _special(opcode: int, number: int) -> One:
     """XFX form: a move to or from a special register."""
     base = 31 << 26 | number << 16 | opcode << 1
 

@@ -1,0 +1,7 @@
+"""`python -m crossbpf`."""
+
+import sys
+
+from crossbpf.cli import main
+
+sys.exit(main())

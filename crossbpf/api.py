@@ -1,0 +1,52 @@
+"""The public functions: each is one step from a program to what it does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bpf.plan import PLANS, Unit
+from bpf.program import Program
+from crossbpf.inputs import read_source
+from engines import Options, engine
+from engines.compare import Row
+from engines.compare import compare as compare_engines
+from jit.image import Image
+from jit.pipeline import compile_program
+from jit.registry import target as find_target
+from vm.outcome import Outcome
+from vm.world import Input, Limits, World
+
+
+def parse(file: str) -> Program:
+    """The program in a file: C, ELF object, assembly, conformance file, wire bytes (see `crossbpf check --help`).
+
+    Little-endian unless the file is a big-endian object. Raises CrossbpfError.
+    """
+    return read_source(file).any_order()
+
+
+def interpret(program: Program, memory: bytes = b"", *, plan: str = "high") -> Outcome:
+    """Run a program on the reference interpreter, R1 and R2 being address and length of a copy of memory."""
+    unit = Unit((program,), plan=PLANS[plan])
+    return engine("interpreter").prepare(unit, Options(observe=True)).run(Input(memory), World(), Limits())
+
+
+def compile(program: Program, target: str, *, plan: str = "high") -> Image:
+    """Compile a program for a target; a big-endian target compiles it as a big-endian program."""
+    machine = find_target(target)
+    program = program.in_order(machine.order)
+    return compile_program(Unit((program,), plan=PLANS[plan]), program, machine)
+
+
+def run(program: Program, target: str, memory: bytes = b"", *, plan: str = "high") -> Outcome:
+    """Run a program's machine code for a target in the emulator."""
+    unit = Unit((program.in_order(find_target(target).order),), plan=PLANS[plan])
+    return engine(target).prepare(unit, Options(observe=True)).run(Input(memory), World(), Limits())
+
+
+def compare(
+    program: Program, memory: bytes = b"", *, targets: Sequence[str] | None = None, plan: str = "high"
+) -> list[Row]:
+    """Run a program on the interpreter and on targets (default: all); a Row per engine says whether they agree."""
+    chosen = None if targets is None else [engine(name) for name in targets]
+    return compare_engines(program.in_order, Input(memory), engines=chosen, plan=PLANS[plan])

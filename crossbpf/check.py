@@ -1,0 +1,195 @@
+"""`crossbpf check`: one program on the interpreter and every target, one table."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from bpf.errors import CrossbpfError
+from bpf.program import Program
+from bpf.text import format_insn
+from crossbpf.cc import find
+from crossbpf.inputs import Source, memory_bytes, read_source
+from crossbpf.options import compile_options, compiling, engines_named, hexadecimal, plans_named, wide_console
+from engines.compare import Row, compare
+from engines.lockstep import Parting
+from jit.listing import listing
+from vm.world import Input, Limits
+
+_STYLES = {"reference": "bold", "agrees": "green", "differs": "bold red", "undecided": "yellow", "refused": "dim"}
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One file under one plan: its rows, or the error that kept it from being read."""
+
+    file: str
+    plan: str
+    rows: Sequence[Row] = ()
+    program: Program | None = None
+    error: CrossbpfError | None = None
+
+    @property
+    def judged(self) -> list[Row]:
+        """The rows of engines that are compared with the interpreter."""
+        return [row for row in self.rows if row.verdict != "reference"]
+
+    def code(self, strict: bool) -> int:
+        """Exit code of this result."""
+        verdicts = [row.verdict for row in self.judged]
+        if self.error is not None or not verdicts or all(verdict == "refused" for verdict in verdicts):
+            return 2
+        if "differs" in verdicts or (strict and "undecided" in verdicts):
+            return 1
+        return 0
+
+
+@click.command()
+@click.argument("files", nargs=-1, metavar="FILE...")
+@click.option("--mem", metavar="FILE|HEX", help="Memory that R1 and R2 describe: a file, or hex bytes.")
+@click.option("--target", metavar="NAME,...", help="Targets to run on. Default: all six.")
+@click.option("--plan", default="high", show_default=True, metavar="NAME,...", help="low, high, kernel, fence or all.")
+@click.option("--seconds", default=5.0, show_default=True, help="Time limit of a run.")
+@click.option("--instructions", default=20_000_000, show_default=True, help="Instruction limit of the interpreter.")
+@click.option("--count", is_flag=True, help="Count executed instructions too (slow).")
+@click.option("--strict", is_flag=True, help="Exit 1 when a run hit its limit.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON record a file.")
+@click.option("--print-cc", is_flag=True, help="Print the C compiler's command line and do nothing else.")
+@compiling
+def check(
+    files: Sequence[str], mem: str | None, target: str | None, plan: str, seconds: float, instructions: int,
+    count: bool, strict: bool, as_json: bool, print_cc: bool, cc: str | None, cflags: str, includes: Sequence[str],
+    entry: str | None, big_endian: bool,
+) -> int:  # fmt: skip
+    """Run programs on the interpreter and on every target, and compare.
+
+    FILE is C (.c), an ELF object (.o), assembly (.s, .bpf), a conformance file (.data), wire bytes (.bin, .hex), or -
+    for standard input. R1 is the address of the memory and R2 its length, or 0 and 0.
+
+    Exit code: 0 all that ran agree, 1 a difference, 2 unreadable or refused by all.
+    """
+    options = compile_options(cc, cflags, includes)
+    if print_cc:
+        compiler = find(cc)
+        for order in ("little", "big"):
+            click.echo(" ".join(compiler.command("FILE.c", order, "FILE.o", options.cflags, options.includes)))
+        return 0
+    if not files:
+        raise click.UsageError("Missing argument 'FILE...'.")
+    engines, plans, memory = engines_named(target), plans_named(plan), memory_bytes(mem)
+    limits = Limits(instructions, seconds)
+    results: list[Result] = []
+    console = wide_console()
+    for file in files:
+        try:
+            source = read_source(file, options=options, order="big" if big_endian else "little", entry=entry)
+        except CrossbpfError as error:
+            results.append(Result(file, "", error=error))
+            _show(console, results[-1], as_json)
+            continue
+        given = Input(memory if mem is not None else source.memory)
+        for chosen in plans:
+            rows = compare(
+                source.program_in, given, engines=engines, plan=chosen, convention=source.convention,
+                limits=limits, count=count,
+            )  # fmt: skip
+            results.append(Result(source.file, chosen.name, rows, _program(source, rows)))
+            _show(console, results[-1], as_json, count=count)
+    codes = [result.code(strict) for result in results]
+    return 2 if 2 in codes else max(codes)
+
+
+def _program(source: Source, rows: Sequence[Row]) -> Program | None:
+    return next((source.program_in(row.order) for row in rows if row.verdict != "refused"), None)
+
+
+def _show(console: Console, result: Result, as_json: bool, *, count: bool = False) -> None:
+    if as_json:
+        click.echo(json.dumps(record(result)))
+    elif result.error is not None:
+        click.echo("crossbpf: " + " ".join(str(result.error).split()), err=True)
+    else:
+        show_table(console, result, count)
+
+
+def show_table(console: Console, result: Result, count: bool) -> None:
+    """The table of one file under one plan."""
+    size = f", {len(result.program)} slots" if result.program else ""
+    console.print(f"[bold]{result.file}[/bold] (plan {result.plan}{size})")
+    table = Table(box=None, pad_edge=False)
+    for name in ("engine", "R0", "time"):
+        table.add_column(name, justify="left" if name == "engine" else "right", no_wrap=True)
+    for name in ("insns", "bytes", *(("executed",) if count else ())):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("verdict", no_wrap=True)
+    both = len({row.order for row in result.rows if row.verdict == "reference"}) > 1
+    for row in result.rows:
+        name = f"{row.engine} ({row.order[0]}e)" if both and row.verdict == "reference" else row.engine
+        verdict = row.verdict + (f": {row.reason}" if row.reason else "")
+        table.add_row(name, *_figures(row, count), Text(verdict, _STYLES[row.verdict]))
+    console.print(table)
+    for row in result.judged:
+        if row.parting is not None:
+            assert result.program is not None
+            console.print(Text(f"{row.engine}: {parting_words(row.parting, result.program)}", "red"))
+    console.print()
+
+
+def _figures(row: Row, count: bool) -> list[str]:
+    outcome = row.outcome
+    if outcome is None:
+        return [""] * (5 if count else 4)
+    r0 = hexadecimal(outcome.r0) if outcome.status == "done" else outcome.status
+    cells = [r0, f"{row.seconds * 1e6:.0f} us"]
+    if row.image is not None:
+        cells += [str(sum(1 for _ in listing(row.image))), str(len(row.image.code))]
+    else:
+        cells += ["", ""]
+    if count:
+        executed = row.executed if row.image is not None else outcome.counts.get("instructions")
+        cells.append("" if executed is None else str(executed))
+    return cells
+
+
+def parting_words(parting: Parting, program: Program) -> str:
+    """Where two runs part, in one line: the instruction, its source line, what is different."""
+    if parting.pc < 0:
+        return f"parts at the start: {parting.what}"
+    insn = program.insns[parting.pc]
+    text = format_insn(insn) if insn is not None else "?"
+    line = program.line_at(parting.pc)
+    where = f" ({line.file}:{line.line})" if line else ""
+    return f"parts at insn {parting.pc}{where}: {text}: {parting.what}"
+
+
+def record(result: Result) -> dict[str, Any]:
+    """A result as JSON shows it; addresses and registers are hex strings, so that no reader rounds them."""
+    if result.error is not None:
+        error = result.error
+        return {"file": result.file, "error": error.message, "place": error.place, "remedy": error.remedy}
+    return {"file": result.file, "plan": result.plan, "engines": [_row(row, result.program) for row in result.rows]}
+
+
+def _row(row: Row, program: Program | None) -> dict[str, Any]:
+    found: dict[str, Any] = {"engine": row.engine, "order": row.order, "verdict": row.verdict, "reason": row.reason}
+    if row.outcome is not None:
+        found |= {"status": row.outcome.status, "r0": hexadecimal(row.outcome.r0), "seconds": row.seconds}
+        if row.outcome.fault is not None:
+            fault = row.outcome.fault
+            found["fault"] = {"kind": fault.kind, "pc": fault.pc, "address": hexadecimal(fault.address)}
+    if row.image is not None:
+        found |= {"insns": sum(1 for _ in listing(row.image)), "bytes": len(row.image.code)}
+    if row.executed is not None:
+        found["executed"] = row.executed
+    if row.parting is not None and program is not None:
+        found["parts"] = {"pc": row.parting.pc, "what": row.parting.what, "text": parting_words(row.parting, program)}
+    return found
+
+

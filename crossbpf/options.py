@@ -1,0 +1,66 @@
+"""Options that several verbs share, and what they turn into."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import click
+from rich.console import Console
+
+from bpf.errors import BadInput
+from bpf.plan import PLANS, Plan
+from crossbpf.inputs import CompileOptions
+from engines import Engine, engine
+
+Decorator = Callable[[Any], Any]
+
+
+def compiling(command: Any) -> Any:
+    """--cc, --cflags, -I, --entry, --big-endian."""
+    for option in (
+        click.option("--big-endian", is_flag=True, help="Read .bin and hex input as big-endian wire form."),
+        click.option("--entry", metavar="NAME", help="Function to run, of an object or C file with several."),
+        click.option("-I", "includes", multiple=True, metavar="DIR", help="Directory of C headers."),
+        click.option("--cflags", default="", metavar="FLAGS", help="More options for the C compiler."),
+        click.option("--cc", metavar="CMD", help="C compiler: a clang with the BPF target. Default: clang, else zig."),
+    ):
+        command = option(command)
+    return command
+
+
+def compile_options(cc: str | None, cflags: str, includes: Sequence[str]) -> CompileOptions:
+    """What --cc, --cflags and -I say."""
+    return CompileOptions(cc, tuple(shlex.split(cflags)), tuple(includes))
+
+
+def engines_named(names: str | None) -> list[Engine] | None:
+    """--target: names separated by commas; None for all. Raises BadInput."""
+    if names is None:
+        return None
+    found = [engine(name.strip()) for name in names.split(",") if name.strip()]
+    if not found:
+        raise BadInput("names no target", file="--target")
+    return list(dict.fromkeys(found))
+
+
+def plans_named(names: str) -> list[Plan]:
+    """--plan: names separated by commas, or all. Raises BadInput."""
+    if names == "all":
+        return list(PLANS.values())
+    unknown = [name for name in names.split(",") if name not in PLANS]
+    if unknown:
+        raise BadInput(f"no plan named {unknown[0]!r}", file="--plan", remedy="plans: " + ", ".join((*PLANS, "all")))
+    return [PLANS[name] for name in names.split(",")]
+
+
+def wide_console() -> Console:
+    """Standard output for tables: as wide as the terminal, or as wide as they need where there is none."""
+    console = Console(highlight=False, soft_wrap=True)
+    return console if console.is_terminal else Console(highlight=False, soft_wrap=True, width=500)
+
+
+def hexadecimal(value: int) -> str:
+    """A 64-bit number as the tables show it."""
+    return f"0x{value:x}"

@@ -1,0 +1,132 @@
+"""One program on several engines: who agrees with the interpreter, and where the others part from it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from bpf.errors import Refused
+from bpf.plan import DEFAULT_PLAN, Plan, Unit
+from bpf.program import Program
+from bpf.spec.conventions import PLAIN, Convention
+from engines.base import Engine, Options, Prepared
+from engines.emulated import EmulatedPrepared
+from engines.lockstep import Parting, lockstep
+from engines.registry import ENGINES
+from jit.image import Image
+from vm.outcome import Outcome, difference
+from vm.world import Input, Limits, World
+
+Verdict = Literal["reference", "agrees", "differs", "undecided", "refused"]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What one engine made of a program.
+
+    engine   its name; order: byte order of the program it ran
+    verdict  reference: this is what the others are compared with
+    reason   the first difference in words, or why the engine refused, or why nothing was decided
+    seconds  time of the run, compilation not counted
+    """
+
+    engine: str
+    order: str
+    verdict: Verdict
+    reason: str = ""
+    outcome: Outcome | None = None
+    seconds: float = 0.0
+    image: Image | None = None
+    parting: Parting | None = None
+    executed: int | None = None
+
+
+def fresh(world: World) -> World:
+    """A world of its own in the same state."""
+    return replace(world, values=dict(world.values), printed=[])
+
+
+def compare(
+    program_in: Callable[[str], Program],
+    entry: Input | None = None,
+    *,
+    engines: Sequence[Engine] | None = None,
+    plan: Plan = DEFAULT_PLAN,
+    convention: Convention = PLAIN,
+    world: World | None = None,
+    limits: Limits | None = None,
+    count: bool = False,
+) -> list[Row]:
+    """Run a program on the interpreter and on engines (default: all), and compare.
+
+    program_in: gives the program in a byte order; may raise Refused, which becomes a row. The interpreter runs it once
+    in each byte order that is needed. count: also count executed native instructions (a second, slow run).
+    """
+    entry, world, limits = entry or Input(), world or World(), limits or Limits()
+    wanted = [engine for engine in (engines or ENGINES.values()) if engine.abilities.native]
+    interpreter = ENGINES["interpreter"]
+    rows: list[Row] = []
+    for order in ("little", "big"):
+        group = [engine for engine in wanted if order in engine.abilities.orders]
+        if not group:
+            continue
+        try:
+            program = program_in(order)
+            unit = Unit((program,), convention=convention, plan=plan)
+            expected = interpreter.prepare(unit)
+        except Refused as reason:
+            rows += [Row(engine.name, order, "refused", str(reason)) for engine in group]
+            continue
+        row = _run(interpreter, order, expected, entry, world, limits)
+        assert row.outcome is not None
+        rows.append(replace(row, verdict="reference"))
+        for engine in group:
+            rows.append(_judge(engine, unit, row.outcome, entry, world, limits, count))
+    return rows
+
+
+def _run(
+    engine: Engine, order: str, prepared: Prepared, entry: Input, world: World, limits: Limits
+) -> Row:
+    copy = fresh(world)
+    start = time.perf_counter()
+    outcome = prepared.run(entry, copy, limits)
+    seconds = time.perf_counter() - start
+    image = prepared.image if isinstance(prepared, EmulatedPrepared) else None
+    return Row(engine.name, order, "agrees", "", outcome, seconds, image)
+
+
+def _judge(
+    engine: Engine, unit: Unit, expected: Outcome, entry: Input, world: World, limits: Limits, count: bool
+) -> Row:
+    try:
+        prepared = engine.prepare(unit)
+    except Refused as reason:
+        return Row(engine.name, unit.order, "refused", str(reason))
+    row = _run(engine, unit.order, prepared, entry, world, limits)
+    assert row.outcome is not None
+    if count and isinstance(prepared, EmulatedPrepared):
+        row = replace(row, executed=prepared.count(entry, fresh(world), limits))
+    found = difference(expected, row.outcome)
+    if not found.decided:
+        ended = expected.status if expected.status != "done" else row.outcome.status
+        return replace(row, verdict="undecided", reason=f"nothing was compared: {UNDECIDED[ended]}")
+    if not found:
+        return row
+    return replace(row, verdict="differs", reason=found.what, parting=part(engine, unit, entry, world, limits))
+
+
+UNDECIDED = {
+    "limit": "the run hit its limit",
+    "unspecified": "a misaligned atomic, which no two machines do alike",
+    "fault": "the run faulted",
+}
+
+
+def part(engine: Engine, unit: Unit, entry: Input, world: World, limits: Limits) -> Parting | None:
+    """The first instruction after which an engine's state is not the interpreter's."""
+    options = Options(observe=True)
+    expected = ENGINES["interpreter"].prepare(unit, options)
+    return lockstep(expected, engine.prepare(unit, options), entry, fresh(world), limits)
