@@ -95,7 +95,9 @@ def _named(cc: str) -> Compiler:
 
 def _has_bpf(clang: str) -> bool:
     try:
-        done = subprocess.run([clang, "-print-targets"], capture_output=True, text=True, check=False)
+        done = subprocess.run(  # noqa: S603  the user's own compiler
+            [clang, "-print-targets"], capture_output=True, text=True, check=False
+        )
     except OSError:
         return False
     return "bpfel" in done.stdout.split()
@@ -122,7 +124,7 @@ def compile_c(
         output = Path(scratch, "out.o")
         command = compiler.command(path, order, output, cflags, includes, mcpu)
         try:
-            done = subprocess.run(
+            done = subprocess.run(  # noqa: S603  the user's own compiler
                 command, stdin=subprocess.DEVNULL, capture_output=True, check=False, env=_environment(scratch)
             )
         except OSError as error:
@@ -134,7 +136,7 @@ def compile_c(
 
 
 def _environment(scratch: str) -> dict[str, str]:
-    """zig caches under the home directory, which may be read-only or shared: let it do so in `scratch`."""
+    """Zig caches under the home directory, which may be read-only or shared: let it do so in `scratch`."""
     environment = dict(os.environ)
     environment.setdefault("ZIG_GLOBAL_CACHE_DIR", str(Path(scratch, "global")))
     environment.setdefault("ZIG_LOCAL_CACHE_DIR", str(Path(scratch, "local")))

@@ -19,10 +19,10 @@ from bpf.errors import BadInput, CrossbpfError
 from crossbpf.options import engines_named, plans_named, wide_console
 from engines import ENGINES
 from fuzz.suite import datafile
-from fuzz.suite.runner import Verdict, groups, run_test
+from fuzz.suite.runner import Status, Verdict, groups, run_test
 from vm.world import Limits
 
-_ORDER = ("passed", "failed", "undecided")
+_ORDER: tuple[Status, ...] = ("passed", "failed", "undecided")
 
 
 @click.command()

@@ -69,5 +69,5 @@ class Registers:
 
     def write(self, values: Sequence[int]) -> None:
         """Set all of them."""
-        self.values[:] = values
+        self.values[:] = list(values)
         _library.uc_reg_write_batch(self._handle, self._ids, self._pointers, self._count)

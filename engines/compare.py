@@ -106,12 +106,13 @@ def _judge(
     except Refused as reason:
         return Row(engine.name, unit.order, "refused", str(reason))
     row = _run(engine, unit.order, prepared, entry, world, limits)
-    assert row.outcome is not None
+    outcome = row.outcome
+    assert outcome is not None
     if count and isinstance(prepared, EmulatedPrepared):
         row = replace(row, executed=prepared.count(entry, fresh(world), limits))
-    found = difference(expected, row.outcome)
+    found = difference(expected, outcome)
     if not found.decided:
-        ended = expected.status if expected.status != "done" else row.outcome.status
+        ended = expected.status if expected.status != "done" else outcome.status
         return replace(row, verdict="undecided", reason=f"nothing was compared: {UNDECIDED[ended]}")
     if not found:
         return row

@@ -1,6 +1,6 @@
 """Rebuild the objects beside the examples: NAME.bpfel.o and NAME.bpfeb.o of every NAME.c here.
 
-    python examples/build.py [--cc COMPILER] [NAME ...]
+python examples/build.py [--cc COMPILER] [NAME ...]
 """
 
 from __future__ import annotations

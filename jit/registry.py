@@ -8,7 +8,7 @@ from bpf.errors import BadInput
 from jit.backend import Backend
 from jit.target import Target
 
-_FOLDERS = ("x86_64", "s390x", "arm64", "ppc64")
+_FOLDERS = ("x86_64", "arm64", "riscv64", "ppc64", "s390x")
 _BACKENDS: dict[str, str] = {}
 
 

@@ -129,7 +129,7 @@ def _alu_rows() -> Iterator[Row]:
                 select = ("off", 1 if signed_division else 0)
             level, since = (4, "6.6") if signed_division else (cpu, "3.18")
             group = ("divmul" if base in ("div", "mod", "mul") else "base") + str(bits)
-            common = {"effect": table[op], "cpu": level, "group": group, "since": since, "signed": signed_division}
+            common: dict[str, Any] = {"effect": table[op], "cpu": level, "group": group, "since": since, "signed": signed_division}
             yield Row(
                 f"{op}{bits}_imm", cls | K | opcodes.ALU_OPS[base], Kind.ALU, op, bits, _DST_IMM,
                 f"{reg}{{dst}} {sign} {{imm}}", select=select, **common,
@@ -174,7 +174,7 @@ def _jump_rows() -> Iterator[Row]:
             cpu, since = (2, "4.14") if op in ("jlt", "jle", "jslt", "jsle") else (1, "3.18")
             if bits == 32:
                 cpu, since = 3, "5.1"
-            common = {"effect": table[op], "cpu": cpu, "group": f"base{bits}", "since": since}
+            common: dict[str, Any] = {"effect": table[op], "cpu": cpu, "group": f"base{bits}", "since": since}
             yield Row(
                 f"{op}{bits}_imm", cls | K | opcodes.JMP_OPS[op], Kind.BRANCH, op, bits,
                 frozenset({"dst", "imm", "off"}), f"if {reg}{{dst}} {sign} {{imm}} goto {{target}}", **common,

@@ -18,6 +18,7 @@ from bpf.isa.table import BY_OPCODE, Kind, Row
 
 SLOT = 8
 _FORMAT = {"little": struct.Struct("<BBhi"), "big": struct.Struct(">BBhi")}
+_LOW_HALF = frozenset({"map_fd", "map_idx", "func"})  # lddw forms that have no second immediate
 _ALL = frozenset({"dst", "src", "off", "imm"})
 
 
@@ -89,6 +90,8 @@ def decode(code: bytes, order: str) -> tuple[Insn | None, ...]:
             row = found
         if row.kind is Kind.WIDE:
             imm = _wide(slots, pc) | imm & 0xFFFFFFFF
+            if row.op in _LOW_HALF and imm >> 32:
+                raise ReservedField(f"{row.name}: imm of the second slot is {imm >> 32}, must be 0", pc=pc)
         for field in _RESERVED[row.name]:
             value = off if field == "off" else imm if field == "imm" else src if field == "src" else dst
             if value:

@@ -85,7 +85,7 @@ def core_relocations(ext: Ext) -> dict[str, list[int]]:
 
 
 def line_info(ext: Ext) -> dict[tuple[str, int], Line]:
-    """(code section, offset) -> the source line that starts there, with the text that clang keeps for the verifier's log."""
+    """(code section, offset) -> the source line that starts there, with its text."""
     lines: dict[tuple[str, int], Line] = {}
     for section, (offset, file, text, position) in ext.records(_LINE_INFO, 4):
         name = posixpath.normpath(ext.string(file)) if file else ""

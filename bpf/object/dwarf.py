@@ -49,7 +49,9 @@ class Cursor:
 
     def broken(self, what: str) -> BadObject:
         """The error that something is wrong here."""
-        return BadObject(what, place=f"section {self.section.name}+0x{self.at:x}", remedy="compile again, or without -g")
+        return BadObject(
+            what, place=f"section {self.section.name}+0x{self.at:x}", remedy="compile again, or without -g"
+        )
 
     def take(self, size: int) -> bytes:
         """The next bytes."""

@@ -88,9 +88,7 @@ class Object:
         if section is None and name is None:
             marked = [entry for entry in self.entries if not entry.section.startswith(".text")]
             section = (marked or self.entries)[0].section
-        chosen = [
-            entry for entry in self.entries if section in (None, entry.section) and name in (None, entry.name)
-        ]
+        chosen = [entry for entry in self.entries if section in (None, entry.section) and name in (None, entry.name)]
         if not chosen:
             wanted = (f" {name}" if name else "") + (f" in section {section}" if section else "")
             offered = ", ".join(f"{entry.name} in {entry.section}" for entry in self.entries[:8])
@@ -131,7 +129,9 @@ class Object:
                 continue
             if symbol.kind == "FUNC" or (symbol.kind == "NOTYPE" and symbol.binding == "GLOBAL"):
                 if symbol.value % SLOT:
-                    raise BadObject(f"function {symbol.name} is not at an instruction", place=self._at(index, symbol.value))
+                    raise BadObject(
+                        f"function {symbol.name} is not at an instruction", place=self._at(index, symbol.value)
+                    )
                 place = (index, symbol.value)
                 if place not in found or found[place].binding == "LOCAL":
                     found[place] = symbol
@@ -182,7 +182,9 @@ class Object:
             opcode = section.data[offset] if isinstance(error, UnknownOpcode) else -1
             if opcode in _UNSUPPORTED_OPCODES:
                 what, remedy = _UNSUPPORTED_OPCODES[opcode]
-                raise Refused(f"function {name} has {what}, which is not supported", place=place, remedy=remedy) from None
+                raise Refused(
+                    f"function {name} has {what}, which is not supported", place=place, remedy=remedy
+                ) from None
             raise BadObject(f"function {name}: {error.message}", place=place, remedy=error.remedy) from None
 
     # -- relocations ----------------------------------------------------------------------------------------------
@@ -199,10 +201,7 @@ class Object:
             what = "no instruction" if insn is None else insn.row.name
             raise BadObject(f"relocation of type {relocation.kind} on {what}", place=place)
         index = self._defined(symbol, place, is_call)
-        if is_call:
-            offset = symbol.value + SLOT * (1 + insn.imm)
-        else:
-            offset = symbol.value + signed(insn.imm, 32)
+        offset = symbol.value + SLOT * (1 + insn.imm) if is_call else symbol.value + signed(insn.imm, 32)
         if self._elf.sections[index].code:
             body.functions[slot] = self._function((index, offset), body.place, slot)
         elif is_call:
@@ -271,7 +270,9 @@ class Object:
                 remedy="choose among functions or data with a switch",
             )
         if not 0 <= offset < len(section.data):
-            raise BadObject(f"reference to {section.name}{offset:+#x}, outside of its {len(section.data)} bytes", place=place)
+            raise BadObject(
+                f"reference to {section.name}{offset:+#x}, outside of its {len(section.data)} bytes", place=place
+            )
 
     # -- layout ---------------------------------------------------------------------------------------------------
 

@@ -28,7 +28,7 @@ class Relocation:
 
 @dataclass(frozen=True, slots=True)
 class Symbol:
-    """kind and binding are ELF's names without prefix ("FUNC", "GLOBAL"); section is an index, or "UNDEF", "ABS", ..."""
+    """kind and binding are ELF's names without prefix ("FUNC", "GLOBAL"); section is an index, or "UNDEF", "ABS"."""
 
     name: str
     kind: str
@@ -137,9 +137,12 @@ def _symbols(raw: SymbolTableSection) -> list[Symbol]:
         info, section = symbol["st_info"], symbol["st_shndx"]
         out.append(
             Symbol(
-                symbol.name, str(info["type"]).removeprefix("STT_"), str(info["bind"]).removeprefix("STB_"),
+                symbol.name,
+                str(info["type"]).removeprefix("STT_"),
+                str(info["bind"]).removeprefix("STB_"),
                 symbol["st_other"]["visibility"] in ("STV_HIDDEN", "STV_INTERNAL"),
-                section if isinstance(section, int) else str(section).removeprefix("SHN_"), symbol["st_value"],
+                section if isinstance(section, int) else str(section).removeprefix("SHN_"),
+                symbol["st_value"],
             )
         )
     return out
@@ -147,7 +150,9 @@ def _symbols(raw: SymbolTableSection) -> list[Symbol]:
 
 def _relocations(raw: RelocationSection) -> dict[int, Relocation]:
     if raw.is_RELA():
-        raise BadObject("relocations with addends (SHT_RELA)", place=f"section {raw.name}", remedy="clang makes SHT_REL")
+        raise BadObject(
+            "relocations with addends (SHT_RELA)", place=f"section {raw.name}", remedy="clang makes SHT_REL"
+        )
     return {
         record["r_offset"]: Relocation(record["r_offset"], record["r_info_type"], record["r_info_sym"])
         for record in raw.iter_relocations()

@@ -70,6 +70,10 @@ class _Reader:
 
     def read(self, at: int, line: str) -> None:
         """Take in one line, the one with number `at`."""
+        for statement in _statements(line):
+            self._statement(at, statement)
+
+    def _statement(self, at: int, line: str) -> None:
         text = line.strip()
         if text.startswith(".type") and (declaration := _FUNCTION_TYPE.match(text)):
             self.declared.add(_unquote(declaration[1]))
@@ -179,6 +183,28 @@ def _unquote(name: str) -> str:
         raise BadText(f"{short(name)} is no quoted name", remedy="its escapes are those of JSON") from None
 
 
+def _statements(line: str) -> list[str]:
+    """The line at the semicolons that an instruction follows; after any other semicolon comes a comment."""
+    if ";" not in line:
+        return [line]
+    statements: list[str] = []
+    rest = _NUMBERED_CALL.sub(r"call \1", line)
+    while True:
+        mark = _COMMENT.search(rest)
+        if mark is None or mark[0] != ";" or not rest[: mark.start()].strip() or not _reads(rest[mark.end() :]):
+            return [*statements, rest]
+        statements.append(rest[: mark.start()])
+        rest = rest[mark.end() :]
+
+
+def _reads(text: str) -> bool:
+    """Whether text, up to its next semicolon or comment, is an instruction with or without labels."""
+    words = re.split(_COMMENT, text, maxsplit=1)[0].strip()
+    while label := _LABEL.match(words):
+        words = words[label.end() :]
+    return find(words)[0] is not None
+
+
 def _uncomment(text: str) -> str:
     """Text without its comments. Raises BadText for what would be lost with one by mistake."""
     if "#" in text:
@@ -191,20 +217,8 @@ def _uncomment(text: str) -> str:
                 raise BadText("comment has no end on its line", remedy="close it with */ or comment with #")
             text = f"{before} {after}"
             continue
-        if mark[0] == ";" and before.strip():
-            _check_semicolon(after)
         text = before
     return text.strip()
-
-
-def _check_semicolon(comment: str) -> None:
-    """LLVM separates instructions by a semicolon, the kernel comments with it: refuse what may be either."""
-    for part in comment.split(";"):
-        words = part.partition("#")[0].partition("//")[0].strip()
-        while label := _LABEL.match(words):
-            words = words[label.end() :]
-        if find(words)[0]:
-            raise BadText(f"instruction after ';': {short(words)}", remedy="give it its own line, or comment with #")
 
 
 def _instruction(text: str, opcode: int | None) -> tuple[Insn, str]:

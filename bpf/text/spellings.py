@@ -43,13 +43,6 @@ def texts(row: Row) -> Iterator[str]:
     elif row.op == "func":
         yield text.replace("pc{target}", "{label}")
         yield text.replace("func[pc", "subprog[")  # bpftool
-    if row.kind is Kind.WIDE and with_high_half(row) != text:
-        yield with_high_half(row)
-
-
-def with_high_half(row: Row) -> str:
-    """The text of an lddw with all 64 bits of the immediate: a half that `Row.text` leaves out comes last."""
-    return row.text if "{hi}" in row.text or "{imm}" in row.text else row.text + "[{hi}]"
 
 
 def mnemonics(row: Row) -> Iterator[str]:

@@ -7,7 +7,6 @@ import re
 
 from bpf.isa import Insn, Kind
 from bpf.program import Program
-from bpf.text.spellings import with_high_half
 
 _PLAIN = re.compile(r"(?!%?[rw]\d+\Z)[A-Za-z_.$][\w.$]*", re.ASCII)
 
@@ -16,11 +15,8 @@ def format_insn(insn: Insn, pc: int | None = None) -> str:
     """One instruction as a line of text; with its slot and opcode before it, as in the kernel's log, if pc is given."""
     row, dst, src, off, imm = insn
     target = f"{insn.distance:+d}" if "{target}" in row.text else ""
-    template = row.text
     low, high = imm & 0xFFFFFFFF, imm >> 32
-    if row.kind is Kind.WIDE and high:
-        template = with_high_half(row)
-    text = template.format(
+    text = row.text.format(
         dst=dst,
         src=src,
         off=f"- {-off}" if off < 0 else f"+ {off}",

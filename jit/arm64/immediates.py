@@ -39,7 +39,7 @@ def constant(value: int) -> tuple[int, ...]:
     rest = [half for half in range(4) if halves[half] != background]
     if len(rest) > 1:
         if value < 1 << 32 and 0xFFFF in halves:  # the 32-bit movn clears the upper half
-            half = halves.index(0xFFFF) ^ 1
+            half = 0 if halves[1] == 0xFFFF else 1
             return (movn(0, 0, halves[half] ^ 0xFFFF, half),)
         if is_bitmask(1, value):
             return (orr_imm(1, 0, ZR, value),)

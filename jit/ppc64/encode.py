@@ -1,8 +1,7 @@
 """POWER encoders: operands, in the assembler's order, to an instruction word. Source: Power ISA 3.0B, Book I and II.
 
 Registers are numbers 0-31. Where the assembler writes `d(ra)`, and as ra of addi, addis, isel and the indexed loads and
-stores, register 0 stands for the number 0. `WORD | RC` is the form that also compares its result with 0 into CR0.
-Fields are counted from the right here (the manual counts from the left).
+stores, register 0 stands for the number 0.
 """
 
 from __future__ import annotations
@@ -10,9 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from jit.encoding import Unencodable
-
-RC = 1
-"""Record bit: added to a word, `and` becomes `and.`."""
 
 LT, GT, EQ = range(3)
 """Bits of CR0, as bc and isel name them."""
@@ -268,14 +264,19 @@ BCTR = 0x4E800420
 BCTRL = 0x4E800421
 
 
+def recording(word: int, wanted: bool = True) -> int:
+    """The form of an instruction that also compares its result with 0 into CR0: `and.` of `and`."""
+    return word | wanted
+
+
 def stwcx(rs: int, ra: int, rb: int) -> int:
     """stwcx. rs, ra, rb: store the word if the reservation still stands; CR0.EQ says whether it did."""
-    return _stwcx(rs, ra, rb) | RC
+    return recording(_stwcx(rs, ra, rb))
 
 
 def stdcx(rs: int, ra: int, rb: int) -> int:
     """stdcx. rs, ra, rb: store the doubleword if the reservation still stands; CR0.EQ says whether it did."""
-    return _stdcx(rs, ra, rb) | RC
+    return recording(_stdcx(rs, ra, rb))
 
 
 def srawi(ra: int, rs: int, sh: int) -> int:

@@ -15,8 +15,8 @@ from bpf.isa.effects import M32, M64, signed
 from jit.backend import SAVED, Backend
 from jit.ops import NONE, Front, Op, OpFunction
 from jit.ppc64 import encode as p
-from jit.ppc64.encode import EQ, GT, IF_FALSE, IF_TRUE, LT, RC
 from jit.ppc64.constants import halves, number, one_run, trailing_zeros
+from jit.ppc64.encode import EQ, GT, IF_FALSE, IF_TRUE, LT, recording
 from jit.relax import Form
 from jit.target import Target
 
@@ -270,14 +270,14 @@ class Power(Backend):
     def lower_and(self, op: Op) -> None:
         """dst = a & b or imm."""
         if op.b == NONE:
-            self._mask(HOME[op.dst], HOME[op.a], op.imm, op.width, record=0)
+            self._mask(HOME[op.dst], HOME[op.a], op.imm, op.width, record=False)
         else:
             self.emit(p.and_(HOME[op.dst], HOME[op.a], HOME[op.b]))
             if op.width == 32:
                 self.emit(_ZERO_EXTEND[op.dst])
 
-    def _mask(self, d: int, a: int, imm: int, width: int, record: int) -> None:
-        """d = a & imm, zero-extended at width 32; with record RC, compared with 0 into CR0 too. d is not r0."""
+    def _mask(self, d: int, a: int, imm: int, width: int, record: bool) -> None:
+        """d = a & imm, zero-extended at width 32; with record, compared with 0 into CR0 too. d is not r0."""
         mask = imm & (M64 if width == 64 else M32)
         low, high = mask & 0xFFFF, mask >> 16
         if not high:
@@ -285,14 +285,14 @@ class Power(Backend):
         elif mask > M32:
             zeros = trailing_zeros(mask)
             if imm == -1 << zeros:
-                self.emit(p.rldicr(d, a, 0, 63 - zeros) | record)
+                self.emit(recording(p.rldicr(d, a, 0, 63 - zeros), record))
             else:
                 self._number(R0, imm)
-                self.emit(p.and_(d, a, R0) | record)
+                self.emit(recording(p.and_(d, a, R0), record))
         elif not low:
             self.emit(p.andis(d, a, high))
         elif one_run(mask):
-            self.emit(p.rlwinm(d, a, 0, 32 - mask.bit_length(), 31 - trailing_zeros(mask)) | record)
+            self.emit(recording(p.rlwinm(d, a, 0, 32 - mask.bit_length(), 31 - trailing_zeros(mask)), record))
         elif not record and one_run(mask ^ M32):
             # A mask that wraps around leaves a copy of the word in the upper half.
             hole = mask ^ M32
@@ -301,7 +301,7 @@ class Power(Backend):
         else:
             self.emit(p.andis(R0, a, high))
             self.emit(p.andi(d, a, low))
-            self.emit(p.or_(d, d, R0) | record)
+            self.emit(recording(p.or_(d, d, R0), record))
 
     def _shift(self, op: Op) -> None:
         d, a, name, wide = HOME[op.dst], HOME[op.a], op.name, op.width == 64
@@ -435,7 +435,7 @@ class Power(Backend):
         if op.b == NONE:
             self._compare_immediate(op, a, wide)
         elif op.cond == "jset" and wide:
-            self.emit(p.and_(R0, a, HOME[op.b]) | RC)
+            self.emit(recording(p.and_(R0, a, HOME[op.b])))
         elif op.cond == "jset":
             self.emit(p.and_(R0, a, HOME[op.b]))
             self.emit(p.cmpwi(R0, 0))
@@ -448,7 +448,7 @@ class Power(Backend):
     def _compare_immediate(self, op: Op, a: int, wide: bool) -> None:
         imm, cond = op.imm, op.cond
         if cond == "jset":
-            self._mask(R11, a, imm, op.width, RC)
+            self._mask(R11, a, imm, op.width, record=True)
         elif cond in _UNSIGNED:
             if 0 <= imm <= 0xFFFF:
                 self.emit((p.cmpldi if wide else p.cmplwi)(a, imm))

@@ -10,8 +10,9 @@ order of the data.
     24(r1)  save doubleword for the TOC       unused
     -288..-1(r1)  protected zone: a function may use it without making a frame
 
-CR2-CR4 are the caller's as well; compiled code changes CR0 alone. The least machine is ISA 2.06 (POWER7: isel, ldbrx); the feature "isa3.0" (POWER9) adds the modulo instructions and
-addpcis. ISA 3.1 (brd, prefixed instructions) is not used: Unicorn does not execute it.
+CR2-CR4 are the caller's as well; compiled code changes CR0 alone. The least machine is ISA 2.06 (POWER7: isel,
+ldbrx); the feature "isa3.0" (POWER9) adds the modulo instructions and addpcis. ISA 3.1 (brd, prefixed instructions) is
+not used: Unicorn does not execute it.
 """
 
 from jit.target import Emulation, Target
@@ -40,7 +41,7 @@ def _target(name: str, aliases: tuple[str, ...], order: str, return_stub: bytes,
         emulation=Emulation(
             module="ppc_const",
             arch="UC_ARCH_PPC",
-            mode=("UC_MODE_PPC64", "UC_MODE_BIG_ENDIAN"),  # in both orders: MSR says which, a little-endian mode is refused
+            mode=("UC_MODE_PPC64", "UC_MODE_BIG_ENDIAN"),  # in both orders: MSR says which
             registers="UC_PPC_REG_",
             pc="pc",
             setup={"msr": msr},

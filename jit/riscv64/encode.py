@@ -14,6 +14,9 @@ from jit.encoding import Unencodable
 ZERO, RA, SP, GP, TP, T0, T1, T2, S0, S1, A0, A1, A2, A3, A4, A5 = range(16)
 A6, A7, S2, S3, S4, S5, S6, S7, S8, S9, S10, S11, T3, T4, T5, T6 = range(16, 32)
 
+# What the 3-bit register fields of 2-byte instructions can name: x8-x15.
+POPULAR = range(8, 16)
+
 # funct3 of the conditional branches; the lowest bit inverts the condition.
 BEQ, BNE, BLT, BGE, BLTU, BGEU = 0, 1, 4, 5, 6, 7
 
@@ -159,88 +162,6 @@ def lr(width: int, rd: int, rs1: int, order: int) -> int:
     return _lr(width, rd, ZERO, rs1, order)
 
 
-# Constants --------------------------------------------------------------------------------------------
-
-
-def split(value: int) -> tuple[int, int]:
-    """(high, low): value = (high << 12) + low with a signed 12-bit low, as lui or auipc with addi sees it."""
-    high = value + 0x800 >> 12
-    return high, value - (high << 12)
-
-
-Steps = tuple[tuple[Callable[..., int], int], ...]  # (encoder, its immediate), each applied to the result so far
-
-
-def _shifted_parts(value: int) -> Steps:
-    """Steps to a signed 64-bit value: lui and addiw, and for what is left of it slli and addi."""
-    if -2048 <= value < 2048:
-        return ((addi, value),)
-    if -(1 << 31) <= value < 1 << 31:
-        high, low = split(value)
-        if high == 0x80000:  # 0x7ffff800 and up: lui gives a negative number, and addiw wraps it back
-            high = -0x80000
-        return ((lui, high), (addiw, low)) if low else ((lui, high),)
-    low = split(value)[1]
-    rest = _signed64(value - low)
-    count = (rest & -rest).bit_length() - 1
-    rest >>= count
-    if count > 12 and not -2048 <= rest < 2048 and -(1 << 31) <= rest << 12 < 1 << 31:
-        rest, count = rest << 12, count - 12  # one lui instead of lui and addiw
-    steps = (*_shifted_parts(rest), (slli, count))
-    return (*steps, (addi, low)) if low else steps
-
-
-def _signed64(value: int) -> int:
-    return (value + (1 << 63) & (1 << 64) - 1) - (1 << 63)
-
-
-def _steps(value: int) -> Steps:
-    """The shortest of several ways to a signed 64-bit value."""
-    best = _shifted_parts(value)
-    if len(best) < 3:
-        return best
-    ways = []
-    zeros = (value & -value).bit_length() - 1
-    if zeros:
-        ways.append((*_shifted_parts(value >> zeros), (slli, zeros)))
-    if value > 0:  # leading zeros: build it at the top, zeros or ones below, and shift it down
-        zeros = 64 - value.bit_length()
-        top = value << zeros
-        ways.append((*_shifted_parts(_signed64(top)), (srli, zeros)))
-        ways.append((*_shifted_parts(_signed64(top | (1 << zeros) - 1)), (srli, zeros)))
-    return min(best, *ways, key=len) if ways else best
-
-
-def _words(rd: int, steps: Steps) -> tuple[int, ...]:
-    words = []
-    source = ZERO
-    for encoder, imm in steps:
-        words.append(encoder(rd, imm) if encoder is lui else encoder(rd, source, imm))
-        source = rd
-    return tuple(words)
-
-
-@lru_cache(maxsize=1 << 14)
-def li(rd: int, value: int, scratch: int) -> tuple[int, ...]:
-    """Instructions that put a number into rd: the shortest sequence found, six at most; the long ones use scratch.
-
-    value: 64 bits, signed or unsigned.
-    """
-    value = _signed64(value)
-    steps = _steps(value)
-    if len(steps) < 4:
-        return _words(rd, steps)
-    # Two halves, each in a register of its own.
-    low = (value + (1 << 31) & 0xFFFFFFFF) - (1 << 31)
-    high = _signed64(value - low) >> 32
-    high_words = _words(rd, _steps(high))
-    if high == low:
-        pair = (*high_words, slli(scratch, rd, 32), add(rd, rd, scratch))
-    else:
-        pair = (*high_words, slli(rd, rd, 32), *_words(scratch, _steps(low)), add(rd, rd, scratch))
-    return pair if len(pair) < len(steps) else _words(rd, steps)
-
-
 # Bytes, and the C extension ---------------------------------------------------------------------------
 
 
@@ -252,17 +173,9 @@ def wide(word: int) -> bytes:
 @lru_cache(maxsize=1 << 14)
 def compress(word: int) -> bytes:
     """An instruction word in memory order, in the 2-byte form of the C extension if one does exactly the same."""
-    short = _COMPRESS.get(word & 0x7F, _no_short_form)(word)
+    find = _SHORT_FORMS.get(word & 0x7F)
+    short = find(word) if find else 0
     return short.to_bytes(2, "little") if short else word.to_bytes(4, "little")
-
-
-def _no_short_form(word: int) -> int:
-    return 0
-
-
-def is_popular(register: int) -> bool:
-    """Whether the register has a 3-bit number: x8-x15."""
-    return register >> 3 == 1
 
 
 def _ci(base: int, rd: int, imm: int) -> int:
@@ -284,7 +197,7 @@ def _c_op_imm(word: int) -> int:
         if rd == rs1 == SP and imm & 15 == 0 and -512 <= imm < 512:  # c.addi16sp
             scattered = (imm & 0x200) << 3 | (imm & 0x10) << 2 | (imm & 0x40) >> 1 | (imm & 0x180) >> 4
             return 0x6101 | scattered | (imm & 0x20) >> 3
-        if rs1 == SP and is_popular(rd) and imm & 3 == 0 and 0 < imm < 1024:  # c.addi4spn
+        if rs1 == SP and rd in POPULAR and imm & 3 == 0 and 0 < imm < 1024:  # c.addi4spn
             scattered = (imm & 0x30) << 7 | (imm & 0x3C0) << 1 | (imm & 4) << 4 | (imm & 8) << 2
             return scattered | (rd & 7) << 2
         return 0
@@ -293,7 +206,7 @@ def _c_op_imm(word: int) -> int:
     count = imm & 0x3F
     if funct3 == 1:
         return _ci(0x0002, rd, count) if count else 0  # c.slli
-    if not is_popular(rd):
+    if rd not in POPULAR:
         return 0
     if funct3 == 5 and count:
         return _ci(0x8401 if word >> 30 else 0x8001, rd & 7, count)  # c.srai, c.srli
@@ -321,7 +234,7 @@ def _c_op(word: int) -> int:
     if rd == ZERO:
         return 0
     if function == 0:  # add
-        if rs1 == ZERO or rs2 == ZERO:
+        if ZERO in (rs1, rs2):
             source = rs1 | rs2
             return 0x8002 | rd << 7 | source << 2 if source else _ci(0x4001, rd, 0)  # c.mv; add rd, zero, zero: c.li
         if rd in (rs1, rs2):
@@ -343,7 +256,7 @@ def _ca(base: int, commutes: bool, rd: int, rs1: int, rs2: int) -> int:
     """CA format: rd' = rd' op rs2'."""
     if commutes and rd == rs2:
         rs1, rs2 = rs2, rs1
-    if not base or rd != rs1 or not is_popular(rd) or not is_popular(rs2):
+    if not base or rd != rs1 or rd not in POPULAR or rs2 not in POPULAR:
         return 0
     return base | (rd & 7) << 7 | (rs2 & 7) << 2
 
@@ -357,7 +270,7 @@ def _c_memory(base: int, sp_base: int, size: int, register: int, address: int, o
         if store:
             return sp_base | low_bits << 7 | register << 2
         return _ci(sp_base, register, low_bits) if register != ZERO else 0
-    if not is_popular(register) or not is_popular(address) or offset >= 32 * size:
+    if register not in POPULAR or address not in POPULAR or offset >= 32 * size:
         return 0
     spread = (offset & 4) << 4 | (offset & 0x40) >> 1 if size == 4 else (offset & 0xC0) >> 1
     return base | (offset & 0x38) << 7 | spread | (address & 7) << 7 | (register & 7) << 2
@@ -400,14 +313,14 @@ def _c_branch(word: int) -> int:
     condition, rs1, rs2 = word >> 12 & 7, word >> 15 & 31, word >> 20 & 31
     distance = (word >> 7 & 1) << 11 | (word >> 25 & 0x3F) << 5 | word >> 7 & 0x1E
     distance -= word >> 31 << 12
-    if condition > BNE or rs2 != ZERO or not is_popular(rs1) or not -256 <= distance < 256:
+    if condition > BNE or rs2 != ZERO or rs1 not in POPULAR or not -256 <= distance < 256:
         return 0
     bits = (distance & 0x100) << 4 | (distance & 0x18) << 7 | (distance & 0xC0) >> 1 | (distance & 6) << 2
     bits |= (distance & 0x20) >> 3
     return (0xE001 if condition == BNE else 0xC001) | bits | (rs1 & 7) << 7  # c.bnez, c.beqz
 
 
-_COMPRESS: dict[int, Callable[[int], int]] = {
+_SHORT_FORMS: dict[int, Callable[[int], int]] = {
     0x03: _c_load,
     0x13: _c_op_imm,
     0x1B: _c_op_imm32,

@@ -15,6 +15,7 @@ from jit.backend import SAVED, Backend
 from jit.ops import NONE, Front, Op, OpFunction, as_unsigned
 from jit.relax import Form
 from jit.riscv64 import encode as x
+from jit.riscv64.constants import li, split
 from jit.riscv64.encode import RA, SP, T1, T2, T3, ZERO
 from jit.target import Target
 
@@ -172,7 +173,7 @@ class RiscV(Backend):
         """dst = b or imm."""
         d = HOME[op.dst]
         if op.b == NONE:
-            self.put(*x.li(d, op.imm if op.width == 64 else op.imm & 0xFFFFFFFF, T1))
+            self.put(*li(d, op.imm if op.width == 64 else op.imm & 0xFFFFFFFF, T1))
         elif op.width == 32:
             self._cut(d, HOME[op.b])
         else:
@@ -180,7 +181,7 @@ class RiscV(Backend):
 
     def lower_const(self, op: Op) -> None:
         """dst = 64-bit number."""
-        self.put(*x.li(HOME[op.dst], op.imm, T1))
+        self.put(*li(HOME[op.dst], op.imm, T1))
 
     def _add_imm(self, d: int, a: int, imm: int) -> None:
         """d = a + imm; t1 is used for what two addi do not reach (d may be t1)."""
@@ -191,7 +192,7 @@ class RiscV(Backend):
             step = 2047 if imm > 0 else -2048
             self.put(x.addi(d, a, step), x.addi(d, d, imm - step))
         else:
-            self.put(*x.li(T1, imm, T2), x.add(d, a, T1))
+            self.put(*li(T1, imm, T2), x.add(d, a, T1))
 
     def lower_add(self, op: Op) -> None:
         """dst = a + b."""
@@ -211,7 +212,7 @@ class RiscV(Backend):
         elif -op.imm in _NEAR:
             self._add_imm(d, a, -op.imm)
         else:
-            self.put(*x.li(T1, op.imm, T2), x.sub(d, a, T1))
+            self.put(*li(T1, op.imm, T2), x.sub(d, a, T1))
         if op.width == 32:
             self._cut(d, d)
 
@@ -223,7 +224,7 @@ class RiscV(Backend):
         elif -2048 <= op.imm < 2048:
             self.put(apply_imm(d, a, op.imm))
         else:
-            self.put(*x.li(T1, op.imm, T2), apply(d, a, T1))
+            self.put(*li(T1, op.imm, T2), apply(d, a, T1))
         if op.width == 32:
             self._cut(d, d)
 
@@ -253,7 +254,7 @@ class RiscV(Backend):
             self.put(x.andi(d, a, imm))
             self._cut(d, d)
         else:
-            self.put(*x.li(T1, mask, T2), x.and_(d, a, T1))
+            self.put(*li(T1, mask, T2), x.and_(d, a, T1))
 
     def lower_mul(self, op: Op) -> None:
         """dst = a * b."""
@@ -265,7 +266,7 @@ class RiscV(Backend):
             if factor and factor & factor - 1 == 0:
                 self._shift_imm("lsh", op.width, d, a, factor.bit_length() - 1)
                 return
-            self.put(*x.li(T1, op.imm, T2), x.mul(d, a, T1))
+            self.put(*li(T1, op.imm, T2), x.mul(d, a, T1))
         if not wide:
             self._cut(d, d)
 
@@ -329,7 +330,7 @@ class RiscV(Backend):
                 small = is_quotient or divisor < 1 << 31
             else:
                 small = False
-            self.put(*x.li(T1, op.imm, T2), divide(d, a, T1))
+            self.put(*li(T1, op.imm, T2), divide(d, a, T1))
             if width == 32 and not small:
                 self._cut(d, d)
             return
@@ -357,7 +358,7 @@ class RiscV(Backend):
             step = 2047 if off > 0 else -2048
             self.put(x.addi(T1, base, step))
             return T1, off - step
-        high, low = x.split(off)
+        high, low = split(off)
         self.put(x.lui(T1, high), x.add(T1, T1, base))
         return T1, low
 
@@ -374,7 +375,7 @@ class RiscV(Backend):
             source = HOME[op.b]
         elif op.imm:
             source = T2
-            self.put(*x.li(T2, signed(op.imm, op.width), T3))
+            self.put(*li(T2, signed(op.imm, op.width), T3))
         self.put(_STORES[op.width](source, base, off))
 
     def lower_atomic(self, op: Op) -> None:
@@ -442,7 +443,7 @@ class RiscV(Backend):
             a, b = T1, ZERO
         else:
             b = T2
-            self.put(*x.li(T2, imm, T3))
+            self.put(*li(T2, imm, T3))
             if narrow:
                 self.put(x.addiw(T1, a, 0))
                 a = T1
@@ -450,7 +451,7 @@ class RiscV(Backend):
         self._branch_on(condition, *((b, a) if exchanged else (a, b)), op.target)
 
     def _branch_on(self, condition: int, rs1: int, rs2: int, label: int) -> None:
-        short = self.compressed and rs2 == ZERO and condition <= x.BNE and x.is_popular(rs1)
+        short = self.compressed and rs2 == ZERO and condition in (x.BEQ, x.BNE) and rs1 in x.POPULAR
         self.jump("c.branch" if short else "branch", (condition, rs1, rs2), label)
 
     def _test(self, op: Op) -> bool:
@@ -472,7 +473,7 @@ class RiscV(Backend):
         elif imm < 0 and -imm & -imm - 1 == 0:  # the highest bits
             self.put((x.srliw if narrow else x.srli)(T1, a, (-imm).bit_length() - 1))
         else:
-            self.put(*x.li(T1, mask, T2), x.and_(T1, T1, a))
+            self.put(*li(T1, mask, T2), x.and_(T1, T1, a))
         return False
 
 
@@ -489,7 +490,7 @@ def _frame(saved: list[int]) -> int:
 def _jump(link: int, via: int, size: int, distance: int) -> bytes:
     """A jump of that size: c.j, jal, or auipc and jalr through register `via`."""
     if size == 8:
-        high, low = x.split(distance)
+        high, low = split(distance)
         return x.wide(x.auipc(via, high)) + x.wide(x.jalr(link, via, low))
     return (x.compress if size == 2 else x.wide)(x.jal(link, distance))
 

@@ -101,11 +101,11 @@ def bit_range(mask: int) -> tuple[int, int] | None:
     A run may wrap around: then last < first. None for other masks, and for no ones at all.
     """
     lowest = mask & -mask
-    if mask and mask & (mask + lowest) == 0:
-        return 64 - mask.bit_length(), 64 - lowest.bit_length()
+    if mask & (mask + lowest) == 0:
+        return (64 - mask.bit_length(), 64 - lowest.bit_length()) if mask else None
     gap = ~mask & _M64
     lowest = gap & -gap
-    if gap and gap & (gap + lowest) == 0:
+    if gap & (gap + lowest) == 0:
         return 65 - lowest.bit_length(), 63 - gap.bit_length()
     return None
 

@@ -129,7 +129,7 @@ def test_every_row_at_the_boundaries(target: Target) -> None:
         try:
             assert_wholly_known(compile_program(Unit((prog,)), prog, target))
         except Exception as problem:  # all rows are judged before the test fails
-            failures.append(f"{row.name}: {str(problem).splitlines()[0]}")
+            failures.append(f"{row.name}: {problem!r}"[:300])
     assert not failures, "\n".join(failures[:50])
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -35,9 +36,13 @@ def compiled(source: str, order: str, folder: Path, *cflags: str) -> bytes:
 class Surgeon:
     """Changes fields of an ELF file in place. Offsets: System V ABI, chapter 4 (64-bit)."""
 
-    HEADER = {"machine": (18, "H"), "type": (16, "H"), "shoff": (40, "Q"), "shnum": (60, "H"), "shstrndx": (62, "H")}
-    SECTION = {"name": (0, "I"), "type": (4, "I"), "flags": (8, "Q"), "offset": (24, "Q"), "size": (32, "Q"),
-               "link": (40, "I"), "info": (44, "I"), "entsize": (56, "Q")}  # fmt: skip
+    HEADER: ClassVar = {
+        "type": (16, "H"), "machine": (18, "H"), "shoff": (40, "Q"), "shnum": (60, "H"), "shstrndx": (62, "H"),
+    }  # fmt: skip
+    SECTION: ClassVar = {
+        "name": (0, "I"), "type": (4, "I"), "flags": (8, "Q"), "offset": (24, "Q"), "size": (32, "Q"),
+        "link": (40, "I"), "info": (44, "I"), "entsize": (56, "Q"),
+    }  # fmt: skip
 
     def __init__(self, data: bytes) -> None:
         self.data = bytearray(data)
