@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 
 from bpf.errors import BadInput, CrossbpfError, Refused
-from bpf.object.elf import load
+from bpf.object.elf import Object
 from bpf.program import Program, program
 from bpf.spec.conventions import PLAIN, SUITE, Convention
 from bpf.text import assemble
@@ -151,22 +151,31 @@ def _text(data: bytes, file: str) -> str:
         raise BadInput("is not text", file=file, remedy="assembly is UTF-8 text; raw instructions end in .bin") from None
 
 
-def _pick(programs: list[Program], order: str) -> Program:
-    if programs[0].order != order:
-        raise Refused(f"the object is {programs[0].order}-endian")
-    return programs[0]
+def _load(data: bytes, file: str, entry: str | None) -> Program:
+    """The entry of an object: the function named, or its first global one. Raises BadObject, Refused."""
+    try:
+        opened = Object(data)
+        return opened.program(opened.choose(name=entry)[0])
+    except CrossbpfError as error:
+        raise error.at(file=file) from None
+
+
+def _in_order(found: Program, order: str) -> Program:
+    if found.order != order:
+        raise Refused(f"the object is {found.order}-endian")
+    return found
 
 
 def _object_source(file: str, data: bytes, entry: str | None) -> Source:
-    programs = load(data, file=file, name=entry)
-    return Source(file, OBJECT, lambda order: _pick(programs, order))
+    found = _load(data, file, entry)
+    return Source(file, OBJECT, lambda order: _in_order(found, order))
 
 
 def _c_source(name: str, options: CompileOptions, entry: str | None) -> Source:
     @cache
     def compiled(order: str) -> Program:
         data = compile_c(name, order, cc=options.cc, cflags=options.cflags, includes=options.includes)
-        return _pick(load(data, file=name, name=entry), order)
+        return _in_order(_load(data, name, entry), order)
 
     compiled("little")  # so that a file which does not compile is an error at once
     return Source(name, C, compiled)

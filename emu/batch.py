@@ -12,7 +12,7 @@ import struct
 from collections.abc import Sequence
 
 from bpf.isa import ROW, Insn, Kind, make
-from bpf.plan import FRAME, RECORD_WORDS, TABLES, Unit
+from bpf.plan import FRAME, MAX_FUNCTIONS, RECORD_WORDS, TABLES, Unit
 from bpf.program import Program, program
 from emu.machine import TABLE_SIZE, Machine
 from jit.image import Image
@@ -28,8 +28,8 @@ _SPAN = CAPACITY * ROW_BYTES
 
 
 def suits(prog: Program) -> bool:
-    """Whether a program neither changes memory nor calls a helper."""
-    return not any(
+    """Whether a program neither changes memory nor calls a helper, and leaves an entry slot for the driver."""
+    return len(prog.functions) < MAX_FUNCTIONS and not any(
         insn is not None and (insn.row.kind in (Kind.STORE, Kind.ATOMIC) or insn.row.op == "call_helper")
         for insn in prog.insns
     )
@@ -78,9 +78,11 @@ def run_batch(machine: Machine, image: Image, rows: Sequence[Sequence[int]], sec
     machine.load(image)
     machine.prepare_entry([0] * RECORD_WORDS, plan.stack + FRAME)
     stop = machine.start(plan.entry(len(image.functions) - 1), seconds)
-    (left,) = struct.unpack_from(endian + "Q", tables, _STATE + 16)
-    if stop.error or stop.pc != plan.exit or machine.broken_convention():
-        left = max(left, 1)
+    next_row, next_record, left = struct.unpack_from(endian + "3Q", tables, _STATE)
     done = len(rows) - left
+    if (next_row, next_record) != (state[0] + done * ROW_BYTES, state[1] + done * ROW_BYTES):
+        return []  # the program has written where only the driver writes
+    if stop.error or stop.pc != plan.exit or machine.broken_convention():
+        done = min(done, len(rows) - 1)
     out = tables[TABLES + _SPAN : TABLES + _SPAN + done * ROW_BYTES]
     return list(struct.iter_unpack(f"{endian}{RECORD_WORDS}Q", out))

@@ -22,8 +22,8 @@ def translate(stop: Stop, machine: Machine, image: Image, memory: Memory) -> Fau
         if access in _READS or access in _WRITES:
             return _memory_fault(access in _WRITES, address, pc, machine, image, memory)
         return Fault("fetch", 0, -1, address)
-    if stop.error:
-        return Fault("illegal" if stop.error == unicorn.UC_ERR_INSN_INVALID else "trap", 0, pc, 0)
+    if stop.error:  # Unicorn does not tell an illegal instruction from a trapping one on every machine
+        return Fault("trap", 0, pc, 0, str(unicorn.UcError(stop.error)))
     return Fault("trap", 0, pc, 0, f"stopped at 0x{stop.pc:x} by itself")
 
 
@@ -41,6 +41,6 @@ def _memory_fault(
     base = insn.src if kind is Kind.LOAD else insn.dst
     start = (machine.homes()[base] + insn.off) & _M64
     bad = memory.first_bad(start, insn.row.width // 8, write)
-    if bad is not None and bad >> 12 == address >> 12 or (bad is not None and start >> 12 == address >> 12):
+    if bad is not None and address >> 12 in (bad >> 12, start >> 12):
         address = bad
     return Fault("write" if write else "read", 0, pc, address)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from bpf.plan import Unit
 from emu.batch import CAPACITY, compile_batch, run_batch, suits
 from emu.faults import translate
-from emu.machine import Machine, Stop, machine
+from emu.machine import Machine, Stop, machine, tracer
 from jit.image import Image
 from vm.helpers import Exit, Helper, Place, implementation
 from vm.memory import Cell, Memory, OutOfReach, lay_out
@@ -75,9 +75,9 @@ class Guest:
             nonlocal executed
             executed += 1
 
-        host = Machine(self.image.target, self.unit.plan, on_code)
-        _Run(self, host, entry, world)
-        host.start(self.unit.plan.entry(0), limits.seconds)
+        with tracer(self.image.target, self.unit.plan, on_code) as host:
+            _Run(self, host, entry, world)
+            host.start(self.unit.plan.entry(0), limits.seconds)
         return executed
 
     def visible(self) -> frozenset[int]:
@@ -89,7 +89,7 @@ class Guest:
         return frozenset(pc for pc, offset in starts.items() if ends[offset] == pc)
 
     def trace(self, entry: Input, world: World, limits: Limits) -> Iterator[Step]:
-        """Each visible instruction boundary, in a machine of its own.
+        """Each visible instruction boundary, in a machine that nobody else uses meanwhile.
 
         The guest is stopped after every few thousand boundaries and goes on when the reader asks for more.
         """
@@ -109,17 +109,17 @@ class Guest:
                 passed = address
                 host.uc.emu_stop()
 
-        host = Machine(self.image.target, self.unit.plan, on_code)
-        run = _Run(self, host, entry, world)
-        watch = Watch(self.image.program, run.memory)
-        stop = host.start(self.unit.plan.entry(0), limits.seconds)
-        while True:
-            yield from collected
-            going_on = passed != 0 and not stop.error and not stop.timeout and run.fault is None
-            collected.clear()
-            if not going_on:
-                return
-            stop = host.start(stop.pc, limits.seconds)
+        with tracer(self.image.target, self.unit.plan, on_code) as host:
+            run = _Run(self, host, entry, world)
+            watch = Watch(self.image.program, run.memory)
+            stop = host.start(self.unit.plan.entry(0), limits.seconds)
+            while True:
+                yield from collected
+                going_on = passed != 0 and not stop.error and not stop.timeout and run.fault is None
+                collected.clear()
+                if not going_on:
+                    return
+                stop = host.start(stop.pc, limits.seconds)
 
     def reusable_memory(self, host: Machine, cells: tuple[Cell, ...]) -> Memory:
         """The Memory of these cells in the machine, kept from the run before where nothing has changed."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import ctypes
 import gc
 import mmap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +14,7 @@ from bpf.errors import NotHere, Refused
 from bpf.plan import MAX_FUNCTIONS, MAX_HELPERS, PAGE, POISON, RECORD_WORDS, STUB_SIZE, TABLES, Plan, Region
 from emu import unicorn as edge
 from emu.unicorn import Registers, constant, unicorn
+from emu.usermode import USER_MODES
 from emu.watchdog import WATCHDOG
 from jit.image import Image
 from jit.target import Target
@@ -22,6 +24,7 @@ CODE_SIZE = 64 << 20
 NATIVE_STACK = 256 << 10
 TABLE_SIZE = 1 << 20
 _PATTERN = 0xC0FF_EE00_0000_0000  # what registers hold that belong to nobody: pattern + index
+_NO_RECORD = b"\xee" * (8 * RECORD_WORDS)  # the exit record of a run that has not stored one
 _M64 = (1 << 64) - 1
 
 
@@ -48,6 +51,14 @@ class _Mapped:
     backing: mmap.mmap = field(repr=False)
 
 
+def _no_helper(number: int) -> None:
+    """Nobody answers a helper call."""
+
+
+def _no_code(address: int) -> None:
+    """Nobody looks at a native instruction."""
+
+
 def _host_memory(size: int) -> tuple[mmap.mmap, memoryview, int]:
     """Anonymous memory of the host: the object that owns it, a view, its address."""
     backing = mmap.mmap(-1, size)
@@ -57,28 +68,32 @@ def _host_memory(size: int) -> tuple[mmap.mmap, memoryview, int]:
 class Machine:
     """A Unicorn engine with the plan's fixed regions mapped: exit page, stubs, entries, code, native stack, harness.
 
-    Code pages are never writable to the guest, data pages never executable. `on_helper(number)` is called when a
-    helper's stub is reached; what it leaves in `result` is returned to the program.
-    `on_code(address)`, if given, is called before every native instruction of the code region.
+    Code pages are never writable to the guest, data pages never executable; code runs in user mode, and every run
+    starts from the same state of the CPU. `on_helper(number)` is called when a helper's stub is reached; what it
+    returns is the program's result of the call, None ends the run.
+    A traced machine calls `on_code(address)` before every native instruction of the code region.
+    `programs` counts the images that have been loaded.
     """
 
-    def __init__(self, target: Target, plan: Plan, on_code: Callable[[int], None] | None = None) -> None:
+    def __init__(self, target: Target, plan: Plan, *, traced: bool = False) -> None:
         self.target = target
         self.plan = plan
         self.owner: object = None  # whose Memory is mapped now
-        self.on_helper: Callable[[int], int | None] = lambda number: None
+        self.on_helper: Callable[[int], int | None] = _no_helper
+        self.on_code: Callable[[int], None] = _no_code
         self._mapped: dict[int, _Mapped] = {}
         self._image: Image | None = None
         self._keep: list[mmap.mmap] = []
         self._code_length = 0
         self._access: tuple[int, int, int] | None = None
-        self._allow_stub = True
+        self._allow_stub = False
+        self.programs = 0
         facts = target.emulation
         self.uc = self._open()
         for name, value in facts.setup.items():
             self.uc.reg_write(edge.register(facts, name), value)
         self._map_fixed()
-        self._hook(on_code)
+        self._hook(traced=traced)
         known = dict.fromkeys((*target.homes, *target.callee_saved))
         if target.link:
             known.pop(target.link, None)  # R0's home on s390x; it holds the return address at entry
@@ -92,7 +107,10 @@ class Machine:
             poison.get(name, _PATTERN + 0x100 + index) for index, name in enumerate(self._after.names)
         ][1:]
         self._homes = Registers(self.uc, facts, target.homes[:11])
+        self._enter_user_mode()
+        self._clean: Any = self.uc.context_save()
         self._self_test()
+        self._allow_stub = True
 
     # Set-up ----------------------------------------------------------------------------------------
 
@@ -125,7 +143,7 @@ class Machine:
         self._keep.append(backing)
         return view
 
-    def _hook(self, on_code: Callable[[int], None] | None) -> None:
+    def _hook(self, *, traced: bool) -> None:
         uc, plan = self.uc, self.plan
 
         def fill(_: Any, address: int, access: int, entry: Any, __: Any) -> bool:
@@ -143,20 +161,39 @@ class Machine:
         uc.hook_add(unicorn.UC_HOOK_TLB_FILL, fill)
         uc.hook_add(unicorn.UC_HOOK_CODE, stub, begin=plan.stubs, end=plan.stubs + MAX_HELPERS * STUB_SIZE - 1)
         uc.hook_add(unicorn.UC_HOOK_MEM_INVALID, invalid)
-        if on_code is not None:
+        facts = self.target.emulation
+        for name in USER_MODES[facts.arch].traps:
+            uc.hook_add(unicorn.UC_HOOK_INSN, self._trap, None, 1, 0, constant(facts.module, name))
+        if traced:
             uc.hook_add(
-                unicorn.UC_HOOK_CODE, lambda _, address, size, __: on_code(address),
+                unicorn.UC_HOOK_CODE, lambda _, address, size, __: self.on_code(address),
                 begin=plan.code, end=plan.code + CODE_SIZE - 1,
             )  # fmt: skip
 
+    def _trap(self, *_: object) -> int:
+        """An instruction that Unicorn would pass over: stop behind it."""
+        self.uc.emu_stop()
+        return 0
+
+    def _enter_user_mode(self) -> None:
+        """See emu/usermode.py. The code is gone afterwards."""
+        facts, plan = self.target.emulation, self.plan
+        mode = USER_MODES[facts.arch]
+        for name, (keep, bits) in mode.registers.items():
+            number = edge.register(facts, name)
+            self.uc.reg_write(number, self.uc.reg_read(number) & keep | bits)
+        if mode.code:
+            size = len(mode.code)
+            self._code[:size] = mode.code
+            self.uc.reg_write(edge.register(facts, self.target.arguments[0]), plan.exit)
+            self.start(plan.code, 1.0)
+            self._code[:size] = bytes(size)
+            self.uc.ctl_remove_cache(plan.code, plan.code + size)
+
     def _self_test(self) -> None:
         """Run one return instruction, so that a Unicorn that does not do what it should says so in one line."""
-        try:
-            self.prepare_entry([0] * 10, self.plan.stack)
-            self._allow_stub = False
-            stop = self.start(self.plan.stub(0), 1.0)
-        finally:
-            self._allow_stub = True
+        self.prepare_entry([0] * RECORD_WORDS, self.plan.stack)
+        stop = self.start(self.plan.stub(0), 1.0)
         if stop.error or stop.pc != self.plan.exit:
             raise NotHere(f"Unicorn does not run {self.target.name} code here", remedy=f"use unicorn {edge.VERSION}")
 
@@ -191,15 +228,18 @@ class Machine:
         self._code[:size] = image.code
         if size < self._code_length:  # no stale code behind the new
             self._code[size : self._code_length] = bytes(self._code_length - size)
-        self._entries[: len(image.entries)] = image.entries
+        self._entries[:] = image.entries.ljust(len(self._entries), b"\0")
         # Unicorn does not see writes from outside to code that it has translated.
         self.uc.ctl_remove_cache(image.base, image.base + max(size, self._code_length))
         self.uc.ctl_remove_cache(image.entry_base, image.entry_base + len(self._entries))
         self._code_length = size
         self._image = image
+        self.programs += 1
 
     def prepare_entry(self, registers: Sequence[int], frame: int) -> None:
-        """Set R0-R9, R10 = frame, patterns in every other register, sp and the return address."""
+        """A clean CPU; R0-R9, R10 = frame, patterns in the callee-saved registers, sp and the return address."""
+        self.uc.context_restore(self._clean)
+        self.harness[: 8 * RECORD_WORDS] = _NO_RECORD
         target, plan, slots = self.target, self.plan, self._slots
         values = [_PATTERN + index for index in range(len(slots))]
         sp = (plan.native - target.save_area - 64) & -target.alignment
@@ -231,8 +271,9 @@ class Machine:
             error = failure.errno
         finally:
             timeout = WATCHDOG.disarm()
-        final = self._final.read()
-        return Stop(final[0], error, self._access, timeout)
+        pc = self._final.read()[0]
+        # The watchdog may fire when the guest has just stopped by itself.
+        return Stop(pc, error, self._access, timeout and not error and pc != self.plan.exit)
 
     def result(self) -> int:
         """The C result register after a run."""
@@ -263,7 +304,8 @@ class Machine:
     def _helper(self, address: int) -> None:
         if not self._allow_stub:
             return
-        result = self.on_helper((address - self.plan.stubs) // STUB_SIZE)
+        number, inside = divmod(address - self.plan.stubs, STUB_SIZE)
+        result = None if inside else self.on_helper(number)  # a jump into the middle of a stub calls nobody
         if result is None:
             self.uc.emu_stop()
         else:
@@ -288,19 +330,36 @@ class Machine:
         return int.from_bytes(self._stack[at : at + 8], self.target.order)  # type: ignore[arg-type]
 
 
-_MACHINES: dict[tuple[str, str], tuple[Machine, list[int]]] = {}
-_RECYCLE = 50_000  # a machine grows by half a kilobyte a program
+RECYCLE = 50_000
+"""Programs after which a machine is replaced: each leaves half a kilobyte behind in Unicorn."""
+
+_MACHINES: dict[tuple[str, str], Machine] = {}
 
 
-def machine(target: Target, plan: Plan) -> Machine:
-    """The process's machine for a target and a plan; a new one after many programs."""
+def machine(target: Target, plan: Plan, *, recycle: int = RECYCLE) -> Machine:
+    """The process's machine for a target and a plan; a new one after `recycle` programs."""
     key = (target.name, plan.name)
     found = _MACHINES.get(key)
-    if found is None or found[1][0] >= _RECYCLE:
-        _MACHINES.pop(key, None)
+    if found is None or found.programs >= recycle:
         if found is not None:
-            del found
+            del _MACHINES[key], found
             gc.collect()  # hooks put the old engine into a reference cycle of a gigabyte of address space
-        found = _MACHINES[key] = (Machine(target, plan), [0])
-    found[1][0] += 1
-    return found[0]
+        found = _MACHINES[key] = Machine(target, plan)
+    return found
+
+
+_TRACERS: dict[tuple[str, str], list[Machine]] = {}
+
+
+@contextmanager
+def tracer(target: Target, plan: Plan, on_code: Callable[[int], None]) -> Iterator[Machine]:
+    """A traced machine with this on_code, one's own for a while; then it waits for the next user."""
+    idle = _TRACERS.setdefault((target.name, plan.name), [])
+    host = idle.pop() if idle else Machine(target, plan, traced=True)
+    host.on_code = on_code
+    try:
+        yield host
+    finally:
+        host.on_helper, host.on_code, host.owner = _no_helper, _no_code, None
+        if host.programs < RECYCLE:
+            idle.append(host)

@@ -6,6 +6,7 @@ assignments under a lock.
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from typing import Any
@@ -17,6 +18,11 @@ class Watchdog:
     """Stops the armed guest after its deadline. `fired` tells whether it did."""
 
     def __init__(self) -> None:
+        self._reset()
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._reset)  # the thread stays behind, and may have held the lock
+
+    def _reset(self) -> None:
         self.fired = False
         self._lock = threading.Lock()
         self._uc: Any = None

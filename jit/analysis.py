@@ -7,36 +7,34 @@ be loaded; the backends pay for it only where it is read.
 
 from __future__ import annotations
 
-from bpf.isa import Insn, Kind
+from bpf.isa import ROWS, Kind, Row
 from bpf.plan import Unit
 from bpf.program import Program
 
 _ARGUMENTS = 0b111110
 
 
-def uses(insn: Insn) -> tuple[int, int]:
-    """(registers read, registers written) as bit masks; for a call only what it destroys."""
-    row, dst, src = insn.row, insn.dst, insn.src
-    kind = row.kind
+def _shape(row: Row) -> tuple[int, int, int, int, int, int]:
+    """What an instruction of the row reads and writes: (dst, src, fixed mask) read, (dst, src, fixed mask) written.
+
+    A call counts only with what it destroys.
+    """
+    kind, has_src = row.kind, int("src" in row.fields)
     if kind is Kind.ALU:
-        read = 1 << src if "src" in row.fields else 0
-        if row.op not in ("mov", "movsx"):
-            read |= 1 << dst
-        return read, 1 << dst
+        return int(row.op not in ("mov", "movsx")), has_src, 0, 1, 0, 0
     if kind is Kind.LOAD:
-        return 1 << src, 1 << dst
+        return 0, 1, 0, 1, 0, 0
     if kind in (Kind.STORE, Kind.BRANCH):
-        return 1 << dst | (1 << src if "src" in row.fields else 0), 0
+        return 1, has_src, 0, 0, 0, 0
     if kind is Kind.ATOMIC:
-        read = 1 << dst | 1 << src
-        if row.op == "cmpxchg":
-            return read | 1, 1
-        return read, 1 << src if row.fetch else 0
+        compares = int(row.op == "cmpxchg")
+        return 1, 1, compares, 0, int(row.writes_src), compares
     if kind is Kind.WIDE:
-        return 0, 1 << dst
-    if kind is Kind.CALL:
-        return 0, _ARGUMENTS | 1
-    return int(kind is Kind.EXIT), 0
+        return 0, 0, 0, 1, 0, 0
+    return 0, 0, int(kind is Kind.EXIT), 0, 0, _ARGUMENTS | 1 if kind is Kind.CALL else 0
+
+
+_SHAPES = {row.name: _shape(row) for row in ROWS}
 
 
 def liveness(unit: Unit, program: Program) -> list[int]:
@@ -47,29 +45,33 @@ def liveness(unit: Unit, program: Program) -> list[int]:
     """
     insns = program.insns
     live = [0] * (len(insns) + 1)
-    changed = True
-    while changed:
-        changed = False
+    while True:
+        before = live.copy()
+        again = False  # whether something reads what this sweep has not worked out yet: a jump or call backward
         for pc in range(len(insns) - 1, -1, -1):
             insn = insns[pc]
             if insn is None:
                 continue
-            kind = insn.row.kind
-            if kind is Kind.EXIT:
-                after = 0
+            row, dst, src, off, imm = insn
+            read_dst, read_src, read, write_dst, write_src, written = _SHAPES[row.name]
+            read |= read_dst << dst | read_src << src
+            written |= write_dst << dst | write_src << src
+            kind = row.kind
+            after = live[pc + 1] if kind is not Kind.WIDE else live[pc + 2]
+            if kind is Kind.BRANCH:
+                after |= live[pc + 1 + off]
+                again = again or off < 0
             elif kind is Kind.GOTO:
                 after = live[pc + 1 + insn.distance]
-            else:
-                after = live[pc + insn.slots]
-                if kind is Kind.BRANCH:
-                    after |= live[pc + 1 + insn.distance]
-            read, written = uses(insn)
-            if insn.row.op == "call_helper":
-                read = ((2 << unit.convention.helpers[insn.imm].arguments) - 1) & _ARGUMENTS
-            elif insn.row.op == "call_local":
-                read = live[pc + 1 + insn.distance] & _ARGUMENTS
-            before = (after & ~written) | read
-            if before != live[pc]:
-                live[pc] = before
-                changed = True
+                again = again or insn.distance < 0
+            elif kind is Kind.EXIT:
+                after = 0
+            elif row.op == "call_helper":
+                read = ((2 << unit.convention.helpers[imm].arguments) - 1) & _ARGUMENTS
+            elif row.op == "call_local":
+                read = live[pc + 1 + imm] & _ARGUMENTS
+                again = again or imm < 0
+            live[pc] = (after & ~written) | read
+        if not again or live == before:
+            break
     return live

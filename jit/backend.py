@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from bpf.plan import FRAME, STUB_SIZE
-from jit.image import Image
+from jit.image import Image, SourceMap
 from jit.ops import Front, Op, OpFunction
-from jit.relax import Fixup, Form, relax
+from jit.relax import Fixup, Form, Labels, relax
 from jit.target import Target
 
 OP_NAMES = (
@@ -48,7 +48,7 @@ class Backend(ABC):
         self.out: Any = [] if self.unit == 4 else bytearray()
         self.emit: Callable[[Any], None] = self.out.append if self.unit == 4 else self.out.extend
         self.fixups: list[Fixup] = []
-        self.labels: list[tuple[int, int]] = []
+        self.labels = Labels()
         self.function: OpFunction
         self._epilogue = -1  # label of the current function's epilogue, -1 until an exit has placed it
 
@@ -127,8 +127,7 @@ class Backend(ABC):
     def lower_exit(self, op: Op) -> None:
         """The first exit of a function holds the epilogue, the others jump there."""
         if self._epilogue < 0:
-            self._epilogue = len(self.labels)
-            self.labels.append((self.position(), len(self.fixups)))
+            self._epilogue = self.labels.add(self.position(), len(self.fixups))
             self.epilogue(self.function)
         else:
             self.jump("goto", (), self._epilogue)
@@ -148,30 +147,24 @@ class Backend(ABC):
     def compile(self) -> Image:
         """Lower every Op, settle the branches, put the code together."""
         ops, functions, fixups, out, unit = self.front.ops, self.front.functions, self.fixups, self.out, self.unit
-        labels: list[tuple[int, int]] = [(0, 0)] * (len(ops) + len(functions))
-        self.labels = labels
+        self.labels = labels = Labels(len(ops) + len(functions))
+        straight, before = labels.straight, labels.before
         lowerings = {name: getattr(self, "lower_" + name) for name in OP_NAMES}
-        marks: list[tuple[int, int]] = []  # (straight bytes, fixups) where code of pcs[i] starts
-        pcs: list[int] = []
         for index, function in enumerate(functions):
             self.function = function
             self._epilogue = -1
-            here = (len(out) * unit, len(fixups))
-            labels[len(ops) + index] = here
-            marks.append(here)
-            pcs.append(-1)
+            straight[len(ops) + index] = len(out) * unit
+            before[len(ops) + index] = len(fixups)
             self.prologue(function)
             for number in range(function.start, function.end):
+                straight[number] = len(out) * unit
+                before[number] = len(fixups)
                 op = ops[number]
-                here = (len(out) * unit, len(fixups))
-                labels[number] = here
-                marks.append(here)
-                pcs.append(op.pc)
                 lowerings[op.name](op)
         plan = self.front.unit.plan
         layout = relax(fixups, labels, self.forms, plan.code)
-        prefix = layout.prefix
-        starts = [straight + prefix[before] for straight, before in labels[len(ops) : len(ops) + len(functions)]]
+        first = range(len(ops), len(ops) + len(functions))
+        starts = [straight[label] + layout.prefix[before[label]] for label in first]
         return Image(
             target=self.target,
             program=self.front.program,
@@ -180,8 +173,7 @@ class Backend(ABC):
             entry_base=plan.entries,
             entries=b"".join(self._entry(plan.entry(i), plan.code + start) for i, start in enumerate(starts)),
             functions=tuple(starts),
-            offsets=tuple(straight + prefix[before] for straight, before in marks),
-            pcs=tuple(pcs),
+            source_map=SourceMap(self.front, labels, layout),
         )
 
     def _assemble(self, distances: Sequence[int]) -> bytes:

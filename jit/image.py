@@ -7,7 +7,44 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from bpf.program import Program
+from jit.ops import Front
+from jit.relax import Labels, Layout
 from jit.target import Target
+
+
+class SourceMap:
+    """Which slot each byte of code belongs to; worked out when somebody asks.
+
+    offsets  ascending offsets in the code, one per Op boundary and one per prologue
+    pcs      the slot that the code from offsets[i] on stands for, -1 for the JIT's own (prologues, poison)
+    """
+
+    def __init__(self, front: Front, labels: Labels, layout: Layout) -> None:
+        self._front = front
+        self._labels = labels
+        self._layout = layout
+
+    @cached_property
+    def offsets(self) -> list[int]:
+        """See class."""
+        straight, before, prefix = self._labels.straight, self._labels.before, self._layout.prefix
+        return [straight[label] + prefix[before[label]] for label in self._order]
+
+    @cached_property
+    def pcs(self) -> list[int]:
+        """See class."""
+        ops = self._front.ops
+        return [ops[label].pc if label < len(ops) else -1 for label in self._order]
+
+    @property
+    def _order(self) -> list[int]:
+        """The labels in the order of the code: each function's own, then those of its Ops."""
+        count = len(self._front.ops)
+        return [
+            label
+            for index, function in enumerate(self._front.functions)
+            for label in (count + index, *range(function.start, function.end))
+        ]
 
 
 @dataclass(frozen=True)
@@ -18,8 +55,7 @@ class Image:
     code        machine code
     entry_base  address of entries[0]; entries holds a 16-byte slot per function, a jump to it
     functions   offset in code of each function's first instruction
-    offsets     ascending offsets in code, one per Op boundary; offsets[i] starts code that slot pcs[i] stands for
-    pcs         slots, -1 for code of the JIT's own (prologue, epilogue)
+    source_map  which slot each byte of code belongs to
     starts      slot -> offset of the first byte of its code: where the machine state is the program's state
     """
 
@@ -30,32 +66,32 @@ class Image:
     entry_base: int
     entries: bytes
     functions: tuple[int, ...]
-    offsets: tuple[int, ...]
-    pcs: tuple[int, ...]
+    source_map: SourceMap
 
     def pc_at(self, address: int) -> int:
         """The slot whose code the native address lies in; -1 for the JIT's own code or no code at all."""
         offset = address - self.base
         if not 0 <= offset < len(self.code):
             return -1
-        return self.pcs[bisect_right(self.offsets, offset) - 1]
+        return self.source_map.pcs[bisect_right(self.source_map.offsets, offset) - 1]
 
     @cached_property
     def starts(self) -> dict[int, int]:
         """Slot -> offset of its first native instruction (see class)."""
         found: dict[int, int] = {}
-        for offset, pc in zip(self.offsets, self.pcs, strict=True):
+        for offset, pc in zip(self.source_map.offsets, self.source_map.pcs, strict=True):
             if pc >= 0:
                 found.setdefault(pc, offset)
         return found
 
     def extent(self, pc: int) -> tuple[int, int]:
         """Offsets [from, to) of the code of slot pc."""
-        at = [i for i, p in enumerate(self.pcs) if p == pc]
+        offsets = self.source_map.offsets
+        at = [i for i, p in enumerate(self.source_map.pcs) if p == pc]
         if not at:
             return 0, 0
         after = at[-1] + 1
-        return self.offsets[at[0]], self.offsets[after] if after < len(self.offsets) else len(self.code)
+        return offsets[at[0]], offsets[after] if after < len(offsets) else len(self.code)
 
     def homes(self, pc: int) -> tuple[str, ...]:
         """Location map: the native registers that hold R0-R10 when the machine stands at the start of slot pc."""

@@ -13,7 +13,7 @@ Status = Literal["done", "fault", "limit", "unspecified"]
 class Fault:
     """Why a run ended early.
 
-    kind     read, write: memory that is not there or not writable; fetch, illegal, trap: native code went wrong;
+    kind     read, write: memory that is not there or not writable; fetch, trap: native code went wrong;
              abi: native code returned but broke the calling convention (`detail` says how)
     program  index of the program in the unit
     pc       8-byte slot of the instruction, -1 where it is none of the program's (native prologue, say)

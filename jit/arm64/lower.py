@@ -82,7 +82,7 @@ class Arm64(Backend):
         return struct.pack(f"<{len(self.out)}I", *self.out)
 
     def _pairs(self, function: OpFunction) -> tuple[int, list[tuple[int, list[int]]]]:
-        """What the function must keep: the size of the area, a multiple of 16, and (offset in it, one or two registers)."""
+        """What the function must keep: bytes, a multiple of 16, and (offset, one or two registers) of each store."""
         saved = [HOME[r] for r in SAVED if function.written >> r & 1]
         if function.calls:
             saved.append(LINK)

@@ -41,20 +41,25 @@ def _signed64(value: int) -> int:
 
 
 def _steps(value: int) -> Steps:
-    """The shortest of several ways to a signed 64-bit value."""
+    """The shortest of several ways to a signed 64-bit value. Shifting is tried where few bits are left to build."""
     best = _shifted_parts(value)
     if len(best) < 3:
         return best
-    ways = []
-    zeros = (value & -value).bit_length() - 1
-    if zeros:
-        ways.append((*_shifted_parts(value >> zeros), (slli, zeros)))
+    trailing = (value & -value).bit_length() - 1
+    if trailing > 0 and (value if value > 0 else ~value).bit_length() - trailing <= _FEW_BITS:
+        best = min(best, (*_shifted_parts(value >> trailing), (slli, trailing)), key=len)
     if value > 0:  # leading zeros: build it at the top, zeros or ones below, and shift it down
-        zeros = 64 - value.bit_length()
-        top = value << zeros
-        ways.append((*_shifted_parts(_signed64(top)), (srli, zeros)))
-        ways.append((*_shifted_parts(_signed64(top | (1 << zeros) - 1)), (srli, zeros)))
-    return min(best, *ways, key=len) if ways else best
+        length = value.bit_length()
+        leading = 64 - length
+        top = value << leading
+        if length - trailing <= _FEW_BITS:
+            best = min(best, (*_shifted_parts(_signed64(top)), (srli, leading)), key=len)
+        if (value ^ (1 << length) - 1).bit_length() <= _FEW_BITS:
+            best = min(best, (*_shifted_parts(_signed64(top | (1 << leading) - 1)), (srli, leading)), key=len)
+    return best
+
+
+_FEW_BITS = 44  # lui, addiw, slli and addi build that many
 
 
 def _words(rd: int, steps: Steps) -> tuple[int, ...]:

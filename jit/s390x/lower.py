@@ -22,7 +22,7 @@ _M32 = (1 << 32) - 1
 _SHORT = (-0x1_0000, 0xFFFE)
 _LONG = (-0x1_0000_0000, 0xFFFF_FFFE)
 
-ALWAYS, NEVER_EQUAL, SERIALIZE = 15, 7, 14  # masks of bc; bcr 14,0 branches nowhere and is a full barrier
+ALWAYS, NONZERO, SERIALIZE = 15, 7, 14  # masks of bc; bcr 14,0 branches nowhere and is a full barrier
 _MASKS = {
     "jeq": 8, "jne": 6, "jgt": 2, "jge": 10, "jlt": 4, "jle": 12, "jsgt": 2, "jsge": 10, "jslt": 4, "jsle": 12,
 }  # fmt: skip
@@ -483,7 +483,7 @@ class S390X(Backend):
         else:
             self.emit(constant(1, mask))
             self.emit(z.ngrk(0, a, 1) if wide else z.nrk(0, a, 1))
-        self.jump("cond", (NEVER_EQUAL,), op.target)
+        self.jump("cond", (NONZERO,), op.target)
 
 
 LOWER = S390X

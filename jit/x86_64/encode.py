@@ -15,7 +15,7 @@ from jit.encoding import Unencodable
 RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R9, R10, R11, R12, R13, R14, R15 = range(16)
 
 # Condition codes of jcc, in the order of the encoding.
-O, NO, B, AE, E, NE, BE, A, S, NS, P, NP, L, GE, LE, G = range(16)  # noqa: E741 (Intel's names)
+O, NO, B, AE, E, NE, BE, A, S, NS, P, NP, L, GE, LE, G = range(16)
 
 # /digit of the group-1 arithmetic instructions; the same number times 8 is the register form's opcode base.
 ADD, OR, AND, SUB, XOR, CMP = 0, 1, 4, 5, 6, 7

@@ -217,7 +217,7 @@ def test_a_compiler_that_fails_without_a_word(tmp_path: Path) -> None:
         cc.compile_c(source, "little", cc=script(tmp_path, "clang", "exit 3"))
     with pytest.raises(cc.CompileError, match="the compiler failed: Killed"):
         cc.compile_c(source, "little", cc=script(tmp_path, "clang", "echo one >&2; echo Killed >&2; exit 1"))
-    with pytest.raises(cc.CompileError, match="unknown CPU 'v4'"):
+    with pytest.raises(cc.CompileError, match="unknown target CPU 'v4'"):
         cc.compile_c(
             source, "little", cc=script(tmp_path, "clang", "echo \"error: unknown target CPU 'v4'\" >&2; exit 1")
         )

@@ -85,7 +85,7 @@ def vectors(target: Target) -> tuple[Vector, ...]:
     for place, line in _lines(f"{folder(target)}.txt"):
         left, _, digits = line.rpartition(" # ")
         call, separator, text = left.partition(" ; ")
-        assert separator and digits, f"{place}: not `call ; text # hex`: {line}"
+        assert all((separator, digits)), f"{place}: not `call ; text # hex`: {line}"
         code = bytes.fromhex(digits)
         if swap:
             assert len(code) % 4 == 0, f"{place}: only 4-byte words have two byte orders"
@@ -139,7 +139,7 @@ def names_in(call: str) -> set[str]:
 def in_memory(value: int | bytes, target: Target, size: int) -> bytes:
     """An encoder's result as bytes: an instruction word goes in the target's instruction byte order.
 
-    POWER stores instructions in the order of its data; on the other machines the two orders agree by definition.
+    No target here stores instructions in another byte order than data.
     """
     return value if isinstance(value, bytes) else value.to_bytes(size, target.order)  # type: ignore[arg-type]
 

@@ -233,51 +233,38 @@ ATOMICS = [row for row in ROWS if row.kind is Kind.ATOMIC]
 
 @pytest.mark.parametrize("features", [PLAIN, ARM64.features], ids=["loops", "LSE"])
 @pytest.mark.parametrize("row", ATOMICS, ids=[row.name for row in ATOMICS])
-@pytest.mark.parametrize(("off", "src"), [(0, 1), (-8, 0), (-8, 3), (-512, 6)])
+@pytest.mark.parametrize(("off", "src"), [(0, 2), (0, 1), (-8, 0), (-4104, 6)])
 def test_atomics_with_and_without_lse(row: Row, features: frozenset[str], off: int, src: int) -> None:
-    """On the word at R1 + off, which is R0 at first and then is not; src may be R1 itself."""
-    old = 0x8182_8384_8586_8788
-    words = [(0, old), (7, M64), (src, 0x7172_7374_F5F6_F7F8)]
-    setup: list[Insn | None] = []
-    for register, value in words:
-        setup += [make(ROW["lddw_imm"], register, imm=value), None]
-    start = [make(ROW["mov64_reg"], 1, 10), make(ROW["add64_imm"], 1, imm=-8 - max(off, -504) // 8 * 8)]
-    place = [make(ROW["lddw_imm"], 4, imm=old), None, make(ROW["stx64"], 1, 4, off)]
-    again = [make(ROW["mov64_reg"], 8, src), make(ROW["add64_imm"], 0, imm=1), make(row, 1, src, off)]
-    twice = [] if src == 1 and row.fetch else again
-    prog = program([*setup, *start, *place, make(row, 1, src, off), *twice, make(ROW["mov64_reg"], 9, 1), EXIT])
+    """On the word at R1 + off, once when R0 is what it holds and once when it is not; src may be R0 or R1 itself."""
+    old, data = 0x8182_8384_8586_8788, 0x7172_7374_F5F6_F7F8
+    numbers = [
+        slot for r, value in ((0, old), (3, old), (src, data)) for slot in (make(ROW["lddw_imm"], r, imm=value), None)
+    ]
+    again = make(ROW["add64_imm"], 0, imm=1)
+    place = [make(ROW["mov64_reg"], 1, 10), make(ROW["add64_imm"], 1, imm=-8 - off), make(ROW["stx64"], 10, 3, -8)]
+    prog = program([*numbers, *place, make(row, 1, src, off), again, *place, make(row, 1, src, off), EXIT])
     unit = Unit((prog,))
     options = Options(observe=True, features=features)
-    image = compile_program(unit, prog, ARM64, features=features)
-    outcomes = [
-        engine.prepare(unit, options).run(Input(), World(), Limits())
-        for engine in (ENGINES["interpreter"], ENGINES["arm64"])
-    ]
-    assert outcomes[0].status == "done", outcomes[0]
-    assert not difference(*outcomes), difference(*outcomes).what
-    used = {line.text.split()[0] for line in listing(image)}
+    expected, got = (
+        ENGINES[name].prepare(unit, options).run(Input(), World(), Limits()) for name in ("interpreter", "arm64")
+    )
+    assert expected.status == "done"
+    assert difference(expected, got).what == ""
+    used = {line.text.split()[0] for line in listing(compile_program(unit, prog, ARM64, features=features))}
     assert ("ldxr" in used) == (features == PLAIN)
     assert ("dmb" in used) == (features == PLAIN and row.fetch)
 
 
 # Branches at the edges of their reach --------------------------------------------------------------
 
-BRANCHES = {  # taken for R2 = 1, not for R2 = 0; bytes before the branch proper; the reach of its short form
-    "cond": (make(ROW["jne64_reg"], 1, 2), 4, 1 << 20),
-    "cbz": (make(ROW["jeq64_imm"], 2), 0, 1 << 20),
-    "cbnz": (make(ROW["jgt32_imm"], 2), 0, 1 << 20),
-    "tbnz": (make(ROW["jset64_imm"], 2, imm=1), 0, 1 << 15),
-    "tbz of the sign": (make(ROW["jsge64_imm"], 2), 0, 1 << 15),
+BRANCHES = {  # with R4 = 1; R3 for which it is taken, and not; bytes before the branch proper; reach of the short form
+    "cond": (make(ROW["jge64_reg"], 3, 4), 1, 0, 4, 1 << 20),
+    "cbz": (make(ROW["jeq64_imm"], 3), 0, 1 << 63, 0, 1 << 20),
+    "tbnz": (make(ROW["jset64_imm"], 3, imm=1), 1, 2, 0, 1 << 15),
+    "tbz": (make(ROW["jsge32_imm"], 3), 1 << 63, 1 << 31, 0, 1 << 15),
 }
-BRANCHES = {  # taken for R1 = 1 and R2 = 2, not taken; bytes before the branch proper; the reach of its short form
-    "cond": (make(ROW["jlt64_reg"], 1, 2), make(ROW["jge64_reg"], 1, 2), 4, 1 << 20),
-    "cbz": (make(ROW["jne64_imm"], 1), make(ROW["jeq64_imm"], 1), 0, 1 << 20),
-    "cbz 32": (make(ROW["jgt32_imm"], 1), make(ROW["jle32_imm"], 1), 0, 1 << 20),
-    "tbz": (make(ROW["jset64_imm"], 1, imm=1), make(ROW["jset64_imm"], 1, imm=2), 0, 1 << 15),
-    "tbz of the sign": (make(ROW["jsge64_imm"], 1), make(ROW["jslt64_imm"], 1), 0, 1 << 15),
-}
-ONE, TWO = make(ROW["mov64_imm"], 1, imm=1), make(ROW["mov64_imm"], 2, imm=2)
 TAKEN, MISSED = make(ROW["mov64_imm"], 0, imm=1), make(ROW["mov64_imm"], 0, imm=2)  # four bytes each
+GOTO = make(ROW["gotol"])
 LONG, SHORT = make(ROW["atomic64_cmpxchg"], 10, 1, -4104), make(ROW["mov64_reg"], 4, 3)  # 36 bytes without LSE, and 4
 
 
@@ -292,42 +279,34 @@ def forwards(branch: Insn, distance: int) -> tuple[list[Insn], int]:
     distance: bytes to the target from the branch proper, if that is short.
     """
     between = filler(distance - 12)
-    over = [MISSED, make(ROW["gotol"]).with_distance(len(between) + 1)]
-    return [ONE, TWO, branch.with_distance(len(between) + 2), *over, *between, TAKEN, EXIT], 2
+    n = len(between)
+    return [branch.with_distance(n + 2), MISSED, GOTO.with_distance(n + 1), *between, TAKEN, EXIT], 0
 
 
 def backwards(branch: Insn, distance: int, before: int) -> tuple[list[Insn], int]:
     """The same with the target `-distance` bytes before the branch proper, `before` bytes of which are its own Op's."""
     between = filler(-distance - 8 - before)
-    back = len(between) + 2
-    skipped = [TAKEN, make(ROW["gotol"]).with_distance(len(between) + 2), *between]
-    return [
-        ONE,
-        TWO,
-        make(ROW["gotol"]).with_distance(back),
-        *skipped,
-        branch.with_distance(-back - 1),
-        MISSED,
-        EXIT,
-    ], 3 + back
+    n = len(between)
+    skipped = [TAKEN, GOTO.with_distance(n + 2), *between]
+    return [GOTO.with_distance(n + 2), *skipped, branch.with_distance(-n - 3), MISSED, EXIT], n + 3
 
 
-def check(insns: list[Insn], slot: int, size: int, expected: int) -> int:
-    """Run a program whose branch must take `size` bytes and R0 become `expected`; the branch's distance in bytes."""
-    image = compiled(insns, PLAIN)
-    starts = image.starts
-    assert starts[slot + 1] - starts[slot] == size
-    outcome = Guest(Unit((image.program,)), image, observe=False).run(Input(), World(), Limits())
-    assert (outcome.status, outcome.r0) == ("done", expected)
-    return starts[slot + 1 + insns[slot].distance] - starts[slot]
-
-
-@pytest.mark.parametrize("which", [0, 1], ids=["taken", "not taken"])
 @pytest.mark.parametrize("name", BRANCHES)
-def test_branches_at_the_edges(name: str, which: int) -> None:
-    taken, missed, before, reach = BRANCHES[name]
-    branch, result = ((taken, 1), (missed, 2))[which]
-    assert check(*forwards(branch, reach - 4), before + 4, result) == before + reach - 4
-    assert check(*forwards(branch, reach), before + 8, result) == before + reach + 4
-    assert check(*backwards(branch, -reach, before), before + 4, result) == before - reach
-    assert check(*backwards(branch, -reach - 4, before), before + 8, result) == before - reach - 4
+def test_branches_at_the_edges(name: str) -> None:
+    branch, taken, missed, before, reach = BRANCHES[name]
+
+    def check(insns: list[Insn], slot: int, size: int) -> int:
+        """Run a program whose branch must take `size` bytes; the branch's distance in bytes."""
+        image = compiled(insns, PLAIN)
+        starts = image.starts
+        assert starts[slot + 1] - starts[slot] == before + size
+        guest = Guest(Unit((image.program,)), image, observe=False)
+        for value, result in ((taken, 1), (missed, 2)):
+            outcome = guest.run(Input(registers={3: value, 4: 1}), World(), Limits())
+            assert (outcome.status, outcome.r0) == ("done", result)
+        return starts[slot + 1 + insns[slot].distance] - starts[slot] - before
+
+    assert check(*forwards(branch, reach - 4), 4) == reach - 4
+    assert check(*forwards(branch, reach), 8) == reach + 4
+    assert check(*backwards(branch, -reach, before), 4) == -reach
+    assert check(*backwards(branch, -reach - 4, before), 8) == -reach - 4

@@ -12,8 +12,16 @@ from jit.encoding import Unencodable
 from jit.registry import TARGETS
 from jit.target import Target
 from tests.jit.judges import (
-    Vector, disassemble, encoder, evaluate, exemptions, in_memory, names_in, refused, vectors,
-)  # fmt: skip
+    Vector,
+    disassemble,
+    encoder,
+    evaluate,
+    exemptions,
+    in_memory,
+    names_in,
+    refused,
+    vectors,
+)
 
 each_target = pytest.mark.parametrize("target", TARGETS.values(), ids=list(TARGETS))
 
@@ -48,7 +56,7 @@ def test_calls_give_the_bytes(target: Target) -> None:
     for vector in vectors(target):
         try:
             code = in_memory(evaluate(vector.call, encode), target, len(vector.code))
-        except Exception as problem:  # all lines are judged before the test fails
+        except Exception as problem:  # noqa: BLE001 (all lines are judged before the test fails)
             failures.append(f"{vector.place}: {vector.call}: {problem!r}")
             continue
         if code != vector.code:
@@ -75,7 +83,7 @@ def test_the_refused_are_refused(target: Target) -> None:
             failures.append(f"{place}: {call} gives {evaluate(call, encode)!r}")
         except Unencodable:
             continue
-        except Exception as problem:  # all lines are judged before the test fails
+        except Exception as problem:  # noqa: BLE001 (all lines are judged before the test fails)
             failures.append(f"{place}: {call}: {problem!r}")
     report(failures)
 

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
+from random import Random
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bpf.isa import ROW, ROWS, Insn, Kind, Row, make
-from bpf.plan import RECORD_WORDS, Unit
+from bpf.isa.effects import signed
+from bpf.plan import RECORD_WORDS, TABLES, Unit
 from bpf.program import program
 from emu.guest import Guest
+from emu.machine import machine
 from jit.image import Image
 from jit.listing import listing
 from jit.ops import AX, NONE, Front, Op, OpFunction
 from jit.pipeline import compile_front, compile_program
 from jit.registry import TARGETS
 from jit.s390x.lower import bit_range, constant
-from tests.strategies import IMMEDIATES, WORDS
 from vm.world import Input, Limits, World
 
 S390X = TARGETS["s390x"]
@@ -75,36 +78,59 @@ def test_no_ones_are_no_run() -> None:
 
 # Ops that no BPF instruction asks for ---------------------------------------------------------------
 
-ALU = [row for row in ROWS if row.kind is Kind.ALU]
-REGISTER = st.integers(0, 9)
+CASES = 100
+EDGES = [(1 << n) + delta & (1 << 64) - 1 for n in (0, 7, 8, 15, 16, 31, 32, 63) for delta in (-1, 0, 1)]
 
 
-def after(op: Op, registers: Sequence[int]) -> tuple[int, ...] | None:
-    """R0-R9 after an Op that starts with these."""
-    prog = program([EXIT], order="big")
-    unit = Unit((prog,))
-    record = [Op("store", 0, a=AX, b=register, off=8 * register) for register in range(RECORD_WORDS)]
-    ops = [Op("const", 0, dst=0, imm=registers[0]), op, Op("const", 0, dst=AX, imm=unit.plan.harness), *record]
-    ops.append(Op("exit", 0))
-    written = 1 << 0 | 1 << AX | op.writes()
-    image = compile_front(Front(unit, prog, ops, (OpFunction("f", 0, len(ops), written, calls=False),)), S390X)
-    outcome = Guest(unit, image, observe=True).run(Input(registers=dict(enumerate(registers))), World(), Limits())
-    assert outcome.fault is None, outcome.fault
-    return outcome.registers
+def value(random: Random) -> int:
+    """A register's contents: an edge in the low half, in the whole, or anything."""
+    edge = random.choice(EDGES)
+    return random.choice((edge, -edge & (1 << 64) - 1, edge ^ random.getrandbits(32) << 32, random.getrandbits(64)))
 
 
-@settings(max_examples=400)
-@given(st.sampled_from(ALU), REGISTER, REGISTER, REGISTER, IMMEDIATES, st.lists(WORDS, min_size=10, max_size=10))
-def test_three_addresses(row: Row, dst: int, a: int, b: int, imm: int, registers: list[int]) -> None:
-    """dst, a and b may be any registers, equal or not; nothing but dst changes."""
+def op_of(row: Row, random: Random) -> Op:
+    """The row's operation on any registers, equal or not, or on an immediate."""
+    dst, a, b = (random.randrange(10) for _ in range(3))
+    imm = signed(value(random), 32)
     if "src" not in row.fields:
         b = NONE
-        assume(imm != 0 or row.op not in ("div", "sdiv", "mod", "smod"))
-    op = Op(row.op, 0, row.width, dst=dst, a=a, b=b, imm=imm, bits=row.bits)
-    second = imm & (1 << 64) - 1 if b == NONE else registers[b]
-    expected = list(registers)
-    expected[dst] = row.effect_in("big")(registers[a], second)
-    assert after(op, registers) == tuple(expected)
+        if row.op in ("div", "sdiv", "mod", "smod"):
+            imm = imm or -1
+    return Op(row.op, 0, row.width, dst=dst, a=a, b=b, imm=imm, bits=row.bits)
+
+
+def run_each(ops: Sequence[Op], registers: Sequence[Sequence[int]]) -> list[tuple[int, ...]]:
+    """R0-R9 after each Op, which starts with the registers of the same number."""
+    prog = program([EXIT], order="big")
+    unit = Unit((prog,))
+    record = 8 * RECORD_WORDS
+    code = []
+    for case, (op, before) in enumerate(zip(ops, registers, strict=True)):
+        code += [Op("const", 0, dst=register, imm=value) for register, value in enumerate(before)]
+        code += [op, Op("const", 0, dst=AX, imm=unit.plan.harness + TABLES + record * case)]
+        code += [Op("store", 0, a=AX, b=register, off=8 * register) for register in range(RECORD_WORDS)]
+    code.append(Op("exit", 0))
+    function = OpFunction("f", 0, len(code), written=(1 << 10) - 1 | 1 << AX, calls=False)
+    guest = Guest(unit, compile_front(Front(unit, prog, code, (function,)), S390X), observe=False)
+    outcome = guest.run(Input(), World(), Limits())
+    assert outcome.fault is None, outcome.fault
+    table = bytes(machine(S390X, unit.plan).harness[TABLES : TABLES + record * len(ops)])
+    return list(struct.iter_unpack(f">{RECORD_WORDS}Q", table))
+
+
+@pytest.mark.parametrize("row", [row for row in ROWS if row.kind is Kind.ALU], ids=lambda row: row.name)
+def test_three_addresses(row: Row) -> None:
+    """Nothing but dst changes, whatever registers dst, a and b are."""
+    random = Random(row.name)
+    ops = [op_of(row, random) for _ in range(CASES)]
+    registers = [[value(random) for _ in range(10)] for _ in ops]
+    for op, before in zip(ops, registers, strict=True):
+        if op.b not in (NONE, op.a) and random.random() < 0.3:  # operands that have to do with each other
+            before[op.b] = random.choice((before[op.a], 0, (1 << 64) - 1, random.getrandbits(32) << 32))
+    for op, before, after in zip(ops, registers, run_each(ops, registers), strict=True):
+        expected = list(before)
+        expected[op.dst] = row.effect_in("big")(before[op.a], op.imm & (1 << 64) - 1 if op.b == NONE else before[op.b])
+        assert after == tuple(expected), op
 
 
 # The save area -------------------------------------------------------------------------------------

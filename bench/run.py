@@ -1,0 +1,13 @@
+"""Run every benchmark and print its tables: python -m bench.run [--json] [--quick]."""
+
+from __future__ import annotations
+
+import sys
+
+from bench import check, compile, interpret, share  # noqa: A004  the modules are named after what they measure
+from bench.measure import main
+
+BENCHES = (compile.tables, interpret.tables, check.tables, share.tables)
+
+if __name__ == "__main__":
+    sys.exit(main(BENCHES, __doc__))
