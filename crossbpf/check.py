@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import click
@@ -16,7 +18,7 @@ from bpf.errors import CrossbpfError
 from bpf.program import Program
 from bpf.text import format_insn
 from crossbpf.cc import find
-from crossbpf.inputs import Source, memory_bytes, read_source
+from crossbpf.inputs import Source, memory_beside, memory_bytes, read_source, sources_in
 from crossbpf.options import compile_options, compiling, engines_named, hexadecimal, plans_named, wide_console
 from engines.compare import Row, compare
 from engines.lockstep import Parting
@@ -60,18 +62,20 @@ class Result:
 @click.option("--instructions", default=20_000_000, show_default=True, help="Instruction limit of the interpreter.")
 @click.option("--count", is_flag=True, help="Count executed instructions too (slow).")
 @click.option("--strict", is_flag=True, help="Exit 1 when a run hit its limit.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON record a file.")
+@click.option("-v", "--verbose", is_flag=True, help="The whole table for every program of a directory.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON record a program and plan.")
 @click.option("--print-cc", is_flag=True, help="Print the C compiler's command line and do nothing else.")
 @compiling
 def check(
     files: Sequence[str], mem: str | None, target: str | None, plan: str, seconds: float, instructions: int,
-    count: bool, strict: bool, as_json: bool, print_cc: bool, cc: str | None, cflags: str, includes: Sequence[str],
-    entry: str | None, big_endian: bool,
+    count: bool, strict: bool, verbose: bool, as_json: bool, print_cc: bool, cc: str | None, cflags: str,
+    includes: Sequence[str], entry: str | None, big_endian: bool,
 ) -> int:  # fmt: skip
     """Run programs on the interpreter and on every target, and compare.
 
-    FILE is C (.c), an ELF object (.o), assembly (.s, .bpf), a conformance file (.data), wire bytes (.bin, .hex), or -
-    for standard input. R1 is the address of the memory and R2 its length, or 0 and 0.
+    FILE is C (.c), an ELF object (.o), assembly (.s, .bpf), a conformance file (.data), wire bytes (.bin, .hex), - for
+    standard input, or a directory of such. NAME.bpfel.o and NAME.bpfeb.o are one program in two byte orders. R1 is the
+    address of the memory and R2 its length, or 0 and 0; in a directory the memory is the hex text of NAME.mem.
 
     Exit code: 0 all that ran agree, 1 a difference, 2 unreadable or refused by all.
     """
@@ -85,24 +89,32 @@ def check(
         raise click.UsageError("Missing argument 'FILE...'.")
     engines, plans, memory = engines_named(target), plans_named(plan), memory_bytes(mem)
     limits = Limits(instructions, seconds)
-    results: list[Result] = []
     console = wide_console()
-    for file in files:
-        try:
-            source = read_source(file, options=options, order="big" if big_endian else "little", entry=entry)
-        except CrossbpfError as error:
-            results.append(Result(file, "", error=error))
-            _show(console, results[-1], as_json)
-            continue
-        given = Input(memory if mem is not None else source.memory)
-        for chosen in plans:
-            rows = compare(
-                source.program_in, given, engines=engines, plan=chosen, convention=source.convention,
-                limits=limits, count=count,
-            )  # fmt: skip
-            results.append(Result(source.file, chosen.name, rows, _program(source, rows)))
-            _show(console, results[-1], as_json, count=count)
-    codes = [result.code(strict) for result in results]
+    codes: list[int] = []
+    for name in files:
+        directory = Path(name).is_dir()
+        results: list[Result] = []
+        for file in sources_in(name) if directory else [name]:
+            try:
+                order = "big" if big_endian else "little"
+                source = read_source(file, options=options, order=order, entry=entry, paired=directory)
+            except CrossbpfError as error:
+                results.append(Result(file, "", error=error))
+                _show(console, results[-1], as_json)
+                continue
+            beside = memory_beside(file) if directory else source.memory
+            given = Input(memory if mem is not None else source.memory or beside)
+            for chosen in plans:
+                rows = compare(
+                    source.program_in, given, engines=engines, plan=chosen, convention=source.convention,
+                    limits=limits, count=count,
+                )  # fmt: skip
+                results.append(Result(source.file, chosen.name, rows, _program(source, rows)))
+                if as_json or verbose or not directory or results[-1].code(strict):
+                    _show(console, results[-1], as_json, count=count)
+        if directory and not as_json:
+            show_summary(console, results)
+        codes += [result.code(strict) for result in results]
     return 2 if 2 in codes else max(codes)
 
 
@@ -115,6 +127,9 @@ def _show(console: Console, result: Result, as_json: bool, *, count: bool = Fals
         click.echo(json.dumps(record(result)))
     elif result.error is not None:
         click.echo("crossbpf: " + " ".join(str(result.error).split()), err=True)
+    elif result.code(strict=False) == 2:
+        reasons = "; ".join(dict.fromkeys(row.reason for row in result.judged))
+        click.echo(f"crossbpf: {result.file}: refused by every target: {reasons}", err=True)
     else:
         show_table(console, result, count)
 
@@ -140,6 +155,24 @@ def show_table(console: Console, result: Result, count: bool) -> None:
             assert result.program is not None
             console.print(Text(f"{row.engine}: {parting_words(row.parting, result.program)}", "red"))
     console.print()
+
+
+def show_summary(console: Console, results: Sequence[Result]) -> None:
+    """One table of many programs: a row each, a column an engine."""
+    results = [result for result in results if result.rows]
+    names = list(dict.fromkeys(row.engine for result in results for row in result.judged))
+    table = Table(box=None, pad_edge=False)
+    for name in ("program", "plan", "R0", *names):
+        table.add_column(name, no_wrap=True)
+    for result in results:
+        verdicts = {row.engine: row.verdict for row in result.judged}
+        values = dict.fromkeys(row.outcome.summary() for row in result.rows if row.verdict == "reference" and row.outcome)
+        cells = [Text(verdicts.get(name, ""), _STYLES.get(verdicts.get(name, ""), "")) for name in names]
+        table.add_row(Path(result.file).name, result.plan, " / ".join(values), *cells)
+    console.print(table)
+    counts = Counter(row.verdict for result in results for row in result.judged)
+    total = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
+    console.print(f"{len(results)} programs, the interpreter and {len(names)} targets: {total}")
 
 
 def _figures(row: Row, count: bool) -> list[str]:

@@ -22,6 +22,9 @@ _SUFFIXES = {".c": C, ".o": OBJECT, ".elf": OBJECT, ".data": DATA, ".s": TEXT, "
              ".bin": BINARY}  # fmt: skip
 
 
+_LITTLE, _BIG = ".bpfel.o", ".bpfeb.o"
+
+
 @dataclass(frozen=True, slots=True)
 class CompileOptions:
     """How C files are compiled. See crossbpf/cc.py."""
@@ -114,12 +117,47 @@ def _sniff(data: bytes) -> str:
     return TEXT
 
 
+def sources_in(directory: str) -> list[str]:
+    """The programs in a directory, by name: objects where there are any, else all files of a known kind.
+
+    Of the objects NAME.bpfel.o and NAME.bpfeb.o, which are one program, only the first is named: `read_source` finds
+    the other.
+    """
+    names = sorted(str(path) for path in Path(directory).iterdir() if path.is_file() and path.suffix in _SUFFIXES)
+    objects = [name for name in names if _SUFFIXES[Path(name).suffix] == OBJECT]
+    found = [name for name in objects or names if not (name.endswith(_BIG) and _other(name) in names)]
+    if not found:
+        raise BadInput("no programs in this directory", file=directory, remedy="programs end in " + " ".join(_SUFFIXES))
+    return found
+
+
+def _other(name: str) -> str:
+    """The name of the object that is the same program in the other byte order, "" for other names."""
+    for mine, other in ((_LITTLE, _BIG), (_BIG, _LITTLE)):
+        if name.endswith(mine):
+            return name.removesuffix(mine) + other
+    return ""
+
+
+def memory_beside(name: str) -> bytes:
+    """The memory that lies beside a program: the hex text of NAME.mem, or nothing."""
+    stem = name.removesuffix(_LITTLE).removesuffix(_BIG).removesuffix(Path(name).suffix)
+    path = Path(stem + ".mem")
+    return hex_bytes(path.read_text("latin-1"), str(path)) if path.is_file() else b""
+
+
 def read_source(
-    name: str, *, options: CompileOptions | None = None, order: str = "little", entry: str | None = None
+    name: str,
+    *,
+    options: CompileOptions | None = None,
+    order: str = "little",
+    entry: str | None = None,
+    paired: bool = False,
 ) -> Source:
     """Open a program by its file name.
 
-    order: byte order of .bin and hex input. entry: which function of an object or C file.
+    order: byte order of .bin and hex input. entry: which function of an object or C file. paired: take the object of
+    the other byte order along (NAME.bpfel.o and NAME.bpfeb.o).
     Raises BadInput, or the error of whatever reads it, with the file's name in it.
     """
     file = "<stdin>" if name == "-" else name
@@ -129,7 +167,7 @@ def read_source(
     kind = _SUFFIXES.get(Path(name).suffix) or _sniff(data)
     try:
         if kind == OBJECT:
-            return _object_source(file, data, entry)
+            return _object_source(file, data, entry, paired)
         if kind == DATA:
             test = datafile.parse(Path(file), data.decode("utf-8", "replace"))
             test.program("little")
@@ -160,14 +198,18 @@ def _load(data: bytes, file: str, entry: str | None) -> Program:
         raise error.at(file=file) from None
 
 
-def _in_order(found: Program, order: str) -> Program:
-    if found.order != order:
-        raise Refused(f"the object is {found.order}-endian")
-    return found
+def _in_order(found: dict[str, Program], order: str) -> Program:
+    if order not in found:
+        raise Refused(f"the object is {'-'.join(found)}-endian")
+    return found[order]
 
 
-def _object_source(file: str, data: bytes, entry: str | None) -> Source:
-    found = _load(data, file, entry)
+def _object_source(file: str, data: bytes, entry: str | None, paired: bool) -> Source:
+    found = {program.order: program for program in (_load(data, file, entry),)}
+    other = _other(file)
+    if paired and Path(other).is_file():
+        twin = _load(read_bytes(other), other, entry)
+        found.setdefault(twin.order, twin)
     return Source(file, OBJECT, lambda order: _in_order(found, order))
 
 
@@ -175,7 +217,7 @@ def _c_source(name: str, options: CompileOptions, entry: str | None) -> Source:
     @cache
     def compiled(order: str) -> Program:
         data = compile_c(name, order, cc=options.cc, cflags=options.cflags, includes=options.includes)
-        return _in_order(_load(data, name, entry), order)
+        return _in_order({order: _load(data, name, entry)}, order)
 
     compiled("little")  # so that a file which does not compile is an error at once
     return Source(name, C, compiled)

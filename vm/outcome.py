@@ -97,7 +97,7 @@ def difference(a: Outcome, b: Outcome, *, stack: bool = True) -> Difference:
     if "unspecified" in (a.status, b.status):
         return Difference(decided=False)
     if a.status != b.status or a.fault != b.fault:
-        return Difference(f"ended with {b.summary()}, expected {a.summary()}" + ("" if a.status == "done" else ""))
+        return Difference(f"ended with {b.summary()}, expected {a.summary()}")
     skipped = [
         name
         for name in ("registers", "regions", "calls", "printed")
