@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from bench import check, compile, interpret, share  # noqa: A004  the modules are named after what they measure
+from bench import check, compile, interpret, share
 from bench.measure import main
 
 BENCHES = (compile.tables, interpret.tables, check.tables, share.tables)

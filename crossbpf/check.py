@@ -147,7 +147,10 @@ def show_table(console: Console, result: Result, count: bool) -> None:
     both = len({row.order for row in result.rows if row.verdict == "reference"}) > 1
     for row in result.rows:
         name = f"{row.engine} ({row.order[0]}e)" if both and row.verdict == "reference" else row.engine
-        verdict = row.verdict + (f": {row.reason}" if row.reason else "")
+        reason = row.reason
+        if row.verdict == "reference" and row.outcome is not None and row.outcome.fault is not None:
+            reason = str(row.outcome.fault)
+        verdict = row.verdict + (f": {reason}" if reason else "")
         table.add_row(name, *_figures(row, count), Text(verdict, _STYLES[row.verdict]))
     console.print(table)
     for row in result.judged:

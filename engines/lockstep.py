@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from engines.base import Prepared
-from vm.step import Step
+from vm.step import Step, Writes
 from vm.world import Input, Limits, World
 
 
@@ -29,14 +29,35 @@ class Parting:
     steps: int
 
 
-def _common(steps: Iterator[Step], visible: frozenset[int] | None) -> Iterator[Step]:
-    """The steps at slots that both sides stop at; what is written between two of them is put together."""
-    writes: tuple[tuple[int, bytes], ...] = ()
+_END: tuple[Step | None, list[Step]] = (None, [])
+
+
+def _common(steps: Iterator[Step], visible: frozenset[int] | None) -> Iterator[tuple[Step, list[Step]]]:
+    """The steps at slots that both sides stop at, and the steps before each that only this side has.
+
+    What is written between two of them is put together.
+    """
+    writes: Writes = ()
+    hidden: list[Step] = []
     for step in steps:
         writes += step.writes
         if visible is None or step.pc in visible:
-            yield Step(step.pc, step.registers, writes)
-            writes = ()
+            yield Step(step.pc, step.registers, writes), hidden
+            writes, hidden = (), []
+        else:
+            hidden.append(step)
+
+
+def _culprit(before: Step | None, hidden: list[Step], other: Step | None) -> int:
+    """The slot of the instruction that was done differently.
+
+    An instruction without machine code is no boundary of a guest. When the guest now has the state that the other
+    side had before such an instruction, its effect is what is missing.
+    """
+    for step in reversed(hidden):
+        if other is not None and step.registers == other.registers:
+            return step.pc
+    return before.pc if before else -1
 
 
 def lockstep(
@@ -53,10 +74,11 @@ def lockstep(
     rights = _common(right.trace(entry, worlds[1], limits), visible)
     before: Step | None = None
     for count in range(limits.instructions):
-        one, other = next(lefts, None), next(rights, None)
+        one, hidden = next(lefts, _END)
+        other, _ = next(rights, _END)
         what = describe(one, other)
         if what:
-            return Parting(before.pc if before else -1, what, before, one, other, count)
+            return Parting(_culprit(before, hidden, other), what, before, one, other, count)
         if one is None or other is None:
             return None
         if one.pc == stop_at:

@@ -6,8 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 GOLDENS = Path(__file__).parent / "data" / "goldens"
+
+settings.register_profile("quick", max_examples=25, deadline=None, print_blob=True)
+settings.register_profile("deep", max_examples=2000, deadline=None, print_blob=True)
+settings.load_profile("quick")  # --hypothesis-profile=deep takes its time
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

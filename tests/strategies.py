@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from bpf.isa import ROW, ROWS, Insn, Kind, Row, make
 from bpf.isa.opcodes import FRAME_POINTER
-from bpf.program import Program, program
+from bpf.program import Map, Program, program
 
 
 def _edges(bits: int) -> list[int]:
@@ -78,3 +78,64 @@ def programs(draw: st.DrawFn, max_size: int = 12) -> Program:
             slots.append(insn)
     names = {start: draw(st.text(max_size=8)) for start in starts}
     return program(slots, name="prog", order=draw(st.sampled_from(["little", "big"])), names=names)
+
+
+DATA = Map("data", value_size=256, initial=bytes((31 * n + 7) & 0xFF for n in range(256)))
+_COMPUTING = tuple(row for row in ROWS if row.kind is Kind.ALU or row.name == "lddw_imm")
+_JUMPING = tuple(row for row in ROWS if row.kind is Kind.BRANCH)
+_ACCESSING = tuple(row for row in ROWS if row.kind in (Kind.LOAD, Kind.STORE, Kind.ATOMIC))
+_SCRATCH = st.integers(0, FRAME_POINTER - 1)
+
+
+@st.composite
+def _access(draw: st.DrawFn) -> list[Insn]:
+    """A load, store or atomic on the stack (through R10) or on the data map, inside its bounds, atomics aligned."""
+    row = draw(st.sampled_from(_ACCESSING))
+    size = row.width // 8
+    step = size if row.kind is Kind.ATOMIC else 1
+    other = draw(_SCRATCH)
+    imm = draw(IMMEDIATES) if "imm" in row.fields else 0
+    if draw(st.booleans()):
+        at = draw(st.integers(0, (64 - size) // step)) * step
+        base, off, before = FRAME_POINTER, at - 64, []
+    else:
+        base = draw(_SCRATCH)
+        at, off = draw(st.integers(0, (256 - size) // step)) * step, draw(st.integers(-40, 40)) * 8
+        before = [
+            make(ROW["lddw_map_idx_value"], base, imm=at << 32),
+            make(ROW["add64_imm"], base, imm=-off),
+        ]
+    dst, src = (other, base) if row.kind is Kind.LOAD else (base, other if "src" in row.fields else 0)
+    return [*before, make(row, dst, src, off, imm)]
+
+
+_COMPUTE = st.sampled_from(_COMPUTING).flatmap(insns).map(lambda insn: [insn])
+_HELPER = st.just([make(ROW["call_helper"], imm=7)])
+
+
+@st.composite
+def _jump(draw: st.DrawFn) -> list[Insn]:
+    """A forward jump over a few gestures."""
+    inside = [insn for gesture in draw(st.lists(st.one_of(_COMPUTE, _access()), max_size=4)) for insn in gesture]
+    jump = draw(st.sampled_from(_JUMPING).flatmap(insns))
+    return [jump.with_distance(sum(insn.slots for insn in inside)), *inside]
+
+
+@st.composite
+def running_programs(draw: st.DrawFn, max_size: int = 12) -> Program:
+    """Programs that run to an exit: arithmetic, accesses within bounds, forward jumps, calls of a helper and of one
+    function of their own. They have the map DATA."""
+    gesture = st.one_of(_COMPUTE, _COMPUTE, _access(), _access(), _jump(), _HELPER)
+    bodies = []
+    for _ in range(2):
+        body = [insn for part in draw(st.lists(gesture, max_size=max_size)) for insn in part]
+        bodies.append(_slots(body))
+    main, callee = bodies
+    exit_ = make(ROW["exit"])
+    call = make(ROW["call_local"], imm=len(main) + 1)
+    if not draw(st.booleans()):
+        return program([*main, exit_], order="little", maps=[DATA])
+    at = draw(st.sampled_from([0, len(main)]))
+    distance = len(main) - at + 1
+    slots = [*main[:at], call.with_distance(distance), *main[at:], exit_, *callee, exit_]
+    return program(slots, order="little", maps=[DATA])

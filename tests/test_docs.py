@@ -39,7 +39,8 @@ def blocks(document: Path) -> Iterator[Block]:
 
 def commands(block: Block) -> Iterator[tuple[str, list[str]]]:
     """The command lines of a console block, each with the output shown under it."""
-    command, shown = "", []
+    command = ""
+    shown: list[str] = []
     for line in block.lines:
         if line.startswith("$ "):
             if command:

@@ -15,8 +15,8 @@ from bpf.plan import FRAME, PAGE, POISON, Unit
 from bpf.program import Program
 from vm.helpers import Exit, Helper, Place, implementation
 from vm.memory import Memory, OutOfReach, lay_out
-from vm.step import Step, Watch
 from vm.outcome import Call, Fault, Outcome, Status
+from vm.step import Step, Watch
 from vm.world import Input, Limits, World
 
 ALU, BRANCH, LOAD, STORE, GOTO, ATOMIC, HELPER, LOCAL, EXIT = range(9)
@@ -87,8 +87,9 @@ class Interpreter:
         if kind is Kind.STORE:
             return STORE, row.effect_in(self.program.order), dst, source, (off, row.width // 8)
         if kind is Kind.ATOMIC:
-            fetch_to = -1 if not row.fetch else 0 if row.op == "cmpxchg" else src
-            return ATOMIC, row.effect_in(self.program.order), dst, src, (off, row.width // 8, fetch_to)
+            compares = row.op == "cmpxchg"
+            fetch_to = -1 if not row.fetch else 0 if compares else src
+            return ATOMIC, row.effect_in(self.program.order), dst, src, (off, row.width // 8, fetch_to, compares)
         if kind is Kind.WIDE:
             return ALU, lambda d, s: s, dst, self._constant(addresses[pc], slots), 0
         if kind is Kind.GOTO:
@@ -256,13 +257,21 @@ class Interpreter:
         registers[1:6] = (POISON + register for register in range(1, 6))
         state.pc += 1
 
-    def _atomic(self, state: State, effect: Any, d: int, s: int, offset: int, size: int, fetch_to: int) -> None:
+    def _atomic(
+        self, state: State, effect: Any, d: int, s: int, offset: int, size: int, fetch_to: int, compares: bool
+    ) -> None:
         registers, order = state.registers, self.program.order
         address = registers[d] + offset & M64
         if address % size:
             state.ended = "unspecified"
             return
         bad = state.memory.first_bad(address, size, True)
+        if bad is not None and compares and state.memory.first_bad(address, size, False) is None:
+            old = int.from_bytes(state.memory.read(address, size), order)  # type: ignore[arg-type]
+            if old != registers[0] & (1 << 8 * size) - 1:
+                # Some machines write the old value back, which faults; others do not write at all.
+                state.ended = "unspecified"
+                return
         if bad is not None:
             # A machine reads first, so memory that is not there at all is a read fault on some; the kind is a write.
             self._fault(state, OutOfReach(True, bad), state.pc)

@@ -44,8 +44,8 @@ class Call:
 class Outcome:
     """What a run gave. A field that the engine cannot show is None.
 
-    status     done, fault, limit (instructions or time ran out), unspecified (no engine must agree, say a misaligned
-               atomic)
+    status     done, fault, limit (instructions or time ran out), unspecified (no engine must agree: a misaligned
+               atomic, a compare-and-exchange with read-only memory that holds another value)
     r0         64 bits unsigned
     registers  R0-R9 at the entered function's exit; only with Options.observe
     regions    name -> bytes of every region after the run, whole pages

@@ -236,7 +236,7 @@ def _c_op(word: int) -> int:
     if function == 0:  # add
         if ZERO in (rs1, rs2):
             source = rs1 | rs2
-            return 0x8002 | rd << 7 | source << 2 if source else _ci(0x4001, rd, 0)  # c.mv; add rd, zero, zero: c.li
+            return 0x8002 | rd << 7 | source << 2 if source else 0  # c.mv
         if rd in (rs1, rs2):
             return 0x9002 | rd << 7 | (rs2 if rd == rs1 else rs1) << 2  # c.add
         return 0

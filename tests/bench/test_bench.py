@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from bench import check, compile, interpret, measure, programs, share  # noqa: A004
+from bench import check, compile, interpret, measure, programs, share
 from bpf.isa import Kind
 from engines.compare import compare
 from jit.registry import TARGETS

@@ -20,7 +20,7 @@ from vm.world import Input, Limits, World
 
 MAPS = (
     Map("writable", value_size=24, initial=bytes(range(24))),
-    Map("readonly", value_size=32, initial=bytes(range(100, 132)), readonly=True),
+    Map("readonly", value_size=32, initial=bytes(range(100, 108)) + bytes(24), readonly=True),
 )
 ACCESSES = [row for row in ROWS if row.kind in (Kind.LOAD, Kind.STORE, Kind.ATOMIC)]
 
@@ -29,7 +29,7 @@ ACCESSES = [row for row in ROWS if row.kind in (Kind.LOAD, Kind.STORE, Kind.ATOM
 def access(row: Row, order: str, plan: Plan) -> Unit:
     """One access through R3, of R4, and nothing else."""
     dst, src = (0, 3) if row.kind is Kind.LOAD else (3, 4)
-    body: list[Insn | None] = [make(ROW["mov64_imm"], 0, imm=7)]
+    body: list[Insn | None] = [make(ROW["mov64_imm"], 0, imm=0)]
     body.append(make(row, dst, src if "src" in row.fields else 0, imm=-2 if "imm" in row.fields else 0))
     body.append(make(ROW["exit"]))
     return Unit((program(body, order=order, maps=MAPS),), plan=plan)
@@ -82,7 +82,7 @@ def test_every_access_across_every_edge(target: Target, plan: Plan) -> None:
             faults += right.status == "fault"
             if found:
                 failures.append(f"{what}: {found.what}")
-    assert faults > 1000
+    assert faults > 500
     assert not failures, "\n".join(failures[:20])
     assert_healthy(target, plan)
 
@@ -121,9 +121,22 @@ def test_atomics_where_nothing_can_be_written(target: Target) -> None:
                 continue
             unit = access(row, target.order, plan)
             guest = emulated(unit, target)
-            for address in (unit.map_regions[1].start, plan.memory + PAGE, plan.memory - 8):
+            for address in (unit.map_regions[1].start + 8, plan.memory + PAGE, plan.memory - 8):
                 outcome = guest.run(Input(MEMORY, {3: address, 4: 1}), World(), Limits())
                 assert outcome.fault == Fault("write", 0, 1, address), (row.name, outcome.summary())
+
+
+@each_target
+@pytest.mark.parametrize("row", [ROW["atomic32_cmpxchg"], ROW["atomic64_cmpxchg"]], ids=["32", "64"])
+def test_a_compare_that_fails_need_not_write(target: Target, row: Row) -> None:
+    """On machines with a load-linked pair nothing is stored then, and nothing faults; on others it does."""
+    unit = access(row, target.order, PLANS["high"])
+    entry = Input(MEMORY, {3: unit.map_regions[1].start, 4: 1})
+    right = reference(unit).run(entry, World(), Limits())
+    assert right.status == "unspecified"
+    got = emulated(unit, target).run(entry, World(), Limits())
+    assert got.status in ("done", "fault")
+    assert not difference(right, got).decided
 
 
 @pytest.mark.parametrize("order", ["little", "big"])
