@@ -1,6 +1,6 @@
 """The RISC-V backend: RV64GC without the bit-manipulation extensions.
 
-R0-R10 live where Linux's JIT keeps them; t1-t3 are scratch inside an Op. A 32-bit result whose upper half an
+R0-R10 live where Linux's JIT keeps them; t1-t4 are scratch inside an Op. A 32-bit result whose upper half an
 instruction leaves wrong is cut with a pair of shifts; so only its low half must be right before, and the 64-bit form
 of the instruction, which compresses more often, does as well.
 """
@@ -16,7 +16,7 @@ from jit.ops import NONE, Front, Op, OpFunction, as_unsigned
 from jit.relax import Form
 from jit.riscv64 import encode as x
 from jit.riscv64.constants import li, split
-from jit.riscv64.encode import RA, SP, T1, T2, T3, ZERO
+from jit.riscv64.encode import RA, SP, T1, T2, T3, T4, ZERO
 from jit.target import Target
 
 HOME = (x.A5, x.A0, x.A1, x.A2, x.A3, x.A4, x.S1, x.S2, x.S3, x.S4, x.S5, x.T0)
@@ -250,7 +250,7 @@ class RiscV(Backend):
         elif imm < 0 and -imm & -imm - 1 == 0:
             count = (-imm).bit_length() - 1
             self.put((x.srli if width == 64 else x.srliw)(d, a, count), x.slli(d, d, count))
-        elif imm >= -2048 and imm < 0:
+        elif -2048 <= imm < 0:
             self.put(x.andi(d, a, imm))
             self._cut(d, d)
         else:
@@ -258,7 +258,7 @@ class RiscV(Backend):
 
     def lower_mul(self, op: Op) -> None:
         """dst = a * b."""
-        d, a, wide = HOME[op.dst], HOME[op.a], op.width == 64
+        d, a = HOME[op.dst], HOME[op.a]
         if op.b != NONE:
             self.put(x.mul(d, a, HOME[op.b]))
         else:
@@ -267,7 +267,7 @@ class RiscV(Backend):
                 self._shift_imm("lsh", op.width, d, a, factor.bit_length() - 1)
                 return
             self.put(*li(T1, op.imm, T2), x.mul(d, a, T1))
-        if not wide:
+        if op.width == 32:
             self._cut(d, d)
 
     def lower_neg(self, op: Op) -> None:
@@ -314,36 +314,34 @@ class RiscV(Backend):
 
     def _divide(self, op: Op) -> None:
         """The machine has BPF's remainders and MIN / -1; only x / 0 is all ones, and adding (b == 0) makes it 0."""
-        d, a, width, name = HOME[op.dst], HOME[op.a], op.width, op.name
-        divide = _DIVISIONS[name, width]
-        is_quotient = name.endswith("div")
+        d, a, width = HOME[op.dst], HOME[op.a], op.width
         if op.b == NONE:
-            divisor = as_unsigned(op.imm, width)
-            if not name.startswith("s"):
-                if divisor & divisor - 1 == 0:
-                    if is_quotient:
-                        self._shift_imm("rsh", width, d, a, divisor.bit_length() - 1)
-                    else:
-                        self._and_imm(d, a, divisor - 1, width)
-                    return
-                # What is left of 32 bits is below 2**31, so the sign extension of divuw and remuw adds no ones.
-                small = is_quotient or divisor < 1 << 31
-            else:
-                small = False
-            self.put(*li(T1, op.imm, T2), divide(d, a, T1))
-            if width == 32 and not small:
-                self._cut(d, d)
+            self._divide_imm(op.name, width, d, a, op.imm)
             return
         b = HOME[op.b]
-        if is_quotient:
-            if width == 32:
-                self.put(x.addiw(T1, b, 0), x.sltiu(T1, T1, 1))
-            else:
-                self.put(x.sltiu(T1, b, 1))
-        self.put(divide(d, a, b))
-        if is_quotient:
-            self.put(x.add(d, d, T1))
+        divide = _DIVISIONS[op.name, width](d, a, b)
+        if op.name in ("mod", "smod"):
+            self.put(divide)
+        elif width == 64:
+            self.put(x.sltiu(T1, b, 1), divide, x.add(d, d, T1))
+        else:
+            self.put(x.addiw(T1, b, 0), x.sltiu(T1, T1, 1), divide, x.add(d, d, T1))
         if width == 32:
+            self._cut(d, d)
+
+    def _divide_imm(self, name: str, width: int, d: int, a: int, imm: int) -> None:
+        """d = a divided by a number that is not 0."""
+        divisor = as_unsigned(imm, width)
+        unsigned = name in ("div", "mod")
+        if unsigned and divisor & divisor - 1 == 0:
+            if name == "div":
+                self._shift_imm("rsh", width, d, a, divisor.bit_length() - 1)
+            else:
+                self._and_imm(d, a, divisor - 1, width)
+            return
+        self.put(*li(T1, imm, T2), _DIVISIONS[name, width](d, a, T1))
+        # A result below 2**31 needs no cut: divuw and remuw extend it with zeros.
+        if width == 32 and not (unsigned and (name == "div" or divisor < 1 << 31)):
             self._cut(d, d)
 
     lower_div = lower_sdiv = lower_mod = lower_smod = _divide
@@ -394,22 +392,16 @@ class RiscV(Backend):
                 self._cut(src, src)
 
     def _compare_exchange(self, width: int, base: int, src: int) -> None:
-        """R0 = old value of [base], which becomes src if it was R0. Uses t2 (old) and t3.
+        """R0 = old value of [base], which becomes src if it was R0. t2: old value; t3: failure; t4: what to find.
 
-        lr.aq with sc.aqrl orders fully (the manual's table of Linux primitives).
+        lr.aq with sc.aqrl is fully ordered (the manual's table of Linux's primitives).
         """
         r0 = expected = HOME[0]
         if width == 32:
-            expected = T3
-            self.put(x.addiw(T3, r0, 0))  # lr.w sign-extends
-        scratch = x.T4
-        loop = (
-            x.lr(width, T2, base, x.ACQUIRE),
-            x.branch(x.BNE, T2, expected, 12),
-            x.sc(width, scratch, src, base, _FULL),
-            x.branch(x.BNE, scratch, ZERO, -12),
-        )
-        self.put(*loop)  # none of the four has a 2-byte form
+            expected = T4
+            self.put(x.addiw(T4, r0, 0))  # as lr.w extends what it loads
+        self.put(x.lr(width, T2, base, x.ACQUIRE), x.branch(x.BNE, T2, expected, 12))
+        self.put(x.sc(width, T3, src, base, _FULL), x.branch(x.BNE, T3, ZERO, -12))  # these four have no 2-byte form
         if width == 32:
             self._cut(r0, T2)
         else:
@@ -463,17 +455,23 @@ class RiscV(Backend):
                 self.put(x.addiw(T1, T1, 0))
             return False
         mask = as_unsigned(imm, op.width)
-        if -2048 <= imm < 2048 and (imm >= 0 or not narrow):
+        small = -2048 <= imm < 2048
+        if not small or (narrow and imm < 0):
+            if mask & mask - 1 == 0:  # one bit: to the top
+                self.put(x.slli(T1, a, 64 - mask.bit_length()))
+                return True
+            if mask & mask + 1 == 0:  # the lowest bits
+                self.put(x.slli(T1, a, 64 - mask.bit_length()))
+                return False
+            if imm < 0 and -imm & -imm - 1 == 0:  # the highest bits
+                self.put((x.srliw if narrow else x.srli)(T1, a, (-imm).bit_length() - 1))
+                return False
+        if small:
             self.put(x.andi(T1, a, imm))
-        elif mask & mask - 1 == 0:  # one bit: to the top
-            self.put(x.slli(T1, a, 64 - mask.bit_length()))
-            return True
-        elif mask & mask + 1 == 0:  # the lowest bits
-            self.put(x.slli(T1, a, 64 - mask.bit_length()))
-        elif imm < 0 and -imm & -imm - 1 == 0:  # the highest bits
-            self.put((x.srliw if narrow else x.srli)(T1, a, (-imm).bit_length() - 1))
         else:
-            self.put(*li(T1, mask, T2), x.and_(T1, T1, a))
+            self.put(*li(T1, imm, T2), x.and_(T1, T1, a))
+        if narrow and imm < 0:
+            self.put(x.addiw(T1, T1, 0))
         return False
 
 

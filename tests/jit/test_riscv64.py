@@ -230,6 +230,15 @@ def test_without_the_extension_every_instruction_has_four_bytes() -> None:
         ("*(u64 *)(r1 + 8) = 0", ["sd zero, 8(a0)"]),
         ("r2 = *(u64 *)(r1 + 4094)", ["addi t1, a0, 0x7ff", "ld a1, 0x7ff(t1)"]),
         ("r2 = *(u64 *)(r1 - 4097)", ["c.lui t1, 0xfffff", "c.add t1, a0", "ld a1, -1(t1)"]),
+        ("lock *(u64 *)(r1 + 0) += r2", ["amoadd.d zero, a1, (a0)"]),
+        (
+            "w2 = atomic_fetch_or((u32 *)(r1 + 8), w2)",
+            ["addi t1, a0, 8", "amoor.w.aqrl a1, a1, (t1)", "c.slli a1, 0x20", "c.srli a1, 0x20"],
+        ),
+        (
+            "r0 = atomic64_cmpxchg((u64 *)(r1 + 0), r0, r2)",
+            ["lr.d.aq t2, (a0)", "bne t2, a5, 0xc", "sc.d.aqrl t3, a1, (a0)", "bnez t3, -0xc", "c.mv a5, t2"],
+        ),
         ("if r1 == 7 goto +0", ["c.li t2, 7", "beq a0, t2, 4"]),
         ("if r1 > 0 goto +0", ["c.bnez a0, 2"]),
         ("if r6 s> -1 goto +0", ["bgez s1, 4"]),
@@ -247,18 +256,25 @@ def test_the_code_of_one_instruction(source: str, texts: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "saved"),
+    ("body", "frame", "saved"),
     [
-        ("r0 = 0", []),
-        ("r0 = 0; r7 = 1", ["s2"]),
-        ("r0 = 0; r6 = 1; r7 = 2; r8 = 3; r9 = 4", ["s1", "s2", "s3", "s4"]),
-        ("r6 = 1; r7 = 2; call 7", ["ra", "s1", "s2"]),
+        ("r0 = 0; r7 = 1", 16, ["s2"]),
+        ("r6 = 1; call 7", 16, ["ra", "s1"]),
+        ("r6 = 1; r7 = 2; call 7", 32, ["ra", "s1", "s2"]),
+        ("r0 = 0; r6 = 1; r7 = 2; r8 = 3; r9 = 4", 32, ["s1", "s2", "s3", "s4"]),
     ],
 )
-def test_a_function_saves_what_it_writes(body: str, saved: list[str]) -> None:
-    texts = [line.text for line in listing(image_of(f"{body}; exit")) if line.text.endswith("(sp)")]
-    stores, loads = ([f"c.{name} {r}, {8 * n or 0:#x}(sp)" for n, r in enumerate(saved)] for name in ("sdsp", "ldsp"))
-    assert [text.replace(" 0(", " 0x0(").replace(" 8(", " 0x8(") for text in texts] == stores + loads
+def test_a_function_saves_what_it_writes(body: str, frame: int, saved: list[str]) -> None:
+    texts = [line.text for line in listing(image_of(f"{body}; exit")) if "sp" in line.text]
+    adjust = "c.addi16sp" if frame > 31 else "c.addi"
+    places = [f"{register}, {hex(8 * n) if n > 1 else 8 * n}(sp)" for n, register in enumerate(saved)]
+    stores, loads = [f"c.sdsp {place}" for place in places], [f"c.ldsp {place}" for place in places]
+    assert texts == [f"c.addi sp, {-frame:#x}", *stores, *loads, f"{adjust} sp, {frame:#x}"]
+
+
+def test_a_function_saves_nothing_without_need() -> None:
+    assert [line.text for line in listing(image_of("r0 = 0; r1 = 0; exit"))][-2:] == ["c.mv a0, a5", "c.jr ra"]
+    assert not [line.text for line in listing(image_of("r0 = 0; r1 = 0; exit")) if "sp" in line.text]
 
 
 # Everything again, with and without 2-byte instructions ----------------------------------------------
