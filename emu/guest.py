@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import takewhile
 
 from bpf.plan import Unit
 from emu.batch import CAPACITY, compile_batch, run_batch, suits
@@ -26,6 +27,7 @@ class Guest:
         self.image = image
         self.observe = observe
         self._features = features
+        self._batches = observe and suits(image.program)
         self._batch: Image | None = None
         self._helpers: dict[int, tuple[str, int, Helper]] = {
             number: (helper.name, helper.arguments, implementation(helper.name))
@@ -43,15 +45,16 @@ class Guest:
     def run_batch(self, entries: Sequence[Input], world: World, limits: Limits) -> list[Outcome]:
         """Outcomes of the first inputs, as far as one guest run gets; may be none at all.
 
-        Only for programs that suit batches, with Options.observe, and inputs of one memory and stack.
+        Only for programs that suit batches, with Options.observe, and as far as inputs have one memory and stack.
         """
         unit, target = self.unit, self.image.target
+        if not self._batches:
+            return []
         first = entries[0]
-        if not self.observe or any((e.memory, e.stack_fill) != (first.memory, first.stack_fill) for e in entries):
+        entries = list(takewhile(lambda e: (e.memory, e.stack_fill) == (first.memory, first.stack_fill), entries))
+        if len(entries) == 1:
             return []
         if self._batch is None:
-            if not suits(self.image.program):
-                return []
             self._batch = compile_batch(unit, self.image.program, target, self._features)
         host = machine(target, unit.plan)
         memory = self.reusable_memory(host, lay_out(unit, first, world))

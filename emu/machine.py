@@ -14,7 +14,6 @@ from bpf.errors import NotHere, Refused
 from bpf.plan import MAX_FUNCTIONS, MAX_HELPERS, PAGE, POISON, RECORD_WORDS, STUB_SIZE, TABLES, Plan, Region
 from emu import unicorn as edge
 from emu.unicorn import Registers, constant, unicorn
-from emu.usermode import USER_MODES
 from emu.watchdog import WATCHDOG
 from jit.image import Image
 from jit.target import Target
@@ -101,7 +100,8 @@ class Machine:
         self._slots = {name: index for index, name in enumerate(self._entry.names)}
         self._final = Registers(self.uc, facts, (facts.pc, target.sp, target.result, *target.callee_saved))
         self._call = Registers(self.uc, facts, (target.sp, *target.arguments, *((target.link,) if target.link else ())))
-        self._after = Registers(self.uc, facts, (target.result, *(r for r in target.caller_saved if r != target.result)))
+        destroyed = (r for r in target.caller_saved if r != target.result)
+        self._after = Registers(self.uc, facts, (target.result, *destroyed))
         poison = {target.homes[number]: POISON + number for number in range(1, 6)}
         self._poisoned = [
             poison.get(name, _PATTERN + 0x100 + index) for index, name in enumerate(self._after.names)
@@ -162,7 +162,7 @@ class Machine:
         uc.hook_add(unicorn.UC_HOOK_CODE, stub, begin=plan.stubs, end=plan.stubs + MAX_HELPERS * STUB_SIZE - 1)
         uc.hook_add(unicorn.UC_HOOK_MEM_INVALID, invalid)
         facts = self.target.emulation
-        for name in USER_MODES[facts.arch].traps:
+        for name in facts.traps:
             uc.hook_add(unicorn.UC_HOOK_INSN, self._trap, None, 1, 0, constant(facts.module, name))
         if traced:
             uc.hook_add(
@@ -176,15 +176,11 @@ class Machine:
         return 0
 
     def _enter_user_mode(self) -> None:
-        """See emu/usermode.py. The code is gone afterwards."""
+        """Run the target's `user_code`, if it needs one. The code is gone afterwards."""
         facts, plan = self.target.emulation, self.plan
-        mode = USER_MODES[facts.arch]
-        for name, (keep, bits) in mode.registers.items():
-            number = edge.register(facts, name)
-            self.uc.reg_write(number, self.uc.reg_read(number) & keep | bits)
-        if mode.code:
-            size = len(mode.code)
-            self._code[:size] = mode.code
+        if facts.user_code:
+            size = len(facts.user_code)
+            self._code[:size] = facts.user_code
             self.uc.reg_write(edge.register(facts, self.target.arguments[0]), plan.exit)
             self.start(plan.code, 1.0)
             self._code[:size] = bytes(size)

@@ -121,7 +121,7 @@ def _judge(
 
 UNDECIDED = {
     "limit": "the run hit its limit",
-    "unspecified": "a misaligned atomic, which no two machines do alike",
+    "unspecified": "a misaligned atomic, or a failing compare-and-exchange on read-only memory: machines differ",
     "fault": "the run faulted",
 }
 

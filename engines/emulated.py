@@ -46,12 +46,13 @@ class EmulatedPrepared(Prepared):
         The first input is run by itself too, which checks the calling convention; after an input that does not end
         normally the batch goes on behind it.
         """
-        outcomes = super().run_many(entries[:1], world, limits)
+        snapshot = world.snapshot()
+        outcomes: list[Outcome] = []
         while len(outcomes) < len(entries):
-            rest = entries[len(outcomes) :]
-            outcomes += self._guest.run_batch(rest, world, limits)
+            world.restore(snapshot)
+            outcomes.append(self.run(entries[len(outcomes)], world, limits))
             if len(outcomes) < len(entries):
-                outcomes += super().run_many(entries[len(outcomes) : len(outcomes) + 1], world, limits)
+                outcomes += self._guest.run_batch(entries[len(outcomes) :], world, limits)
         return outcomes
 
     def trace(self, entry: Input, world: World, limits: Limits) -> Iterator[Step]:

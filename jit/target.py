@@ -14,7 +14,11 @@ class Emulation:
     arch, mode, cpu   names of constants; cpu "" leaves the default
     registers  prefix of register constants: "UC_X86_REG_"
     pc         name of the program counter register
-    setup      register name -> value, written once before the first run
+    setup      register name -> value, written once before the first run. With `user_code` it takes the guest out of
+               the privileged mode that Unicorn starts in: compiled code has no business with privileged instructions,
+               which would stop the guest's timer, turn off 64-bit addressing, or (s390x's sck) crash the emulator
+    user_code  machine code, run once, that goes on in user mode at the address in the first argument register
+    traps      names of instructions that Unicorn passes over unless they are hooked
     """
 
     module: str
@@ -24,6 +28,8 @@ class Emulation:
     pc: str
     cpu: str = ""
     setup: Mapping[str, int] = field(default_factory=dict)
+    user_code: bytes = b""
+    traps: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,8 @@ ALU, BRANCH, LOAD, STORE, GOTO, ATOMIC, HELPER, LOCAL, EXIT = range(9)
 
 M64 = (1 << 64) - 1
 
-# (kind, effect, d, s, extra): `extra` is a jump target, or (offset, size) of an access, or the callee's start.
+# (kind, effect, d, s, extra): `extra` is the next slot (ALU), a jump target, the callee's start, or (offset, size) of
+# an access.
 Code = tuple[int, Any, int, int, Any]
 
 
@@ -79,7 +80,7 @@ class Interpreter:
         kind = row.kind
         source = src if "src" in row.fields else self._constant(imm, slots)
         if kind is Kind.ALU:
-            return ALU, row.effect_in(self.program.order), dst, source, 0
+            return ALU, row.effect_in(self.program.order), dst, source, pc + 1
         if kind is Kind.BRANCH:
             return BRANCH, row.effect_in(self.program.order), dst, source, pc + 1 + insn.distance
         if kind is Kind.LOAD:
@@ -91,7 +92,7 @@ class Interpreter:
             fetch_to = -1 if not row.fetch else 0 if compares else src
             return ATOMIC, row.effect_in(self.program.order), dst, src, (off, row.width // 8, fetch_to, compares)
         if kind is Kind.WIDE:
-            return ALU, lambda d, s: s, dst, self._constant(addresses[pc], slots), 0
+            return ALU, lambda d, s: s, dst, self._constant(addresses[pc], slots), pc + 2
         if kind is Kind.GOTO:
             return GOTO, None, 0, 0, pc + 1 + insn.distance
         if kind is Kind.EXIT:
@@ -169,7 +170,7 @@ class Interpreter:
             kind, effect, d, s, extra = code[pc]
             if kind == 0:  # ALU
                 registers[d] = effect(registers[d], registers[s])
-                pc += 1
+                pc = extra
             elif kind == 1:  # BRANCH
                 pc = extra if effect(registers[d], registers[s]) else pc + 1
             elif kind == 2:  # LOAD

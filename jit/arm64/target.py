@@ -30,6 +30,8 @@ TARGETS = (
             registers="UC_ARM64_REG_",
             pc="pc",
             cpu="UC_CPU_ARM64_MAX",
+            # msr elr_el1, x0; msr spsr_el1, xzr; eret
+            user_code=bytes.fromhex("204018d5 1f4018d5 e0039fd6"),
         ),
         capstone=("CS_ARCH_ARM64", ("CS_MODE_ARM",)),
     ),

@@ -44,7 +44,7 @@ def _target(name: str, aliases: tuple[str, ...], order: str, return_stub: bytes,
             mode=("UC_MODE_PPC64", "UC_MODE_BIG_ENDIAN"),  # in both orders: MSR says which
             registers="UC_PPC_REG_",
             pc="pc",
-            setup={"msr": msr},
+            setup={"msr": msr | 1 << 14},  # MSR.PR: problem state
         ),
         capstone=("CS_ARCH_PPC", ("CS_MODE_64", capstone)),
     )

@@ -170,7 +170,7 @@ def wide(word: int) -> bytes:
     return word.to_bytes(4, "little")
 
 
-@lru_cache(maxsize=1 << 14)
+@lru_cache(maxsize=1 << 16)
 def compress(word: int) -> bytes:
     """An instruction word in memory order, in the 2-byte form of the C extension if one does exactly the same."""
     find = _SHORT_FORMS.get(word & 0x7F)

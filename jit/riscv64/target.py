@@ -25,6 +25,7 @@ TARGETS = (
             mode=("UC_MODE_RISCV64",),
             registers="UC_RISCV_REG_",
             pc="pc",
+            setup={"priv": 0},
         ),
         capstone=("CS_ARCH_RISCV", ("CS_MODE_RISCV64", "CS_MODE_RISCVC")),
     ),

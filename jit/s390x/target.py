@@ -28,7 +28,7 @@ TARGETS = (
             mode=("UC_MODE_BIG_ENDIAN",),
             registers="UC_S390X_REG_",
             pc="pc",
-            setup={"pswm": 0x1_8000_0000},  # 64-bit addressing; the default, 0, is 24-bit
+            setup={"pswm": 1 << 48 | 0x1_8000_0000},  # problem state; 64-bit addressing (the default, 0, is 24-bit)
         ),
         capstone=("CS_ARCH_SYSZ", ("CS_MODE_BIG_ENDIAN",)),
     ),

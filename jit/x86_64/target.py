@@ -20,7 +20,14 @@ TARGETS = (
         return_stub=b"\xc3",
         features=frozenset({"bmi2"}),
         emulation=Emulation(
-            module="x86_const", arch="UC_ARCH_X86", mode=("UC_MODE_64",), registers="UC_X86_REG_", pc="rip"
+            module="x86_const",
+            arch="UC_ARCH_X86",
+            mode=("UC_MODE_64",),
+            registers="UC_X86_REG_",
+            pc="rip",
+            # mov ecx, IA32_EFER; rdmsr; or eax, SCE; wrmsr; mov rcx, rdi; mov r11d, 0x202; sysretq
+            user_code=bytes.fromhex("b9800000c0 0f32 83c801 0f30 4889f9 41bb02020000 480f07"),
+            traps=("UC_X86_INS_SYSCALL", "UC_X86_INS_SYSENTER", "UC_X86_INS_IN", "UC_X86_INS_OUT"),
         ),
         capstone=("CS_ARCH_X86", ("CS_MODE_64",)),
     ),

@@ -47,8 +47,8 @@ class Snippet:
 class _OneSlot(SourceMap):
     """All of the code belongs to slot 0."""
 
-    offsets = [0]  # type: ignore[assignment]  # noqa: RUF012
-    pcs = [0]  # type: ignore[assignment]  # noqa: RUF012
+    offsets = [0]  # noqa: RUF012
+    pcs = [0]  # noqa: RUF012
 
     def __init__(self) -> None:
         pass
@@ -88,9 +88,7 @@ def native(target: Target, code: bytes, plan: Plan = DEFAULT_PLAN, convention: C
     return Guest(unit, replace(image, code=code, source_map=_OneSlot()), observe=False)
 
 
-def run_native(
-    target: Target, name: str, r1: int, plan: Plan = DEFAULT_PLAN, limits: Limits | None = None
-) -> Outcome:
+def run_native(target: Target, name: str, r1: int, plan: Plan = DEFAULT_PLAN, limits: Limits | None = None) -> Outcome:
     """Run a snippet with R1."""
     guest = native(target, snippet(target, name).code, plan)
     return guest.run(Input(memory=MEMORY, registers={1: r1}), World(), limits or Limits())
@@ -109,7 +107,9 @@ def reference(unit: Unit) -> InterpreterPrepared:
     return InterpreterPrepared(unit)
 
 
-GOOD = "r6 = *(u64 *)(r1 + 8); r7 = r2; call 8; *(u64 *)(r10 - 8) = r6; r0 += r7; r1 = *(u64 *)(r10 - 8); r0 ^= r1; exit"
+GOOD = (
+    "r6 = *(u64 *)(r1 + 8); r7 = r2; call 8; *(u64 *)(r10 - 8) = r6; r0 += r7; r1 = *(u64 *)(r10 - 8); r0 ^= r1; exit"
+)
 
 
 def assert_healthy(target: Target, plan: Plan = DEFAULT_PLAN) -> None:

@@ -58,7 +58,10 @@ def at_edges(row: Row, unit: Unit) -> Iterator[tuple[str, Input]]:
         for before in range(-1, size + 2):
             address = (edge - before) & (1 << 64) - 1
             if row.kind is not Kind.ATOMIC or address % size == 0:
-                yield f"{row.name} {before} bytes before the {what}", Input(MEMORY, {3: address, 4: 0x8182_8384_8586_8788})
+                yield (
+                    f"{row.name} {before} bytes before the {what}",
+                    Input(MEMORY, {3: address, 4: 0x8182_8384_8586_8788}),
+                )
 
 
 @cache
@@ -147,8 +150,8 @@ def test_a_compare_that_fails_need_not_write(target: Target, row: Row) -> None:
 )
 def test_memory_of_any_size_after_any_other(order: str, sizes: list[int], plan: Plan, fill: int) -> None:
     """The guest's memory is the input's, whatever was mapped for the run before."""
-    unit = unit_of("r0 = r2; if r2 == 0 goto +4; r3 = r1; r3 += r2; r4 = *(u8 *)(r3 - 1); r0 += r4; *(u8 *)(r10 - 1) = r2; exit",
-                   order, plan)  # fmt: skip
+    text = "r3 = r1; r3 += r2; r4 = *(u8 *)(r3 - 1); r0 += r4; *(u8 *)(r10 - 1) = r2; exit"
+    unit = unit_of(f"r0 = r2; if r2 == 0 goto +4; {text}", order, plan)
     right = reference(unit)
     guests = [emulated(unit, target) for target in TARGETS.values() if target.order == order]
     for size in sizes:
@@ -165,7 +168,9 @@ def test_maps_that_move(target: Target, plan: Plan) -> None:
     text = "r3 = *(u64 *)(r1 + 0); r0 = *(u8 *)(r3 + 0); *(u8 *)(r3 + 0) = 9; exit"
     for sizes in ((8, 16), (5000, 16), (8, 9000), (8, 16), (16, 8)):
         for readonly in (False, True):
-            maps = tuple(Map(f"m{n}", value_size=s, initial=bytes((n + 1,)) * s, readonly=readonly) for n, s in enumerate(sizes))
+            maps = tuple(
+                Map(f"m{n}", value_size=s, initial=bytes((n + 1,)) * s, readonly=readonly) for n, s in enumerate(sizes)
+            )
             unit = unit_of(text, target.order, plan, maps)
             guest, right = emulated(unit, target), reference(unit)
             for region in unit.map_regions:

@@ -36,7 +36,9 @@ def test_every_target_has_the_same_dangers() -> None:
     assert len(set(map(frozenset, names.values()))) == 1, names
     for target in TARGETS.values():
         of_target = [one.name for one in snippets() if one.target == target.name]
-        assert {name for name in of_target if name.startswith("clobber")} == {f"clobber {r}" for r in target.callee_saved}
+        assert {name for name in of_target if name.startswith("clobber")} == {
+            f"clobber {r}" for r in target.callee_saved
+        }
         assert sum(name.startswith("privileged") for name in of_target) >= 7
 
 
@@ -78,7 +80,9 @@ def test_stores_where_nobody_may(target: Target, plan: Plan) -> None:
     }
     for what, address in guarded.items():
         outcome = run_native(target, "store", address, plan)
-        assert (outcome.status, outcome.fault) == ("fault", Fault("write", 0, 0, address)), f"{what}: {outcome.summary()}"
+        assert (outcome.status, outcome.fault) == ("fault", Fault("write", 0, 0, address)), (
+            f"{what}: {outcome.summary()}"
+        )
     assert_healthy(target, plan)
 
 
@@ -96,7 +100,9 @@ def test_jumps_where_nobody_may(target: Target, plan: Plan) -> None:
     }
     for what, address in places.items():
         outcome = run_native(target, "jump", address, plan)
-        assert (outcome.status, outcome.fault) == ("fault", Fault("fetch", 0, -1, address)), f"{what}: {outcome.summary()}"
+        assert (outcome.status, outcome.fault) == ("fault", Fault("fetch", 0, -1, address)), (
+            f"{what}: {outcome.summary()}"
+        )
     assert_healthy(target, plan)
 
 

@@ -86,7 +86,9 @@ def test_a_format_that_cannot_be_read(target: Target) -> None:
 @each_target
 def test_unwind_ends_the_run(target: Target) -> None:
     """From within a function too, with R6-R9 changed on the way."""
-    unit = suite("r6 = 6; r1 = 9; call 5; r7 = r0; call pc+2; r0 = 1; exit; r8 = 8; r1 = 0; call 5; r0 = 2; exit", target.order)
+    unit = suite(
+        "r6 = 6; r1 = 9; call 5; r7 = r0; call pc+2; r0 = 1; exit; r8 = 8; r1 = 0; call 5; r0 = 2; exit", target.order
+    )
     first = reference(unit).run(Input(), World(), Limits())
     outcome = emulated(unit, target).run(Input(), World(), Limits())
     assert (outcome.status, outcome.r0, outcome.fault) == ("done", 0, None)
@@ -115,7 +117,9 @@ def test_calls_from_the_eighth_frame(target: Target) -> None:
 @each_target
 def test_the_world_is_the_helpers(target: Target) -> None:
     """Clock and random stream move on from call to call, as in the interpreter."""
-    unit = unit_of("call 5; r6 = r0; call 5; r6 -= r0; call 7; r7 = r0; call 7; r7 -= r0; r0 = r6; r0 ^= r7; exit", target.order)
+    unit = unit_of(
+        "call 5; r6 = r0; call 5; r6 -= r0; call 7; r7 = r0; call 7; r7 -= r0; r0 = r6; r0 ^= r7; exit", target.order
+    )
     worlds = World(clock=5, tick=7, random=9), World(clock=5, tick=7, random=9)
     first = reference(unit).run(Input(MEMORY), worlds[0], Limits())
     assert not difference(first, emulated(unit, target).run(Input(MEMORY), worlds[1], Limits()))

@@ -15,6 +15,7 @@ from bpf.isa import ROW, Insn, make
 from bpf.plan import Unit
 from bpf.program import Program, program
 from engines import ENGINES
+from jit.encoding import Unencodable
 from jit.ops import front
 from jit.registry import TARGETS, backend
 from jit.relax import relax
@@ -61,6 +62,7 @@ class Compiled:
         distances = relax(compiler.fixups, compiler.labels, compiler.forms, self.unit.plan.code).distances
         own = [i for i, fixup in enumerate(compiler.fixups) if fixup.label >= 0]
         at = max(own, key=lambda i: distances[i] if forward else -distances[i])
+        self.compiler = compiler
         self.fixup, self.distance = compiler.fixups[at], distances[at]
         self.forms = compiler.forms[self.fixup.kind]
 
@@ -98,7 +100,8 @@ def shape(name: str, jump: str, forward: bool, size: int) -> Program:
     if jump == "call" and forward:
         slots = [setup, branch.with_distance(over + 2), leave, *body, leave, good, leave]
     elif jump == "call":
-        slots = [setup, branch.with_distance(over + 4), leave, good, leave, *body, leave, branch.with_distance(-over - 4), leave]
+        back = branch.with_distance(-over - 4)
+        slots = [setup, branch.with_distance(over + 4), leave, good, leave, *body, leave, back, leave]
     elif forward:
         slots = [setup, branch.with_distance(over + 2), bad, leave, *body, good, leave]
     else:
@@ -142,3 +145,17 @@ def test_boundaries(name: str, jump: str, forward: bool) -> None:
         outside = Compiled(name, shape(name, jump, forward, size + grain), forward)
         assert outside.fixup.form > index, (form, outside.fixup.form)
         check(name, outside)
+
+
+@pytest.mark.parametrize("forward", [True, False], ids=["forward", "backward"])
+@pytest.mark.parametrize("jump", JUMPS)
+@pytest.mark.parametrize("name", TARGETS)
+def test_a_form_reaches_as_far_as_its_encoding(name: str, jump: str, forward: bool) -> None:
+    """One step beyond the reach of each form but the last, the encoder refuses."""
+    found = Compiled(name, shape(name, jump, forward, 64), forward)
+    step = gcd(*sizes(name))
+    for index, form in enumerate(found.forms[:-1]):
+        reach = form.high if forward else form.low
+        found.compiler.encode_fixup(found.fixup.kind, found.fixup.args, index, reach - reach % step)
+        with pytest.raises(Unencodable):
+            found.compiler.encode_fixup(found.fixup.kind, found.fixup.args, index, reach + step if forward else reach - step)

@@ -53,10 +53,15 @@ def get_current_comm(place: Place, arguments: Sequence[int]) -> int:
 
 
 def trace_printk(place: Place, arguments: Sequence[int]) -> int:
-    """Format R3-R5 by the string of R2 bytes at R1; the line goes to World.printed. Returns its length."""
+    """Format R3-R5 by the string of R2 bytes at R1; the line goes to World.printed. Returns its length.
+
+    -EINVAL, as in the kernel, for a string without a zero at its end, with characters that cannot be printed, or with
+    other conversions than format_printk's.
+    """
     address, size = arguments[0], arguments[1] & 0xFFFF_FFFF
-    text = place.memory.read(address, size).split(b"\0")[0].decode("latin-1")
-    line = format_printk(text, list(arguments[2:5]))
+    text, zero, _ = place.memory.read(address, size).partition(b"\0")
+    printable = all(0x20 <= byte < 0x7F or 0x09 <= byte <= 0x0D for byte in text)
+    line = format_printk(text.decode("ascii"), list(arguments[2:5])) if zero and printable else None
     if line is None:
         return EINVAL & M64
     place.world.printed.append(line.rstrip("\n"))
@@ -64,7 +69,7 @@ def trace_printk(place: Place, arguments: Sequence[int]) -> int:
 
 
 def format_printk(text: str, numbers: list[int]) -> str | None:
-    """The kernel's conversions %d %i %u %x %ld %lu %lx %lld %llu %llx %p %c %%, at most three; None when others stand."""
+    """The line; None for other conversions than %d %i %u %x, %ld %lu %lx, %lld %llu %llx, %p %c, or more than three."""
     out = []
     rest = iter(numbers)
     at = 0

@@ -1,0 +1,183 @@
+"""Helpers against what the kernel's documentation and the RFCs say of them."""
+
+from __future__ import annotations
+
+import struct
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bpf.plan import PAGE, Region
+from bpf.spec.helpers import KERNEL, SUITE
+from tests.strategies import WORDS
+from vm.helpers import Exit, Place, implementation
+from vm.helpers.basic import format_printk
+from vm.memory import Cell, Memory, OutOfReach
+from vm.world import World
+
+M64 = (1 << 64) - 1
+EINVAL = -22 & M64
+BASE = 0x4000
+
+
+def place(data: bytes = b"", order: str = "little", **world: object) -> Place:
+    """One page of memory at BASE that starts with the data."""
+    memory = Memory([Cell(Region("memory", BASE, PAGE), data.ljust(PAGE, b"\xee"))])
+    return Place(World(**world), memory, order)  # type: ignore[arg-type]
+
+
+def call(where: Place, name: str, *arguments: int) -> int | Exit:
+    """The helper's result."""
+    return implementation(name)(where, [*arguments, *[0] * (5 - len(arguments))])
+
+
+def test_every_helper_has_an_implementation() -> None:
+    for helper in (*KERNEL.values(), *SUITE.values()):
+        assert callable(implementation(helper.name))
+
+
+@pytest.mark.parametrize(
+    ("text", "numbers", "line"),
+    [
+        ("plain", [], "plain"),
+        ("", [], ""),
+        ("%d", [5], "5"),
+        ("%d", [0xFFFF_FFFF], "-1"),
+        ("%d", [1 << 32], "0"),
+        ("%i", [0x8000_0000], "-2147483648"),
+        ("%u", [M64], "4294967295"),
+        ("%x", [M64], "ffffffff"),
+        ("%ld", [M64], "-1"),
+        ("%lld", [1 << 63], "-9223372036854775808"),
+        ("%lu", [M64], "18446744073709551615"),
+        ("%llu", [M64], "18446744073709551615"),
+        ("%lx", [0xABC << 40], "abc0000000000"),
+        ("%llx", [1], "1"),
+        ("%p", [0x1234], "0000000000001234"),
+        ("%c%c", [0x141, 66], "AB"),
+        ("100%%", [], "100%"),
+        ("%%d %d", [3], "%d 3"),
+        ("a %d b %u c %x", [1, 2, 3], "a 1 b 2 c 3"),
+        ("%d %d %d %d", [1, 2, 3], None),
+        ("%", [1], None),
+        ("%l", [1], None),
+        ("%llld", [1], None),
+        ("%q", [1], None),
+        ("%f", [1], None),
+    ],
+)
+def test_printk_conversions(text: str, numbers: list[int], line: str | None) -> None:
+    assert format_printk(text, numbers) == line
+
+
+@given(WORDS)
+def test_printk_numbers(value: int) -> None:
+    """The three sizes, both signs, both bases."""
+    signed64, signed32 = value - (value >> 63 << 64), (value & 0xFFFF_FFFF) - ((value >> 31 & 1) << 32)
+    assert format_printk("%lld %d", [value, value]) == f"{signed64} {signed32}"
+    assert format_printk("%llx %x", [value, value]) == f"{value:x} {value & 0xFFFF_FFFF:x}"
+    assert format_printk("%llu %u", [value, value]) == f"{value} {value & 0xFFFF_FFFF}"
+
+
+def test_trace_printk() -> None:
+    where = place(b"n = %d\n\0rest")
+    assert call(where, "trace_printk", BASE, 8, 7) == len("n = 7\n")
+    assert where.world.printed == ["n = 7"]
+    assert call(where, "trace_printk", BASE, 12, 7) == len("n = 7\n"), "what stands behind the zero does not count"
+
+
+@pytest.mark.parametrize("text", [b"no end", b"%s\0", b"bell \a\0", b"\xc3\xa4\0"])
+def test_trace_printk_refuses(text: bytes) -> None:
+    """As the kernel does: no zero within the size, an unknown conversion, characters that cannot be printed."""
+    where = place(text)
+    assert call(where, "trace_printk", BASE, len(text), 7) == EINVAL
+    assert not where.world.printed
+
+
+def test_trace_printk_reads_its_format() -> None:
+    with pytest.raises(OutOfReach):
+        call(place(), "trace_printk", BASE + PAGE - 2, 4)
+
+
+@pytest.mark.parametrize(
+    ("comm", "size", "written"),
+    [
+        (b"name", 16, b"name".ljust(16, b"\0")),
+        (b"name", 5, b"name\0"),
+        (b"name", 3, b"na\0"),
+        (b"name", 1, b"\0"),
+        (b"", 4, bytes(4)),
+        (b"a name of many letters", 16, b"a name of many \0"),
+        (b"a name of many letters", 20, b"a name of many \0" + bytes(4)),
+    ],
+)
+def test_comm(comm: bytes, size: int, written: bytes) -> None:
+    """Cut to 15 letters, always with a zero behind them, zeros to the end of the buffer and nothing beyond."""
+    where = place(comm=comm)
+    assert call(where, "get_current_comm", BASE, size) == 0
+    assert where.memory.read(BASE, size + 1) == written + b"\xee"
+
+
+def test_comm_of_no_size() -> None:
+    assert call(place(), "get_current_comm", BASE, 0) == EINVAL
+
+
+def ones_complement(data: bytes, order: str) -> int:
+    """The 16-bit one's complement sum of RFC 1071, section 1."""
+    total: int = sum(struct.unpack(f"{'>' if order == 'big' else '<'}{len(data) // 2}H", data))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return total
+
+
+def folded(value: int) -> int:
+    """32 bits to 16, as csum_fold does before it complements; both zeros of one's complement are one."""
+    value = (value & 0xFFFF) + (value >> 16)
+    return ((value & 0xFFFF) + (value >> 16)) % 0xFFFF
+
+
+WORD_ALIGNED = st.binary(max_size=200).map(lambda data: data[: len(data) & -4])
+
+
+@given(old=WORD_ALIGNED, new=WORD_ALIGNED, seed=st.integers(0, 0xFFFF_FFFF), order=st.sampled_from(["little", "big"]))
+def test_csum_diff(old: bytes, new: bytes, seed: int, order: str) -> None:
+    """seed - old + new in one's complement."""
+    result = call(place(old + new, order), "csum_diff", BASE, len(old), BASE + len(old), len(new), seed)
+    assert isinstance(result, int)
+    assert result < 1 << 32
+    assert folded(result) == (folded(seed) - ones_complement(old, order) + ones_complement(new, order)) % 0xFFFF
+
+
+@pytest.mark.parametrize("sizes", [(1, 0), (0, 2), (4, 3), (256, 260)])
+def test_csum_diff_refuses(sizes: tuple[int, int]) -> None:
+    assert call(place(), "csum_diff", BASE, sizes[0], BASE, sizes[1]) == EINVAL
+
+
+def test_csum_diff_of_nothing_reads_nothing() -> None:
+    assert call(place(), "csum_diff", 0, 0, 0, 0, 77) == 77
+
+
+@given(WORDS, WORDS)
+def test_clock(clock: int, tick: int) -> None:
+    where = place(clock=clock, tick=tick)
+    assert call(where, "ktime_get_ns") == (clock + tick) & M64
+    assert call(where, "ktime_get_boot_ns") == (clock + 2 * tick) & M64
+
+
+def test_random_is_splitmix64() -> None:
+    """The first numbers of the public algorithm from state 0, their lower halves."""
+    where = place(random=0)
+    full = (0xE220_A839_7B1D_CDAF, 0x6E78_9E6A_A1B9_65F4, 0x06C4_5D18_8009_454F)
+    assert [call(where, "get_prandom_u32") for _ in full] == [number & 0xFFFF_FFFF for number in full]
+
+
+def test_the_task() -> None:
+    where = place(cpu=3, pid_tgid=7 << 32 | 8, uid_gid=9 << 32 | 10)
+    names = ("get_smp_processor_id", "get_current_pid_tgid", "get_current_uid_gid")
+    assert [call(where, name) for name in names] == [3, 7 << 32 | 8, 9 << 32 | 10]
+
+
+def test_unwind() -> None:
+    assert call(place(), "unwind", 5) == 5
+    assert call(place(), "unwind", 0) == Exit(0)
