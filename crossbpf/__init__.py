@@ -1,11 +1,11 @@
-"""crossbpf runs one eBPF program on every CPU that matters, on whatever machine you have.
+r"""crossbpf runs one eBPF program on every CPU that matters, on whatever machine you have.
 
     import crossbpf
     program = crossbpf.assemble("r0 = *(u32 *)(r1 + 0); r0 += 5; exit")
-    crossbpf.interpret(program, b"\\x01\\x02\\x03\\x04").r0
+    crossbpf.interpret(program, b"\x01\x02\x03\x04").r0
     crossbpf.compile(program, "arm64").code
-    crossbpf.run(program, "s390x", b"\\x01\\x02\\x03\\x04").r0
-    [row.verdict for row in crossbpf.compare(program, b"\\x01\\x02\\x03\\x04")]
+    crossbpf.run(program, "s390x", b"\x01\x02\x03\x04").r0
+    [row.verdict for row in crossbpf.compare(program, b"\x01\x02\x03\x04")]
 
 The command line says the same with `crossbpf check`, `trace`, `conform`, `asm`, `disasm` and `jit`.
 """

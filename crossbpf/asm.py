@@ -6,9 +6,8 @@ import sys
 
 import click
 
-from bpf.errors import BadInput
 from bpf.text import disassemble
-from crossbpf.inputs import read_source
+from crossbpf.inputs import read_source, write_bytes
 
 
 @click.command()
@@ -26,11 +25,7 @@ def asm(file: str, big_endian: bool, output: str | None) -> int:
         for at in range(0, len(code), 8):
             click.echo(code[at : at + 8].hex())
         return 0
-    try:
-        with open(output, "wb") as out:
-            out.write(code)
-    except OSError as error:
-        raise BadInput(f"cannot be written: {error.strerror}", file=output) from None
+    write_bytes(output, code)
     return 0
 
 

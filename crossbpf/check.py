@@ -169,7 +169,9 @@ def show_summary(console: Console, results: Sequence[Result]) -> None:
         table.add_column(name, no_wrap=True)
     for result in results:
         verdicts = {row.engine: row.verdict for row in result.judged}
-        values = dict.fromkeys(row.outcome.summary() for row in result.rows if row.verdict == "reference" and row.outcome)
+        values = dict.fromkeys(
+            row.outcome.summary() for row in result.rows if row.verdict == "reference" and row.outcome
+        )
         cells = [Text(verdicts.get(name, ""), _STYLES.get(verdicts.get(name, ""), "")) for name in names]
         table.add_row(Path(result.file).name, result.plan, " / ".join(values), *cells)
     console.print(table)
@@ -227,5 +229,3 @@ def _row(row: Row, program: Program | None) -> dict[str, Any]:
     if row.parting is not None and program is not None:
         found["parts"] = {"pc": row.parting.pc, "what": row.parting.what, "text": parting_words(row.parting, program)}
     return found
-
-

@@ -18,6 +18,7 @@ from crossbpf.asm import asm, disasm
 from crossbpf.check import check
 from crossbpf.conform import conform
 from crossbpf.jit import jit
+from crossbpf.plugin import plugin
 from crossbpf.trace import trace
 
 OK, NO, UNUSABLE, BROKEN = 0, 1, 2, 3
@@ -29,7 +30,7 @@ def cli() -> None:
     """Run one eBPF program on every CPU: x86_64, arm64, riscv64, ppc64, ppc64le, s390x."""
 
 
-for verb in (check, trace, conform, asm, disasm, jit):
+for verb in (check, trace, conform, plugin, asm, disasm, jit):
     cli.add_command(verb)
 
 

@@ -18,6 +18,7 @@ from rich.table import Table
 from bpf.errors import BadInput, CrossbpfError
 from crossbpf.options import engines_named, plans_named, wide_console
 from engines import ENGINES
+from engines.plugin import PluginEngine
 from fuzz.suite import datafile
 from fuzz.suite.runner import Status, Verdict, groups, run_test
 from vm.world import Limits
@@ -28,13 +29,15 @@ _ORDER: tuple[Status, ...] = ("passed", "failed", "undecided")
 @click.command()
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...")
 @click.option("--target", metavar="NAME,...", help="Engines to test. Default: all.")
+@click.option("--plugin", multiple=True, metavar="CMD", help="Test an external runtime too (see docs/plugins.md).")
 @click.option("--plan", default="high", show_default=True, metavar="NAME", help="low, high, kernel or fence.")
 @click.option("--seconds", default=2.0, show_default=True, help="Time limit of a run.")
 @click.option("--junit", metavar="FILE", help="Write a JUnit XML report there.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON record instead of the summary.")
 def conform(
-    paths: Sequence[str], target: str | None, plan: str, seconds: float, junit: str | None, as_json: bool
-) -> int:
+    paths: Sequence[str], target: str | None, plugin: Sequence[str], plan: str, seconds: float, junit: str | None,
+    as_json: bool,
+) -> int:  # fmt: skip
     """Run conformance tests on every engine in one process.
 
     PATH is a file in the public conformance format (.data), or a directory that is searched for such files.
@@ -43,6 +46,7 @@ def conform(
     """
     files = find_files(paths)
     engines, chosen = engines_named(target) or list(ENGINES.values()), plans_named(plan)[0]
+    engines += [PluginEngine(command) for command in plugin]
     verdicts: list[Verdict] = []
     broken: list[CrossbpfError] = []
     start = time.perf_counter()

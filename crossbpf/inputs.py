@@ -76,6 +76,14 @@ def read_bytes(name: str) -> bytes:
         raise BadInput(f"cannot be read: {error.strerror}", file=name) from None
 
 
+def write_bytes(name: str, data: bytes) -> None:
+    """Write a file. Raises BadInput."""
+    try:
+        Path(name).write_bytes(data)
+    except OSError as error:
+        raise BadInput(f"cannot be written: {error.strerror}", file=name) from None
+
+
 def hex_bytes(text: str, file: str) -> bytes:
     """Bytes written in hex: with or without 0x, spaces, commas, newlines and # comments between them."""
     words = re.sub(r"#.*", "", text).replace(",", " ").split()
@@ -110,7 +118,9 @@ def _sniff(data: bytes) -> str:
         return BINARY
     if re.search(r"(?m)^-- ", text):
         return DATA
-    if re.fullmatch(r"(?:(?:0x)?[0-9a-fA-F]{2,16}[\s,]*|#[^\n]*\n?|\s+)+", text) and re.search(r"[0-9a-fA-F]{16}", text):
+    if re.fullmatch(r"(?:(?:0x)?[0-9a-fA-F]{2,16}[\s,]*|#[^\n]*\n?|\s+)+", text) and re.search(
+        r"[0-9a-fA-F]{16}", text
+    ):
         return HEX
     if "\0" in text:
         return BINARY
@@ -186,7 +196,9 @@ def _text(data: bytes, file: str) -> str:
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError:
-        raise BadInput("is not text", file=file, remedy="assembly is UTF-8 text; raw instructions end in .bin") from None
+        raise BadInput(
+            "is not text", file=file, remedy="assembly is UTF-8 text; raw instructions end in .bin"
+        ) from None
 
 
 def _load(data: bytes, file: str, entry: str | None) -> Program:

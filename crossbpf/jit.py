@@ -10,7 +10,7 @@ import click
 
 from bpf.plan import Unit
 from bpf.text import format_insn
-from crossbpf.inputs import read_source
+from crossbpf.inputs import read_source, write_bytes
 from crossbpf.options import compile_options, compiling, plans_named
 from jit.image import Image
 from jit.listing import listing
@@ -38,8 +38,7 @@ def jit(
     unit = Unit((program,), convention=source.convention, plan=plans_named(plan)[0])
     image = compile_program(unit, program, machine)
     if output is not None:
-        with open(output, "wb") as out:
-            out.write(image.code)
+        write_bytes(output, image.code)
     elif as_json:
         lines = [{"address": hex(n.address), "bytes": n.code.hex(), "text": n.text, "pc": n.pc} for n in listing(image)]
         click.echo(json.dumps({"target": machine.name, "base": hex(image.base), "native": lines}))

@@ -27,7 +27,9 @@ from vm.world import Input, Limits, World
 @click.command()
 @click.argument("file", metavar="FILE")
 @click.option("--target", required=True, metavar="A[,B]", help="Compare A with the interpreter, or B with A.")
-@click.option("--break", "stop", metavar="LINE|PC", help="Stop there too: an instruction's slot, or FILE:LINE or :LINE.")
+@click.option(
+    "--break", "stop", metavar="LINE|PC", help="Stop there too: an instruction's slot, or FILE:LINE or :LINE."
+)
 @click.option("--mem", metavar="FILE|HEX", help="Memory that R1 and R2 describe: a file, or hex bytes.")
 @click.option("--plan", default="high", show_default=True, metavar="NAME", help="low, high, kernel or fence.")
 @click.option("--seconds", default=30.0, show_default=True, help="Time limit between two stops of a guest.")
@@ -76,7 +78,9 @@ def _slot(stop: str, program: Program) -> int:
         pc = int(stop)
         if pc < len(program) and program.insns[pc] is not None:
             return pc
-        raise BadInput(f"no instruction starts at slot {pc}", file="--break", remedy=f"slots are 0 to {len(program) - 1}")
+        raise BadInput(
+            f"no instruction starts at slot {pc}", file="--break", remedy=f"slots are 0 to {len(program) - 1}"
+        )
     match = re.fullmatch(r"(.*):(\d+)", stop)
     if match is None:
         raise BadInput(f"{stop!r} is neither a slot nor FILE:LINE", file="--break")

@@ -27,9 +27,7 @@ def translate(stop: Stop, machine: Machine, image: Image, memory: Memory) -> Fau
     return Fault("trap", 0, pc, 0, f"stopped at 0x{stop.pc:x} by itself")
 
 
-def _memory_fault(
-    write: bool, address: int, pc: int, machine: Machine, image: Image, memory: Memory
-) -> Fault:
+def _memory_fault(write: bool, address: int, pc: int, machine: Machine, image: Image, memory: Memory) -> Fault:
     insn: Insn | None = image.program.insns[pc] if pc >= 0 else None
     if insn is None or insn.row.kind not in (Kind.LOAD, Kind.STORE, Kind.ATOMIC):
         return Fault("write" if write else "read", 0, pc, address)

@@ -103,9 +103,9 @@ class Machine:
         destroyed = (r for r in target.caller_saved if r != target.result)
         self._after = Registers(self.uc, facts, (target.result, *destroyed))
         poison = {target.homes[number]: POISON + number for number in range(1, 6)}
-        self._poisoned = [
-            poison.get(name, _PATTERN + 0x100 + index) for index, name in enumerate(self._after.names)
-        ][1:]
+        self._poisoned = [poison.get(name, _PATTERN + 0x100 + index) for index, name in enumerate(self._after.names)][
+            1:
+        ]
         self._homes = Registers(self.uc, facts, target.homes[:11])
         self._enter_user_mode()
         self._clean: Any = self.uc.context_save()

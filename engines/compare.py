@@ -87,9 +87,7 @@ def compare(
     return rows
 
 
-def _run(
-    engine: Engine, order: str, prepared: Prepared, entry: Input, world: World, limits: Limits
-) -> Row:
+def _run(engine: Engine, order: str, prepared: Prepared, entry: Input, world: World, limits: Limits) -> Row:
     copy = fresh(world)
     start = time.perf_counter()
     outcome = prepared.run(entry, copy, limits)

@@ -86,8 +86,8 @@ class EmulatedEngine(Engine):
         """See Engine."""
         options = options or Options()
         if unit.order != self.target.order:
-            raise Refused(f"a {unit.order}-endian program does not run on {self.name}, which is {self.target.order}-endian")
-        image = compile_front(
-            shared_front(unit, observe=options.observe), self.target, features=options.features
-        )
+            raise Refused(
+                f"a {unit.order}-endian program does not run on {self.name}, which is {self.target.order}-endian"
+            )
+        image = compile_front(shared_front(unit, observe=options.observe), self.target, features=options.features)
         return EmulatedPrepared(unit, image, options)

@@ -33,7 +33,7 @@ def _decoder(target: Target) -> Any:
 
 
 def decode(target: Target, code: bytes, address: int) -> Iterator[tuple[int, bytes, str]]:
-    """(address, bytes, text) of each instruction; what Capstone does not know is shown as .byte, four bytes at a time."""
+    """(address, bytes, text) of each instruction; what Capstone does not know is shown as .byte, four at a time."""
     decoder = _decoder(target)
     at = 0
     while at < len(code):

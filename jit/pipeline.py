@@ -21,5 +21,7 @@ def compile_program(
 def compile_front(ops: Front, target: Target, *, features: frozenset[str] | None = None) -> Image:
     """Compile Ops, which several targets of one byte order may share, for one target."""
     if ops.unit.order != target.order:
-        raise Refused(f"a {ops.unit.order}-endian program does not run on {target.name}, which is {target.order}-endian")
+        raise Refused(
+            f"a {ops.unit.order}-endian program does not run on {target.name}, which is {target.order}-endian"
+        )
     return backend(target)(target, ops, target.features if features is None else features).compile()

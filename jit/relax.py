@@ -75,9 +75,7 @@ class Layout:
     distances: list[int]
 
 
-def relax(
-    fixups: Sequence[Fixup], labels: Labels, forms: Mapping[str, Sequence[Form]], base: int
-) -> Layout:
+def relax(fixups: Sequence[Fixup], labels: Labels, forms: Mapping[str, Sequence[Form]], base: int) -> Layout:
     """Choose the form of every fixup. base: address of the code.
 
     Raises Refused where even the longest form does not reach.

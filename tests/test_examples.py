@@ -40,9 +40,7 @@ def test_there_are_at_least_eight_and_each_has_its_objects() -> None:
 @pytest.mark.parametrize("name", EXPECTED)
 def test_object(name: str, plan: str) -> None:
     path = str(EXAMPLES / f"{name}.bpfel.o")
-    rows = compare(
-        read_source(path, paired=True).program_in, Input(memory_beside(path)), plan=PLANS[plan]
-    )
+    rows = compare(read_source(path, paired=True).program_in, Input(memory_beside(path)), plan=PLANS[plan])
     assert {row.engine for row in rows} == {"interpreter", *TARGETS}
     for row in rows:
         assert row.verdict in ("reference", "agrees"), (row.engine, row.reason)

@@ -14,7 +14,8 @@ class Fault:
     """Why a run ended early.
 
     kind     read, write: memory that is not there or not writable; fetch, trap: native code went wrong;
-             abi: native code returned but broke the calling convention (`detail` says how)
+             abi: native code returned but broke the calling convention (`detail` says how);
+             error: an external runtime failed in its own way (`detail` is what it said)
     program  index of the program in the unit
     pc       8-byte slot of the instruction, -1 where it is none of the program's (native prologue, say)
     address  the first byte that could not be reached; 0 where there is none
@@ -96,7 +97,7 @@ def difference(a: Outcome, b: Outcome, *, stack: bool = True) -> Difference:
         return Difference(decided=False, what="")
     if "unspecified" in (a.status, b.status):
         return Difference(decided=False)
-    if a.status != b.status or a.fault != b.fault:
+    if a.status != b.status or not _same_fault(a.fault, b.fault):
         return Difference(f"ended with {b.summary()}, expected {a.summary()}")
     skipped = [
         name
@@ -120,6 +121,11 @@ def difference(a: Outcome, b: Outcome, *, stack: bool = True) -> Difference:
             if right_bytes != left_bytes and right_bytes is not None and (stack or name != "stack"):
                 return Difference(_first_byte(name, left_bytes, right_bytes))
     return Difference(skipped=tuple(skipped))
+
+
+def _same_fault(a: Fault | None, b: Fault | None) -> bool:
+    """Whether two faults are one; that of an external runtime, which says nothing of it, is like any other."""
+    return a == b or (a is not None and b is not None and "error" in (a.kind, b.kind))
 
 
 def _first_call(expected: tuple[Call, ...], got: tuple[Call, ...]) -> str:

@@ -129,7 +129,13 @@ def _alu_rows() -> Iterator[Row]:
                 select = ("off", 1 if signed_division else 0)
             level, since = (4, "6.6") if signed_division else (cpu, "3.18")
             group = ("divmul" if base in ("div", "mod", "mul") else "base") + str(bits)
-            common: dict[str, Any] = {"effect": table[op], "cpu": level, "group": group, "since": since, "signed": signed_division}
+            common: dict[str, Any] = {
+                "effect": table[op],
+                "cpu": level,
+                "group": group,
+                "since": since,
+                "signed": signed_division,
+            }
             yield Row(
                 f"{op}{bits}_imm", cls | K | opcodes.ALU_OPS[base], Kind.ALU, op, bits, _DST_IMM,
                 f"{reg}{{dst}} {sign} {{imm}}", select=select, **common,
@@ -158,8 +164,8 @@ def _byte_order_rows() -> Iterator[Row]:
             ("to_be", "be", ALU | X, swap, cut),
         ):
             yield Row(
-                f"{op}{low}", opcode | opcodes.ALU_OPS["end"], Kind.ALU, op, 64, dst, f"r{{dst}} = {text}{low} r{{dst}}",
-                1, "base64" if low == 64 else "base32", "3.18", little, big, select, bits=low,
+                f"{op}{low}", opcode | opcodes.ALU_OPS["end"], Kind.ALU, op, 64, dst,
+                f"r{{dst}} = {text}{low} r{{dst}}", 1, "base64" if low == 64 else "base32", "3.18", little, big, select, bits=low,
             )  # fmt: skip
         yield Row(
             f"bswap{low}", ALU64 | opcodes.ALU_OPS["end"], Kind.ALU, "bswap", 64, dst,
@@ -194,9 +200,7 @@ def _jump_rows() -> Iterator[Row]:
         "call_local", call, Kind.CALL, "call_local", 64, frozenset({"imm"}), "call pc{target}", 1, "base32", "4.16",
         select=("src", opcodes.CALL_LOCAL),
     )  # fmt: skip
-    yield Row(
-        "exit", JMP | opcodes.JMP_OPS["exit"], Kind.EXIT, "exit", 64, frozenset(), "exit", 1, "base32", "3.18"
-    )
+    yield Row("exit", JMP | opcodes.JMP_OPS["exit"], Kind.EXIT, "exit", 64, frozenset(), "exit", 1, "base32", "3.18")
 
 
 def _memory_rows() -> Iterator[Row]:
@@ -210,7 +214,8 @@ def _memory_rows() -> Iterator[Row]:
         if bits < 64:
             yield Row(
                 f"ldsx{bits}", LDX | MEMSX | size, Kind.LOAD, "load", bits, frozenset({"dst", "src", "off"}),
-                f"r{{dst}} = *(s{bits} *)(r{{src}} {{off}})", 4, "base64", "6.6", effects.loaded(bits, True), signed=True,
+                f"r{{dst}} = *(s{bits} *)(r{{src}} {{off}})", 4, "base64", "6.6", effects.loaded(bits, True),
+                signed=True,
             )  # fmt: skip
         yield Row(
             f"st{bits}", ST | MEM | size, Kind.STORE, "store", bits, frozenset({"dst", "off", "imm"}),
@@ -267,8 +272,8 @@ def _wide_rows() -> Iterator[Row]:
     for form, src in opcodes.WIDE_FORMS.items():
         text, since = _WIDE_TEXT[form]
         yield Row(
-            f"lddw_{form}", LD | opcodes.SIZE[64] | opcodes.IMM, Kind.WIDE, form, 64, _DST_IMM, text, 1, "base64", since,
-            select=("src", src),
+            f"lddw_{form}", LD | opcodes.SIZE[64] | opcodes.IMM, Kind.WIDE, form, 64, _DST_IMM, text, 1,
+            "base64", since, select=("src", src),
         )  # fmt: skip
 
 

@@ -68,7 +68,9 @@ def decode(code: bytes, order: str) -> tuple[Insn | None, ...]:
     """
     if len(code) % SLOT or not code:
         raise Truncated(
-            f"code is {len(code)} bytes long, which is not a whole number of 8-byte instructions" if code else "no code",
+            f"code is {len(code)} bytes long, which is not a whole number of 8-byte instructions"
+            if code
+            else "no code",
             remedy="an instruction takes 8 bytes, lddw takes 16",
         )
     big = order == "big"

@@ -96,12 +96,22 @@ def _by_file(test: SuiteTest, engine: str, outcome: Outcome) -> Verdict:
         return Verdict(test, engine, "undecided", "the run hit its limit")
     if test.error is not None:
         if outcome.status == "done":
-            return Verdict(test, engine, "failed", f"returned 0x{outcome.r0:x}, the file expects an error: {test.error}")
-        return Verdict(test, engine, "passed")
+            return Verdict(
+                test, engine, "failed", f"returned 0x{outcome.r0:x}, the file expects an error: {test.error}"
+            )
+        return _by_error(test, engine, outcome)
     if outcome.status != "done":
         return Verdict(test, engine, "failed", f"{outcome.summary()}, the file expects 0x{test.result or 0:x}")
     if outcome.r0 != test.result:
         return Verdict(test, engine, "failed", f"R0 is 0x{outcome.r0:x}, the file expects 0x{test.result or 0:x}")
+    return Verdict(test, engine, "passed")
+
+
+def _by_error(test: SuiteTest, engine: str, outcome: Outcome) -> Verdict:
+    """A run that failed as the file wants; an external runtime must also say what the file says."""
+    fault = outcome.fault
+    if fault is not None and fault.kind == "error" and (test.error or "") not in fault.detail:
+        return Verdict(test, engine, "failed", f"failed with {fault.detail!r}, the file expects {test.error!r}")
     return Verdict(test, engine, "passed")
 
 
@@ -110,5 +120,7 @@ def _judge(test: SuiteTest, engine: str, reference: Outcome, outcome: Outcome, b
     if found:
         return Verdict(test, engine, "failed", f"{found.what} (by the interpreter)")
     if not found.decided:
-        return Verdict(test, engine, "undecided", f"ended with {reference.status} on the interpreter, {outcome.status} here")
+        return Verdict(
+            test, engine, "undecided", f"ended with {reference.status} on the interpreter, {outcome.status} here"
+        )
     return _by_file(test, engine, outcome) if by_file else Verdict(test, engine, "passed")

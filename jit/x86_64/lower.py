@@ -244,7 +244,9 @@ class X86(Backend):
             # r11 keeps rax, and stands for it where rax is an operand.
             base, operand = (R11 if r == RAX else r for r in (base, src))
             load = x.memory(b"", w << 3, b"\x8b", RAX, base, off)
-            turn = x.mov(w, R9, RAX) + x.arith(w, _ARITH[op.cond], R9, operand) + x.locked(w, b"\x0f\xb1", base, off, R9)
+            turn = (
+                x.mov(w, R9, RAX) + x.arith(w, _ARITH[op.cond], R9, operand) + x.locked(w, b"\x0f\xb1", base, off, R9)
+            )
             self.emit(x.mov(1, R11, RAX) + load + turn + x.jcc(x.NE, True, -len(turn)))
             if src != RAX:
                 self.emit(x.mov(w, src, RAX) + x.mov(1, RAX, R11))

@@ -293,3 +293,37 @@ class TestText:
         assert ".byte" not in out
         code, out, _ = run(capsys, "jit", source, "--target", name, "--json")
         assert json.loads(out)["target"] == name
+
+
+class TestPlugin:
+    CODE = b"b7 00 00 00 05 00 00 00 95 00 00 00 00 00 00 00"
+
+    @pytest.mark.parametrize("name", ["interpreter", *TARGETS])
+    def test_runs_one_program(
+        self, name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        stdin(monkeypatch, self.CODE)
+        assert run(capsys, "plugin", "--engine", name) == (0, "5\n", "")
+
+    def test_errors(self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+        stdin(monkeypatch, b"79 10 00 00 00 00 00 00 95 00 00 00 00 00 00 00")
+        code, out, err = run(capsys, "plugin")
+        assert (code, out) == (1, "")
+        assert err == "read fault at insn 0\n"
+        stdin(monkeypatch, b"ff 00 00 00 00 00 00 00")
+        code, out, err = run(capsys, "plugin")
+        assert (code, out) == (2, "")
+        assert "unknown opcode 0xff" in err
+
+    def test_conform_judges_it(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        (tmp_path / "good.data").write_text("-- asm\nmov %r0, 3\nexit\n-- result\n0x3\n")
+        (tmp_path / "error.data").write_text("-- asm\nja +9\nexit\n-- error\noutside the program\n")
+        (tmp_path / "wrong.data").write_text("-- asm\nldxdw %r0, [%r1]\nexit\n-- error\nno such words\n")
+        command = f"{sys.executable} -m crossbpf plugin"
+        code, out, _ = run(capsys, "conform", tmp_path, "--plugin", command, "--target", "arm64", "--json")
+        record = json.loads(out)
+        name = f"plugin {sys.executable}"
+        assert code == 1
+        assert record["engines"][name] == {"passed": 2, "failed": 1, "undecided": 0}
+        (failure,) = record["failures"]
+        assert "the file expects 'no such words'" in failure["message"]

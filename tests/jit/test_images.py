@@ -41,7 +41,7 @@ def assert_wholly_known(image: Image) -> None:
     """Capstone decodes every byte of the image, and every instruction is one that the encoder has vectors for."""
     decoded = disassemble(image.target, image.code, image.base)
     size = sum(size for size, _, _ in decoded)
-    assert size == len(image.code), f"no instruction at {size:#x}: {image.code[size:size + 8].hex()}"
+    assert size == len(image.code), f"no instruction at {size:#x}: {image.code[size : size + 8].hex()}"
     found = {name for _, name, _ in decoded}
     for at in range(0, len(image.entries), STUB_SIZE):
         found |= _entry(image.target, image.entries[at : at + STUB_SIZE], image.entry_base + at)

@@ -22,7 +22,9 @@ square:
 
 
 def test_a_semicolon_separates_instructions_and_else_starts_a_comment() -> None:
-    one_line = assemble("r0 = r1; twice: r0 += r0 ; call bpf_ktime_get_ns#5; if r0 < 10 goto twice; exit ; the end; really")
+    one_line = assemble(
+        "r0 = r1; twice: r0 += r0 ; call bpf_ktime_get_ns#5; if r0 < 10 goto twice; exit ; the end; really"
+    )
     lines = assemble("r0 = r1\ntwice:\nr0 += r0\ncall 5\nif r0 < 10 goto twice\nexit")
     assert one_line.insns == lines.insns
     assert assemble("; r0 = 1 is a comment here\n# r0 = 2; r0 = 3\nexit").insns == (make(ROW["exit"]),)
