@@ -30,8 +30,8 @@ EDGES = (
 IMMEDIATES = (
     0, 1, -1, 2, 3, 7, 8, 31, 32, 33, 63, 64, 127, 128, -128, -129, 255, 256, 2047, 2048, -2048, -2049, 4095, 4096,
     -4096, 0x7FFF, 0x8000, -0x8000, -0x8001, 0xFFFF, 0x10000, 0x7_FFFF, 0x8_0000, -0x8_0000, 0xFF0000, 0x7FFF_F7FF,
-    0x7FFF_F800, 0x7FFF_8000, -0x7FFF_8000, 0x7FFF_FFFF, -0x8000_0000, -0x7FFF_FFFF, 0x5555_5555, 0x0FF0_0FF0,
-    -0x0FF0_0FF1,
+    0x7FFF_F800, 0x7FFF_8000, 0x7FFF_FFFF, -0x8000_0000, -0x7FFF_FFFF, 0x5555_5555, 0x0FF0_0FF0,
+    -0x7FFF_8000, -0x0FF0_0FF1,
 )  # fmt: skip
 """Immediates at the encoding boundaries of all five machines."""
 

@@ -1,0 +1,83 @@
+"""`crossbpf fuzz`: generated programs on every engine, until one differs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from bpf.errors import BadInput
+from crossbpf.inputs import write_bytes
+from crossbpf.options import engines_named
+from engines import ENGINES, Engine
+from engines.plugin import PluginEngine
+from fuzz.campaign import Progress, campaign
+from fuzz.reproducer import assembly, pytest_file
+
+
+@click.command()
+@click.option("--programs", type=int, metavar="N", help="Stop after N programs. Default: 1000, unless --time is given.")
+@click.option("--time", "seconds", type=float, metavar="S", help="Stop after S seconds.")
+@click.option("--seed", default=0, show_default=True, metavar="N", help="Another seed, other programs.")
+@click.option("--target", metavar="NAME,...", help="Engines to test. Default: all six targets.")
+@click.option("--plugin", metavar="CMD", help="Test an external runtime (see docs/plugins.md) instead.")
+@click.option("--out", metavar="DIR", help="Directory for the reproducer. Default: the current one.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON record.")
+def fuzz(
+    programs: int | None, seconds: float | None, seed: int, target: str | None, plugin: str | None, out: str | None,
+    as_json: bool,
+) -> int:  # fmt: skip
+    """Generate programs, run each on the interpreter and on the engines under test, and compare everything.
+
+    The first program that an engine does differently is shrunk and written as assembly and as a pytest file. A seed
+    always makes the same programs.
+
+    Exit code: 0 no difference, 1 a difference.
+    """
+    engines: list[Engine] = engines_named(target) or [e for e in ENGINES.values() if e.abilities.native]
+    if plugin is not None:
+        engines = [PluginEngine(plugin)]
+    if programs is None and seconds is None:
+        programs = 1000
+    folder = Path(out or ".")
+    if not folder.is_dir():
+        raise BadInput("no such directory", file=str(folder))
+    last = Progress(0, 0.0)
+    shown = 0.0
+    try:
+        for last in campaign(engines, seed=seed, programs=programs, seconds=seconds, bare=plugin is not None):
+            if last.finding is not None:
+                break
+            if sys.stderr.isatty() and last.seconds - shown > 1:
+                shown = last.seconds
+                click.echo(f"\r{last.programs} programs, {last.programs / last.seconds:.0f}/s", err=True, nl=False)
+    except KeyboardInterrupt:
+        click.echo(f"\ninterrupted after {last.programs} programs (seed {seed}); no difference so far", err=True)
+        return 130
+    return _report(last, seed, [engine.name for engine in engines], folder, as_json)
+
+
+def _report(last: Progress, seed: int, names: Sequence[str], folder: Path, as_json: bool) -> int:
+    finding = last.finding
+    record: dict[str, object] = {"seed": seed, "programs": last.programs, "seconds": last.seconds, "engines": names}
+    if finding is None:
+        if as_json:
+            click.echo(json.dumps(record | {"finding": None}))
+        else:
+            click.echo(f"{last.programs} programs on {len(names)} engines in {last.seconds:.1f} s: no difference")
+        return 0
+    stem = f"fuzz_{finding.engine.split('/')[-1].replace(' ', '_')}_{seed}_{last.programs}"
+    files = [str(folder / f"{stem}.s"), str(folder / f"test_{stem}.py")]
+    write_bytes(files[0], assembly(finding).encode())
+    write_bytes(files[1], pytest_file(finding).encode())
+    if as_json:
+        details = {"engine": finding.engine, "what": finding.what, "genome": last.genome, "files": files}
+        click.echo(json.dumps(record | {"finding": details}))
+    else:
+        click.echo(f"difference at program {last.programs} of seed {seed}, shrunk:")
+        click.echo(assembly(finding), nl=False)
+        click.echo(f"written: {files[0]}, {files[1]}")
+    return 1

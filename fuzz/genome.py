@@ -1,0 +1,303 @@
+"""A generated program is a tuple of 64-bit integers, each of them one gesture.
+
+A gesture is one to eight instructions that are valid wherever they stand. Decoding is total: any tuple is a program,
+0 is the simplest gesture, and a smaller number is a simpler one, because each choice takes the lowest digit left of
+the number in a mixed radix and lists its simplest option first. So a fuzzer draws and cuts plain numbers, and a
+shrinker that deletes elements and lowers them makes programs simpler.
+
+Programs run to their exit: accesses lie within the stack frame or the data map, atomics are aligned, loops are
+bounded, calls go to functions that stand later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from random import Random
+
+from bpf.isa import ROW, ROWS, Insn, Kind, Row, make
+from bpf.program import Map, Program, program
+
+DATA_SIZE = 256
+DATA = Map("data", value_size=DATA_SIZE, initial=bytes((31 * n + 7) & 0xFF for n in range(DATA_SIZE)))
+"""The map that generated programs work on."""
+
+MAX_GESTURES = 200
+MAX_FUNCTIONS = 4
+MAX_LOOPS = 8
+"""Loops of one program; further ones run their body once. Each turns at most four times, nested ones multiply."""
+
+_M64 = (1 << 64) - 1
+_STACK = 64  # bytes below R10 that accesses use; loop counters lie below them
+_VALUES = (
+    0, 1, _M64, 2, 0x8000_0000, 0x7FFF_FFFF, 0xFFFF_FFFF, 1 << 63, (1 << 63) - 1, 0xFFFF_FFFF_8000_0000, 7, 8, 31, 32,
+    33, 63, 64, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 1 << 32, (1 << 63) + 1, 0x5555_5555_AAAA_AAAA,
+    0xDEAD_BEEF_8765_4321, 0x0123_4567_89AB_CDEF,
+)  # fmt: skip
+_IMMEDIATES = (
+    0, 1, -1, 2, 3, 5, 7, 8, 31, 32, 63, 127, 128, -128, -129, 255, 256, 2047, 2048, -2048, -2049, 4095, 4096, 0x7FFF,
+    0x8000, -0x8000, -0x8001, 0xFFFF, 0x10000, 0x7FFF_F7FF, 0x7FFF_F800, 0x7FFF_FFFF, -0x8000_0000,
+)  # fmt: skip
+
+_ALU = tuple(row for row in ROWS if row.kind is Kind.ALU)
+_BRANCHES = tuple(row for row in ROWS if row.kind is Kind.BRANCH)
+_LOADS = tuple(row for row in ROWS if row.kind is Kind.LOAD)
+_STORES = tuple(row for row in ROWS if row.kind is Kind.STORE)
+_ATOMICS = tuple(row for row in ROWS if row.kind is Kind.ATOMIC)
+_KINDS = (
+    *("alu",) * 8,
+    *("value",) * 2,
+    *("store",) * 2,
+    *("load",) * 3,
+    *("atomic",) * 2,
+    *("jump",) * 3,
+    "loop",
+    "helper",
+    "call",
+    "function",
+)  # weights; the simplest first
+_HELPERS = (7, 8, 14)  # get_prandom_u32, get_smp_processor_id, get_current_pid_tgid
+
+
+class _Digits:
+    """A gesture's number, read from its lowest digit up."""
+
+    __slots__ = ("rest",)
+
+    def __init__(self, number: int) -> None:
+        self.rest = number & _M64
+
+    def below(self, radix: int) -> int:
+        """The next digit."""
+        self.rest, digit = divmod(self.rest, radix)
+        return digit
+
+    def row(self, rows: Sequence[Row]) -> Row:
+        """One of the rows."""
+        return rows[self.below(len(rows))]
+
+    def register(self) -> int:
+        """R0 to R9."""
+        return self.below(10)
+
+    def value(self) -> int:
+        """64 bits, edges first."""
+        pick = self.below(2 * len(_VALUES))
+        if pick < len(_VALUES):
+            return _VALUES[pick]
+        return (self.rest * 0x9E37_79B9_7F4A_7C15 + _VALUES[pick - len(_VALUES)]) & _M64
+
+    def immediate(self) -> int:
+        """32 bits signed, edges first."""
+        pick = self.below(2 * len(_IMMEDIATES))
+        if pick < len(_IMMEDIATES):
+            return _IMMEDIATES[pick]
+        raw = (self.rest * 0x9E37_79B1 + _IMMEDIATES[pick - len(_IMMEDIATES)]) & 0xFFFF_FFFF
+        return raw - ((raw & 0x8000_0000) << 1)
+
+
+class _Body:
+    """A function under construction: instructions, open jumps and loops, and calls to be settled."""
+
+    def __init__(self, bare: bool = False) -> None:
+        self.bare = bare
+        self.slots: list[Insn | None] = []
+        self.open: list[tuple[int, int]] = []  # (gestures until it lands, slot of the jump)
+        self.loops: list[
+            tuple[int, int, int]
+        ] = []  # (gestures until it ends, first slot of the body, counter's offset)
+        self.calls: list[tuple[int, int]] = []  # (slot, digit that picks the callee)
+
+    def add(self, name: str, dst: int = 0, src: int = 0, off: int = 0, imm: int = 0) -> None:
+        """Append an instruction by its row's name."""
+        self.append(make(ROW[name], dst, src, off, imm))
+
+    def append(self, insn: Insn) -> None:
+        """Append an instruction."""
+        self.slots.append(insn)
+        if insn.slots == 2:
+            self.slots.append(None)
+
+    def tick(self) -> None:
+        """A gesture is complete: close loops that end here, then land jumps."""
+        self.loops = [(left - 1, start, counter) for left, start, counter in self.loops]
+        while self.loops and self.loops[-1][0] <= 0:
+            self._close()
+        self.open = [(left - 1, slot) for left, slot in self.open]
+        self._land(0)
+
+    def _close(self) -> None:
+        _, start, counter = self.loops.pop()
+        # A jump out of the body would skip the counter: it lands in front of it instead.
+        inside = [(left, slot) for left, slot in self.open if slot >= start]
+        self.open = [(left, slot) for left, slot in self.open if slot < start]
+        for _, slot in inside:
+            self._settle(slot)
+        self.add("ldx64", 9, 10, counter)
+        self.add("sub64_imm", 9, imm=1)
+        self.add("stx64", 10, 9, counter)
+        self.add("jne64_imm", 9, imm=0, off=start - len(self.slots) - 1)
+
+    def land_all(self) -> None:
+        """Every jump lands here that has not landed yet."""
+        self._land(MAX_GESTURES)
+
+    def _land(self, within: int) -> None:
+        for left, slot in self.open:
+            if left <= within:
+                self._settle(slot)
+        self.open = [(left, slot) for left, slot in self.open if left > within]
+
+    def _settle(self, slot: int) -> None:
+        insn = self.slots[slot]
+        assert insn is not None
+        self.slots[slot] = insn.with_distance(len(self.slots) - slot - 1)
+
+    def finish(self) -> None:
+        """Close what is open, and exit."""
+        while self.loops:
+            self._close()
+        self.land_all()
+        self.add("exit")
+
+
+def decode(genome: Sequence[int], order: str = "little", *, bare: bool = False) -> Program:
+    """The program of a genome, in a byte order. Total: never raises.
+
+    bare: for runtimes that know code and memory only: no map, no helper, and the registers and the stack are set first.
+    """
+    bodies = [_Body(bare)]
+    if bare:
+        _set_up(bodies[0])
+    loops = 0
+    for number in genome[:MAX_GESTURES]:
+        digits = _Digits(number)
+        kind = _KINDS[digits.below(len(_KINDS))]
+        body = bodies[-1]
+        if kind == "function":
+            if len(bodies) < MAX_FUNCTIONS:
+                bodies.append(_Body(bare))
+            continue
+        if kind == "loop":
+            if loops < MAX_LOOPS and len(body.loops) < 2:
+                loops += 1
+                _loop(body, digits, loops)
+            continue
+        if not (bare and kind == "helper"):
+            _GESTURES[kind](body, digits)
+        if kind != "jump":
+            body.tick()
+    for body in bodies:
+        body.finish()
+    return _link(bodies, order)
+
+
+def _set_up(body: _Body) -> None:
+    """Every register and every byte of the stack that gestures use get a value."""
+    for register in range(10):
+        body.add("lddw_imm", register, imm=_VALUES[-1 - register])
+    for at in range(-_STACK, 0, 8):
+        body.add("stx64", 10, -at // 8, at)
+
+
+def _alu(body: _Body, digits: _Digits) -> None:
+    row = digits.row(_ALU)
+    dst = digits.register()
+    if "src" in row.fields:
+        body.append(make(row, dst, digits.below(11)))
+    else:
+        body.append(make(row, dst, imm=digits.immediate() if "imm" in row.fields else 0))
+
+
+def _value(body: _Body, digits: _Digits) -> None:
+    body.add("lddw_imm", digits.register(), imm=digits.value())
+
+
+def _access(rows: Sequence[Row], body: _Body, digits: _Digits) -> None:
+    """One access: to the stack through R10, or to the data map through a register that is set up for it."""
+    row = digits.row(rows)
+    size = row.width // 8
+    step = size if row.kind is Kind.ATOMIC else 1
+    other = digits.register()
+    if digits.below(2) == 0 or body.bare:
+        base, off = 10, digits.below((_STACK - size) // step + 1) * step - _STACK
+    else:
+        base = digits.register()
+        at = digits.below((DATA_SIZE - size) // step + 1) * step
+        off = (0, 1, -1, 127, 128, -128, -129, 255, 256, 2047, 2048, 4095, 4096, 32760, -32768)[digits.below(15)]
+        body.add("lddw_map_idx_value", base, imm=at << 32)
+        if off:
+            body.add("add64_imm", base, imm=-off)
+    imm = digits.immediate() if "imm" in row.fields else 0
+    dst, src = (other, base) if row.kind is Kind.LOAD else (base, other if "src" in row.fields else 0)
+    body.append(make(row, dst, src, off, imm))
+
+
+def _jump(body: _Body, digits: _Digits) -> None:
+    """A conditional jump over the next one to four gestures."""
+    row = digits.row(_BRANCHES)
+    dst = digits.below(11)
+    body.open.append((1 + digits.below(4), len(body.slots)))
+    if "src" in row.fields:
+        body.append(make(row, dst, digits.below(11)))
+    else:
+        body.append(make(row, dst, imm=digits.immediate()))
+
+
+def _loop(body: _Body, digits: _Digits, number: int) -> None:
+    """The head of a loop over the next one to four gestures, which turns one to four times; R9 counts in memory."""
+    body.land_all()  # a jump into the body would go past the counter's first value
+    counter = -_STACK - 8 * number
+    body.add("st64", 10, off=counter, imm=1 + digits.below(4))
+    body.loops.append((1 + digits.below(4), len(body.slots), counter))
+
+
+def _helper(body: _Body, digits: _Digits) -> None:
+    body.add("call_helper", imm=_HELPERS[digits.below(len(_HELPERS))])
+
+
+def _call(body: _Body, digits: _Digits) -> None:
+    body.calls.append((len(body.slots), digits.below(MAX_FUNCTIONS)))
+    body.add("mov64_imm", 0, imm=0)  # becomes the call where there is a function to call
+
+
+_GESTURES = {
+    "alu": _alu,
+    "value": _value,
+    "store": lambda body, digits: _access(_STORES, body, digits),
+    "load": lambda body, digits: _access(_LOADS, body, digits),
+    "atomic": lambda body, digits: _access(_ATOMICS, body, digits),
+    "jump": _jump,
+    "helper": _helper,
+    "call": _call,
+}
+
+
+def _link(bodies: Sequence[_Body], order: str) -> Program:
+    """Put the functions that are reached one after the other, and settle the calls."""
+    reached = [0]
+    for index in reached:
+        for _, digit in bodies[index].calls:
+            callee = index + 1 + digit
+            if callee < len(bodies) and callee not in reached:
+                reached.append(callee)
+    reached.sort()
+    starts, total = {}, 0
+    for index in reached:
+        starts[index] = total
+        total += len(bodies[index].slots)
+    slots: list[Insn | None] = []
+    for index in reached:
+        slots += bodies[index].slots
+        for slot, digit in bodies[index].calls:
+            callee = index + 1 + digit
+            if callee < len(bodies):
+                at = starts[index] + slot
+                slots[at] = make(ROW["call_local"], imm=starts[callee] - at - 1)
+    return program(slots, name="fuzz", order=order, maps=() if bodies[0].bare else (DATA,))
+
+
+def draw(random: Random, size: int = 30) -> tuple[int, ...]:
+    """A random genome of 1 to `size` gestures; small numbers, and so simple gestures and edges, are frequent."""
+    return tuple(
+        random.getrandbits(64) >> random.choice((0, 0, 0, 16, 32, 40, 48)) for _ in range(random.randint(1, size))
+    )

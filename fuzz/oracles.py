@@ -1,0 +1,66 @@
+"""What a campaign and pytest both ask: do all engines do the same with a program?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from bpf.plan import DEFAULT_PLAN, Plan, Unit
+from bpf.program import Program
+from engines import ENGINES, Engine, Options
+from engines.compare import part
+from engines.lockstep import Parting
+from fuzz.genome import decode
+from vm.outcome import difference
+from vm.world import Input, Limits, World
+
+LIMITS = Limits(instructions=1_000_000, seconds=5.0)
+_OBSERVE = Options(observe=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """An engine that does not do what the interpreter does.
+
+    what     the first difference, in words
+    parting  where the states part, for engines that can be traced
+    """
+
+    engine: str
+    program: Program
+    entry: Input
+    what: str
+    parting: Parting | None = None
+
+
+def judge(
+    program_in: Callable[[str], Program],
+    entry: Input,
+    engines: Sequence[Engine],
+    *,
+    plan: Plan = DEFAULT_PLAN,
+    trace: bool = True,
+) -> Finding | None:
+    """The first engine that differs from the interpreter on a program, None when all agree.
+
+    program_in: the program in a byte order. Every field that an engine shows is compared. trace: look for the place.
+    """
+    for order in ("little", "big"):
+        group = [engine for engine in engines if order in engine.abilities.orders]
+        if not group:
+            continue
+        unit = Unit((program_in(order),), plan=plan)
+        expected = ENGINES["interpreter"].prepare(unit, _OBSERVE).run(entry, World(), LIMITS)
+        for engine in group:
+            found = difference(expected, engine.prepare(unit, _OBSERVE).run(entry, World(), LIMITS))
+            if found:
+                parting = part(engine, unit, entry, World(), LIMITS) if trace and engine.abilities.plans else None
+                return Finding(engine.name, unit.programs[0], entry, found.what, parting)
+    return None
+
+
+def judge_genome(
+    genome: Sequence[int], entry: Input, engines: Sequence[Engine], *, bare: bool = False, trace: bool = False
+) -> Finding | None:
+    """As judge, for a genome."""
+    return judge(lambda order: decode(genome, order, bare=bare), entry, engines, trace=trace)

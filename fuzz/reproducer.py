@@ -1,0 +1,50 @@
+"""A finding as files that somebody else can use: assembly to read, and a pytest file to keep."""
+
+from __future__ import annotations
+
+from bpf.text import disassemble
+from fuzz.oracles import Finding
+
+
+def assembly(finding: Finding) -> str:
+    """The program as text, with what went wrong above it."""
+    head = [f"# {finding.engine}: {finding.what}"]
+    if finding.parting is not None and finding.parting.pc >= 0:
+        head.append(f"# parts at insn {finding.parting.pc}: {finding.parting.what}")
+    if finding.entry.memory:
+        head.append(f"# memory: {finding.entry.memory.hex()}")
+    return "\n".join(head) + "\n" + disassemble(finding.program)
+
+
+def pytest_file(finding: Finding) -> str:
+    """A test that fails as long as the engine differs from the interpreter. It needs crossbpf and nothing else."""
+    code = finding.program.encode("little").hex()
+    lines = "\n".join(f'    "{code[at : at + 96]}"' for at in range(0, len(code), 96))
+    maps = "[DATA]" if finding.program.maps else "[]"
+    registers = {register: hex(value) for register, value in sorted(finding.entry.registers.items())}
+    text = "\n".join("    " + line for line in disassemble(finding.program).splitlines())
+    shown = "{" + ", ".join(f"{register}: {value}" for register, value in registers.items()) + "}"
+    return f'''"""{finding.engine} differs from the interpreter: {finding.what}
+
+{text}
+"""
+
+from bpf.program import program
+from engines import engine
+from fuzz.genome import DATA
+from fuzz.oracles import judge
+from vm.world import Input
+
+PROGRAM = program(
+    bytes.fromhex(
+{lines}
+    ),
+    maps={maps},
+)  # fmt: skip
+ENTRY = Input(memory={finding.entry.memory!r}, registers={shown}, stack_fill={finding.entry.stack_fill})
+
+
+def test_agrees() -> None:
+    finding = judge(PROGRAM.in_order, ENTRY, [engine("{finding.engine}")])
+    assert finding is None, finding.what
+'''
