@@ -57,6 +57,7 @@ class Result:
 @click.argument("files", nargs=-1, metavar="FILE...")
 @click.option("--mem", metavar="FILE|HEX", help="Memory that R1 and R2 describe: a file, or hex bytes.")
 @click.option("--target", metavar="NAME,...", help="Targets to run on. Default: all six.")
+@click.option("--engine", metavar="NAME,...", help="More engines: linux, the live kernel; native, the host.")
 @click.option("--plan", default="high", show_default=True, metavar="NAME,...", help="low, high, kernel, fence or all.")
 @click.option("--seconds", default=5.0, show_default=True, help="Time limit of a run.")
 @click.option("--instructions", default=20_000_000, show_default=True, help="Instruction limit of the interpreter.")
@@ -67,9 +68,9 @@ class Result:
 @click.option("--print-cc", is_flag=True, help="Print the C compiler's command line and do nothing else.")
 @compiling
 def check(
-    files: Sequence[str], mem: str | None, target: str | None, plan: str, seconds: float, instructions: int,
-    count: bool, strict: bool, verbose: bool, as_json: bool, print_cc: bool, cc: str | None, cflags: str,
-    includes: Sequence[str], entry: str | None, big_endian: bool,
+    files: Sequence[str], mem: str | None, target: str | None, engine: str | None, plan: str, seconds: float,
+    instructions: int, count: bool, strict: bool, verbose: bool, as_json: bool, print_cc: bool, cc: str | None,
+    cflags: str, includes: Sequence[str], entry: str | None, big_endian: bool,
 ) -> int:  # fmt: skip
     """Run programs on the interpreter and on every target, and compare.
 
@@ -87,7 +88,7 @@ def check(
         return 0
     if not files:
         raise click.UsageError("Missing argument 'FILE...'.")
-    engines, plans, memory = engines_named(target), plans_named(plan), memory_bytes(mem)
+    engines, plans, memory = engines_named(target, engine), plans_named(plan), memory_bytes(mem)
     limits = Limits(instructions, seconds)
     console = wide_console()
     codes: list[int] = []

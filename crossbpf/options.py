@@ -12,7 +12,7 @@ from rich.console import Console
 from bpf.errors import BadInput
 from bpf.plan import PLANS, Plan
 from crossbpf.inputs import CompileOptions
-from engines import Engine, engine
+from engines import ENGINES, Engine, engine
 
 Decorator = Callable[[Any], Any]
 
@@ -35,14 +35,19 @@ def compile_options(cc: str | None, cflags: str, includes: Sequence[str]) -> Com
     return CompileOptions(cc, tuple(shlex.split(cflags)), tuple(includes))
 
 
-def engines_named(names: str | None) -> list[Engine] | None:
-    """--target: names separated by commas; None for all. Raises BadInput."""
-    if names is None:
+def engines_named(names: str | None, more: str | None = None) -> list[Engine] | None:
+    """--target, and --engine in addition: names separated by commas; None for all. Raises BadInput."""
+    if names is None and more is None:
         return None
+    found = list(ENGINES.values()) if names is None else _engines(names, "--target")
+    return list(dict.fromkeys([*found, *([] if more is None else _engines(more, "--engine"))]))
+
+
+def _engines(names: str, option: str) -> list[Engine]:
     found = [engine(name.strip()) for name in names.split(",") if name.strip()]
     if not found:
-        raise BadInput("names no target", file="--target")
-    return list(dict.fromkeys(found))
+        raise BadInput("names no engine", file=option)
+    return found
 
 
 def plans_named(names: str) -> list[Plan]:

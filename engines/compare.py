@@ -15,8 +15,9 @@ from engines.base import Engine, Options, Prepared
 from engines.emulated import EmulatedPrepared
 from engines.lockstep import Parting, lockstep
 from engines.registry import ENGINES
+from engines.surroundings import judge
 from jit.image import Image
-from vm.outcome import Outcome, difference
+from vm.outcome import Outcome
 from vm.world import Input, Limits, World
 
 Verdict = Literal["reference", "agrees", "differs", "undecided", "refused"]
@@ -101,20 +102,21 @@ def _judge(
 ) -> Row:
     try:
         prepared = engine.prepare(unit)
+        row = _run(engine, unit.order, prepared, entry, world, limits)
     except Refused as reason:
         return Row(engine.name, unit.order, "refused", str(reason))
-    row = _run(engine, unit.order, prepared, entry, world, limits)
     outcome = row.outcome
     assert outcome is not None
     if count and isinstance(prepared, EmulatedPrepared):
         row = replace(row, executed=prepared.count(entry, fresh(world), limits))
-    found = difference(expected, outcome)
+    found = judge(engine, unit, expected, outcome, entry, world, limits)
     if not found.decided:
         ended = expected.status if expected.status != "done" else outcome.status
-        return replace(row, verdict="undecided", reason=f"nothing was compared: {UNDECIDED[ended]}")
+        return replace(row, verdict="undecided", reason=f"nothing was compared: {found.why or UNDECIDED[ended]}")
     if not found:
         return row
-    return replace(row, verdict="differs", reason=found.what, parting=part(engine, unit, entry, world, limits))
+    parting = part(engine, unit, entry, world, limits) if engine.abilities.plans else None
+    return replace(row, verdict="differs", reason=found.what, parting=parting)
 
 
 UNDECIDED = {

@@ -216,7 +216,7 @@ def _access(rows: Sequence[Row], body: _Body, digits: _Digits) -> None:
     """One access: to the stack through R10, or to the data map through a register that is set up for it."""
     row = digits.row(rows)
     size = row.width // 8
-    step = size if row.kind is Kind.ATOMIC else 1
+    step = size if row.aligned else 1
     other = digits.register()
     if digits.below(2) == 0 or body.bare:
         base, off = 10, digits.below((_STACK - size) // step + 1) * step - _STACK

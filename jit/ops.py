@@ -36,15 +36,17 @@ class Op:
     bits    movsx and byte order: low bits read
     signed  load: sign-extend
     fetch   atomic: old value goes to b (cmpxchg: to R0), zero-extended
+    ordered load: with acquire, store: with release ordering; aligned, never with an immediate
     target  branch, goto: index of an Op; call_local: index of a function
     pc      slot of the BPF instruction it came from
     """
 
-    __slots__ = ("a", "b", "bits", "cond", "dst", "fetch", "imm", "name", "off", "pc", "signed", "target", "width")
+    __slots__ = ("a", "b", "bits", "cond", "dst", "fetch", "imm", "name", "off", "ordered", "pc", "signed", "target", "width")
 
     def __init__(
         self, name: str, pc: int, width: int = 64, dst: int = NONE, a: int = NONE, b: int = NONE, imm: int = 0,
         off: int = 0, cond: str = "", bits: int = 0, signed: bool = False, fetch: bool = False, target: int = NONE,
+        ordered: bool = False,
     ) -> None:  # fmt: skip
         self.name = name
         self.pc = pc
@@ -58,6 +60,7 @@ class Op:
         self.bits = bits
         self.signed = signed
         self.fetch = fetch
+        self.ordered = ordered
         self.target = target
 
     def __repr__(self) -> str:
@@ -154,10 +157,10 @@ def _op(program: Program, pc: int, insn: Insn, constants: dict[int, int]) -> Op:
     if kind is Kind.ALU:
         return _alu(pc, insn)
     if kind is Kind.LOAD:
-        return Op("load", pc, row.width, dst=dst, a=src, off=off, signed=row.signed)
+        return Op("load", pc, row.width, dst=dst, a=src, off=off, signed=row.signed, ordered=row.ordered)
     if kind is Kind.STORE:
         b = src if "src" in row.fields else NONE
-        return Op("store", pc, row.width, a=dst, b=b, imm=imm, off=off)
+        return Op("store", pc, row.width, a=dst, b=b, imm=imm, off=off, ordered=row.ordered)
     if kind is Kind.ATOMIC:
         return Op("atomic", pc, row.width, a=dst, b=src, off=off, cond=row.op, fetch=row.fetch)
     if kind is Kind.BRANCH:

@@ -49,6 +49,7 @@ class Target:
     save_area      bytes above sp that belong to the callee (s390x register save area, ppc64 linkage)
     return_stub    machine code of a helper stub: one return instruction
     features       instruction set extensions that code may use; the defaults are what Unicorn executes
+    host           module with the code that enters compiled programs on a CPU of this kind (see jit/host.py), or ""
     emulation      how the emulator is set up
     capstone       (arch, modes) as names of Capstone constants
     """
@@ -70,6 +71,7 @@ class Target:
     capstone: tuple[str, tuple[str, ...]]
     aliases: tuple[str, ...] = ()
     features: frozenset[str] = frozenset()
+    host: str = ""
 
     def __hash__(self) -> int:
         return hash(self.name)

@@ -92,7 +92,7 @@ def _access(draw: st.DrawFn) -> list[Insn]:
     """A load, store or atomic on the stack (through R10) or on the data map, inside its bounds, atomics aligned."""
     row = draw(st.sampled_from(_ACCESSING))
     size = row.width // 8
-    step = size if row.kind is Kind.ATOMIC else 1
+    step = size if row.aligned else 1
     other = draw(_SCRATCH)
     imm = draw(IMMEDIATES) if "imm" in row.fields else 0
     if draw(st.booleans()):

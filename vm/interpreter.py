@@ -19,7 +19,7 @@ from vm.outcome import Call, Fault, Outcome, Status
 from vm.step import Step, Watch
 from vm.world import Input, Limits, World
 
-ALU, BRANCH, LOAD, STORE, GOTO, ATOMIC, HELPER, LOCAL, EXIT = range(9)
+ALU, BRANCH, LOAD, STORE, GOTO, ATOMIC, ORDERED, HELPER, LOCAL, EXIT = range(10)
 
 M64 = (1 << 64) - 1
 
@@ -79,6 +79,8 @@ class Interpreter:
         row, dst, src, off, imm = insn
         kind = row.kind
         source = src if "src" in row.fields else self._constant(imm, slots)
+        if row.ordered:
+            return ORDERED, row.effect_in(self.program.order), dst, src, (off, row.width // 8, kind is Kind.LOAD)
         if kind is Kind.ALU:
             return ALU, row.effect_in(self.program.order), dst, source, pc + 1
         if kind is Kind.BRANCH:
@@ -150,9 +152,10 @@ class Interpreter:
     def _note_overrun(self, state: State) -> None:
         """Record an access that is inside a mapped page but outside its region (Outcome counts)."""
         kind, _, d, s, extra = self._code[state.pc]
-        if kind not in (LOAD, STORE, ATOMIC):
+        if kind not in (LOAD, STORE, ATOMIC, ORDERED):
             return
-        address = (state.registers[s if kind == LOAD else d] + extra[0]) & M64
+        loads = kind == LOAD or (kind == ORDERED and extra[2])
+        address = (state.registers[s if loads else d] + extra[0]) & M64
         for cell in state.memory.cells:
             region = cell.region
             if region.first_page <= address < region.first_page + region.mapped:
@@ -239,6 +242,8 @@ class Interpreter:
             state.pc = extra
         elif kind == HELPER:
             self._helper(state, *effect)
+        elif kind == ORDERED:
+            self._ordered(state, effect, d, s, *extra)
         else:
             self._atomic(state, effect, d, s, *extra)
 
@@ -256,6 +261,24 @@ class Interpreter:
             return
         registers[0] = result & M64
         registers[1:6] = (POISON + register for register in range(1, 6))
+        state.pc += 1
+
+    def _ordered(self, state: State, effect: Any, d: int, s: int, offset: int, size: int, load: bool) -> None:
+        """A load-acquire or store-release: an ordinary access that must be aligned."""
+        registers, order = state.registers, self.program.order
+        address = registers[s if load else d] + offset & M64
+        if address % size:
+            state.ended = "unspecified"
+            return
+        try:
+            if load:
+                raw = state.memory.read(address, size)
+                registers[d] = effect(0, int.from_bytes(raw, order))  # type: ignore[arg-type]
+            else:
+                state.memory.write(address, effect(0, registers[s]).to_bytes(size, order))
+        except OutOfReach as bad:
+            self._fault(state, bad, state.pc)
+            return
         state.pc += 1
 
     def _atomic(

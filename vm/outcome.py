@@ -42,27 +42,66 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
+class Moved:
+    """Where an engine that chooses addresses itself has put things: how far from where the plan has them.
+
+    order      byte order of the program
+    distances  actual address - the plan's, modulo 2**64, for each region and whatever else has an address
+
+    A value that is off by one of these distances is the same address, whichever of them it belongs to.
+    """
+
+    order: Literal["little", "big"] = "little"
+    distances: frozenset[int] = frozenset()
+
+    def same(self, planned: int, actual: int) -> bool:
+        """Whether two 64-bit values are equal, or the same address here and there."""
+        return planned == actual or (actual - planned) & (1 << 64) - 1 in self.distances
+
+    def first(self, planned: bytes, actual: bytes) -> int | None:
+        """The first byte that differs and belongs to no address; None where there is none."""
+        at = 0
+        while planned[at:] != actual[at:]:
+            at = next(i for i in range(at, len(planned)) if planned[i] != actual[i])
+            words = (
+                start
+                for start in range(max(at - 7, 0), min(at, len(planned) - 8) + 1)
+                if self.same(*(int.from_bytes(side[start : start + 8], self.order) for side in (planned, actual)))
+            )
+            start = next(words, None)
+            if start is None:
+                return at
+            at = start + 8
+        return None
+
+
+AT_THE_PLAN = Moved()
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """What a run gave. A field that the engine cannot show is None.
 
     status     done, fault, limit (instructions or time ran out), unspecified (no engine must agree: a misaligned
                atomic, a compare-and-exchange with read-only memory that holds another value)
     r0         64 bits unsigned
-    registers  R0-R9 at the entered function's exit; only with Options.observe
+    registers  R0-R9 at the entered function's exit; only with Options.observe; None for one that is not shown
     regions    name -> bytes of every region after the run, whole pages
     calls      helper calls in order
     printed    lines that helpers printed
     counts     "instructions": executed BPF instructions; "native": executed native ones (where counted)
+    moved      how far addresses are from the plan's
     """
 
     status: Status
     r0: int = 0
-    registers: tuple[int, ...] | None = None
+    registers: tuple[int | None, ...] | None = None
     regions: Mapping[str, bytes] | None = None
     calls: tuple[Call, ...] | None = None
     printed: tuple[str, ...] | None = None
     fault: Fault | None = None
     counts: Mapping[str, int] = field(default_factory=dict)
+    moved: Moved = AT_THE_PLAN
 
     def summary(self) -> str:
         """R0 or the way the run ended, in a few words."""
@@ -78,18 +117,20 @@ class Difference:
     what     "" where nothing differs
     decided  False when one of the two ran into a limit or is unspecified: then nothing was compared
     skipped  names of fields that one of the two does not show
+    why      why nothing was decided, where the statuses do not say it
     """
 
     what: str = ""
     decided: bool = True
     skipped: tuple[str, ...] = ()
+    why: str = ""
 
     def __bool__(self) -> bool:
         return bool(self.what)
 
 
 def difference(a: Outcome, b: Outcome, *, stack: bool = True) -> Difference:
-    """Compare two outcomes of the same unit, plan and input, a being the one that is believed.
+    """Compare two outcomes of the same unit, plan and input, a being the one that is believed, at the plan's addresses.
 
     stack: whether the BPF stack counts (without Options.observe, passes may leave dead stores out).
     """
@@ -105,11 +146,11 @@ def difference(a: Outcome, b: Outcome, *, stack: bool = True) -> Difference:
         if (getattr(a, name) is None) != (getattr(b, name) is None)
     ]
     if a.status == "done":
-        if a.r0 != b.r0:
+        if not b.moved.same(a.r0, b.r0):
             return Difference(f"R0 is 0x{b.r0:x}, expected 0x{a.r0:x}")
         if a.registers is not None and b.registers is not None:
             for number, (left, right) in enumerate(zip(a.registers, b.registers, strict=True)):
-                if left != right:
+                if left is not None and right is not None and not b.moved.same(left, right):
                     return Difference(f"R{number} is 0x{right:x}, expected 0x{left:x}")
     if a.calls is not None and b.calls is not None and a.calls != b.calls:
         return Difference(_first_call(a.calls, b.calls))
@@ -118,8 +159,11 @@ def difference(a: Outcome, b: Outcome, *, stack: bool = True) -> Difference:
     if a.regions is not None and b.regions is not None:
         for name, left_bytes in a.regions.items():
             right_bytes = b.regions.get(name)
-            if right_bytes != left_bytes and right_bytes is not None and (stack or name != "stack"):
-                return Difference(_first_byte(name, left_bytes, right_bytes))
+            if right_bytes is None or right_bytes == left_bytes or (name == "stack" and not stack):
+                continue
+            at = b.moved.first(left_bytes, right_bytes)
+            if at is not None:
+                return Difference(f"{name} byte {at} is 0x{right_bytes[at]:02x}, expected 0x{left_bytes[at]:02x}")
     return Difference(skipped=tuple(skipped))
 
 
@@ -137,8 +181,3 @@ def _first_call(expected: tuple[Call, ...], got: tuple[Call, ...]) -> str:
 
 def _call(call: Call) -> str:
     return f"{call.helper}({', '.join(f'0x{argument:x}' for argument in call.arguments)})"
-
-
-def _first_byte(name: str, expected: bytes, got: bytes) -> str:
-    at = next(i for i, (left, right) in enumerate(zip(expected, got, strict=True)) if left != right)
-    return f"{name} byte {at} is 0x{got[at]:02x}, expected 0x{expected[at]:02x}"

@@ -56,6 +56,8 @@ ATOMIC_OPS = {"add": 0x00, "or": 0x40, "and": 0x50, "xor": 0xA0}
 FETCH = 0x01
 XCHG = 0xE0 | FETCH
 CMPXCHG = 0xF0 | FETCH
+LOAD_ACQUIRE = 0x100
+STORE_RELEASE = 0x110
 
 # The src field of lddw: what its 64-bit immediate stands for.
 WIDE_FORMS = {"imm": 0, "map_fd": 1, "map_fd_value": 2, "btf_id": 3, "func": 4, "map_idx": 5, "map_idx_value": 6}

@@ -43,12 +43,13 @@ class Row:
     select  (field, value) that tells this row from others with the same opcode
     text    the kernel's text form with {dst} {src} {imm} {off} {target} for operands (see bpf/text)
     cpu     LLVM's -mcpu level that may emit it (v1 .. v4, as a number)
-    group   RFC 9669 conformance group
+    group   RFC 9669 conformance group, or "linux" for what only Linux has
     since   kernel release
     effect  see Kind; `effect_big` where a big-endian program computes something else (byte order conversions)
     signed  a load or movsx that sign-extends
     bits    how many low bits movsx or a byte order operation reads
     fetch   an atomic that returns the old value
+    ordered a load with acquire or a store with release ordering
     """
 
     name: str
@@ -67,6 +68,7 @@ class Row:
     signed: bool = False
     bits: int = 0
     fetch: bool = False
+    ordered: bool = False
 
     def effect_in(self, order: str) -> Callable[..., Any]:
         """The effect in a program of byte order `order` ("little" or "big")."""
@@ -78,6 +80,11 @@ class Row:
     def writes_dst(self) -> bool:
         """Whether the dst register is written (and so may not be R10)."""
         return self.kind in (Kind.ALU, Kind.LOAD, Kind.WIDE)
+
+    @property
+    def aligned(self) -> bool:
+        """Whether the memory access must be aligned to its width."""
+        return self.kind is Kind.ATOMIC or self.ordered
 
     @property
     def writes_src(self) -> bool:
@@ -257,6 +264,22 @@ def _atomic_rows() -> Iterator[Row]:
         )  # fmt: skip
 
 
+def _ordered_rows() -> Iterator[Row]:
+    """Load-acquire and store-release: not in RFC 9669, whose groups are all they lack."""
+    for bits, size in opcodes.SIZE.items():
+        fields = frozenset({"dst", "src", "off"})
+        yield Row(
+            f"ldacq{bits}", STX | ATOMIC | size, Kind.LOAD, "load", bits, fields,
+            f"r{{dst}} = load_acquire((u{bits} *)(r{{src}} {{off}}))", 4, "linux", "6.15", effects.loaded(bits, False),
+            select=("imm", opcodes.LOAD_ACQUIRE), ordered=True,
+        )  # fmt: skip
+        yield Row(
+            f"strel{bits}", STX | ATOMIC | size, Kind.STORE, "store", bits, fields,
+            f"store_release((u{bits} *)(r{{dst}} {{off}}), r{{src}})", 4, "linux", "6.15", effects.stored(bits),
+            select=("imm", opcodes.STORE_RELEASE), ordered=True,
+        )  # fmt: skip
+
+
 _WIDE_TEXT = {
     "imm": ("r{dst} = {imm} ll", "3.18"),
     "map_fd": ("r{dst} = map[fd:{lo}]", "3.18"),
@@ -283,6 +306,7 @@ ROWS: tuple[Row, ...] = (
     *_jump_rows(),
     *_memory_rows(),
     *_atomic_rows(),
+    *_ordered_rows(),
     *_wide_rows(),
 )
 ROW: dict[str, Row] = {row.name: row for row in ROWS}

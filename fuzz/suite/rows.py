@@ -31,7 +31,7 @@ IMMEDIATES = (
     0, 1, -1, 2, 3, 7, 8, 31, 32, 33, 63, 64, 127, 128, -128, -129, 255, 256, 2047, 2048, -2048, -2049, 4095, 4096,
     -4096, 0x7FFF, 0x8000, -0x8000, -0x8001, 0xFFFF, 0x10000, 0x7_FFFF, 0x8_0000, -0x8_0000, 0xFF0000, 0x7FFF_F7FF,
     0x7FFF_F800, 0x7FFF_8000, 0x7FFF_FFFF, -0x8000_0000, -0x7FFF_FFFF, 0x5555_5555, 0x0FF0_0FF0,
-    -0x7FFF_8000, -0x0FF0_0FF1,
+    -0x7FFF_8000, -0x0FF0_0FF1, 0xFE, 0xFFFE, 0x7FFF_FFFE,
 )  # fmt: skip
 """Immediates at the encoding boundaries of all five machines."""
 
@@ -193,7 +193,7 @@ def _show_data(exercise: Exercise, at: int, width: int, registers: Sequence[int]
 def _accesses(row: Row, order: str, every: int) -> Program:
     """Offsets at every boundary, values of every edge."""
     exercise = Exercise(f"{row.name} accesses")
-    aligned = row.width // 8 if row.kind is Kind.ATOMIC else 1
+    aligned = row.width // 8 if row.aligned else 1
     cases: list[tuple[int, int, int]] = [(off, 64, EDGES[n % len(EDGES)]) for n, off in enumerate(OFFSETS)]
     cases += [(8, (64 + 8 * n + (0 if aligned > 1 else n % 3)), value) for n, value in enumerate(EDGES)]
     for n, (off, at, value) in list(enumerate(cases))[::every]:

@@ -313,6 +313,23 @@ stxr = _atomic(0x88007C00)
 stlxr = _atomic(0x8800FC00)
 
 
+_ORDERED_SIZES = {8: 0, 16: 1 << 30, 32: 2 << 30, 64: 3 << 30}
+
+
+def ldar(bits: int, rt: int, rn: int) -> int:
+    """ldarb, ldarh, ldar rt, [rn]: load with acquire ordering, zero-extended. rn may be sp."""
+    if (rt | rn) >> 5:
+        raise _registers(rt, rn)
+    return 0x08DFFC00 | _ORDERED_SIZES[bits] | rn << 5 | rt
+
+
+def stlr(bits: int, rt: int, rn: int) -> int:
+    """stlrb, stlrh, stlr rt, [rn]: store with release ordering. rn may be sp."""
+    if (rt | rn) >> 5:
+        raise _registers(rt, rn)
+    return 0x089FFC00 | _ORDERED_SIZES[bits] | rn << 5 | rt
+
+
 def _atomic_store(base: int) -> Callable[[int, int, int], int]:
     """OP rs, [rn], without ordering; operands (w, rs, rn)."""
 

@@ -276,20 +276,30 @@ class Arm64(Backend):
         else:
             self.emit(encoders[1](bits, register, base, self._number(off & MASKS[64], T1)))
 
+    def _whole_address(self, op: Op) -> int:
+        """A register that holds a + off, for instructions without an offset: a's home or x10."""
+        if not op.off:
+            return HOME[op.a]
+        self._add_imm(_ADD, 1, T0, HOME[op.a], op.off)
+        return T0
+
     def lower_load(self, op: Op) -> None:
         """dst = [a + off]."""
+        if op.ordered:
+            self.emit(e.ldar(op.width, HOME[op.dst], self._whole_address(op)))
+            return
         self._access(_LDRS if op.signed else _LDR, op.width, HOME[op.dst], HOME[op.a], op.off)
 
     def lower_store(self, op: Op) -> None:
         """[a + off] = b or imm."""
+        if op.ordered:
+            self.emit(e.stlr(op.width, HOME[op.b], self._whole_address(op)))
+            return
         self._access(_STR, op.width, self._operand(op), HOME[op.a], op.off)
 
     def lower_atomic(self, op: Op) -> None:
         """One LSE instruction, or without LSE a loop. What returns a value is fully ordered, what does not is not."""
-        w, base, src = op.width == 64, HOME[op.a], HOME[op.b]
-        if op.off:
-            self._add_imm(_ADD, 1, T0, base, op.off)
-            base = T0
+        w, base, src = op.width == 64, self._whole_address(op), HOME[op.b]
         if "lse" not in self.features:
             self._loop(op, w, base, src)
         elif op.cond == "cmpxchg":

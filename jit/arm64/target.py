@@ -23,6 +23,7 @@ TARGETS = (
         save_area=0,
         return_stub=b"\xc0\x03\x5f\xd6",
         features=frozenset({"lse"}),
+        host="jit.arm64.host",
         emulation=Emulation(
             module="arm64_const",
             arch="UC_ARCH_ARM64",

@@ -259,6 +259,7 @@ cmpwi, cmpdi, cmplwi, cmpldi = _compare_si(0), _compare_si(1), _compare_ui(0), _
 
 mflr, mtlr, mtctr = _special(339, 8), _special(467, 8), _special(467, 9)
 SYNC = 0x7C0004AC
+LWSYNC = 0x7C2004AC
 BLR = 0x4E800020
 BCTR = 0x4E800420
 BCTRL = 0x4E800421

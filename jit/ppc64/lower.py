@@ -386,9 +386,13 @@ class Power(Backend):
         self._access(_LOADS[op.width, op.signed], HOME[op.dst], op.off, HOME[op.a])
         if op.signed and op.width == 8:
             self.emit(p.extsb(HOME[op.dst], HOME[op.dst]))
+        if op.ordered:
+            self.emit(p.LWSYNC)
 
     def lower_store(self, op: Op) -> None:
         """[a + off] = b or imm."""
+        if op.ordered:
+            self.emit(p.LWSYNC)
         source = R0
         if op.b != NONE:
             source = HOME[op.b]

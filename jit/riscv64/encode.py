@@ -151,6 +151,8 @@ _CONDITIONS = frozenset({BEQ, BNE, BLT, BGE, BLTU, BGEU})
 
 # A ----------------------------------------------------------------------------------------------------
 
+FENCE_R_RW = 0x0230000F  # loads before it come before everything behind it
+FENCE_RW_W = 0x0310000F  # everything before it comes before stores behind it
 amoswap, amoadd = _atomic_type(1), _atomic_type(0)
 amoxor, amoor, amoand = _atomic_type(4), _atomic_type(8), _atomic_type(12)
 sc = _atomic_type(3)

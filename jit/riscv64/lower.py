@@ -364,6 +364,8 @@ class RiscV(Backend):
         """dst = [a + off]."""
         base, off = self._address(HOME[op.a], op.off)
         self.put(_LOADS[op.width, op.signed](HOME[op.dst], base, off))
+        if op.ordered:
+            self.put(x.FENCE_R_RW)
 
     def lower_store(self, op: Op) -> None:
         """[a + off] = b or imm."""
@@ -374,6 +376,8 @@ class RiscV(Backend):
         elif op.imm:
             source = T2
             self.put(*li(T2, signed(op.imm, op.width), T3))
+        if op.ordered:
+            self.put(x.FENCE_RW_W)
         self.put(_STORES[op.width](source, base, off))
 
     def lower_atomic(self, op: Op) -> None:

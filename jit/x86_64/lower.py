@@ -216,7 +216,7 @@ class X86(Backend):
     # Memory ----------------------------------------------------------------------------------------
 
     def lower_load(self, op: Op) -> None:
-        """dst = [a + off]."""
+        """dst = [a + off]. Ordered ones are like any other: every load acquires and every store releases."""
         self.emit(x.load(op.width, op.signed, HOME[op.dst], HOME[op.a], op.off))
 
     def lower_store(self, op: Op) -> None:

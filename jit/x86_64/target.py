@@ -19,6 +19,7 @@ TARGETS = (
         save_area=0,
         return_stub=b"\xc3",
         features=frozenset({"bmi2"}),
+        host="jit.x86_64.host",
         emulation=Emulation(
             module="x86_const",
             arch="UC_ARCH_X86",

@@ -103,9 +103,9 @@ def _op(row: Row, dst: int, a: int, b: int, imm: int, number: int, registers: di
         off = OFFSETS[number % len(OFFSETS)]
         registers[a] = (DEFAULT_PLAN.stack + at - off) & M64
     if row.kind is Kind.LOAD:
-        return Op("load", 0, row.width, dst=dst, a=a, off=off, signed=row.signed)
+        return Op("load", 0, row.width, dst=dst, a=a, off=off, signed=row.signed, ordered=row.ordered)
     if row.kind is Kind.STORE:
-        return Op("store", 0, row.width, a=a, b=b, imm=imm, off=off)
+        return Op("store", 0, row.width, a=a, b=b, imm=imm, off=off, ordered=row.ordered)
     return Op("atomic", 0, row.width, a=a, b=b, off=off, cond=row.op, fetch=row.fetch)
 
 

@@ -1,0 +1,268 @@
+"""The process that runs compiled code on its own CPU; engines/native.py starts it with `main`.
+
+It reads requests from standard input and answers on standard output, each a pickle behind its length. It installs no
+signal handler: code that crashes kills it, and whoever has started it sees how. Code pages are never writable and
+executable at once, data pages never executable.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import ctypes.util
+import mmap
+import os
+import pickle
+import signal
+import struct
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import IO, Any
+
+from bpf.plan import PAGE, Region
+from jit import host
+from vm.helpers import Exit, Place, implementation
+from vm.memory import Cell, Memory, OutOfReach
+from vm.world import World
+
+LENGTH = struct.Struct("<Q")
+M64 = (1 << 64) - 1
+_GRACE = 2.0  # seconds after the limit of a run at which a child without a parent ends itself
+
+READ, WRITE, EXEC = 1, 2, 4  # PROT_*, which the module mmap has only where there is mmap()
+_FIXED_NOREPLACE = 0x100000  # Linux since 4.17; elsewhere the address is a hint, and what comes back is looked at
+
+
+class Unavailable(Exception):
+    """Memory at one of the plan's addresses is not to be had in this process."""
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Put code in place.
+
+    pieces  (address, room, bytes), mapped read-execute
+    enter   address of the trampoline
+    record  address of the exit record, a page; the shared block lies in the page behind it, at `block`
+    """
+
+    pieces: Sequence[tuple[int, int, bytes]]
+    enter: int
+    block: int
+    record: int
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run. words: word of the block -> what it holds. helpers: number -> (name, arguments)."""
+
+    cells: Sequence[Cell]
+    words: Mapping[int, int]
+    helpers: Mapping[int, tuple[str, int]]
+    world: World
+    order: str
+    alignment: int
+    bias: int
+    seconds: float
+    record: int
+    saved: int
+
+
+@dataclass(slots=True)
+class Call:
+    """What the helper calls of a run gave so far."""
+
+    made: list[tuple[str, tuple[int, ...]]] = field(default_factory=list)
+    exit: int | None = None
+    fault: tuple[str, int, int, str] | None = None  # kind, return address, address, detail
+
+
+def send(pipe: IO[bytes], message: object) -> None:
+    """Write a message."""
+    data = pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)
+    pipe.write(LENGTH.pack(len(data)) + data)
+    pipe.flush()
+
+
+class Host:
+    """The process as a machine: the memory that it has mapped, the code that it can enter."""
+
+    def __init__(self) -> None:
+        self._libc = ctypes.CDLL(None, use_errno=True)
+        self._libc.mmap.restype = ctypes.c_void_p
+        self._libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long]
+        self._libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+        self._libc.mprotect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+        self._mapped: dict[int, int] = {}
+        self._regions: dict[int, Region] = {}
+        self._load: Load | None = None
+        self._calls = Call()
+        self._on_helper: Callable[[], int] = lambda: 1
+        self._callback = ctypes.CFUNCTYPE(ctypes.c_int)(self._called)
+
+    # Memory ----------------------------------------------------------------------------------------
+
+    def _map(self, address: int, size: int) -> memoryview:
+        """Fresh zeroed pages at an address, read-write."""
+        flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | (_FIXED_NOREPLACE if sys.platform == "linux" else 0)
+        got = self._libc.mmap(address, size, READ | WRITE, flags, -1, 0)
+        if got != address:
+            if got not in (None, M64):
+                self._libc.munmap(got, size)
+            raise Unavailable(f"address 0x{address:x} is not free in the process")
+        self._mapped[address] = size
+        return self._view(address, size)
+
+    def _view(self, address: int, size: int) -> memoryview:
+        return memoryview((ctypes.c_char * size).from_address(address)).cast("B")
+
+    def _unmap(self, address: int) -> None:
+        self._libc.munmap(address, self._mapped.pop(address))
+
+    def _protect(self, address: int, protection: int) -> None:
+        if self._libc.mprotect(address, self._mapped[address], protection):
+            raise Unavailable(f"memory cannot be protected: {os.strerror(ctypes.get_errno())}")
+
+    def load(self, wanted: Load) -> None:
+        """Replace whatever is mapped by this code. Raises Unavailable."""
+        old = self._load
+        layout = [(address, room) for address, room, _ in wanted.pieces]
+        if old is None or layout != [(address, room) for address, room, _ in old.pieces]:
+            for address in list(self._mapped):
+                self._unmap(address)
+            self._regions.clear()
+            for address, room in layout:
+                self._map(address, room)
+            self._map(wanted.record, 2 * PAGE)
+        for address, room, code in wanted.pieces:
+            self._protect(address, READ | WRITE)
+            self._view(address, room)[:] = code.ljust(room, b"\0")
+            self._protect(address, READ | EXEC)
+            self._flush(address, len(code))
+        self._load = wanted
+        self._block = (ctypes.c_uint64 * (host.BLOCK_SIZE // host.WORD)).from_address(wanted.block)
+        self._enter = ctypes.CFUNCTYPE(None)(wanted.enter)
+
+    def _flush(self, address: int, size: int) -> None:
+        """Have instruction fetches see what was written; x86-64 needs nothing, and has no such function."""
+        if sys.platform == "darwin":
+            self._libc.sys_icache_invalidate(ctypes.c_void_p(address), ctypes.c_size_t(size))
+        elif os.uname().machine == "aarch64":
+            library = ctypes.CDLL(ctypes.util.find_library("gcc_s") or "libgcc_s.so.1")
+            library.__clear_cache(ctypes.c_void_p(address), ctypes.c_void_p(address + size))
+
+    def _allocate(self, region: Region) -> memoryview:
+        """A region of the run, writable until its content is there."""
+        start = region.first_page
+        if start in self._regions:
+            if self._regions[start].mapped == region.mapped:
+                self._protect(start, READ | WRITE)
+                return self._view(start, region.mapped)
+            self._unmap(start)
+        buffer = self._map(start, region.mapped)
+        self._regions[start] = region
+        return buffer
+
+    # Running ---------------------------------------------------------------------------------------
+
+    def run(self, wanted: Run) -> dict[str, Any]:
+        """One run to its end."""
+        starts = {cell.region.first_page for cell in wanted.cells}
+        for start in [start for start in self._regions if start not in starts]:
+            self._unmap(start)
+            del self._regions[start]
+        memory = Memory(wanted.cells, self._allocate)
+        for cell in wanted.cells:
+            if cell.region.readonly:
+                self._protect(cell.region.first_page, READ)
+        record = self._view(wanted.record, wanted.saved)
+        record[:] = b"\xee" * wanted.saved
+        for word, value in wanted.words.items():
+            self._block[word] = value
+        self._block[host.CALLBACK] = ctypes.cast(self._callback, ctypes.c_void_p).value or 0
+        calls = self._calls = Call()
+        place = Place(wanted.world, memory, wanted.order)
+        self._on_helper = lambda: self._helper(wanted, place)
+        signal.setitimer(signal.ITIMER_REAL, wanted.seconds + _GRACE)
+        self._enter()
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        return {
+            "block": list(self._block),
+            "record": bytes(record),
+            "regions": memory.contents(),
+            "calls": calls.made,
+            "exit": calls.exit,
+            "fault": calls.fault,
+            "world": wanted.world.snapshot(),
+            "printed": list(wanted.world.printed),
+        }
+
+    def _called(self) -> int:
+        return self._on_helper()
+
+    def _helper(self, wanted: Run, place: Place) -> int:
+        """A helper call: 0 to go on, 1 to end the run."""
+        block, calls = self._block, self._calls
+        back, sp = block[host.RETURN], block[host.CALL_SP]
+        if sp % wanted.alignment != wanted.bias:
+            calls.fault = ("abi", back, 0, f"is 0x{sp:x} at a helper call: not aligned to {wanted.alignment}")
+            return 1
+        name, count = wanted.helpers[block[host.NUMBER]]
+        arguments = list(block[host.ARGUMENTS : host.ARGUMENTS + 5])
+        calls.made.append((name, tuple(arguments[:count])))
+        try:
+            result = implementation(name)(place, arguments)
+        except OutOfReach as bad:
+            calls.fault = (bad.kind, back, bad.address, "")
+            return 1
+        if isinstance(result, Exit):
+            calls.exit = result.r0
+            return 1
+        block[host.ANSWER] = result & M64
+        return 0
+
+
+def _read(pipe: IO[bytes], size: int) -> bytes:
+    """Exactly so many bytes. The pipe has no buffer: what one runner does not read is there for the next."""
+    data = bytearray()
+    while len(data) < size:
+        data += pipe.read(size - len(data)) or sys.exit(1)
+    return bytes(data)
+
+
+def serve(requests: IO[bytes], answers: IO[bytes]) -> None:
+    """Answer requests until there are none."""
+    machine = Host()
+    while head := requests.read(LENGTH.size):
+        message = pickle.loads(_read(requests, *LENGTH.unpack(head)))  # noqa: S301 (from the process that started us)
+        try:
+            if isinstance(message, Load):
+                machine.load(message)
+                send(answers, {"loaded": True})
+            else:
+                send(answers, machine.run(message))
+        except Unavailable as reason:
+            send(answers, {"refused": str(reason)})
+
+
+def main() -> None:
+    """Serve on the pipes that standard input and output are; print nothing to them.
+
+    A fork of this process does the work, so that the next one is there at once when code has killed it.
+    """
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    requests, answers = os.fdopen(os.dup(0), "rb", buffering=0), os.fdopen(os.dup(1), "wb")
+    null = os.open(os.devnull, os.O_RDWR)
+    os.dup2(null, 0)
+    os.dup2(null, 1)
+    while True:
+        runner = os.fork()
+        if not runner:
+            serve(requests, answers)
+            os._exit(0)
+        code = os.waitstatus_to_exitcode(os.waitpid(runner, 0)[1])
+        if code >= 0:
+            sys.exit(code)
+        send(answers, {"killed": -code})

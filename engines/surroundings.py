@@ -1,0 +1,87 @@
+"""Does a difference count? Engines that choose addresses themselves run a program in other surroundings than the plan.
+
+Where memory lies, what the stack holds that nobody has written, what the clock says: the live kernel and external
+runtimes have their own. A pointer that is kept as it is can be told (Outcome.moved). What a program computes from one
+cannot, so before a difference counts, the interpreter runs the program twice more, with addresses and stack bytes that
+have no bit in common: when its own results differ, the program has no one result to be compared.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from bpf.plan import PAGE, STUB_SIZE, Plan, Unit
+from engines.base import Engine
+from vm.interpreter import Interpreter
+from vm.outcome import AT_THE_PLAN, Difference, Moved, Outcome, difference
+from vm.world import Input, Limits, World
+
+M64 = (1 << 64) - 1
+SAME_EVERYWHERE = frozenset({"csum_diff", "unwind"})
+"""Helpers whose result depends on their arguments alone."""
+
+
+def _plan(name: str, flip: int) -> Plan:
+    """A plan whose addresses are full of bits; `flip` inverts those that alignment leaves free."""
+
+    def at(number: int, low: int = 0, step: int = PAGE) -> int:
+        return (number << 40 | 0x55_5555_5000 | low) ^ (flip & -step)
+
+    return Plan(
+        name, text=at(1), native=at(2), harness=at(3), context=at(4), packet=at(5), memory=at(6), values=at(7),
+        arena=at(8), handles=at(9, 0x550, STUB_SIZE), stack=at(10, 0x558, 8),
+    )  # fmt: skip
+
+
+PLANS = (_plan("here", 0), _plan("there", M64))
+FILLS = (0x35, 0xCA)
+
+
+def judge(
+    engine: Engine, unit: Unit, expected: Outcome, outcome: Outcome, entry: Input, world: World, limits: Limits
+) -> Difference:
+    """As difference(expected, outcome), the interpreter's and an engine's, but only what had to be equal counts.
+
+    world: as it was before the run. Where the program depends on its surroundings the answer is undecided and says why.
+    """
+    found = difference(expected, outcome)
+    if not found or engine.abilities.plans:
+        return found
+    why = _depends(unit, expected, outcome, entry, world, limits)
+    return Difference(decided=False, why=why) if why else found
+
+
+def _depends(unit: Unit, expected: Outcome, outcome: Outcome, entry: Input, world: World, limits: Limits) -> str:
+    """On what of its surroundings the shown result of a program depends, in words; "" for nothing."""
+    for call in expected.calls or ():
+        if call.helper not in SAME_EVERYWHERE:
+            return f"it calls {call.helper}, whose result is the machine's"
+    shown = []
+    units = [Unit(unit.programs, unit.maps, unit.convention, plan) for plan in PLANS]
+    for bound, fill in zip(units, FILLS, strict=True):
+        own_world = replace(world, values=dict(world.values), printed=[])
+        run = Interpreter(bound, bound.programs[0]).run(replace(entry, stack_fill=fill), own_world, limits)
+        shown.append(_as_shown(run, outcome))
+    if outcome.moved is not AT_THE_PLAN:
+        shown[1] = replace(shown[1], moved=_moved(*units))
+    if difference(*shown):
+        return "its result depends on where memory lies, or on stack bytes that it has not written"
+    return ""
+
+
+def _as_shown(run: Outcome, outcome: Outcome) -> Outcome:
+    """A run of the interpreter, cut down to what the engine's outcome shows."""
+    registers, regions = None, None
+    if outcome.registers is not None and run.registers is not None:
+        pairs = zip(run.registers, outcome.registers, strict=True)
+        registers = tuple(None if other is None else mine for mine, other in pairs)
+    if outcome.regions is not None and run.regions is not None:
+        regions = {name: content for name, content in run.regions.items() if name in outcome.regions}
+    return replace(run, registers=registers, regions=regions, calls=None, printed=None)
+
+
+def _moved(here: Unit, there: Unit) -> Moved:
+    """The distances between the regions of two units."""
+    pairs = [(getattr(there.plan, name), getattr(here.plan, name)) for name in ("stack", "memory", "handles")]
+    pairs += [(b.start, a.start) for a, b in zip(here.map_regions, there.map_regions, strict=True)]
+    return Moved("big" if here.order == "big" else "little", frozenset((b - a) & M64 for b, a in pairs))

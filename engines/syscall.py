@@ -1,0 +1,214 @@
+"""The bpf() system call: maps, program load, BPF_PROG_TEST_RUN and object information, by ctypes.
+
+Structures are those of linux/bpf.h, in the host's own layout; fields behind the ones named here are left to the
+kernel's default, which is 0. Nothing is attached anywhere and no setting of the machine is changed.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import platform
+import sys
+from ctypes import Structure, c_char, c_uint32, c_uint64
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from bpf.errors import NotHere
+
+NUMBERS = {
+    "x86_64": 321, "aarch64": 280, "riscv64": 280, "loongarch64": 280, "ppc64": 361, "ppc64le": 361, "s390x": 351,
+}  # fmt: skip
+"""bpf()'s number by `uname -m`."""
+
+MAP_CREATE, MAP_LOOKUP, MAP_UPDATE, PROG_LOAD, TEST_RUN, OBJECT_INFO, MAP_FREEZE = 0, 1, 2, 5, 10, 15, 22
+ARRAY = 2  # BPF_MAP_TYPE_ARRAY
+SYSCALL = 31  # BPF_PROG_TYPE_SYSCALL
+RDONLY_PROG, MMAPABLE = 0x80, 0x400  # map flags
+SLEEPABLE = 0x10  # program flag
+LOG_STEPS, LOG_STATES, LOG_STATS = 1, 2, 4  # log levels: each step, states too, the error alone and figures
+LOG_SIZE = 1 << 20
+_RETRIES = 8  # a load that a signal interrupts ends with EAGAIN
+
+
+class _Attr(Structure):
+    """One form of union bpf_attr."""
+
+
+class _MapCreate(_Attr):
+    _fields_ = [
+        ("map_type", c_uint32), ("key_size", c_uint32), ("value_size", c_uint32), ("max_entries", c_uint32),
+        ("map_flags", c_uint32), ("inner_map_fd", c_uint32), ("numa_node", c_uint32), ("map_name", c_char * 16),
+    ]  # fmt: skip
+
+
+class _MapElement(_Attr):
+    _fields_ = [("map_fd", c_uint32), ("key", c_uint64), ("value", c_uint64), ("flags", c_uint64)]
+
+
+class _MapFreeze(_Attr):
+    _fields_ = [("map_fd", c_uint32)]
+
+
+class _ProgLoad(_Attr):
+    _fields_ = [
+        ("prog_type", c_uint32), ("insn_cnt", c_uint32), ("insns", c_uint64), ("license", c_uint64),
+        ("log_level", c_uint32), ("log_size", c_uint32), ("log_buf", c_uint64), ("kern_version", c_uint32),
+        ("prog_flags", c_uint32), ("prog_name", c_char * 16),
+    ]  # fmt: skip
+
+
+class _TestRun(_Attr):
+    _fields_ = [
+        ("prog_fd", c_uint32), ("retval", c_uint32), ("data_size_in", c_uint32), ("data_size_out", c_uint32),
+        ("data_in", c_uint64), ("data_out", c_uint64), ("repeat", c_uint32), ("duration", c_uint32),
+        ("ctx_size_in", c_uint32), ("ctx_size_out", c_uint32), ("ctx_in", c_uint64), ("ctx_out", c_uint64),
+        ("flags", c_uint32), ("cpu", c_uint32), ("batch_size", c_uint32), ("padding", c_uint32),
+    ]  # fmt: skip
+
+
+class _ObjectInfo(_Attr):
+    _fields_ = [("bpf_fd", c_uint32), ("info_len", c_uint32), ("info", c_uint64)]
+
+
+class _ProgInfo(Structure):
+    _fields_ = [
+        ("type", c_uint32), ("id", c_uint32), ("tag", c_char * 8), ("jited_prog_len", c_uint32),
+        ("xlated_prog_len", c_uint32), ("jited_prog_insns", c_uint64), ("xlated_prog_insns", c_uint64),
+        ("load_time", c_uint64), ("created_by_uid", c_uint32), ("nr_map_ids", c_uint32), ("map_ids", c_uint64),
+        ("name", c_char * 16), ("ifindex", c_uint32), ("gpl_compatible", c_uint32), ("netns_dev", c_uint64),
+        ("netns_ino", c_uint64), ("nr_jited_ksyms", c_uint32), ("nr_jited_func_lens", c_uint32),
+        ("jited_ksyms", c_uint64), ("jited_func_lens", c_uint64), ("btf_id", c_uint32),
+        ("func_info_rec_size", c_uint32), ("func_info", c_uint64), ("nr_func_info", c_uint32),
+        ("nr_line_info", c_uint32), ("line_info", c_uint64), ("jited_line_info", c_uint64),
+        ("nr_jited_line_info", c_uint32), ("line_info_rec_size", c_uint32), ("jited_line_info_rec_size", c_uint32),
+        ("nr_prog_tags", c_uint32), ("prog_tags", c_uint64), ("run_time_ns", c_uint64), ("run_cnt", c_uint64),
+        ("recursion_misses", c_uint64), ("verified_insns", c_uint32), ("attach_btf_obj_id", c_uint32),
+        ("attach_btf_id", c_uint32), ("padding", c_uint32),
+    ]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramInfo:
+    """What the kernel says of a loaded program.
+
+    jited      machine code of all functions, one after the other; empty where it is not shown (it needs CAP_SYSLOG)
+    functions  address and length in bytes of each of them
+    xlated     the instructions as the verifier left them, wire form
+    verified   instructions that the verifier has walked over
+    """
+
+    jited: bytes
+    functions: tuple[tuple[int, int], ...]
+    xlated: bytes
+    verified: int
+
+
+class LoadError(OSError):
+    """The kernel took no program. `errno` and `log`, the verifier's text, say why."""
+
+    def __init__(self, number: int, log: str) -> None:
+        super().__init__(number, os.strerror(number))
+        self.log = log
+
+
+@cache
+def _entry() -> tuple[Any, int]:
+    """The C library's syscall() and bpf()'s number. Raises NotHere on a system that has none."""
+    number = NUMBERS.get(platform.machine())
+    if not sys.platform.startswith("linux") or number is None or sys.maxsize < 1 << 32:
+        raise NotHere(f"there is no bpf() for this Python on {platform.system()} {platform.machine()}")
+    return ctypes.CDLL(None, use_errno=True).syscall, number
+
+
+def bpf(command: int, attr: _Attr) -> int:
+    """The system call. Raises OSError, and NotHere on a system that has none."""
+    syscall, number = _entry()
+    found: int = syscall(number, command, ctypes.byref(attr), ctypes.sizeof(attr))
+    if found < 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+    return found
+
+
+def _address(buffer: object) -> int:
+    """Where a ctypes array lies."""
+    return ctypes.addressof(buffer)  # type: ignore[arg-type]
+
+
+def create_array(name: str, value_size: int, *, readonly: bool = False) -> int:
+    """A file descriptor of a new array map of one element, page-aligned. readonly: to programs. Raises OSError."""
+    flags = MMAPABLE | (RDONLY_PROG if readonly else 0)
+    word = "".join(letter if letter.isascii() and (letter.isalnum() or letter in "_.") else "_" for letter in name)
+    return bpf(MAP_CREATE, _MapCreate(ARRAY, 4, value_size, 1, flags, 0, 0, word[:15].encode()))
+
+
+def freeze(descriptor: int) -> None:
+    """No update from user space any more. Raises OSError."""
+    bpf(MAP_FREEZE, _MapFreeze(descriptor))
+
+
+def write_value(descriptor: int, value: bytes) -> None:
+    """Set element 0 of an array; `value` has the map's value size. Raises OSError."""
+    key, data = c_uint32(0), ctypes.create_string_buffer(value, len(value))
+    bpf(MAP_UPDATE, _MapElement(descriptor, _address(key), _address(data), 0))
+
+
+def read_value(descriptor: int, size: int) -> bytes:
+    """Element 0 of an array whose value size is `size`. Raises OSError."""
+    key, data = c_uint32(0), ctypes.create_string_buffer(size)
+    bpf(MAP_LOOKUP, _MapElement(descriptor, _address(key), _address(data), 0))
+    return data.raw
+
+
+def load(code: bytes, *, name: str = "", log_level: int = LOG_STATS) -> tuple[int, str]:
+    """A file descriptor of a program of type syscall, and the verifier's log. Raises LoadError."""
+    text = ctypes.create_string_buffer(LOG_SIZE)
+    insns, license_ = ctypes.create_string_buffer(code, len(code)), ctypes.create_string_buffer(b"GPL")
+    word = "".join(letter if letter.isascii() and letter.isalnum() else "_" for letter in name)
+    attr = _ProgLoad(
+        SYSCALL, len(code) // 8, _address(insns), _address(license_), log_level, LOG_SIZE, _address(text), 0,
+        SLEEPABLE, word[:15].encode(),
+    )  # fmt: skip
+    for attempt in range(_RETRIES):
+        try:
+            return bpf(PROG_LOAD, attr), text.value.decode("utf-8", "replace")
+        except OSError as error:
+            if error.errno != errno.EAGAIN or attempt == _RETRIES - 1:
+                raise LoadError(error.errno or 0, text.value.decode("utf-8", "replace")) from None
+    raise AssertionError
+
+
+def test_run(descriptor: int) -> int:
+    """Run a program of type syscall once, without context; the low 32 bits of its R0. Raises OSError."""
+    attr = _TestRun(descriptor)
+    bpf(TEST_RUN, attr)
+    return int(attr.retval)
+
+
+def program_info(descriptor: int) -> ProgramInfo:
+    """What the kernel shows of a loaded program. Raises OSError."""
+    sizes = _info(descriptor, _ProgInfo())
+    jited = ctypes.create_string_buffer(max(sizes.jited_prog_len, 1))
+    xlated = ctypes.create_string_buffer(max(sizes.xlated_prog_len, 1))
+    starts, lengths = (c_uint64 * max(sizes.nr_jited_ksyms, 1))(), (c_uint32 * max(sizes.nr_jited_func_lens, 1))()
+    info = _info(
+        descriptor,
+        _ProgInfo(
+            jited_prog_len=sizes.jited_prog_len, jited_prog_insns=_address(jited),
+            xlated_prog_len=sizes.xlated_prog_len, xlated_prog_insns=_address(xlated),
+            nr_jited_ksyms=sizes.nr_jited_ksyms, jited_ksyms=_address(starts),
+            nr_jited_func_lens=sizes.nr_jited_func_lens, jited_func_lens=_address(lengths),
+        ),
+    )  # fmt: skip
+    functions = tuple(zip(starts, lengths, strict=False))[: info.nr_jited_func_lens]
+    return ProgramInfo(
+        jited.raw[: info.jited_prog_len], functions, xlated.raw[: info.xlated_prog_len], info.verified_insns
+    )
+
+
+def _info(descriptor: int, info: _ProgInfo) -> _ProgInfo:
+    bpf(OBJECT_INFO, _ObjectInfo(descriptor, ctypes.sizeof(info), _address(info)))
+    return info

@@ -1,0 +1,157 @@
+"""The program that carries a `plain` program on a live kernel: type syscall, the user's program as a static function.
+
+It calls the program with R1 = the value of a one-entry array map and R2 = its length, and leaves R0, R6-R9 and the
+addresses that the kernel chose in a second map, the record. Maps stand as indices; `bind` puts file descriptors there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from bpf.isa import ROW, Insn, Kind, make
+from bpf.plan import Unit
+from bpf.program import Function, Map, Program, program
+from bpf.rewrite import insert
+from bpf.rewrite.insert import goes_elsewhere
+
+R0, SAVED, MASK, FRAME_TOP, MEMORY, MAPS = 0, 1, 5, 6, 7, 8
+"""Words of the record: R0; R6-R9; bit mask of the registers among them that were stored; R10 of the entered function;
+the address of the memory; then for each map the addresses of its value and of the map itself."""
+
+CALLEE_SAVED = range(6, 10)
+
+
+@dataclass(frozen=True, slots=True)
+class Wrapped:
+    """A program to load.
+
+    program  with maps as indices: the unit's, then memory (if there is any), then the record, which is the last
+    start    the slot where the user's entered function starts
+    origin   from there on: slot of the user's program, None for an instruction that was put in
+    """
+
+    program: Program
+    start: int
+    origin: tuple[int | None, ...]
+
+    def slot(self, number: int) -> int | None:
+        """A slot as the user knows it; what was put in before an instruction counts as that. None in the wrapper."""
+        if number < self.start:
+            return None
+        return next((pc for pc in self.origin[number - self.start :] if pc is not None), None)
+
+
+def wrap(unit: Unit, length: int, arguments: Mapping[int, int]) -> Wrapped:
+    """Wrap programs[0] of a unit for memory of `length` bytes. arguments: R1-R5 -> a number to pass in its place."""
+    user = unit.programs[0]
+    memory = (Map("memory", value_size=length, initial=bytes(length)),) if length else ()
+    words = MAPS + 2 * len(unit.maps)
+    maps = (*unit.maps, *memory, Map("record", value_size=8 * words, initial=bytes(8 * words)))
+    record = len(maps) - 1
+    rewritten = insert(user, _tails(user, record))
+    start = _wrapper(unit, length, arguments, record)
+    slots = (*start, *rewritten.program.insns)
+    names = {0: "wrapper"} | {len(start) + function.start: function.name for function in rewritten.program.functions}
+    result = program(slots, name=user.name, order=user.order, names=names, maps=maps)
+    return Wrapped(result, len(start), rewritten.origin)
+
+
+def _slots(insns: Sequence[Insn]) -> list[Insn | None]:
+    return [slot for insn in insns for slot in ((insn, None) if insn.slots == 2 else (insn,))]
+
+
+def _value(register: int, index: int) -> Insn:
+    """The address of a map's value."""
+    return make(ROW["lddw_map_idx_value"], register, imm=index)
+
+
+def _store(base: int, register: int, word: int) -> Insn:
+    return make(ROW["stx64"], base, register, 8 * word)
+
+
+def _wrapper(unit: Unit, length: int, arguments: Mapping[int, int], record: int) -> list[Insn | None]:
+    """The entered function: note addresses, set arguments, call what follows, note R0."""
+    insns = [_value(6, record)]
+    for index in range(len(unit.maps)):
+        handle = make(ROW["lddw_map_idx"], 1, imm=index)
+        insns += [_value(1, index), _store(6, 1, MAPS + 2 * index), handle, _store(6, 1, MAPS + 2 * index + 1)]
+    if length:
+        insns += [_value(1, len(unit.maps)), _store(6, 1, MEMORY)]
+    else:
+        insns.append(make(ROW["mov64_imm"], 1, imm=0))
+    insns.append(make(ROW["mov64_imm"], 2, imm=length))
+    insns += [make(ROW["lddw_imm"], register, imm=value & (1 << 64) - 1) for register, value in arguments.items()]
+    end = [_store(6, 0, R0), make(ROW["mov64_imm"], 0, imm=0), make(ROW["exit"])]
+    return _slots([*insns, make(ROW["call_local"], imm=len(end)), *end])
+
+
+def _tails(user: Program, record: int) -> dict[int, list[Insn]]:
+    """What runs before each exit of the entered function: R6-R9 go to the record as far as they have a value."""
+    function = user.functions[0]
+    tails = {}
+    for pc, written in surely_written(user, function).items():
+        insn = user.insns[pc]
+        if insn is None or insn.row.kind is not Kind.EXIT:
+            continue
+        mask = written & sum(1 << register for register in CALLEE_SAVED)
+        shown = [register for register in CALLEE_SAVED if mask >> register & 1]
+        tails[pc] = [
+            _value(1, record),
+            *(_store(1, register, SAVED + n) for n, register in enumerate(CALLEE_SAVED) if register in shown),
+            make(ROW["st64"], 1, off=8 * MASK, imm=mask),
+            _store(1, 10, FRAME_TOP),
+        ]
+    return tails
+
+
+def surely_written(prog: Program, function: Function) -> dict[int, int]:
+    """Slot -> bit mask of R0-R9 that hold a value there whichever way led there, for what the function reaches.
+
+    Nothing is assumed of its start, so that an argument counts only once it is written. A call leaves a value in R0
+    and none in R1-R5.
+    """
+    known: dict[int, int] = {function.start: 0}
+    work = [function.start]
+    while work:
+        pc = work.pop()
+        insn = prog.insns[pc]
+        assert insn is not None
+        after = _after(insn, known[pc])
+        following = []
+        if insn.row.kind not in (Kind.GOTO, Kind.EXIT):
+            following.append(pc + insn.slots)
+        if goes_elsewhere(insn) and insn.row.kind in (Kind.BRANCH, Kind.GOTO):
+            following.append(pc + 1 + insn.distance)
+        for target in following:
+            there = known.get(target)
+            if there is None or there & after != there:
+                known[target] = after if there is None else there & after
+                work.append(target)
+    return known
+
+
+def _after(insn: Insn, written: int) -> int:
+    """The mask after an instruction."""
+    row = insn.row
+    if row.kind is Kind.CALL:
+        return written & ~0b111110 | 1
+    if row.writes_dst:
+        written |= 1 << insn.dst
+    if row.writes_src:
+        written |= 1 << insn.src
+    if row.op == "cmpxchg":
+        written |= 1
+    return written
+
+
+def bind(prog: Program, descriptors: Sequence[int]) -> bytes:
+    """The wire form for the kernel: each map index replaced by the file descriptor of that map."""
+    bound: list[Insn | None] = []
+    for insn in prog.insns:
+        if insn is not None and insn.row.op in ("map_fd", "map_idx", "map_fd_value", "map_idx_value"):
+            offset = insn.imm >> 32 if insn.row.op.endswith("value") else 0
+            row = ROW["lddw_map_fd_value" if insn.row.op.endswith("value") else "lddw_map_fd"]
+            insn = make(row, insn.dst, imm=offset << 32 | descriptors[insn.imm & 0xFFFF_FFFF])
+        bound.append(insn)
+    return Program(prog.name, tuple(bound), prog.order).encode()

@@ -1,0 +1,70 @@
+"""What a mutant is: a fault that a JIT has had, put into ours by an edit of source text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from bpf.plan import DEFAULT_PLAN, PLANS, Unit
+from bpf.text import assemble
+from engines import Engine
+from fuzz.mutants.variant import variant
+from jit.registry import TARGETS, backend
+from jit.target import Target
+from vm.world import Input
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """`old`, which stands exactly once in the source of the module, becomes `new`."""
+
+    module: str
+    old: str
+    new: str
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """One fault.
+
+    name      module of the table it stands in, and what is wrong, in a few words
+    source    which fault of which JITs this is, in one line
+    edits     the fault; nearly always one edit
+    witness   a program that the mutant does differently: assembly, its lines separated by "; "
+    on        the target that the witness shows it on
+    registers of the witness's input
+    observe   whether the witness is compiled with Options.observe
+    plan      name of the plan that the witness runs on
+    """
+
+    name: str
+    source: str
+    edits: tuple[Edit, ...]
+    witness: str
+    on: str
+    registers: Mapping[int, int] = field(default_factory=dict)
+    observe: bool = True
+    plan: str = DEFAULT_PLAN.name
+
+    @property
+    def targets(self) -> tuple[Target, ...]:
+        """The machines whose code it may change: those of the backend that it is in, or all."""
+        folders = {edit.module.split(".")[1] for edit in self.edits}
+        own = tuple(target for target in TARGETS.values() if backend(target).__module__.split(".")[1] in folders)
+        return own or tuple(TARGETS.values())
+
+    def engines(self) -> list[Engine]:
+        """The engines of its targets with the fault in them; those of the registry stay as they are."""
+        edits: dict[str, list[tuple[str, str]]] = {}
+        for edit in self.edits:
+            edits.setdefault(edit.module, []).append((edit.old, edit.new))
+        return variant(self.targets, edits)
+
+    def unit(self) -> Unit:
+        """The witness, bound in the byte order of its target."""
+        text = "\n".join(line.strip() for line in self.witness.split(";"))
+        return Unit((assemble(text, order=TARGETS[self.on].order, name=self.name),), plan=PLANS[self.plan])
+
+    def entry(self) -> Input:
+        """The input of the witness."""
+        return Input(registers=self.registers)

@@ -1,0 +1,46 @@
+"""The contract between a process that runs compiled code on its own CPU and the code that enters it.
+
+Both share a block of 64-bit words at a fixed address. A target that can be a host has a module (Target.host) with a
+function `host_code(target, base, block, entry)` that gives a HostCode for these addresses.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from jit.target import Target
+
+WORD = 8
+# Words of the block. The callback is a C function without arguments that returns 0 to go on, anything else to leave.
+CALLBACK, HOST_SP, RESULT, FINAL_SP, NUMBER, RETURN, CALL_SP, ANSWER = range(8)
+ARGUMENTS = 8  # R1-R5 at a helper call
+ENTRY = 16  # what registers hold at entry, in the order of HostCode.entered
+SAVED = 48  # what callee-saved registers hold at the end, in the order of HostCode.checked
+DESTROYED = 80  # what caller-saved registers hold after a helper call, in the order of HostCode.destroyed
+BLOCK_SIZE = WORD * 112
+
+
+@dataclass(frozen=True, slots=True)
+class HostCode:
+    """Machine code for the exit page, at `base`, and for the stubs.
+
+    code       a C function without arguments that enters the program, and what the stubs share
+    common     address of what the stubs share
+    entered, checked, destroyed   names of registers, see the words of the block
+    """
+
+    code: bytes
+    common: int
+    entered: tuple[str, ...]
+    checked: tuple[str, ...]
+    destroyed: tuple[str, ...]
+
+
+def entered(target: Target, without: frozenset[str] = frozenset()) -> tuple[str, ...]:
+    """The registers to set at entry: the homes of R0-R10 and whatever else a function preserves."""
+    return tuple(name for name in dict.fromkeys((*target.homes[:11], *target.callee_saved)) if name not in without)
+
+
+def destroyed(target: Target) -> tuple[str, ...]:
+    """The registers to poison after a helper call."""
+    return tuple(name for name in target.caller_saved if name != target.result)
