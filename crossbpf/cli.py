@@ -18,6 +18,7 @@ from crossbpf.asm import asm, disasm
 from crossbpf.check import check
 from crossbpf.conform import conform
 from crossbpf.fuzz import fuzz
+from crossbpf.image import image
 from crossbpf.jit import jit
 from crossbpf.plugin import plugin
 from crossbpf.trace import trace
@@ -31,7 +32,7 @@ def cli() -> None:
     """Run one eBPF program on every CPU: x86_64, arm64, riscv64, ppc64, ppc64le, s390x."""
 
 
-for verb in (check, trace, conform, fuzz, plugin, asm, disasm, jit):
+for verb in (check, trace, conform, fuzz, plugin, asm, disasm, jit, image):
     cli.add_command(verb)
 
 

@@ -41,7 +41,22 @@ class Op:
     pc      slot of the BPF instruction it came from
     """
 
-    __slots__ = ("a", "b", "bits", "cond", "dst", "fetch", "imm", "name", "off", "ordered", "pc", "signed", "target", "width")
+    __slots__ = (
+        "a",
+        "b",
+        "bits",
+        "cond",
+        "dst",
+        "fetch",
+        "imm",
+        "name",
+        "off",
+        "ordered",
+        "pc",
+        "signed",
+        "target",
+        "width",
+    )
 
     def __init__(
         self, name: str, pc: int, width: int = 64, dst: int = NONE, a: int = NONE, b: int = NONE, imm: int = 0,

@@ -32,6 +32,35 @@ class Emulation:
     traps: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """How Linux enters BPF code that its own JIT compiled, and what that code finds around it.
+
+    The rest is the C calling convention: the context is the first argument, R0 the result.
+
+    anchor       register that points to the data of the CPU or of the running task, "" where code uses none
+    toc          register of the TOC pointer, which the word at `toc_at` behind the anchor holds too; "" for none
+    local_entry  bytes behind a function's address at which callers that share its TOC enter it
+    alignment    what sp is a multiple of where a function is called, 0 for the calling convention's own
+    returns      end of the names of functions that stand for a return instruction (mitigations)
+    jumps        start of the names of functions that jump to the register that the rest of the name says
+    variables    address ranges in which the kernel's variables lie: their pages read as zero
+    privileged   code reads registers that user mode may not
+    goes_on      the emulator stops behind scheduling hints, without an error
+    """
+
+    anchor: str = ""
+    toc: str = ""
+    toc_at: int = 0
+    local_entry: int = 0
+    alignment: int = 0
+    returns: str = ""
+    jumps: str = ""
+    variables: tuple[tuple[int, int], ...] = ()
+    privileged: bool = False
+    goes_on: bool = False
+
+
 @dataclass(frozen=True)
 class Target:
     """A machine.
@@ -50,6 +79,7 @@ class Target:
     return_stub    machine code of a helper stub: one return instruction
     features       instruction set extensions that code may use; the defaults are what Unicorn executes
     host           module with the code that enters compiled programs on a CPU of this kind (see jit/host.py), or ""
+    kernel         how Linux's own compiled code runs here; None where nobody has looked
     emulation      how the emulator is set up
     capstone       (arch, modes) as names of Capstone constants
     """
@@ -72,6 +102,7 @@ class Target:
     aliases: tuple[str, ...] = ()
     features: frozenset[str] = frozenset()
     host: str = ""
+    kernel: Kernel | None = None
 
     def __hash__(self) -> int:
         return hash(self.name)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from bpf.plan import DEFAULT_PLAN, PLANS, Unit
 from bpf.text import assemble
@@ -68,3 +69,16 @@ class Mutant:
     def entry(self) -> Input:
         """The input of the witness."""
         return Input(registers=self.registers)
+
+
+def faults_in(module: str, on: str) -> Callable[..., Mutant]:
+    """What makes the mutants of one module, which are shown on one target unless they say another."""
+    family = module.split(".")[1] if module.count(".") == 2 else "base"
+
+    def fault(
+        name: str, source: str, old: str, new: str, witness: str, *, also: Sequence[Edit] = (), **more: Any
+    ) -> Mutant:
+        edits = (Edit(module, old, new), *also)
+        return Mutant(f"{family}/{name}", source, edits, witness, more.pop("on", on), **more)
+
+    return fault

@@ -1,6 +1,6 @@
 """Facts about arm64 (Procedure Call Standard for the Arm 64-bit Architecture; Linux's register map for BPF)."""
 
-from jit.target import Emulation, Target
+from jit.target import Emulation, Kernel, Target
 
 TARGETS = (
     Target(
@@ -24,6 +24,7 @@ TARGETS = (
         return_stub=b"\xc0\x03\x5f\xd6",
         features=frozenset({"lse"}),
         host="jit.arm64.host",
+        kernel=Kernel(anchor="sp_el0", privileged=True),
         emulation=Emulation(
             module="arm64_const",
             arch="UC_ARCH_ARM64",

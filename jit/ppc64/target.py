@@ -15,7 +15,9 @@ ldbrx); the feature "isa3.0" (POWER9) adds the modulo instructions and addpcis. 
 not used: Unicorn does not execute it.
 """
 
-from jit.target import Emulation, Target
+from dataclasses import replace
+
+from jit.target import Emulation, Kernel, Target
 
 _SIXTY_FOUR_BIT = 1 << 63  # MSR.SF
 _LITTLE_ENDIAN = 1  # MSR.LE
@@ -50,12 +52,16 @@ def _target(name: str, aliases: tuple[str, ...], order: str, return_stub: bytes,
     )
 
 
+_KERNEL = Kernel(anchor="r13", toc="r2", toc_at=16, local_entry=8, goes_on=True)  # r13: struct paca_struct
 TARGETS = (
     _target(
         "ppc64", ("ppc", "powerpc64", "ppc64be"), "big", b"\x4e\x80\x00\x20", _SIXTY_FOUR_BIT, "CS_MODE_BIG_ENDIAN"
     ),
-    _target(
-        "ppc64le", ("powerpc64le",), "little", b"\x20\x00\x80\x4e", _SIXTY_FOUR_BIT | _LITTLE_ENDIAN,
-        "CS_MODE_LITTLE_ENDIAN",
+    replace(
+        _target(
+            "ppc64le", ("ppc64el", "powerpc64le"), "little", b"\x20\x00\x80\x4e",
+            _SIXTY_FOUR_BIT | _LITTLE_ENDIAN, "CS_MODE_LITTLE_ENDIAN",
+        ),
+        kernel=_KERNEL,
     ),
 )  # fmt: skip

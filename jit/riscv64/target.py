@@ -1,6 +1,6 @@
 """Facts about RISC-V (RISC-V ELF psABI, lp64; Linux's register map for BPF)."""
 
-from jit.target import Emulation, Target
+from jit.target import Emulation, Kernel, Target
 
 TARGETS = (
     Target(
@@ -19,6 +19,7 @@ TARGETS = (
         save_area=0,
         return_stub=b"\x67\x80\x00\x00",
         features=frozenset({"c"}),
+        kernel=Kernel(anchor="tp"),
         emulation=Emulation(
             module="riscv_const",
             arch="UC_ARCH_RISCV",

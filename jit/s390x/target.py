@@ -4,7 +4,7 @@ r6 holds the fifth argument and is nevertheless preserved by a function. It stan
 with R5, whose home it is, and every function that lets it change puts it back.
 """
 
-from jit.target import Emulation, Target
+from jit.target import Emulation, Kernel, Target
 
 TARGETS = (
     Target(
@@ -22,6 +22,7 @@ TARGETS = (
         bias=0,
         save_area=160,
         return_stub=b"\x07\xfe",
+        kernel=Kernel(jumps="__s390_indirect_jump_"),
         emulation=Emulation(
             module="s390x_const",
             arch="UC_ARCH_S390X",

@@ -1,6 +1,6 @@
 """Facts about x86-64 (System V ABI, AMD64 supplement; Linux's register map for BPF)."""
 
-from jit.target import Emulation, Target
+from jit.target import Emulation, Kernel, Target
 
 TARGETS = (
     Target(
@@ -20,6 +20,13 @@ TARGETS = (
         return_stub=b"\xc3",
         features=frozenset({"bmi2"}),
         host="jit.x86_64.host",
+        # A CPU whose per-CPU offset is 0: its variables lie where the kernel was linked (low down until Linux 6.14).
+        kernel=Kernel(
+            alignment=8,
+            returns="return_thunk",
+            jumps="__x86_indirect_thunk_",
+            variables=((0x1_0000, 0x10_0000), (0xFFFF_FFFF_8000_0000, 0xFFFF_FFFF_C000_0000)),
+        ),
         emulation=Emulation(
             module="x86_const",
             arch="UC_ARCH_X86",
