@@ -1,4 +1,4 @@
-"""`crossbpf image`: machine code that a kernel's JIT made, run in the emulator and compared. docs/image.md has the format."""
+"""`crossbpf image`: machine code of a kernel's JIT, run in the emulator and compared. docs/image.md has the format."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from bpf.plan import DEFAULT_PLAN, PAGE, Region, Unit
 from bpf.program import Map, Program, program
 from crossbpf.inputs import memory_bytes, read_bytes, read_source
 from crossbpf.options import hexadecimal, wide_console
-from emu.foreign import ARRAY, HASH, Code, KernelMap, run_foreign
+from emu.foreign import ARRAY, Code, KernelMap, run_foreign
 from engines import engine
 from jit.registry import target as find_target
 from jit.target import Target
@@ -95,6 +95,14 @@ class Fields:
             raise self.wrong(f"{name!r} is not an unsigned 64-bit number")
         return found
 
+    def target(self) -> Target | None:
+        """The machine that "arch" names."""
+        name = self.get("arch", str)
+        try:
+            return find_target(name) if name is not None else None
+        except BadInput as error:
+            raise error.at(file=self.file, place=self.place) from None
+
     def bytes(self, name: str) -> bytes:
         """A field of hex digits; nothing where it is missing."""
         try:
@@ -114,7 +122,10 @@ def read_json(data: bytes, file: str) -> Any:
 
 
 def read_symbols(file: str) -> dict[str, dict[int, str]]:
-    """Symbol tables by name, "" for one without: JSON {address: name} or {table: {address: name}}, or /proc/kallsyms."""
+    """Symbol tables by name, "" for one without.
+
+    The file is JSON, {address: name} or {table: {address: name}}, or what /proc/kallsyms says. Raises BadInput.
+    """
     data = read_bytes(file)
     if not data.startswith((b"\x1f\x8b", b"{")):
         lines = (line.split() for line in data.decode("utf-8", "replace").splitlines())
@@ -183,7 +194,7 @@ DEFAULT_ADDRESS = 0xFFFF_FFFF_C000_0000
 def _context(
     fields: Fields, machine: Target, data: bytes, prog: bytes, skb_len: int | None
 ) -> tuple[list[Cell], bytes, bytes, int]:
-    """Memory cells, the packet behind skb->data, what the interpreter gets as memory, and the address of the context."""
+    """Memory cells, the packet from skb->data on, what the interpreter gets as memory, the address of the context."""
     kind = fields.number("prog_type") or 0
     if kind not in _PULLED:
         if not data:
@@ -238,15 +249,13 @@ def image_of(
     """The image that a record describes. Raises BadInput."""
     fields = Fields(values, file, place)
     arch = fields.get("arch", str)
+    machine = machine or fields.target()
     if machine is None:
-        if arch is None:
-            raise fields.wrong("has no 'arch'", "say --target NAME")
-        machine = find_target(arch)
+        raise fields.wrong("has no 'arch'", "say --target NAME")
     variant = fields.get("variant", str, "")
     name = " ".join(part for part in (arch or machine.name, variant, fields.get("name", str, "")) if part)
-    own = {"own": fields.get("symbols", dict, {})}
     try:
-        known = {int(address, 0): str(symbol) for address, symbol in own["own"].items()}
+        known = {int(address, 0): str(symbol) for address, symbol in fields.get("symbols", dict, {}).items()}
     except ValueError:
         raise fields.wrong("'symbols' is not {address: name}") from None
     table = symbols.get(f"{arch} {variant}".strip(), symbols.get("", {}))
@@ -279,19 +288,18 @@ def read_images(
     values = read_json(data, file)
     listed = isinstance(values, list)
     records = [(f"record {at}" if listed else "", value) for at, value in enumerate(values if listed else [values])]
-    lengths = _lengths([value for _, value in records], file)
+    lengths = _lengths([Fields(value, file, place) for place, value in records])
     images = []
     for place, value in records:
         fields = Fields(value, file, place)
-        arch = fields.get("arch", str)
-        if listed and machine is not None and arch is not None and find_target(arch) is not machine:
+        if listed and machine is not None and fields.target() not in (machine, None):
             continue
         if only is not None and only not in (fields.get("name", str), fields.get("variant", str)):
             continue
         images.append(
             image_of(
                 value, file=file, place=place, machine=machine, symbols=tables, bpf=bpf, memory=memory,
-                skb_len=lengths.get((arch or "", fields.get("variant", str, ""))),
+                skb_len=lengths.get((fields.get("arch", str), fields.get("variant", str))),
             )
         )  # fmt: skip
     if not images:
@@ -299,16 +307,15 @@ def read_images(
     return images
 
 
-def _lengths(records: Sequence[Any], file: str) -> dict[tuple[str, str], int]:
+def _lengths(records: Sequence[Fields]) -> dict[tuple[str | None, str | None], int]:
     """(arch, variant) -> where its skb has its len, by the records that show it."""
     found = {}
-    for value in records:
-        fields = Fields(value, file, "")
-        arch, variant = fields.get("arch", str, ""), fields.get("variant", str, "")
-        if arch and (arch, variant) not in found and fields.get("xlated", str):
-            offset = skb_len_offset(fields.bytes("prog"), fields.bytes("xlated"), find_target(arch).order)
+    for fields in records:
+        key, machine = (fields.get("arch", str), fields.get("variant", str)), fields.target()
+        if machine is not None and key not in found:
+            offset = skb_len_offset(fields.bytes("prog"), fields.bytes("xlated"), machine.order)
             if offset is not None:
-                found[arch, variant] = offset
+                found[key] = offset
     return found
 
 

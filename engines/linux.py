@@ -83,7 +83,7 @@ class Loaded:
         descriptors.append(self.descriptor)
 
     def log(self, level: int) -> str:
-        """The verifier's log at a level of bpf(): 1 every step, 2 with states. Slots count the wrapper too."""
+        """The verifier's log at a level of bpf(): 1 steps up to an error, 2 all with states; in the wrapper's slots."""
         try:
             descriptor, log = syscall.load(self.code, log_level=level)
         except syscall.LoadError as error:

@@ -182,7 +182,7 @@ class NativePrepared(Prepared):
             (plan.entries, MAX_FUNCTIONS * STUB_SIZE, image.entries),
             (plan.code, len(image.code) + PAGE - 1 & -PAGE, image.code),
         ]
-        self._load = Load(pieces, plan.exit, self._block, self._record)
+        self._load = Load(pieces, plan.exit, self._block, self._record, self._host.flush)
         self._be_loaded(Limits().seconds)
 
     def _be_loaded(self, seconds: float) -> None:

@@ -44,12 +44,14 @@ class Load:
     pieces  (address, room, bytes), mapped read-execute
     enter   address of the trampoline
     record  address of the exit record, a page; the shared block lies in the page behind it, at `block`
+    flush   whether the CPU must be told of new code
     """
 
     pieces: Sequence[tuple[int, int, bytes]]
     enter: int
     block: int
     record: int
+    flush: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,16 +140,17 @@ class Host:
             self._protect(address, READ | WRITE)
             self._view(address, room)[:] = code.ljust(room, b"\0")
             self._protect(address, READ | EXEC)
-            self._flush(address, len(code))
+            if wanted.flush:
+                self._flush(address, len(code))
         self._load = wanted
         self._block = (ctypes.c_uint64 * (host.BLOCK_SIZE // host.WORD)).from_address(wanted.block)
         self._enter = ctypes.CFUNCTYPE(None)(wanted.enter)
 
     def _flush(self, address: int, size: int) -> None:
-        """Have instruction fetches see what was written; x86-64 needs nothing, and has no such function."""
+        """Have instruction fetches see what was written."""
         if sys.platform == "darwin":
             self._libc.sys_icache_invalidate(ctypes.c_void_p(address), ctypes.c_size_t(size))
-        elif os.uname().machine == "aarch64":
+        else:
             library = ctypes.CDLL(ctypes.util.find_library("gcc_s") or "libgcc_s.so.1")
             library.__clear_cache(ctypes.c_void_p(address), ctypes.c_void_p(address + size))
 

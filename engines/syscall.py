@@ -29,7 +29,8 @@ SYSCALL = 31  # BPF_PROG_TYPE_SYSCALL
 RDONLY_PROG, MMAPABLE = 0x80, 0x400  # map flags
 SLEEPABLE = 0x10  # program flag
 LOG_STEPS, LOG_STATES, LOG_STATS = 1, 2, 4  # log levels: each step, states too, the error alone and figures
-LOG_SIZE = 1 << 20
+LOG_SIZE = {LOG_STATS: 1 << 16}  # bytes of room for the log, by level; other levels have more
+LOG_LIMIT = 1 << 20
 _RETRIES = 8  # a load that a signal interrupts ends with EAGAIN
 
 
@@ -165,11 +166,12 @@ def read_value(descriptor: int, size: int) -> bytes:
 
 def load(code: bytes, *, name: str = "", log_level: int = LOG_STATS) -> tuple[int, str]:
     """A file descriptor of a program of type syscall, and the verifier's log. Raises LoadError."""
-    text = ctypes.create_string_buffer(LOG_SIZE)
+    size = LOG_SIZE.get(log_level, LOG_LIMIT)
+    text = ctypes.create_string_buffer(size)
     insns, license_ = ctypes.create_string_buffer(code, len(code)), ctypes.create_string_buffer(b"GPL")
     word = "".join(letter if letter.isascii() and letter.isalnum() else "_" for letter in name)
     attr = _ProgLoad(
-        SYSCALL, len(code) // 8, _address(insns), _address(license_), log_level, LOG_SIZE, _address(text), 0,
+        SYSCALL, len(code) // 8, _address(insns), _address(license_), log_level, size, _address(text), 0,
         SLEEPABLE, word[:15].encode(),
     )  # fmt: skip
     for attempt in range(_RETRIES):

@@ -27,6 +27,7 @@ class HostCode:
     code       a C function without arguments that enters the program, and what the stubs share
     common     address of what the stubs share
     entered, checked, destroyed   names of registers, see the words of the block
+    flush      whether the CPU must be told of code that was written as data
     """
 
     code: bytes
@@ -34,6 +35,7 @@ class HostCode:
     entered: tuple[str, ...]
     checked: tuple[str, ...]
     destroyed: tuple[str, ...]
+    flush: bool
 
 
 def entered(target: Target, without: frozenset[str] = frozenset()) -> tuple[str, ...]:

@@ -212,7 +212,7 @@ MUTANTS = (
         "cmpxchg-reads-no-r0", "any: R0 as a hidden operand of cmpxchg forgotten",
         'compares = int(row.op == "cmpxchg")', "compares = 0",
         "r0 = 5; call pc+1; exit; r1 = 0xdeadc0de5afe0000 ll; *(u64 *)(r10 - 8) = r1; r1 = 1;"
-        "r0 = cmpxchg_64(r10 - 8, r0, r1); exit",
+        "r0 = cmpxchg_64(r10 - 8, r0, r1); r0 = 0; exit",
         observe=False,
     ),
 )  # fmt: skip

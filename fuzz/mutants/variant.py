@@ -10,23 +10,27 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Mapping, Sequence
+from functools import cache
 from importlib.util import find_spec
 from pkgutil import walk_packages
-from types import ModuleType, SimpleNamespace
+from types import CodeType, ModuleType, SimpleNamespace
 from typing import Any
 
 import jit
 from engines import Engine
+from engines.emulated import shared_front
 from jit.backend import Backend
 from jit.registry import backend
 from jit.target import Target
 
 _SHARED = frozenset({"jit.target", "jit.registry", "jit.encoding"})  # facts and an error class: nothing to edit
-_COPIED = frozenset({"emu.batch", "emu.guest", "engines.emulated"}) | {
+_CALLERS = frozenset({"jit.pipeline", "emu.batch", "emu.guest", "engines.emulated"})
+_MODULES = frozenset(
     module.name
     for module in walk_packages(jit.__path__, "jit.")
     if not (module.ispkg or module.name in _SHARED or module.name.endswith(".target"))
-}
+)
+_BASE = frozenset(name for name in _MODULES if name.count(".") == 1)
 Edits = Mapping[str, Sequence[tuple[str, str]]]
 
 
@@ -35,21 +39,27 @@ def variant(targets: Sequence[Target], edits: Edits) -> list[Engine]:
 
     Raises ValueError for an edit that does not fit the source.
     """
-    copy = _Copy(edits)
+    folders = {backend(target).__module__.rpartition(".")[0] for target in targets}
+    copy = _Copy({name for name in _MODULES if name.rpartition(".")[0] in folders} | _CALLERS, edits)
+    if _BASE & set(edits):
+        copy.names |= _BASE
     copy.load("jit.pipeline").backend = copy.backend
-    engine = copy.load("engines.emulated").EmulatedEngine
+    emulated = copy.load("engines.emulated")
+    if not copy.names >= _BASE:
+        emulated.shared_front = shared_front  # the same Ops as ever
     for target in targets:
         copy.backend(target)
     unused = set(edits) - set(copy.modules)
     if unused:
-        raise ValueError(f"edits of modules that no variant loads: {', '.join(sorted(unused))}")
-    return [engine(target) for target in targets]
+        raise ValueError(f"edits of modules that the variant does not load: {', '.join(sorted(unused))}")
+    return [emulated.EmulatedEngine(target) for target in targets]
 
 
 class _Copy:
-    """The copied modules by name. A module is executed when the first of them imports it."""
+    """Modules that import each other instead of the originals. One is executed when the first of them imports it."""
 
-    def __init__(self, edits: Edits) -> None:
+    def __init__(self, names: set[str], edits: Edits) -> None:
+        self.names = names
         self.edits = edits
         self.modules: dict[str, Any] = {}
 
@@ -62,13 +72,10 @@ class _Copy:
         """The copy of a module."""
         module = self.modules.get(name)
         if module is None:
-            spec = find_spec(name)
-            assert spec is not None
-            loader: Any = spec.loader
-            code = loader.get_code(name)
+            code = _code(name)
             if name in self.edits:
-                source = edited(name, loader.get_source(name), self.edits[name])
-                code = compile(source, f"<mutant of {spec.origin}>", "exec", dont_inherit=True)
+                source = edited(name, _loader(name).get_source(name), self.edits[name])
+                code = compile(source, f"<variant of {name}>", "exec", dont_inherit=True)
             module = self.modules[name] = ModuleType(name)
             module.__dict__["__builtins__"] = {**vars(builtins), "__import__": self._import}
             exec(code, module.__dict__)
@@ -83,12 +90,25 @@ class _Copy:
         level: int = 0,
     ) -> Any:
         """What `import` does in a copied module: copies instead of originals."""
-        if name in _COPIED:
+        if name in self.names:
             return self.load(name)
-        submodules = {item: self.load(f"{name}.{item}") for item in fromlist or () if f"{name}.{item}" in _COPIED}
+        submodules = {item: self.load(f"{name}.{item}") for item in fromlist or () if f"{name}.{item}" in self.names}
         if submodules:  # from jit.arm64 import encode
             return SimpleNamespace(**submodules)
         return builtins.__import__(name, globals, locals, fromlist or (), level)
+
+
+def _loader(name: str) -> Any:
+    spec = find_spec(name)
+    assert spec is not None
+    return spec.loader
+
+
+@cache
+def _code(name: str) -> CodeType:
+    """The code of a module as it is."""
+    found: CodeType = _loader(name).get_code(name)
+    return found
 
 
 def edited(module: str, source: str, edits: Sequence[tuple[str, str]]) -> str:

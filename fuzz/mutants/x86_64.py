@@ -139,11 +139,6 @@ MUTANTS = (
         "r0 = -1; r1 = 7; w1 /= 2; exit",
     ),
     lower(
-        "cmpxchg32-keeps-upper-half", "any: cmpxchg32 leaves R0's upper half",
-        "if not w:\n                self.emit(x.mov(0, RAX, RAX))  # on", "if False:\n                self.emit(x.mov(0, RAX, RAX))  # on",
-        "r1 = 5; *(u64 *)(r10 - 8) = r1; r0 = 0x100000005 ll; w0 = cmpxchg32_32(r10 - 8, w0, w1); exit",
-    ),
-    lower(
         "fetch-and-clobbers-r0", "any: atomic with src == R0 or dst == R0 clobbered mid-sequence",
         "base, operand = (R11 if r == RAX else r for r in (base, src))", "base, operand = base, src",
         "r1 = 12; *(u64 *)(r10 - 8) = r1; r0 = 6; r0 = atomic_fetch_and((u64 *)(r10 - 8), r0); exit",

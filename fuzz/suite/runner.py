@@ -14,9 +14,9 @@ from bpf.errors import BadProgram, BadText, CrossbpfError, Refused
 from bpf.plan import DEFAULT_PLAN, Plan, Unit
 from bpf.program import Program
 from bpf.spec.conventions import SUITE
-from engines import ENGINES, Engine, Options, Prepared
+from engines import ENGINES, Engine, Options, Prepared, surroundings
 from fuzz.suite.datafile import SuiteTest
-from vm.outcome import Outcome, difference
+from vm.outcome import Difference, Outcome
 from vm.world import Input, Limits, World
 
 Status = Literal["passed", "failed", "undecided"]
@@ -72,7 +72,8 @@ def run_test(
             except Refused as error:
                 yield _refused(test, engine.name, str(error))
                 continue
-            yield _judge(test, engine.name, reference, outcome, by_file)
+            found = surroundings.judge(engine, units[order], reference, outcome, Input(test.memory), World(), limits)
+            yield _judge(test, engine.name, found, outcome, by_file)
 
 
 def _run(prepared: Prepared, test: SuiteTest, limits: Limits) -> Outcome:
@@ -115,12 +116,11 @@ def _by_error(test: SuiteTest, engine: str, outcome: Outcome) -> Verdict:
     return Verdict(test, engine, "passed")
 
 
-def _judge(test: SuiteTest, engine: str, reference: Outcome, outcome: Outcome, by_file: bool) -> Verdict:
-    found = difference(reference, outcome)
+def _judge(test: SuiteTest, engine: str, found: Difference, outcome: Outcome, by_file: bool) -> Verdict:
     if found:
         return Verdict(test, engine, "failed", f"{found.what} (by the interpreter)")
+    if by_file and (found.decided or outcome.status == "done"):
+        return _by_file(test, engine, outcome)
     if not found.decided:
-        return Verdict(
-            test, engine, "undecided", f"ended with {reference.status} on the interpreter, {outcome.status} here"
-        )
-    return _by_file(test, engine, outcome) if by_file else Verdict(test, engine, "passed")
+        return Verdict(test, engine, "undecided", found.why or f"ended with {outcome.status}")
+    return Verdict(test, engine, "passed")

@@ -70,7 +70,7 @@ def host_code(target: Target, base: int, block: int, entry: int) -> HostCode:
     out.append(e.cbz(1, 0, 0, leave - (base + 4 * len(out))))
     out += [*to_block, *(_load(_number(name), host.DESTROYED + at) for at, name in enumerate(destroyed))]
     out += [_load(0, host.ANSWER), e.mov(1, _SCRATCH, ZR), e.RET]
-    return HostCode(_words(*out), common, entered, checked, destroyed)
+    return HostCode(_words(*out), common, entered, checked, destroyed, flush=True)
 
 
 def stub(number: int, address: int, common: int) -> bytes:

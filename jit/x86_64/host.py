@@ -52,7 +52,7 @@ def host_code(target: Target, base: int, block: int, entry: int) -> HostCode:
         _load(NUMBERS[name], RAX, host.DESTROYED + at) for at, name in enumerate(destroyed)
     )
     code += _load(RAX, RAX, host.ANSWER) + x.RET
-    return HostCode(code, common, entered, checked, destroyed)
+    return HostCode(code, common, entered, checked, destroyed, flush=False)
 
 
 def stub(number: int, address: int, common: int) -> bytes:

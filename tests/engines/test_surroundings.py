@@ -1,4 +1,4 @@
-"""Which differences count when an engine chooses addresses itself: those that the program's surroundings cannot make."""
+"""Which differences count when an engine chooses addresses itself: those that surroundings cannot make."""
 
 from __future__ import annotations
 

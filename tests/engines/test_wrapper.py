@@ -14,7 +14,7 @@ from bpf.plan import PLANS, Unit
 from bpf.program import Map, Program
 from bpf.spec.conventions import SUITE
 from bpf.text import assemble
-from engines import ENGINES, linux
+from engines import ENGINES, linux, syscall
 from engines.linux import LinuxEngine, final_message
 from engines.surroundings import judge
 from engines.wrapper import bind, surely_written, wrap
@@ -221,18 +221,18 @@ def test_nothing_on_this_machine_is_switched_on() -> None:
 
 def test_a_machine_without_bpf_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("platform.machine", lambda: "vax")
-    linux.syscall._entry.cache_clear()
+    syscall._entry.cache_clear()
     try:
         assert "there is no bpf() for this Python" in linux.unavailable.__wrapped__()
     finally:
-        linux.syscall._entry.cache_clear()
+        syscall._entry.cache_clear()
 
 
 def test_a_refused_call_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
     def load(code: bytes, **options: object) -> tuple[int, str]:
-        raise linux.syscall.LoadError(1, "")
+        raise syscall.LoadError(1, "")
 
-    monkeypatch.setattr(linux.syscall, "load", load)
+    monkeypatch.setattr(syscall, "load", load)
     assert linux.unavailable.__wrapped__().endswith("(errno 1)")
 
 

@@ -1,0 +1,33 @@
+"""All mutants by name, those of the shared base first: a module of this package for it and for each backend."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import import_module
+
+from bpf.errors import BadInput
+from fuzz.mutants.mutant import Mutant
+from jit.registry import TARGETS, backend, target
+
+_FAMILIES = ("base", *dict.fromkeys(backend(machine).__module__.split(".")[1] for machine in TARGETS.values()))
+
+MUTANTS: dict[str, Mutant] = {
+    mutant.name: mutant for family in _FAMILIES for mutant in import_module(f"fuzz.mutants.{family}").MUTANTS
+}
+
+
+def named(names: Sequence[str] = (), targets: Sequence[str] | None = None) -> list[Mutant]:
+    """The mutants whose names contain one of the names (default: all), and that change code of one of the targets.
+
+    Raises BadInput for a name that no mutant has, and for a target that there is not.
+    """
+    for name in names:
+        if not any(name in mutant for mutant in MUTANTS):
+            raise BadInput(f"no mutant is named {name!r}", remedy="`crossbpf mutants --list` shows the names")
+    wanted = {target(name) for name in targets} if targets is not None else None
+    return [
+        mutant
+        for mutant in MUTANTS.values()
+        if not names or any(name in mutant.name for name in names)
+        if wanted is None or wanted & set(mutant.targets)
+    ]
