@@ -200,7 +200,8 @@ def test_misaligned_atomics_are_unspecified(engine: str, order: str) -> None:
 @each_engine
 @pytest.mark.parametrize("bits", [8, 16, 32, 64])
 def test_load_acquire_and_store_release(bits: int, engine: str, order: str) -> None:
-    text = f"r1 = -2; *(u64 *)(r10 - 8) = 0; store_release((u{bits} *)(r10 - 8), r1); r0 = load_acquire((u{bits} *)(r10 - 8))"
+    stores = f"r1 = -2; *(u64 *)(r10 - 8) = 0; store_release((u{bits} *)(r10 - 8), r1)"
+    text = f"{stores}; r0 = load_acquire((u{bits} *)(r10 - 8))"
     assert result(engine, order, f"{text}; exit") == (1 << bits) - 2
     if bits > 8:
         misaligned = assemble(f"r0 = load_acquire((u{bits} *)(r10 - 9)); exit", order=order)

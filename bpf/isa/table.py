@@ -172,7 +172,8 @@ def _byte_order_rows() -> Iterator[Row]:
         ):
             yield Row(
                 f"{op}{low}", opcode | opcodes.ALU_OPS["end"], Kind.ALU, op, 64, dst,
-                f"r{{dst}} = {text}{low} r{{dst}}", 1, "base64" if low == 64 else "base32", "3.18", little, big, select, bits=low,
+                f"r{{dst}} = {text}{low} r{{dst}}", 1, "base64" if low == 64 else "base32", "3.18", little, big,
+                select, bits=low,
             )  # fmt: skip
         yield Row(
             f"bswap{low}", ALU64 | opcodes.ALU_OPS["end"], Kind.ALU, "bswap", 64, dst,

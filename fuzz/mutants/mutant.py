@@ -61,10 +61,13 @@ class Mutant:
             edits.setdefault(edit.module, []).append((edit.old, edit.new))
         return variant(self.targets, edits)
 
+    def text(self) -> str:
+        """The witness, a line for each instruction."""
+        return "\n".join(line.strip() for line in self.witness.split(";"))
+
     def unit(self) -> Unit:
         """The witness, bound in the byte order of its target."""
-        text = "\n".join(line.strip() for line in self.witness.split(";"))
-        return Unit((assemble(text, order=TARGETS[self.on].order, name=self.name),), plan=PLANS[self.plan])
+        return Unit((assemble(self.text(), order=TARGETS[self.on].order, name=self.name),), plan=PLANS[self.plan])
 
     def entry(self) -> Input:
         """The input of the witness."""

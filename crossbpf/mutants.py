@@ -1,0 +1,152 @@
+"""`crossbpf mutants`: faults put into our own JITs, one at a time, and what finds them."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Sequence
+from statistics import median
+from typing import Literal
+
+import click
+from rich.table import Table
+
+from crossbpf.options import wide_console
+from fuzz.mutants import Mutant, Standing, Tester, fuzzer, named, suite, trials
+
+By = Literal["suite", "fuzz"]
+
+
+@click.command()
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.option("--target", metavar="NAME,...", help="Only mutants that change code of these targets.")
+@click.option("--by", type=click.Choice(["suite", "fuzz"]), help="Let only this one look for them. Default: both.")
+@click.option("--programs", default=2000, show_default=True, metavar="N", help="Programs that fuzzing may take.")
+@click.option("--seed", default=0, show_default=True, metavar="N", help="Seed of fuzzing.")
+@click.option("--list", "only_list", is_flag=True, help="Say what there is, and run nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON record.")
+def mutants(
+    names: Sequence[str], target: str | None, by: By | None, programs: int, seed: int, only_list: bool, as_json: bool
+) -> int:
+    """Re-inject faults that JITs have had into ours, one at a time, and show what finds them.
+
+    A mutant is found by the suite (the exercises of every instruction) or by fuzzing (the first programs of a campaign)
+    when a program does something else than on the interpreter; the number of that program is shown. NAME is part of a
+    mutant's name.
+
+    Exit code: 0 all are found, by one or the other; 1 one survives.
+    """
+    chosen = named(names, target.split(",") if target is not None else None)
+    if only_list:
+        _list(chosen, as_json=as_json)
+        return 0
+    testers = [tester for tester in (suite(), fuzzer(programs, seed)) if by in (None, tester.name)]
+    standings: dict[str, Standing] = {}
+    start, interrupted = time.perf_counter(), False
+    try:
+        for tester in testers:
+            _run(chosen, tester, standings)
+    except KeyboardInterrupt:
+        interrupted = True
+    seconds = time.perf_counter() - start
+    if as_json:
+        click.echo(json.dumps(_record(chosen, standings, seconds)))
+    else:
+        _show(chosen, standings, seconds)
+    if interrupted:
+        click.echo("interrupted: what is not found yet may be found later", err=True)
+        return 130
+    return 1 if _survivors(chosen, standings) else 0
+
+
+def _run(chosen: Sequence[Mutant], tester: Tester, standings: dict[str, Standing]) -> None:
+    """Let a tester look for the mutants; the standing after each program is put into `standings`."""
+    standings[tester.name] = Standing(0, {}, chosen)
+    shown = time.monotonic()
+    for standing in trials(chosen, tester):
+        standings[tester.name] = standing
+        if sys.stderr.isatty() and time.monotonic() - shown > 1:
+            shown = time.monotonic()
+            line = f"{tester.name}: {standing.programs} programs, {len(standing.catches)} of {len(chosen)} found"
+            click.echo(f"\r{line}", err=True, nl=False)
+    if sys.stderr.isatty():
+        click.echo("\r" + " " * 60 + "\r", err=True, nl=False)
+
+
+def _survivors(chosen: Sequence[Mutant], standings: dict[str, Standing]) -> list[str]:
+    found = {name for standing in standings.values() for name in standing.catches}
+    return [mutant.name for mutant in chosen if mutant.name not in found]
+
+
+def _list(chosen: Sequence[Mutant], *, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps({"mutants": [_about(mutant) for mutant in chosen]}))
+        return
+    table = Table(box=None, pad_edge=False)
+    table.add_column("mutant")
+    table.add_column("fault")
+    for mutant in chosen:
+        table.add_row(mutant.name, mutant.source)
+    wide_console().print(table)
+
+
+def _about(mutant: Mutant) -> dict[str, object]:
+    return {
+        "name": mutant.name,
+        "source": mutant.source,
+        "targets": [target.name for target in mutant.targets],
+        "witness": mutant.text(),
+    }
+
+
+def _show(chosen: Sequence[Mutant], standings: dict[str, Standing], seconds: float) -> None:
+    """A row for each mutant, then what the survivors are, then the scores."""
+    console = wide_console()
+    table = Table(box=None, pad_edge=False)
+    table.add_column("mutant")
+    for name in standings:
+        table.add_column(name, justify="right")
+    table.add_column("fault")
+    for mutant in chosen:
+        cells = []
+        for standing in standings.values():
+            catch = standing.catches.get(mutant.name)
+            cells.append(str(catch.programs) if catch else "-")
+        table.add_row(mutant.name, *cells, mutant.source)
+    console.print(table)
+    for name in _survivors(chosen, standings):
+        console.print(f"survived: {name}", markup=False)
+    for name, standing in standings.items():
+        score = _score(chosen, standing)
+        console.print(
+            f"{name}: {score['found']} of {len(chosen)} found ({score['percent']} %) in {standing.programs} programs; "
+            f"median {score['median']}, most {score['most']}",
+            markup=False,
+        )
+    console.print(f"{len(chosen)} mutants, {seconds:.1f} s (columns: by which program each was found, - for not at all)")
+
+
+def _score(chosen: Sequence[Mutant], standing: Standing) -> dict[str, object]:
+    """How many are found, per cent, and after how many programs."""
+    numbers = sorted(catch.programs for catch in standing.catches.values())
+    return {
+        "found": len(numbers),
+        "percent": round(100 * len(numbers) / len(chosen), 1) if chosen else 0.0,
+        "median": int(median(numbers)) if numbers else None,
+        "most": numbers[-1] if numbers else None,
+    }
+
+
+def _record(chosen: Sequence[Mutant], standings: dict[str, Standing], seconds: float) -> dict[str, object]:
+    rows = []
+    for mutant in chosen:
+        row = _about(mutant)
+        for name, standing in standings.items():
+            catch = standing.catches.get(mutant.name)
+            row[name] = catch and {"programs": catch.programs, "engine": catch.engine, "what": catch.what}
+        rows.append(row)
+    scores = {
+        name: _score(chosen, standing) | {"programs": standing.programs} for name, standing in standings.items()
+    }
+    return {"mutants": rows, "scores": scores, "survivors": _survivors(chosen, standings), "seconds": seconds}
