@@ -250,8 +250,6 @@ class X86(Backend):
             self.emit(x.mov(1, R11, RAX) + load + turn + x.jcc(x.NE, True, -len(turn)))
             if src != RAX:
                 self.emit(x.mov(w, src, RAX) + x.mov(1, RAX, R11))
-            elif not w:
-                self.emit(x.mov(0, RAX, RAX))
 
     # Control ---------------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from bpf.isa import ROW, ROWS, Kind, Row, make
-from bpf.plan import FRAME, Unit
+from bpf.plan import FRAME, POISON, Unit
 from bpf.program import Program, program
 from bpf.text import assemble
 from engines import ENGINES
@@ -259,3 +259,20 @@ def test_every_way_to_write_a_register_has_it_saved(register: int, target: Targe
         left, right = (engine.prepare(unit).run(Input(), World(), Limits()) for engine in engines)
         assert left.status == "done", (row.name, left)
         assert not difference(left, right), (row.name, right.summary())
+
+
+@each_target
+@pytest.mark.parametrize("register", range(1, 6))
+@pytest.mark.parametrize("call", ["call 8; r0 = r{}; exit", "call pc+2; r0 = r{}; exit; r0 = 1; exit"])
+def test_what_a_call_leaves_in_the_argument_registers(call: str, register: int, target: Target) -> None:
+    """The poison, where the program reads it: also without Options.observe."""
+    left, right = outcomes(target, call.format(register))
+    assert left.r0 == POISON + register
+    assert not difference(left, right)
+
+
+@each_target
+def test_what_a_function_finds_in_r0(target: Target) -> None:
+    left, right = outcomes(target, "r6 = r0; call pc+2; r0 ^= r6; exit; r0 += 1; exit")
+    assert left.status == "done"
+    assert not difference(left, right)
