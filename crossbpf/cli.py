@@ -20,6 +20,7 @@ from crossbpf.conform import conform
 from crossbpf.fuzz import fuzz
 from crossbpf.image import image
 from crossbpf.jit import jit
+from crossbpf.mutants import mutants
 from crossbpf.plugin import plugin
 from crossbpf.trace import trace
 
@@ -32,7 +33,7 @@ def cli() -> None:
     """Run one eBPF program on every CPU: x86_64, arm64, riscv64, ppc64, ppc64le, s390x."""
 
 
-for verb in (check, trace, conform, fuzz, plugin, asm, disasm, jit, image):
+for verb in (check, trace, conform, fuzz, plugin, asm, disasm, jit, image, mutants):
     cli.add_command(verb)
 
 

@@ -96,7 +96,6 @@ def _about(mutant: Mutant) -> dict[str, object]:
         "name": mutant.name,
         "source": mutant.source,
         "targets": [target.name for target in mutant.targets],
-        "witness": mutant.text(),
     }
 
 
@@ -124,7 +123,9 @@ def _show(chosen: Sequence[Mutant], standings: dict[str, Standing], seconds: flo
             f"median {score['median']}, most {score['most']}",
             markup=False,
         )
-    console.print(f"{len(chosen)} mutants, {seconds:.1f} s (columns: by which program each was found, - for not at all)")
+    console.print(
+        f"{len(chosen)} mutants, {seconds:.1f} s (columns: by which program each was found, - for not at all)"
+    )
 
 
 def _score(chosen: Sequence[Mutant], standing: Standing) -> dict[str, object]:
@@ -146,7 +147,5 @@ def _record(chosen: Sequence[Mutant], standings: dict[str, Standing], seconds: f
             catch = standing.catches.get(mutant.name)
             row[name] = catch and {"programs": catch.programs, "engine": catch.engine, "what": catch.what}
         rows.append(row)
-    scores = {
-        name: _score(chosen, standing) | {"programs": standing.programs} for name, standing in standings.items()
-    }
+    scores = {name: _score(chosen, standing) | {"programs": standing.programs} for name, standing in standings.items()}
     return {"mutants": rows, "scores": scores, "survivors": _survivors(chosen, standings), "seconds": seconds}

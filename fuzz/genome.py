@@ -15,6 +15,8 @@ from collections.abc import Sequence
 from random import Random
 
 from bpf.isa import ROW, ROWS, Insn, Kind, Row, make
+from bpf.isa.opcodes import FRAME_POINTER
+from bpf.plan import FRAME
 from bpf.program import Map, Program, program
 
 DATA_SIZE = 256
@@ -28,18 +30,25 @@ MAX_LOOPS = 8
 
 _M64 = (1 << 64) - 1
 _STACK = 64  # bytes below R10 that accesses use; loop counters lie below them
+_RECORDS = -_STACK - 8 * (MAX_LOOPS + 1)  # the slots below it, down to the end of the frame, keep results
 _VALUES = (
     0, 1, _M64, 2, 0x8000_0000, 0x7FFF_FFFF, 0xFFFF_FFFF, 1 << 63, (1 << 63) - 1, 0xFFFF_FFFF_8000_0000, 7, 8, 31, 32,
     33, 63, 64, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 1 << 32, (1 << 63) + 1, 0x5555_5555_AAAA_AAAA,
-    0xDEAD_BEEF_8765_4321, 0x0123_4567_89AB_CDEF,
+    0xDEAD_BEEF_8765_4321, 0x0123_4567_89AB_CDEF, (1 << 32) + 1, 0x1_8000_0000, 0xFFFF_FFFF_0000_0000, _M64 - 1,
+    0xFFFF_FFFF_7FFF_FFFF,
 )  # fmt: skip
+_FREQUENT = (0, 1, _M64, 1 << 63, 0x8000_0000)
 _IMMEDIATES = (
     0, 1, -1, 2, 3, 5, 7, 8, 31, 32, 63, 127, 128, -128, -129, 255, 256, 2047, 2048, -2048, -2049, 4095, 4096, 0x7FFF,
-    0x8000, -0x8000, -0x8001, 0xFFFF, 0x10000, 0x7FFF_F7FF, 0x7FFF_F800, 0x7FFF_FFFF, -0x8000_0000,
+    0x8000, -0x8000, -0x8001, 0xFFFF, 0x10000, 0x7FFF_F7FF, 0x7FFF_F800, 0x7FFF_FFFF, -0x8000_0000, 0x2_0000,
+    -0x1_0001, 0x0FF0_0FF0, -0xFF01, 0x1234_5020,
+)  # fmt: skip
+_OFFSETS = (
+    0, 1, -1, 127, 128, -128, -129, 255, 256, -256, -257, 2047, 2048, -2048, -2049, 4095, 4096, -4096, 32760, -32768,
 )  # fmt: skip
 
 _ALU = tuple(row for row in ROWS if row.kind is Kind.ALU)
-_BRANCHES = tuple(row for row in ROWS if row.kind is Kind.BRANCH)
+_BRANCHES = tuple(row for row in ROWS if row.kind in (Kind.BRANCH, Kind.GOTO))
 _LOADS = tuple(row for row in ROWS if row.kind is Kind.LOAD)
 _STORES = tuple(row for row in ROWS if row.kind is Kind.STORE)
 _ATOMICS = tuple(row for row in ROWS if row.kind is Kind.ATOMIC)
@@ -50,12 +59,15 @@ _KINDS = (
     *("load",) * 3,
     *("atomic",) * 2,
     *("jump",) * 3,
+    *("aim",) * 6,
     "loop",
     "helper",
     "call",
     "function",
+    "leave",
 )  # weights; the simplest first
 _HELPERS = (7, 8, 14)  # get_prandom_u32, get_smp_processor_id, get_current_pid_tgid
+_GET_CURRENT_COMM = 16
 
 
 class _Digits:
@@ -86,13 +98,29 @@ class _Digits:
             return _VALUES[pick]
         return (self.rest * 0x9E37_79B9_7F4A_7C15 + _VALUES[pick - len(_VALUES)]) & _M64
 
+    def edge(self) -> int:
+        """64 bits that something may treat in a way of its own."""
+        pick = self.below(len(_VALUES) + 4 * len(_FREQUENT))
+        return _VALUES[pick] if pick < len(_VALUES) else _FREQUENT[pick % len(_FREQUENT)]
+
     def immediate(self) -> int:
         """32 bits signed, edges first."""
-        pick = self.below(2 * len(_IMMEDIATES))
+        pick = self.below(3 * len(_IMMEDIATES))
         if pick < len(_IMMEDIATES):
             return _IMMEDIATES[pick]
-        raw = (self.rest * 0x9E37_79B1 + _IMMEDIATES[pick - len(_IMMEDIATES)]) & 0xFFFF_FFFF
+        if pick < 2 * len(_IMMEDIATES):
+            return _IMMEDIATES[pick % 3 if pick % 2 else pick - len(_IMMEDIATES)]
+        raw = (self.rest * 0x9E37_79B1 + _IMMEDIATES[pick % len(_IMMEDIATES)]) & 0xFFFF_FFFF
         return raw - ((raw & 0x8000_0000) << 1)
+
+    def beside(self, number: int) -> int:
+        """64 bits that are a number, its neighbour, negative or inverse, or are so but for a bit or the upper half."""
+        near = (
+            *(number, number + 1, number - 1, -number, ~number),
+            *(number ^ 1 << 32, number ^ 1 << 31, number & 0xFFFF_FFFF, number ^ -1 << 32, ~number ^ -1 << 32),
+        )
+        pick = self.below(len(near) + 2)
+        return near[pick] & _M64 if pick < len(near) else self.edge()
 
 
 class _Body:
@@ -106,6 +134,7 @@ class _Body:
             tuple[int, int, int]
         ] = []  # (gestures until it ends, first slot of the body, counter's offset)
         self.calls: list[tuple[int, int]] = []  # (slot, digit that picks the callee)
+        self.aim: _Digits | None = None  # says what the operands of the next operation are set to
 
     def add(self, name: str, dst: int = 0, src: int = 0, off: int = 0, imm: int = 0) -> None:
         """Append an instruction by its row's name."""
@@ -177,6 +206,9 @@ def decode(genome: Sequence[int], order: str = "little", *, bare: bool = False) 
             if len(bodies) < MAX_FUNCTIONS:
                 bodies.append(_Body(bare))
             continue
+        if kind == "aim":
+            body.aim = digits
+            continue
         if kind == "loop":
             if loops < MAX_LOOPS and len(body.loops) < 2:
                 loops += 1
@@ -199,13 +231,39 @@ def _set_up(body: _Body) -> None:
         body.add("stx64", 10, -at // 8, at)
 
 
-def _alu(body: _Body, digits: _Digits) -> None:
-    row = digits.row(_ALU)
-    dst = digits.register()
+def _operation(row: Row, dst: int, body: _Body, digits: _Digits) -> Insn:
+    """An instruction of the row; after an aim, its operands are set first to values that suit it and each other."""
+    src = imm = 0
     if "src" in row.fields:
-        body.append(make(row, dst, digits.below(11)))
-    else:
-        body.append(make(row, dst, imm=digits.immediate() if "imm" in row.fields else 0))
+        src = digits.below(12)
+        src = dst if src > FRAME_POINTER else src
+    elif "imm" in row.fields:
+        imm = digits.immediate()
+    if body.aim is not None:
+        value = body.aim.beside(imm) if "imm" in row.fields else body.aim.edge()
+        if dst != FRAME_POINTER:
+            body.add("lddw_imm", dst, imm=value)
+        if "src" in row.fields and src not in (dst, FRAME_POINTER):
+            body.add("lddw_imm", src, imm=body.aim.edge() if body.aim.below(3) else body.aim.beside(value))
+    return make(row, dst, src, imm=imm)
+
+
+def _record(body: _Body, dst: int) -> None:
+    """After an aim, what came of it may be kept where little else is: a register, or (R10) that we were here."""
+    number = body.aim.below((_RECORDS + FRAME) // 8 + 1) if body.aim is not None else 0
+    if number:
+        slot = _RECORDS - 8 * number
+        if dst == FRAME_POINTER:
+            body.add("st64", FRAME_POINTER, off=slot, imm=1)
+        else:
+            body.add("stx64", FRAME_POINTER, dst, slot)
+    body.aim = None
+
+
+def _alu(body: _Body, digits: _Digits) -> None:
+    row, dst = digits.row(_ALU), digits.register()
+    body.append(_operation(row, dst, body, digits))
+    _record(body, dst)
 
 
 def _value(body: _Body, digits: _Digits) -> None:
@@ -223,24 +281,40 @@ def _access(rows: Sequence[Row], body: _Body, digits: _Digits) -> None:
     else:
         base = digits.register()
         at = digits.below((DATA_SIZE - size) // step + 1) * step
-        off = (0, 1, -1, 127, 128, -128, -129, 255, 256, 2047, 2048, 4095, 4096, 32760, -32768)[digits.below(15)]
+        off = _OFFSETS[digits.below(len(_OFFSETS))]
         body.add("lddw_map_idx_value", base, imm=at << 32)
         if off:
             body.add("add64_imm", base, imm=-off)
     imm = digits.immediate() if "imm" in row.fields else 0
     dst, src = (other, base) if row.kind is Kind.LOAD else (base, other if "src" in row.fields else 0)
+    if (
+        row.op == "cmpxchg" and base != 0 and (guess := digits.below(3))
+    ):  # R0 is what memory holds, under some upper half
+        body.add("ldx64" if row.width == 64 else "ldx32" if guess == 1 else "ldsx32", 0, base, off)
     body.append(make(row, dst, src, off, imm))
 
 
 def _jump(body: _Body, digits: _Digits) -> None:
-    """A conditional jump over the next one to four gestures."""
+    """A jump, nearly always a conditional one, over the next one to four gestures."""
     row = digits.row(_BRANCHES)
-    dst = digits.below(11)
-    body.open.append((1 + digits.below(4), len(body.slots)))
-    if "src" in row.fields:
-        body.append(make(row, dst, digits.below(11)))
-    else:
-        body.append(make(row, dst, imm=digits.immediate()))
+    if row.kind is Kind.GOTO:
+        body.open.append((1 + digits.below(4), len(body.slots)))
+        body.append(make(row))
+        return
+    dst, reach = digits.below(11), 1 + digits.below(4)
+    insn = _operation(row, dst, body, digits)
+    body.open.append((reach, len(body.slots)))
+    body.append(insn)
+    _record(body, FRAME_POINTER)
+
+
+def _leave(body: _Body, digits: _Digits) -> None:
+    """An exit that a conditional jump leaps over."""
+    row = digits.row([row for row in _BRANCHES if row.kind is Kind.BRANCH])
+    insn = _operation(row, digits.below(11), body, digits)
+    body.aim = None
+    body.append(insn.with_distance(1))
+    body.add("exit")
 
 
 def _loop(body: _Body, digits: _Digits, number: int) -> None:
@@ -252,7 +326,15 @@ def _loop(body: _Body, digits: _Digits, number: int) -> None:
 
 
 def _helper(body: _Body, digits: _Digits) -> None:
-    body.add("call_helper", imm=_HELPERS[digits.below(len(_HELPERS))])
+    """A helper without arguments, or one that is given 16 bytes of the stack."""
+    helper = digits.below(len(_HELPERS) + 1)
+    if helper < len(_HELPERS):
+        body.add("call_helper", imm=_HELPERS[helper])
+        return
+    body.add("mov64_reg", 1, 10)
+    body.add("add64_imm", 1, imm=-_STACK + digits.below(_STACK - 15))
+    body.add("mov64_imm", 2, imm=16)
+    body.add("call_helper", imm=_GET_CURRENT_COMM)
 
 
 def _call(body: _Body, digits: _Digits) -> None:
@@ -269,6 +351,7 @@ _GESTURES = {
     "jump": _jump,
     "helper": _helper,
     "call": _call,
+    "leave": _leave,
 }
 
 

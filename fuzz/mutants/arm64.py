@@ -100,8 +100,14 @@ MUTANTS = (
     ),
     lower(
         "atomic-address-of-32-bits", "any: address arithmetic at 32 bits (atomic with an offset)",
-        "self._add_imm(_ADD, 1, T0, base, op.off)", "self._add_imm(_ADD, 0, T0, base, op.off)",
+        "self._add_imm(_ADD, 1, T0, HOME[op.a], op.off)", "self._add_imm(_ADD, 0, T0, HOME[op.a], op.off)",
         "r0 = 1; lock *(u64 *)(r10 - 8) += r0; exit",
+    ),
+    lower(
+        "acquire-without-its-offset", "any: load-acquire at the wrong address (its offset is dropped)",
+        "self.emit(e.ldar(op.width, HOME[op.dst], self._whole_address(op)))",
+        "self.emit(e.ldar(op.width, HOME[op.dst], HOME[op.a]))",
+        "r1 = r10; r1 += -16; r0 = 5; *(u64 *)(r1 + 8) = r0; r0 = load_acquire((u64 *)(r1 + 8)); exit",
     ),
     lower(
         "swap-at-64-bits", "any: xchg writes back the wrong width", "self.emit(e.swpal(w, src, src, base))",

@@ -84,8 +84,8 @@ MUTANTS = (
         "r1 = 0x180; r0 = (s16)r1; exit",
     ),
     ops(
-        "ldsx32-unsigned", "any: a sign-extending load that does not", "signed=row.signed)",
-        "signed=row.signed and row.width < 32)",
+        "ldsx32-unsigned", "any: a sign-extending load that does not", "signed=row.signed",
+        "signed=row.signed and row.width < 32",
         "r1 = -1; *(u64 *)(r10 - 8) = r1; r0 = *(s32 *)(r10 - 8); exit",
     ),
     ops(
@@ -164,8 +164,8 @@ MUTANTS = (
     ),
     backend(
         "helper-argument-cut", "any: helper argument not extended as the ABI wants",
-        "        self.fixups.append(Fixup(self.position(), \"call\"",
-        "        self.zero_extend(1, 1, 32)\n        self.fixups.append(Fixup(self.position(), \"call\"",
+        '        self.fixups.append(Fixup(self.position(), "call"',
+        '        self.zero_extend(1, 1, 32)\n        self.fixups.append(Fixup(self.position(), "call"',
         "r1 = r10; r1 += -16; r2 = 16; call 16; exit",
     ),
     backend(

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from bpf.plan import DEFAULT_PLAN, PLANS, Unit
+from bpf.plan import Unit
 from bpf.text import assemble
 from engines import Engine
 from fuzz.mutants.variant import variant
 from jit.registry import TARGETS, backend
 from jit.target import Target
-from vm.world import Input
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +32,7 @@ class Mutant:
     edits     the fault; nearly always one edit
     witness   a program that the mutant does differently: assembly, its lines separated by "; "
     on        the target that the witness shows it on
-    registers of the witness's input
     observe   whether the witness is compiled with Options.observe
-    plan      name of the plan that the witness runs on
     """
 
     name: str
@@ -43,9 +40,7 @@ class Mutant:
     edits: tuple[Edit, ...]
     witness: str
     on: str
-    registers: Mapping[int, int] = field(default_factory=dict)
     observe: bool = True
-    plan: str = DEFAULT_PLAN.name
 
     @property
     def targets(self) -> tuple[Target, ...]:
@@ -61,17 +56,10 @@ class Mutant:
             edits.setdefault(edit.module, []).append((edit.old, edit.new))
         return variant(self.targets, edits)
 
-    def text(self) -> str:
-        """The witness, a line for each instruction."""
-        return "\n".join(line.strip() for line in self.witness.split(";"))
-
     def unit(self) -> Unit:
-        """The witness, bound in the byte order of its target."""
-        return Unit((assemble(self.text(), order=TARGETS[self.on].order, name=self.name),), plan=PLANS[self.plan])
-
-    def entry(self) -> Input:
-        """The input of the witness."""
-        return Input(registers=self.registers)
+        """The witness, in the byte order of its target."""
+        text = "\n".join(line.strip() for line in self.witness.split(";"))
+        return Unit((assemble(text, order=TARGETS[self.on].order, name=self.name),))
 
 
 def faults_in(module: str, on: str) -> Callable[..., Mutant]:

@@ -6,11 +6,11 @@ turned into Ops and compiled by the real JIT once, not once a mutant.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from random import Random
-from struct import error as StructError
 from typing import Any
 
 from bpf.errors import CrossbpfError
@@ -29,7 +29,7 @@ ORDERS = ("little", "big")
 _OBSERVE = Options(observe=True)
 _LIMITS = Limits(instructions=1_000_000, seconds=1.0)
 _SIZE = 30  # gestures of a program, as a campaign draws them
-_BROKEN = (CrossbpfError, ValueError, LookupError, ArithmeticError, AssertionError, StructError)
+_BROKEN = (CrossbpfError, ValueError, LookupError, ArithmeticError, AssertionError, struct.error)
 
 Drawn = Mapping[str, tuple[Program, Input]]
 """One program with its input, in each byte order that is needed."""
@@ -93,7 +93,9 @@ def trials(mutants: Sequence[Mutant], tester: Tester) -> Iterator[Standing]:
     compiled but not run: it cannot differ.
     """
     engines = {mutant.name: mutant.engines() for mutant in mutants}
-    orders = [order for order in ORDERS if any(order in e.abilities.orders for group in engines.values() for e in group)]
+    orders = [
+        order for order in ORDERS if any(order in e.abilities.orders for group in engines.values() for e in group)
+    ]
     catches: dict[str, Catch] = {}
     alive = list(mutants)
     for number, drawn in enumerate(tester.programs(orders), 1):
