@@ -43,7 +43,7 @@ def _driver(harness: int, call_at_0: int) -> list[Insn | None]:
 
     out: list[Insn | None] = [insn("lddw_imm", 1, imm=harness + _STATE), None]
     out.append(insn("ldx64", 9, 1))
-    out += [insn("ldx64", register, 9, 8 * register) for register in (*range(1, 9), 9)]
+    out += [insn("ldx64", register, 9, 8 * register) for register in range(1, 10)]
     out.append(insn("call_local", imm=-(call_at_0 + len(out)) - 1))
     out += [insn("lddw_imm", 1, imm=harness + _STATE), None]
     out.append(insn("ldx64", 2, 1, 8))

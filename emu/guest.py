@@ -154,26 +154,28 @@ class _Run:
     def _helper(self, number: int) -> int | None:
         guest, host = self.guest, self.host
         arguments = host.helper_arguments()
-        broken = host.misaligned()
-        pc = guest.image.pc_at(host.return_address() - 1)
-        if broken:
-            self.fault = Fault("abi", 0, pc, 0, broken)
+        if broken := host.misaligned():
+            self.fault = Fault("abi", 0, self._caller(), 0, broken)
             return None
         known = guest._helpers.get(number)
         if known is None:
-            self.fault = Fault("fetch", 0, pc, guest.unit.plan.stub(number), f"call of helper {number}")
+            self.fault = Fault("fetch", 0, self._caller(), guest.unit.plan.stub(number), f"call of helper {number}")
             return None
         name, count, function = known
         self.calls.append(Call(name, tuple(arguments[:count])))
         try:
             result = function(Place(self.world, self.memory, guest.unit.order), arguments)
         except OutOfReach as bad:
-            self.fault = Fault(bad.kind, 0, pc, bad.address)
+            self.fault = Fault(bad.kind, 0, self._caller(), bad.address)
             return None
         if isinstance(result, Exit):
             self.exit = result
             return None
         return result & (1 << 64) - 1
+
+    def _caller(self) -> int:
+        """At a stub: the slot of the call. Only faults ask, since the source map is worked out for it."""
+        return self.guest.image.pc_at(self.host.return_address() - 1)
 
     def outcome(self, stop: Stop) -> Outcome:
         """What the run gave."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from bpf.errors import Refused
 from bpf.plan import Unit
 from emu.guest import Guest
 from emu.machine import machine
@@ -85,9 +84,5 @@ class EmulatedEngine(Engine):
     def prepare(self, unit: Unit, options: Options | None = None) -> EmulatedPrepared:
         """See Engine."""
         options = options or Options()
-        if unit.order != self.target.order:
-            raise Refused(
-                f"a {unit.order}-endian program does not run on {self.name}, which is {self.target.order}-endian"
-            )
         image = compile_front(shared_front(unit, observe=options.observe), self.target, features=options.features)
         return EmulatedPrepared(unit, image, options)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -16,6 +17,9 @@ from vm.world import Input, Limits, World
 
 LIMITS = Limits(instructions=1_000_000, seconds=5.0)
 _OBSERVE = Options(observe=True)
+
+COMPILER_FAULTS = (ValueError, LookupError, ArithmeticError, AssertionError, struct.error)
+"""What a compiler raises that does not know what to do with a program: jit.encoding.Unencodable among them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +58,13 @@ def judge(
         expected = ENGINES["interpreter"].prepare(unit, _OBSERVE).run(entry, World(), LIMITS)
         for engine in group:
             try:
-                outcome = engine.prepare(unit, _OBSERVE).run(entry, World(), LIMITS)
+                prepared = engine.prepare(unit, _OBSERVE)
+            except Refused:
+                continue
+            except COMPILER_FAULTS as error:
+                return Finding(engine.name, unit.programs[0], entry, f"does not compile it: {error}")
+            try:
+                outcome = prepared.run(entry, World(), LIMITS)
             except Refused:  # the live kernel's verifier, say: no verdict on what would have been
                 continue
             found = surroundings.judge(engine, unit, expected, outcome, entry, World(), LIMITS)

@@ -28,7 +28,6 @@ class Input:
     def entry_registers(self, address: int) -> list[int]:
         """R0-R9 at entry, when the memory lies at `address`."""
         values = list(DIRTY)
-        values[0] = POISON
         values[1], values[2] = (address, len(self.memory)) if self.memory else (0, 0)
         for register, value in self.registers.items():
             values[register] = value & (1 << 64) - 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from bpf.isa.effects import signed
-from bpf.isa.table import Row
+from bpf.isa.table import Kind, Row
 
 
 class Insn(NamedTuple):
@@ -29,7 +29,7 @@ class Insn(NamedTuple):
     @property
     def slots(self) -> int:
         """How many 8-byte slots the instruction takes: 2 for lddw, else 1."""
-        return 2 if self.row.opcode == 0x18 else 1
+        return 2 if self.row.kind is Kind.WIDE else 1
 
     @property
     def distance(self) -> int:

@@ -6,7 +6,6 @@ turned into Ops and compiled by the real JIT once, not once a mutant.
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,6 +20,7 @@ from engines import ENGINES, Engine, Options
 from fuzz.campaign import draw_input
 from fuzz.genome import decode, draw
 from fuzz.mutants.mutant import Mutant
+from fuzz.oracles import COMPILER_FAULTS
 from fuzz.suite.rows import exercises
 from vm.outcome import Outcome, difference
 from vm.world import Input, Limits, World
@@ -29,7 +29,7 @@ ORDERS = ("little", "big")
 _OBSERVE = Options(observe=True)
 _LIMITS = Limits(instructions=1_000_000, seconds=1.0)
 _SIZE = 30  # gestures of a program, as a campaign draws them
-_BROKEN = (CrossbpfError, ValueError, LookupError, ArithmeticError, AssertionError, struct.error)
+_BROKEN = (CrossbpfError, *COMPILER_FAULTS)
 
 Drawn = Mapping[str, tuple[Program, Input]]
 """One program with its input, in each byte order that is needed."""

@@ -18,6 +18,7 @@ from crossbpf.cli import main
 from engines import engine
 from fuzz.campaign import campaign
 from fuzz.shrink import _by_deletion, _by_hypothesis, shrink
+from jit.encoding import Unencodable
 from jit.registry import TARGETS, backend
 
 
@@ -66,6 +67,17 @@ def test_planted_faults_are_found_and_shrunk(
     assert found.finding.parting is not None
     text = [insn for insn in found.finding.program.insns if insn is not None]
     assert len(text) <= slots, text
+
+
+def test_a_compiler_that_gives_up_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unencodable(op: Any) -> None:
+        raise Unencodable("no such shift")
+
+    plant(monkeypatch, "arm64", "arsh", unencodable)
+    found = next(p for p in campaign([engine("arm64")], programs=500) if p.finding is not None)
+    assert found.finding is not None
+    assert found.finding.what == "does not compile it: no such shift"
+    assert len(found.finding.program) == 2
 
 
 def test_sound_engines_have_no_finding() -> None:
