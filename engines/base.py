@@ -68,9 +68,13 @@ class Prepared(ABC):
 
 
 class Engine(ABC):
-    """Something that can run a program."""
+    """Something that can run a program.
+
+    machine   name of the target whose instructions it executes; "" where that is nobody's business
+    """
 
     name: str
+    machine: str = ""
     abilities: Abilities
 
     @abstractmethod

@@ -16,7 +16,6 @@ from fuzz.genome import decode
 from vm.world import Input, Limits, World
 
 LIMITS = Limits(instructions=1_000_000, seconds=5.0)
-_OBSERVE = Options(observe=True)
 
 COMPILER_FAULTS = (ValueError, LookupError, ArithmeticError, AssertionError, struct.error)
 """What a compiler raises that does not know what to do with a program: jit.encoding.Unencodable among them."""
@@ -44,21 +43,24 @@ def judge(
     *,
     plan: Plan = DEFAULT_PLAN,
     trace: bool = True,
+    observe: bool = True,
 ) -> Finding | None:
     """The first engine that differs from the interpreter on a program, None when all agree.
 
     program_in: the program in a byte order. Every field that an engine shows is compared; an engine that refuses the
-    program says nothing about it. trace: look for the place.
+    program says nothing about it. trace: look for the place. observe: show R0-R9 at the exit; without it, the code is
+    what a user runs.
     """
+    options = Options(observe=observe)
     for order in ("little", "big"):
         group = [engine for engine in engines if order in engine.abilities.orders]
         if not group:
             continue
         unit = Unit((program_in(order),), plan=plan)
-        expected = ENGINES["interpreter"].prepare(unit, _OBSERVE).run(entry, World(), LIMITS)
+        expected = ENGINES["interpreter"].prepare(unit, options).run(entry, World(), LIMITS)
         for engine in group:
             try:
-                prepared = engine.prepare(unit, _OBSERVE)
+                prepared = engine.prepare(unit, options)
             except Refused:
                 continue
             except COMPILER_FAULTS as error:
@@ -75,7 +77,8 @@ def judge(
 
 
 def judge_genome(
-    genome: Sequence[int], entry: Input, engines: Sequence[Engine], *, bare: bool = False, trace: bool = False
-) -> Finding | None:
+    genome: Sequence[int], entry: Input, engines: Sequence[Engine], *, bare: bool = False, trace: bool = False,
+    observe: bool = True,
+) -> Finding | None:  # fmt: skip
     """As judge, for a genome."""
-    return judge(lambda order: decode(genome, order, bare=bare), entry, engines, trace=trace)
+    return judge(lambda order: decode(genome, order, bare=bare), entry, engines, trace=trace, observe=observe)

@@ -16,6 +16,7 @@ from fuzz.suite.exercise import IN, OUT, Case, Exercise, sweep
 from fuzz.suite.values import CORNERS, EDGES, IMMEDIATES, M64, beside
 
 UNROLLED = 8
+PARTS = 10  # of a branch's pairs: Linux's verifier follows 8,192 branches of a program and no more
 _PAIRS = ((0, 1), (1, 0), (2, 0), (0, 3), (3, 2), (4, 2), (2, 4), (5, 9), (9, 3), (0, 0), (2, 2), (4, 4), (9, 9))
 """Registers (dst, src) that machines treat in a way of their own: accumulators, counts, pairs, equal ones."""
 
@@ -56,10 +57,12 @@ def operands(row: Row, order: str, every: int) -> Iterator[Case]:
             yield _stores(row, order, every)
     elif "src" in row.fields:
         table = "single" if row.op in ("mov", "movsx") else "pairs"
-        yield _registers(row, order, table, ((3, 4),), every)
+        for part in range(PARTS if row.kind is Kind.BRANCH else 1):
+            yield _registers(row, order, table, ((3, 4),), every, part if row.kind is Kind.BRANCH else None)
         yield _registers(row, order, "edges", _PAIRS, every)
     elif "imm" in row.fields:
-        yield _immediates(row, order, every)
+        for what, immediates in _split(row):
+            yield _immediates(row, order, what, tuple(immediates[::every]))
     else:
         yield _registers(row, order, "single", ((3, 4),), every)
         yield _registers(row, order, "single", _PAIRS, every)
@@ -78,9 +81,28 @@ def _result(exercise: Exercise, row: Row, dst: int, off: int, operand: dict[str,
     exercise.add("stx64", OUT, flag, off)
 
 
-def _registers(row: Row, order: str, table: str, pairs: Sequence[tuple[int, int]], every: int) -> Case:
+def _split(row: Row) -> Iterator[tuple[str, Sequence[int]]]:
+    """The immediates, those apart that no verifier lets through: division by zero, shifts past the width."""
+    if row.op in ("div", "mod", "sdiv", "smod"):
+        yield from (("operands", [imm for imm in IMMEDIATES if imm]), ("by zero", [0]))
+    elif row.kind is Kind.BRANCH:
+        for part in range(PARTS // 2):
+            yield f"operands {part + 1}", IMMEDIATES[part :: PARTS // 2]
+    elif row.op in ("lsh", "rsh", "arsh"):
+        inside = [imm for imm in IMMEDIATES if 0 <= imm < row.width]
+        yield from (("operands", inside), ("past the width", [imm for imm in IMMEDIATES if imm not in inside]))
+    else:
+        yield "operands", IMMEDIATES
+
+
+def _registers(
+    row: Row, order: str, table: str, pairs: Sequence[tuple[int, int]], every: int, part: int | None = None
+) -> Case:
     data, count = _packed(order, table, every)
     size = 16
+    if part is not None:
+        count = count // PARTS & -UNROLLED
+        data = data[part * count * size : (part + 1) * count * size]
     unrolled = UNROLLED if len(pairs) == 1 else 1
     stored = 8 * len(pairs) * unrolled
 
@@ -94,32 +116,32 @@ def _registers(row: Row, order: str, table: str, pairs: Sequence[tuple[int, int]
                 _result(exercise, row, dst, 8 * (turn * len(pairs) + number), operand)
 
     what = "operands" if len(pairs) == 1 else "operands in other registers"
+    what += f" {part + 1}" if part is not None else ""
     return sweep(f"{row.name} {what}", data, count // unrolled, stored, body).finish(order)
 
 
 @lru_cache(maxsize=4)
-def _beside(order: str, every: int) -> tuple[bytes, int, int]:
-    """Per turn an operand for each immediate: what lies beside it, then all corners. Bytes, turns, immediates a turn."""
-    chosen = IMMEDIATES[::every]
-    rows = list(zip(*(beside(imm) for imm in chosen), strict=True))
-    rows += [(corner,) * len(chosen) for corner in CORNERS[:: 3 * every]]
-    rows += [tuple(CORNERS[(5 * n + turn) % len(CORNERS)] for n in range(len(chosen))) for turn in range(20)]
+def _beside(order: str, immediates: tuple[int, ...]) -> tuple[bytes, int]:
+    """Per turn an operand for each immediate: what lies beside it, then corners. Bytes and turns."""
+    rows = list(zip(*(beside(imm) for imm in immediates), strict=True))
+    rows += [(corner,) * len(immediates) for corner in CORNERS[::3]]
+    rows += [tuple(CORNERS[(5 * n + turn) % len(CORNERS)] for n in range(len(immediates))) for turn in range(20)]
     endian = ">" if order == "big" else "<"
     flat = [value for row in rows for value in row]
-    return struct.pack(f"{endian}{len(flat)}Q", *flat), len(rows), len(chosen)
+    return struct.pack(f"{endian}{len(flat)}Q", *flat), len(rows)
 
 
-def _immediates(row: Row, order: str, every: int) -> Case:
+def _immediates(row: Row, order: str, what: str, immediates: tuple[int, ...]) -> Case:
     """Every immediate; registers take turns."""
-    data, turns, width = _beside(order, every)
+    data, turns = _beside(order, immediates)
 
     def body(exercise: Exercise) -> None:
-        for number, imm in enumerate(IMMEDIATES[::every]):
+        for number, imm in enumerate(immediates):
             dst = (3, 0, 4, 1, 9, 2, 5)[number % 7]
             exercise.add("ldx64", dst, IN, 8 * number)
             _result(exercise, row, dst, 8 * number, {"imm": imm})
 
-    return sweep(f"{row.name} operands", data, turns, 8 * width, body).finish(order)
+    return sweep(f"{row.name} {what}", data, turns, 8 * len(immediates), body).finish(order)
 
 
 def _atomic(row: Row, order: str, every: int) -> Case:

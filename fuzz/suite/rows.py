@@ -24,10 +24,11 @@ def exercises(row: Row, order: str, every: int = 1) -> Iterator[Case]:
     every: take only every so manieth case, where there are many.
     """
     if row.kind in (Kind.ALU, Kind.BRANCH):
-        yield _registers(row, order, every)
+        yield from _registers(row, order, every)
         yield from operands(row, order, every)
     elif row.kind in (Kind.LOAD, Kind.STORE, Kind.ATOMIC):
-        yield from (_accesses(row, order, every), _access_registers(row, order, every))
+        yield _accesses(row, order, every)
+        yield from _access_registers(row, order, every)
         if row.kind is not Kind.LOAD:
             yield from operands(row, order, every)
     elif row.kind is Kind.WIDE and row.op != "btf_id":
@@ -60,20 +61,25 @@ def _emit(exercise: Exercise, row: Row, dst: int, operands: dict[str, int], seen
         exercise.store(tuple(dict.fromkeys((dst, *seen))), base)
 
 
-def _registers(row: Row, order: str, every: int) -> Case:
-    """Every destination with every source, equal ones and R10 too, all registers stored afterwards."""
-    exercise = Exercise(f"{row.name} registers")
+def _registers(row: Row, order: str, every: int) -> Iterator[Case]:
+    """Every destination with every source, equal ones too, all registers stored afterwards; R10 in a case of its own."""
     sources = range(11) if "src" in row.fields else (0,)
-    for dst, src in list(product(range(11), sources))[::every]:
-        if dst == FRAME_POINTER and row.writes_dst:
-            continue
-        for register in range(10):
-            edge = EDGES[(3 * register + dst + 5 * src) % len(EDGES)]
-            exercise.set(register, edge ^ 0x1111_0000_0000_1000 * register)
-        operands = {"src": src} if "src" in row.fields else {"imm": -7 + dst} if "imm" in row.fields else {}
-        base = _free(dst, operands.get("src", -1))
-        _emit(exercise, row, dst, operands, [r for r in range(10) if r != base])
-    return exercise.finish(order)
+    pairs = [
+        (dst, src) for dst, src in list(product(range(11), sources))[::every] if dst != FRAME_POINTER or not row.writes_dst
+    ]
+    for with_frame, name in ((False, "registers"), (True, "registers with R10")):
+        exercise = Exercise(f"{row.name} {name}")
+        for dst, src in pairs:
+            if (FRAME_POINTER in (dst, src)) is not with_frame:
+                continue
+            for register in range(10):
+                edge = EDGES[(3 * register + dst + 5 * src) % len(EDGES)]
+                exercise.set(register, edge ^ 0x1111_0000_0000_1000 * register)
+            operands = {"src": src} if "src" in row.fields else {"imm": 3 + dst} if "imm" in row.fields else {}
+            base = _free(dst, operands.get("src", -1))
+            _emit(exercise, row, dst, operands, [r for r in range(10) if r != base])
+        if exercise.slots:
+            yield exercise.finish(order)
 
 
 def _aim(exercise: Exercise, base: int, at: int, off: int) -> None:
@@ -119,35 +125,43 @@ def _accesses(row: Row, order: str, every: int) -> Case:
     return exercise.finish(order)
 
 
-def _access_registers(row: Row, order: str, every: int) -> Case:
-    """Every base with every other register, equal ones too; R10 as the base works on the stack."""
-    exercise = Exercise(f"{row.name} registers")
+def _access_registers(row: Row, order: str, every: int) -> Iterator[Case]:
+    """Every base with every other register, on the stack where the base is R10. Addresses as data in a case of their own."""
     others = range(11) if "src" in row.fields and "dst" in row.fields else (0,)
-    for base, other in list(product(range(11), others))[::every]:
-        if other == FRAME_POINTER and (row.kind is Kind.LOAD or row.writes_src):
-            continue
-        at = 128 + 8 * other
-        for register in range(10):
-            edge = EDGES[(3 * register + base + 5 * other) % len(EDGES)]
-            exercise.set(register, edge ^ 0x0101_0000_0010_0000 * register)
-        off = -64
-        if base == FRAME_POINTER:
-            scratch = next(r for r in (6, 5) if r != other)
-            exercise.set(scratch, 0x8182_8384_8586_8788)
-            exercise.add("stx64", 10, scratch, off)
-        else:
-            _aim(exercise, base, at, off)
-        _access(exercise, row, base, {"dst": other, **_operands(row, 0x1234 - base, other)}, off)
-        results = [r for r in range(10) if r != (spare := next(r for r in (9, 8, 7) if r not in (base, other)))]
-        exercise.store(results, spare)
-        if base == FRAME_POINTER:
-            exercise.add("ldx64", 8, 10, off)
-            exercise.store((8,), 7)
-        else:
-            exercise.point(8, DATA, at)
-            exercise.add("ldx64", 9, 8, 0)
-            exercise.store((9,), 7)
-    return exercise.finish(order)
+    for with_addresses, name in ((False, "registers"), (True, "addresses")):
+        exercise = Exercise(f"{row.name} {name}")
+        for base, other in list(product(range(11), others))[::every]:
+            if other == FRAME_POINTER and (row.kind is Kind.LOAD or row.writes_src):
+                continue
+            address = len(others) > 1 and (other in (base, FRAME_POINTER) or (row.op == "cmpxchg" and base == 0))
+            if (address and row.kind is not Kind.LOAD) is with_addresses:
+                _access_register(exercise, row, base, other)
+        if exercise.slots:
+            yield exercise.finish(order)
+
+
+def _access_register(exercise: Exercise, row: Row, base: int, other: int) -> None:
+    at = 128 + 8 * other
+    for register in range(10):
+        edge = EDGES[(3 * register + base + 5 * other) % len(EDGES)]
+        exercise.set(register, edge ^ 0x0101_0000_0010_0000 * register)
+    off = -64
+    if base == FRAME_POINTER:
+        scratch = next(r for r in (6, 5) if r != other)
+        exercise.set(scratch, 0x8182_8384_8586_8788)
+        exercise.add("stx64", 10, scratch, off)
+    else:
+        _aim(exercise, base, at, off)
+    _access(exercise, row, base, {"dst": other, **_operands(row, 0x1234 - base, other)}, off)
+    spare = next(r for r in (9, 8, 7) if r not in (base, other))
+    exercise.store([r for r in range(10) if r != spare], spare)
+    if base == FRAME_POINTER:
+        exercise.add("ldx64", 8, 10, off)
+        exercise.store((8,), 7)
+    else:
+        exercise.point(8, DATA, at)
+        exercise.add("ldx64", 9, 8, 0)
+        exercise.store((9,), 7)
 
 
 def _wide(row: Row, order: str) -> Case:

@@ -11,7 +11,9 @@ from bpf.isa import ROW, Kind, Row, make
 from fuzz.suite.exercise import IN, OUT, Case, Exercise, sweep
 from fuzz.suite.operands import _packed
 
-_IMMEDIATES = (1, -1, 0, 0x7FFF_FFFF, -0x8000_0000, 31)
+_IMMEDIATES = {"shift": (1, 0, 31, 7, 16), "divide": (1, -1, 7, 0x7FFF_FFFF, -0x8000_0000)}
+_OTHERS = (1, -1, 0, 0x7FFF_FFFF, -0x8000_0000)
+_KINDS = {"lsh": "shift", "rsh": "shift", "arsh": "shift", "div": "divide", "mod": "divide"}
 
 
 def uses(row: Row, order: str, every: int) -> Iterator[Case]:
@@ -35,7 +37,7 @@ def _operate(exercise: Exercise, row: Row, dst: int, number: int) -> int:
         operand = {"src": 4}
         exercise.add("ldx64", 4, IN, 8)
     elif "imm" in row.fields:
-        operand = {"imm": _IMMEDIATES[number % len(_IMMEDIATES)]}
+        operand = {"imm": _IMMEDIATES.get(_KINDS.get(row.op.removeprefix("s"), ""), _OTHERS)[number]}
     exercise.append(make(row, dst, **operand))
     return dst
 

@@ -190,34 +190,6 @@ def test_examples(name: str) -> None:
     assert not against(unit, given)
 
 
-NOT_LOADED = {
-    "ja control": "unreachable insn",
-    "gotol control": "unreachable insn",
-    "call_helper control": "!read_ok",
-    "call_local control": "stack pointer|fp pointer",
-    "exit control": "stack pointer|fp pointer",
-    "lddw_func values": "missing btf func_info",
-}
-"""Exercises that no verifier takes: code that is never reached, registers that a call has destroyed, R10 returned."""
-
-
-@pytest.mark.parametrize("known", [True, False], ids=["constants", "hidden"])
-@pytest.mark.parametrize("row", [row for row in ROWS if row.op != "btf_id"], ids=lambda row: row.name)
-def test_exercises(row: Row, known: bool) -> None:
-    if tuple(map(int, row.since.split("."))) > RELEASE:
-        pytest.skip(f"needs Linux {row.since}")
-    for exercise in exercises(row, HERE, every=2):
-        prog = muted(exercise, row)
-        unit = Unit((prog if known else hidden(prog),))
-        if exercise.name in NOT_LOADED:
-            with pytest.raises(Refused, match=NOT_LOADED[exercise.name]):
-                against(unit, Input())
-            continue
-        found = against(unit, Input())
-        assert found.decided, found.why
-        assert not found, found.what
-
-
 CONTROL = {
     "ja": "r0 = 1; goto over; back: r0 += 4; goto out; over: r0 += 2; goto back; out: exit",
     "gotol": "r0 = 1; gotol over; back: r0 += 4; gotol out; over: r0 += 2; gotol back; out: exit",

@@ -271,7 +271,7 @@ def plant(target: Target, row: Row, act: Act) -> type[Backend]:
 @lru_cache(maxsize=4)
 def expected(row: Row, order: str, every: int) -> list[tuple[Unit, Outcome]]:
     """Exercises of a row with what the interpreter makes of them."""
-    units = [Unit((prog,), plan=PLANS["high"]) for prog in exercises(row, order, every)]
+    units = [Unit((case.program,), plan=PLANS["high"]) for case in exercises(row, order, every)]
     return [(unit, ENGINES["interpreter"].prepare(unit, OBSERVE).run(Input(), World(), LIMITS)) for unit in units]
 
 

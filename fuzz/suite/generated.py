@@ -1,0 +1,150 @@
+"""crossbpf's own suite: generated from the table of semantics, judged by the interpreter, a matrix of rows and engines."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from typing import Literal
+
+from bpf.errors import CrossbpfError, Refused
+from bpf.isa import ROW, ROWS
+from bpf.plan import PLANS, Plan, Unit
+from engines import ENGINES, Engine, engine, surroundings
+from engines.compare import part
+from engines.plugin import PluginEngine
+from fuzz.suite.exercise import Case
+from fuzz.suite.flow import long_programs
+from fuzz.suite.reach import reach
+from fuzz.suite.rows import exercises
+from vm.outcome import Outcome
+from vm.world import Input, Limits, World
+
+Status = Literal["passed", "failed", "refused", "undecided"]
+
+LONG = "long"
+NAMES = (*(row.name for row in ROWS if row.op != "btf_id"), LONG)
+"""What the suite is made of: every row that can run, and long programs of all of them."""
+
+LIMITS = Limits(instructions=50_000_000, seconds=20.0)
+
+
+def cases(name: str, order: str, every: int = 1) -> Iterator[Case]:
+    """The cases of one of NAMES, in a byte order. every: take only every so manieth of a sweep's operands."""
+    if name == LONG:
+        yield from long_programs(order)
+        return
+    yield from exercises(ROW[name], order, every)
+    yield from reach(ROW[name], order)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What one engine made of one case. message: why it has not passed."""
+
+    row: str
+    case: str
+    engine: str
+    status: Status
+    evaluations: int
+    message: str = ""
+
+
+def run_row(name: str, engines: Sequence[Engine], plan: Plan, every: int = 1) -> Iterator[Result]:
+    """All cases of one of NAMES on the engines that it is for."""
+    for order in ("little", "big"):
+        group = [candidate for candidate in engines if order in candidate.abilities.orders]
+        if group:
+            for case in cases(name, order, every):
+                yield from run_case(case, [e for e in group if case.target in ("", e.machine) or not e.machine], plan)
+
+
+def run_case(case: Case, engines: Sequence[Engine], plan: Plan) -> Iterator[Result]:
+    """One case on engines of its byte order."""
+    if not engines:
+        return
+    unit = Unit((case.program,), plan=plan)
+    expected = ENGINES["interpreter"].prepare(unit).run(Input(), World(), LIMITS)
+    for candidate in engines:
+        status, message = _judge(candidate, unit, expected)
+        yield Result(case.row, case.name, candidate.name, status, case.evaluations, message)
+
+
+def _judge(candidate: Engine, unit: Unit, expected: Outcome) -> tuple[Status, str]:
+    if candidate.name == "interpreter":
+        return ("passed", "") if expected.status == "done" else ("failed", expected.summary())
+    try:
+        outcome = candidate.prepare(unit).run(Input(), World(), LIMITS)
+    except Refused as reason:
+        return "refused", str(reason)
+    found = surroundings.judge(candidate, unit, expected, outcome, Input(), World(), LIMITS)
+    if found:
+        return "failed", found.what + _place(candidate, unit)
+    return ("passed", "") if found.decided else ("undecided", found.why or outcome.status)
+
+
+def _place(candidate: Engine, unit: Unit) -> str:
+    """Where the states part, in words."""
+    if not candidate.abilities.plans:
+        return ""
+    try:
+        parting = part(candidate, unit, Input(), World(), LIMITS)
+    except CrossbpfError:
+        return ""
+    if parting is None or parting.pc < 0:
+        return ""
+    registers = parting.before.registers if parting.before else ()
+    state = ", ".join(f"R{n}=0x{value:x}" for n, value in enumerate(registers))
+    return f"; parts at insn {parting.pc}: {parting.what} ({state})"
+
+
+@dataclass(frozen=True, slots=True)
+class Plugin:
+    """The command of an external runtime, where an engine's name would stand."""
+
+    command: str
+
+
+Named = str | Plugin
+
+
+def _work(name: str, engines: Sequence[Named], plan: str, every: int) -> list[Result]:
+    """In a worker process: one of NAMES on engines, which are made there."""
+    made = [PluginEngine(one.command) if isinstance(one, Plugin) else engine(one) for one in engines]
+    return list(run_row(name, made, PLANS[plan], every))
+
+
+def run_suite(
+    names: Sequence[str], engines: Sequence[Named], *, plan: str = "high", every: int = 1, jobs: int = 1
+) -> Iterator[list[Result]]:
+    """The results of each of the names as it is done, in any order, from `jobs` processes.
+
+    A process that dies gives a failed result for what it was at.
+    """
+    unfinished = set(names)
+    try:
+        for results in _in_processes(sorted(names, key=names.index), engines, plan, every, jobs):
+            unfinished.discard(results[0].row if results else "")
+            yield results
+    except BrokenProcessPool:
+        for name in sorted(unfinished, key=names.index):
+            try:
+                yield from _in_processes([name], engines, plan, every, 1)
+            except BrokenProcessPool:
+                yield [Result(name, name, "a process", "failed", 0, "died, and nothing is known of what it ran")]
+
+
+def _in_processes(
+    names: Sequence[str], engines: Sequence[Named], plan: str, every: int, jobs: int
+) -> Iterator[list[Result]]:
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(jobs, mp_context=context) as pool:
+        waiting = [pool.submit(_work, name, engines, plan, every) for name in names]
+        try:
+            for done in as_completed(waiting):
+                yield done.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
