@@ -33,6 +33,7 @@ class Abilities:
     conventions  names of calling conventions
     shows        fields of Outcome that it fills, besides status, r0 and fault
     native       whether it makes machine code that can be shown
+    maps         whether it runs programs that have maps
     """
 
     orders: frozenset[str]
@@ -40,6 +41,7 @@ class Abilities:
     conventions: frozenset[str]
     shows: frozenset[str]
     native: bool = False
+    maps: bool = True
 
 
 class Prepared(ABC):

@@ -121,8 +121,9 @@ class PluginEngine(Engine):
             raise BadInput("is empty", file="--plugin")
         self.name = f"plugin {self._command[0]}"
         self.abilities = Abilities(
-            orders=frozenset({"little"}), plans=False, conventions=frozenset({"plain", "suite"}), shows=frozenset()
-        )
+            orders=frozenset({"little"}), plans=False, conventions=frozenset({"plain", "suite"}), shows=frozenset(),
+            maps=False,
+        )  # fmt: skip
 
     def prepare(self, unit: Unit, options: Options | None = None) -> PluginPrepared:
         """See Engine. Refuses programs that need more than code and memory."""

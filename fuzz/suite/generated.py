@@ -15,6 +15,8 @@ from bpf.plan import PLANS, Plan, Unit
 from engines import ENGINES, Engine, engine, surroundings
 from engines.compare import part
 from engines.plugin import PluginEngine
+from fuzz.oracles import COMPILER_FAULTS
+from fuzz.suite.bare import bare_cases
 from fuzz.suite.exercise import Case
 from fuzz.suite.flow import long_programs
 from fuzz.suite.reach import reach
@@ -53,33 +55,41 @@ class Result:
 
 
 def run_row(name: str, engines: Sequence[Engine], plan: Plan, every: int = 1) -> Iterator[Result]:
-    """All cases of one of NAMES on the engines that it is for."""
+    """All cases of one of NAMES on the engines that it is for; those without maps get what can be done without."""
     for order in ("little", "big"):
-        group = [candidate for candidate in engines if order in candidate.abilities.orders]
+        group = [candidate for candidate in engines if candidate.abilities.maps and order in candidate.abilities.orders]
         if group:
             for case in cases(name, order, every):
-                yield from run_case(case, [e for e in group if case.target in ("", e.machine) or not e.machine], plan)
+                aimed = [candidate for candidate in group if case.target in ("", candidate.machine or case.target)]
+                yield from run_case(case, aimed, plan)
+    bare = [candidate for candidate in engines if not candidate.abilities.maps]
+    if bare:
+        for case, memory in bare_cases(name):
+            yield from run_case(case, bare, plan, Input(memory))
 
 
-def run_case(case: Case, engines: Sequence[Engine], plan: Plan) -> Iterator[Result]:
+def run_case(case: Case, engines: Sequence[Engine], plan: Plan, entry: Input | None = None) -> Iterator[Result]:
     """One case on engines of its byte order."""
     if not engines:
         return
+    entry = entry or Input()
     unit = Unit((case.program,), plan=plan)
-    expected = ENGINES["interpreter"].prepare(unit).run(Input(), World(), LIMITS)
+    expected = ENGINES["interpreter"].prepare(unit).run(entry, World(), LIMITS)
     for candidate in engines:
-        status, message = _judge(candidate, unit, expected)
+        status, message = _judge(candidate, unit, expected, entry)
         yield Result(case.row, case.name, candidate.name, status, case.evaluations, message)
 
 
-def _judge(candidate: Engine, unit: Unit, expected: Outcome) -> tuple[Status, str]:
+def _judge(candidate: Engine, unit: Unit, expected: Outcome, entry: Input) -> tuple[Status, str]:
     if candidate.name == "interpreter":
         return ("passed", "") if expected.status == "done" else ("failed", expected.summary())
     try:
-        outcome = candidate.prepare(unit).run(Input(), World(), LIMITS)
+        outcome = candidate.prepare(unit).run(entry, World(), LIMITS)
     except Refused as reason:
         return "refused", str(reason)
-    found = surroundings.judge(candidate, unit, expected, outcome, Input(), World(), LIMITS)
+    except COMPILER_FAULTS as error:
+        return "failed", f"is not compiled: {error}"
+    found = surroundings.judge(candidate, unit, expected, outcome, entry, World(), LIMITS)
     if found:
         return "failed", found.what + _place(candidate, unit)
     return ("passed", "") if found.decided else ("undecided", found.why or outcome.status)

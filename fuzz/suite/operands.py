@@ -16,7 +16,8 @@ from fuzz.suite.exercise import IN, OUT, Case, Exercise, sweep
 from fuzz.suite.values import CORNERS, EDGES, IMMEDIATES, M64, beside
 
 UNROLLED = 8
-PARTS = 10  # of a branch's pairs: Linux's verifier follows 8,192 branches of a program and no more
+BRANCHES = 8_000  # that one program takes: Linux's verifier follows 8,192 and no more
+IMMEDIATES_AT_ONCE = 50  # of a branch, for the same reason
 _PAIRS = ((0, 1), (1, 0), (2, 0), (0, 3), (3, 2), (4, 2), (2, 4), (5, 9), (9, 3), (0, 0), (2, 2), (4, 4), (9, 9))
 """Registers (dst, src) that machines treat in a way of their own: accumulators, counts, pairs, equal ones."""
 
@@ -29,7 +30,7 @@ def _packed(order: str, rows: tuple[tuple[int, ...], ...] | str, every: int = 1)
     """
     found = _TABLES[rows]() if isinstance(rows, str) else rows
     chosen = list(found)[::every]
-    chosen += chosen[: -len(chosen) % UNROLLED]
+    chosen += chosen[-1:] * (-len(chosen) % UNROLLED)
     endian = ">" if order == "big" else "<"
     flat = [value for row in chosen for value in row]
     return struct.pack(f"{endian}{len(flat)}Q", *flat), len(chosen)
@@ -57,8 +58,10 @@ def operands(row: Row, order: str, every: int) -> Iterator[Case]:
             yield _stores(row, order, every)
     elif "src" in row.fields:
         table = "single" if row.op in ("mov", "movsx") else "pairs"
-        for part in range(PARTS if row.kind is Kind.BRANCH else 1):
-            yield _registers(row, order, table, ((3, 4),), every, part if row.kind is Kind.BRANCH else None)
+        count = _packed(order, table, every)[1]
+        size = BRANCHES if row.kind is Kind.BRANCH else count
+        for first in range(0, count, size):
+            yield _registers(row, order, table, ((3, 4),), every, range(first, min(first + size, count)))
         yield _registers(row, order, "edges", _PAIRS, every)
     elif "imm" in row.fields:
         for what, immediates in _split(row):
@@ -86,8 +89,8 @@ def _split(row: Row) -> Iterator[tuple[str, Sequence[int]]]:
     if row.op in ("div", "mod", "sdiv", "smod"):
         yield from (("operands", [imm for imm in IMMEDIATES if imm]), ("by zero", [0]))
     elif row.kind is Kind.BRANCH:
-        for part in range(PARTS // 2):
-            yield f"operands {part + 1}", IMMEDIATES[part :: PARTS // 2]
+        for first in range(0, len(IMMEDIATES), IMMEDIATES_AT_ONCE):
+            yield f"operands from {first}", IMMEDIATES[first : first + IMMEDIATES_AT_ONCE]
     elif row.op in ("lsh", "rsh", "arsh"):
         inside = [imm for imm in IMMEDIATES if 0 <= imm < row.width]
         yield from (("operands", inside), ("past the width", [imm for imm in IMMEDIATES if imm not in inside]))
@@ -96,13 +99,14 @@ def _split(row: Row) -> Iterator[tuple[str, Sequence[int]]]:
 
 
 def _registers(
-    row: Row, order: str, table: str, pairs: Sequence[tuple[int, int]], every: int, part: int | None = None
+    row: Row, order: str, table: str, pairs: Sequence[tuple[int, int]], every: int, part: range | None = None
 ) -> Case:
     data, count = _packed(order, table, every)
     size = 16
-    if part is not None:
-        count = count // PARTS & -UNROLLED
-        data = data[part * count * size : (part + 1) * count * size]
+    what = "operands" if len(pairs) == 1 else "operands in other registers"
+    if part is not None and len(part) < count:
+        what += f" from {part.start}"
+        data, count = data[part.start * size : part.stop * size], len(part)
     unrolled = UNROLLED if len(pairs) == 1 else 1
     stored = 8 * len(pairs) * unrolled
 
@@ -115,8 +119,6 @@ def _registers(
                 operand = {"src": src} if "src" in row.fields else {}
                 _result(exercise, row, dst, 8 * (turn * len(pairs) + number), operand)
 
-    what = "operands" if len(pairs) == 1 else "operands in other registers"
-    what += f" {part + 1}" if part is not None else ""
     return sweep(f"{row.name} {what}", data, count // unrolled, stored, body).finish(order)
 
 
