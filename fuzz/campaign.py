@@ -78,9 +78,10 @@ def _simplest(
 ) -> tuple[Genome, Finding]:
     guilty = [engine for engine in engines if engine.name == found.engine]
 
-    def judged(candidate: Genome, given: Input, *, trace: bool = False) -> Finding | None:
-        return judge_genome(candidate, given, guilty, bare=bare, observe=observe, trace=trace)
+    def judged(candidate: Genome, given: Input, *, shown: bool = False, trace: bool = False) -> Finding | None:
+        return judge_genome(candidate, given, guilty, bare=bare, observe=observe or shown, trace=trace)
 
+    observe = observe or judged(genome, entry, shown=True) is not None  # what is seen in registers shrinks better
     genome = shrink(genome, lambda candidate: judged(candidate, entry) is not None)
     plain = Input()
     if judged(genome, plain) is not None:

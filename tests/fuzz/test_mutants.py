@@ -20,7 +20,7 @@ from crossbpf.cli import main
 from engines import ENGINES, Engine, Options
 from fuzz.campaign import campaign
 from fuzz.genome import decode
-from fuzz.mutants import MUTANTS, Mutant, fuzzer, named, suite, trials
+from fuzz.mutants import MUTANTS, Mutant, fuzzer, named, search_for, suite, trials
 from fuzz.mutants.registry import _FAMILIES
 from fuzz.mutants.trial import _BROKEN, QUICK
 from fuzz.mutants.variant import edited, variant
@@ -219,12 +219,12 @@ def test_an_interrupted_verb_shows_what_it_has(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def stops(*arguments: object) -> object:
-        for number, standing in enumerate(trials(*arguments)):  # type: ignore[arg-type]
+        for number, standing in enumerate(search_for(*arguments)):  # type: ignore[arg-type]
             if number == 2:
                 raise KeyboardInterrupt
             yield standing
 
-    monkeypatch.setattr(verb, "trials", stops)
+    monkeypatch.setattr(verb, "search_for", stops)
     assert main(["mutants", "--by", "suite", "arm64/add-4096", "arm64/div-signed"]) == 130
     printed = capsys.readouterr()
     assert "suite: 1 of 2 found" in printed.out
