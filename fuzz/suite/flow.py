@@ -300,7 +300,7 @@ def _wide_operand(row: Row, slot: int) -> int:
 def long_programs(order: str) -> Iterator[Case]:
     """Thousands of instructions of all kinds in one function, with short and long branches; results stored on the way."""
     for seed, size in ((1, 3_000), (2, 3_000), (3, 12_000)):
-        yield _long(Random(seed), size, order)
+        yield _long(seed, size, order)
 
 
 _COMPUTE = tuple(row for row in ROWS if row.kind is Kind.ALU)
@@ -310,8 +310,9 @@ _STORE = tuple(row for row in ROWS if row.kind is Kind.STORE)
 _ATOMIC = tuple(row for row in ROWS if row.kind is Kind.ATOMIC)
 
 
-def _long(random: Random, size: int, order: str) -> Case:
-    exercise = Exercise(f"long {size}")
+def _long(seed: int, size: int, order: str) -> Case:
+    random = Random(seed)
+    exercise = Exercise(f"long {seed}")
     _full(exercise)
     for at in range(-64, 0, 8):
         exercise.add("st64", FRAME_POINTER, off=at, imm=at * 77)
