@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from bpf.text import disassemble
+from engines import Engine
 from fuzz.oracles import Finding
 
 
@@ -16,21 +19,26 @@ def assembly(finding: Finding) -> str:
     return "\n".join(head) + "\n" + disassemble(finding.program)
 
 
-def pytest_file(finding: Finding) -> str:
-    """A test that fails as long as the engine differs from the interpreter. It needs crossbpf and nothing else."""
+def pytest_file(finding: Finding, engines: Sequence[Engine]) -> str:
+    """A test that fails as long as the engine found, one of engines, does not agree. It needs crossbpf and nothing else."""
+    guilty = [engine.in_python() for engine in engines if engine.name == finding.engine]
+    guilty = guilty or [engine.in_python() for engine in engines]
+    sources = "\n".join(dict.fromkeys(source for source, _ in guilty))
+    found = f"{finding.engine} differs from the interpreter: {finding.what}"
+    found = " ".join(found.replace("\\", "\\\\").replace('"', "'").split())
     code = finding.program.encode("little").hex()
     lines = "\n".join(f'    "{code[at : at + 96]}"' for at in range(0, len(code), 96))
     maps = "[DATA]" if finding.program.maps else "[]"
     registers = {register: hex(value) for register, value in sorted(finding.entry.registers.items())}
     text = "\n".join("    " + line for line in disassemble(finding.program).splitlines())
     shown = "{" + ", ".join(f"{register}: {value}" for register, value in registers.items()) + "}"
-    return f'''"""{finding.engine} differs from the interpreter: {finding.what}
+    return f'''"""{found}
 
 {text}
 """
 
 from bpf.program import program
-from engines import engine
+{sources}
 from fuzz.genome import DATA
 from fuzz.oracles import judge
 from vm.world import Input
@@ -45,6 +53,6 @@ ENTRY = Input(memory={finding.entry.memory!r}, registers={shown}, stack_fill={fi
 
 
 def test_agrees() -> None:
-    finding = judge(PROGRAM.in_order, ENTRY, [engine("{finding.engine}")])
+    finding = judge(PROGRAM.in_order, ENTRY, [{', '.join(expression for _, expression in guilty)}])
     assert finding is None, finding.what
 '''

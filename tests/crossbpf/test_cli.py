@@ -197,7 +197,7 @@ class TestBadInput:
     ) -> None:
         monkeypatch.delenv("CROSSBPF_DEBUG", raising=False)
         monkeypatch.setattr(backend(TARGETS["arm64"]), "prologue", lambda self, function: 1 / 0)
-        code, _, err = run(capsys, "check", source)
+        code, _, err = run(capsys, "jit", source, "--target", "arm64")
         assert code == 3
         assert err.count("\n") == 1
         assert "ZeroDivisionError" in err
