@@ -46,7 +46,11 @@ def conform(
     """
     files = find_files(paths)
     engines, chosen = engines_named(target) or list(ENGINES.values()), plans_named(plan)[0]
-    engines += [PluginEngine(command) for command in plugin]
+    for command in plugin:
+        engines.append(PluginEngine(command))
+        same = sum(engine.name == engines[-1].name for engine in engines)
+        if same > 1:
+            engines[-1].name += f" ({same})"
     verdicts: list[Verdict] = []
     broken: list[CrossbpfError] = []
     start = time.perf_counter()

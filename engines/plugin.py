@@ -113,7 +113,12 @@ def _outcome(code: int, said: str, complained: str) -> Outcome:
 
 
 def _fault(*words: str) -> Outcome:
-    return Outcome("fault", fault=Fault("error", detail=": ".join(word[:_TEXT] for word in words if word)))
+    return Outcome("fault", fault=Fault("error", detail=": ".join(_cut(word) for word in words if word)))
+
+
+def _cut(words: str) -> str:
+    """The beginning and the end of long words: some runtimes say first what is wrong, others last."""
+    return words if len(words) <= _TEXT else f"{words[: _TEXT // 2]} ... {words[-_TEXT // 2 :]}"
 
 
 class PluginEngine(Engine):

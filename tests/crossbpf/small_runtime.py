@@ -39,7 +39,7 @@ def misbehave():
     if WHAT == "eat":
         eaten = []
         while True:
-            eaten.append(bytearray(1 << 28))
+            eaten.append(bytes(1 << 28))
     if WHAT == "error":
         sys.exit("no such instruction")
 
