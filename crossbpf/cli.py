@@ -18,10 +18,10 @@ from crossbpf import __version__
 
 OK, NO, UNUSABLE, BROKEN = 0, 1, 2, 3
 
-
 VERBS = {
     **{name: f"crossbpf.{name}" for name in ("check", "trace", "conform", "fuzz", "plugin")},
-    **{"asm": "crossbpf.asm", "disasm": "crossbpf.asm"},
+    "asm": "crossbpf.asm",
+    "disasm": "crossbpf.asm",
     **{name: f"crossbpf.{name}" for name in ("jit", "image", "mutants")},
 }
 """The verbs and the modules they are in, which are imported when they are asked for: a plugin starts often."""

@@ -11,7 +11,7 @@ from bpf.errors import Refused
 from bpf.plan import DEFAULT_PLAN, Plan, Unit
 from bpf.program import Program
 from bpf.spec.conventions import PLAIN, Convention
-from engines.base import Engine, Options, Prepared
+from engines.base import Engine, Options
 from engines.emulated import EmulatedPrepared
 from engines.judging import fresh, trial
 from engines.lockstep import Parting, lockstep

@@ -18,6 +18,7 @@ from vm.world import Input, Limits, World
 LIMITS = Limits(instructions=1_000_000, seconds=5.0)
 _OBSERVE = Options(observe=True)
 
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """An engine that does not do what the interpreter does.

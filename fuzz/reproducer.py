@@ -11,7 +11,7 @@ from fuzz.oracles import Finding
 
 def assembly(finding: Finding) -> str:
     """The program as text, with what went wrong above it."""
-    head = [f"# {finding.engine}: {finding.what}"]
+    head = ["# " + " ".join(f"{finding.engine}: {finding.what}".split())]
     if finding.parting is not None and finding.parting.pc >= 0:
         head.append(f"# parts at insn {finding.parting.pc}: {finding.parting.what}")
     if finding.entry.memory:
@@ -20,10 +20,11 @@ def assembly(finding: Finding) -> str:
 
 
 def pytest_file(finding: Finding, engines: Sequence[Engine]) -> str:
-    """A test that fails as long as the engine found, one of engines, does not agree. It needs crossbpf and nothing else."""
+    """A test that fails as long as the engine found, one of engines, does not agree. It needs only crossbpf."""
     guilty = [engine.in_python() for engine in engines if engine.name == finding.engine]
     guilty = guilty or [engine.in_python() for engine in engines]
     sources = "\n".join(dict.fromkeys(source for source, _ in guilty))
+    expressions = ", ".join(expression for _, expression in guilty)
     found = f"{finding.engine} differs from the interpreter: {finding.what}"
     found = " ".join(found.replace("\\", "\\\\").replace('"', "'").split())
     code = finding.program.encode("little").hex()
@@ -53,6 +54,6 @@ ENTRY = Input(memory={finding.entry.memory!r}, registers={shown}, stack_fill={fi
 
 
 def test_agrees() -> None:
-    finding = judge(PROGRAM.in_order, ENTRY, [{', '.join(expression for _, expression in guilty)}])
+    finding = judge(PROGRAM.in_order, ENTRY, [{expressions}])
     assert finding is None, finding.what
 '''

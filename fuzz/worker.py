@@ -9,7 +9,8 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import signal
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
 from multiprocessing.connection import Connection
 from typing import Any, Self
 
@@ -98,8 +99,10 @@ class Worker:
     def _start(self) -> None:
         context = multiprocessing.get_context("spawn")  # a fork would share the guests' memory with us
         self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs,), name="crossbpf worker", daemon=True)
-        self._process.start()
+        process = context.Process(target=_serve, args=(theirs,), name="crossbpf worker", daemon=True)
+        with _uninterrupted():
+            process.start()
+            self._process = process
         theirs.close()
         with contextlib.suppress(OSError, EOFError):
             if self._pipe.poll(_START) and self._pipe.recv() == "ready":
@@ -108,9 +111,25 @@ class Worker:
         raise NotHere("no worker process can be started", remedy="run with --in-process")
 
 
+@contextlib.contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Hold Ctrl-C back; a process started meanwhile never sees one: it is for us to end it."""
+    if sys.platform == "win32":
+        yield
+        return
+    from multiprocessing import resource_tracker
+
+    resource_tracker.ensure_running()  # its start would let Ctrl-C through again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _serve(pipe: Connection) -> None:
     """What the process does: judge until nobody asks any more."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for whoever has started us
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     pipe.send("ready")
     with contextlib.suppress(EOFError, OSError):
         while True:

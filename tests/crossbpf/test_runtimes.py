@@ -37,7 +37,7 @@ FILES = {
     "add": "mov %r0, 3\nadd %r0, -5\nexit\n-- result\n0xfffffffffffffffe\n",
     "divide": "lddw %r0, 0x8000000000000001\nmov %r1, 2\ndiv %r0, %r1\nexit\n-- result\n0x4000000000000000\n",
     "loop": "mov %r0, 0\nmov %r1, 10\nadd %r0, %r1\nadd %r1, -1\njne %r1, 0, -3\nexit\n-- result\n55\n",
-    "memory": "ldxh %r0, [%r1+1]\nstxb [%r1+3], %r0\nldxw %r0, [%r1]\nexit\n-- mem\n01 02 03 04\n-- result\n0x02030201\n",
+    "memory": "ldxh %r0, [%r1+1]\nstxb [%r1+3], %r0\nldxw %r0, [%r1]\nexit\n-- mem\n1 2 3 4\n-- result\n0x2030201\n",
     "stack": "stdw [%r10-8], -7\nldxw %r0, [%r10-4]\nexit\n-- result\n0xffffffff\n",
     "call": "mov %r1, 20\ncall local f\nexit\nf:\nmov %r0, %r1\nmul32 %r0, -1\nexit\n-- result\n0xffffffec\n",
     "bounds": "ldxdw %r0, [%r1+8192]\nexit\n-- mem\n00\n-- error\nno memory\n",
@@ -223,7 +223,7 @@ def test_a_sound_runtime_has_no_finding(tmp_path: Path, capsys: pytest.CaptureFi
 def test_what_a_runtime_does_wrong_is_shrunk_and_written(
     bad: str, words: str, ends: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is left of the program behind the set-up is the one instruction; the test it writes fails, until it is mended."""
+    """What is left of the program behind the set-up is the one instruction; the test fails until it is mended."""
     monkeypatch.setenv("SMALL_RUNTIME", bad)
     code, record = fuzz(tmp_path, capsys, "--programs", "300", "--seconds", "0.5" if "hang" in bad else "20")
     assert code == 1
