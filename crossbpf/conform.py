@@ -20,7 +20,7 @@ from crossbpf import own_suite
 from crossbpf.options import engines_named, plans_named, wide_console
 from crossbpf.report import Entry, write_html, write_junit
 from engines import ENGINES
-from engines.plugin import PluginEngine
+from engines.plugin import plugins
 from fuzz.suite import datafile
 from fuzz.suite.runner import Status, Verdict, groups, run_test
 from vm.world import Limits
@@ -55,14 +55,13 @@ def conform(
     Exit code: 0 all passed, 1 a failure, 2 a file that cannot be read.
     """
     engines, chosen = engines_named(target) or list(ENGINES.values()), plans_named(plan)[0]
-    plugins = [PluginEngine(command) for command in plugin]
     if not paths:
         return own_suite.run(
             [engine.name for engine in engines], plugin, plan=chosen.name, only=only, quick=quick,
             jobs=jobs or os.cpu_count() or 1, junit=junit, html=html, as_json=as_json,
         )  # fmt: skip
     files = find_files(paths)
-    engines += plugins
+    engines += plugins(plugin)
     verdicts: list[Verdict] = []
     broken: list[CrossbpfError] = []
     start = time.perf_counter()

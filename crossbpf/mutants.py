@@ -23,7 +23,9 @@ By = Literal["suite", "fuzz"]
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.option("--target", metavar="NAME,...", help="Only mutants that change code of these targets.")
 @click.option("--by", type=click.Choice(["suite", "fuzz"]), help="Let only this one look for them. Default: both.")
-@click.option("--programs", type=int, metavar="N", help="Programs that fuzzing may take. Default: 2000, or as --time says.")
+@click.option(
+    "--programs", type=int, metavar="N", help="Programs that fuzzing may take. Default: 2000, or as --time says."
+)
 @click.option("--time", "seconds", type=float, metavar="S", help="Seconds that fuzzing may take.")
 @click.option("--seed", default=0, show_default=True, metavar="N", help="Seed of fuzzing.")
 @click.option("--jobs", type=click.IntRange(1), metavar="N", help="Processes. Default: one per CPU.")
@@ -47,7 +49,9 @@ def mutants(
         return 0
     if programs is None and seconds is None:
         programs = 2000
-    searches = [search for search in (Search("suite"), Search("fuzz", programs, seed, seconds)) if by in (None, search.name)]
+    searches = [
+        search for search in (Search("suite"), Search("fuzz", programs, seed, seconds)) if by in (None, search.name)
+    ]
     standings: dict[str, Standing] = {}
     start, interrupted = time.perf_counter(), False
     try:

@@ -17,7 +17,7 @@ from rich.table import Table
 from bpf.errors import BadInput
 from crossbpf.options import wide_console
 from crossbpf.report import STATUSES, Entry, matrix, verdict, write_html, write_junit
-from fuzz.suite.generated import NAMES, Named, Plugin, run_suite
+from fuzz.suite.generated import NAMES, run_suite
 
 TITLE = "crossbpf conform"
 SPARSE = 13
@@ -37,13 +37,12 @@ def run(
 ) -> int:  # fmt: skip
     """Run the suite, write the reports, print the matrix; the exit code."""
     names = names_containing(only)
-    chosen: list[Named] = [*engines, *map(Plugin, plugins)]
     entries: list[Entry] = []
     start = time.perf_counter()
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     with Progress(console=console, transient=True, disable=as_json or not sys.stderr.isatty()) as progress:
         task = progress.add_task("conform", total=len(names))
-        for results in run_suite(names, chosen, plan=plan, every=SPARSE if quick else 1, jobs=jobs):
+        for results in run_suite(names, engines, plugins, plan=plan, every=SPARSE if quick else 1, jobs=jobs):
             entries += (Entry(r.row, r.case, r.engine, r.status, r.message, r.evaluations) for r in results)
             progress.advance(task)
     order = {name: at for at, name in enumerate(names)}

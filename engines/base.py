@@ -82,3 +82,7 @@ class Engine(ABC):
     @abstractmethod
     def prepare(self, unit: Unit, options: Options | None = None) -> Prepared:
         """Bind and compile. Raises Refused(reason) for what this engine cannot run."""
+
+    def in_python(self) -> tuple[str, str]:
+        """How Python code gets this engine: an import and an expression."""
+        return "from engines import engine", f'engine("{self.name}")'

@@ -192,7 +192,8 @@ class _Body:
 def decode(genome: Sequence[int], order: str = "little", *, bare: bool = False) -> Program:
     """The program of a genome, in a byte order. Total: never raises.
 
-    bare: for runtimes that know code and memory only: no map, no helper, and the registers and the stack are set first.
+    bare: for runtimes that know code and memory only: no map, no helper, and nothing is read that was not set: every
+    function sets the registers and the stack first, and after a call the caller sets R1-R5 again.
     """
     bodies = [_Body(bare)]
     if bare:
@@ -205,6 +206,8 @@ def decode(genome: Sequence[int], order: str = "little", *, bare: bool = False) 
         if kind == "function":
             if len(bodies) < MAX_FUNCTIONS:
                 bodies.append(_Body(bare))
+                if bare:
+                    _set_up(bodies[-1])
             continue
         if kind == "aim":
             body.aim = digits
@@ -340,6 +343,9 @@ def _helper(body: _Body, digits: _Digits) -> None:
 def _call(body: _Body, digits: _Digits) -> None:
     body.calls.append((len(body.slots), digits.below(MAX_FUNCTIONS)))
     body.add("mov64_imm", 0, imm=0)  # becomes the call where there is a function to call
+    if body.bare:
+        for register in range(1, 6):
+            body.add("mov64_imm", register, imm=register)
 
 
 _GESTURES = {

@@ -80,7 +80,9 @@ def main() -> None:
     """Record all."""
     from fuzz.suite.generated import NAMES, cases
 
-    pairs = (pair for name in NAMES for pair in zip(*(_untargeted(cases(name, order)) for order in ORDERS), strict=True))
+    pairs = (
+        pair for name in NAMES for pair in zip(*(_untargeted(cases(name, order)) for order in ORDERS), strict=True)
+    )
     lines = list(record(pairs, engine("linux")))
     FILE.write_text("\n".join(lines) + "\n", encoding="ascii")
     print(f"{len(lines)} cases, {sum(line.endswith('linux') for line in lines)} of them confirmed by the kernel")

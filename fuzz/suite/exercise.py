@@ -104,9 +104,7 @@ IN, OUT, LEFT = 6, 7, 8
 """Registers of a sweep's loop: where it reads operands, where it stores results, turns left."""
 
 
-def sweep(
-    name: str, operands: bytes, turns: int, stored: int, body: Callable[[Exercise], None]
-) -> Exercise:
+def sweep(name: str, operands: bytes, turns: int, stored: int, body: Callable[[Exercise], None]) -> Exercise:
     """A program that does `body` for one set of operands after the other: a batch, driven by BPF itself.
 
     operands: of all turns, in the data map. stored: bytes of results of a turn. body: appends the instructions of a turn,

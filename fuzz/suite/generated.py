@@ -7,15 +7,15 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from bpf.errors import CrossbpfError, Refused
 from bpf.isa import ROW, ROWS
 from bpf.plan import DEFAULT_PLAN, PLANS, Plan, Unit
-from engines import ENGINES, Engine, engine, surroundings
+from engines import ENGINES, Engine, engine
 from engines.compare import part
-from engines.plugin import PluginEngine
-from fuzz.oracles import COMPILER_FAULTS
+from engines.judging import trial
+from engines.plugin import plugins
 from fuzz.suite.answers import LIMITS, answers, digest
 from fuzz.suite.bare import bare_cases
 from fuzz.suite.exercise import Case
@@ -30,7 +30,6 @@ Status = Literal["passed", "failed", "refused", "undecided"]
 LONG = "long"
 NAMES = (*(row.name for row in ROWS if row.op != "btf_id"), LONG)
 """What the suite is made of: every row that can run, and long programs of all of them."""
-
 
 
 def cases(name: str, order: str, every: int = 1) -> Iterator[Case]:
@@ -96,15 +95,12 @@ def _judge_answer(outcome: Outcome, recorded: str | None) -> tuple[Status, str]:
 
 def _judge(candidate: Engine, unit: Unit, expected: Outcome, entry: Input) -> tuple[Status, str]:
     try:
-        outcome = candidate.prepare(unit).run(entry, World(), LIMITS)
+        found = trial(candidate, unit, expected, entry, World(), LIMITS).found
     except Refused as reason:
         return "refused", str(reason)
-    except COMPILER_FAULTS as error:
-        return "failed", f"is not compiled: {error}"
-    found = surroundings.judge(candidate, unit, expected, outcome, entry, World(), LIMITS)
     if found:
         return "failed", found.what + _place(candidate, unit)
-    return ("passed", "") if found.decided else ("undecided", found.why or outcome.status)
+    return ("passed", "") if found.decided else ("undecided", found.why)
 
 
 def _place(candidate: Engine, unit: Unit) -> str:
@@ -122,48 +118,38 @@ def _place(candidate: Engine, unit: Unit) -> str:
     return f"; parts at insn {parting.pc}: {parting.what} ({state})"
 
 
-@dataclass(frozen=True, slots=True)
-class Plugin:
-    """The command of an external runtime, where an engine's name would stand."""
-
-    command: str
-
-
-Named = str | Plugin
-
-
-def _work(name: str, engines: Sequence[Named], plan: str, every: int) -> list[Result]:
+def _work(name: str, engines: Sequence[str], commands: Sequence[str], plan: str, every: int) -> list[Result]:
     """In a worker process: one of NAMES on engines, which are made there."""
-    made = [PluginEngine(one.command) if isinstance(one, Plugin) else engine(one) for one in engines]
-    return list(run_row(name, made, PLANS[plan], every))
+    return list(run_row(name, [*map(engine, engines), *plugins(commands)], PLANS[plan], every))
 
 
 def run_suite(
-    names: Sequence[str], engines: Sequence[Named], *, plan: str = "high", every: int = 1, jobs: int = 1
-) -> Iterator[list[Result]]:
+    names: Sequence[str], engines: Sequence[str], commands: Sequence[str] = (), *, plan: str = "high", every: int = 1,
+    jobs: int = 1,
+) -> Iterator[list[Result]]:  # fmt: skip
     """The results of each of the names as it is done, in any order, from `jobs` processes.
+
+    engines: names; commands: external runtimes.
 
     A process that dies gives a failed result for what it was at.
     """
     unfinished = set(names)
     try:
-        for results in _in_processes(sorted(names, key=names.index), engines, plan, every, jobs):
+        for results in _in_processes(names, (engines, commands, plan, every), jobs):
             unfinished.discard(results[0].row if results else "")
             yield results
     except BrokenProcessPool:
         for name in sorted(unfinished, key=names.index):
             try:
-                yield from _in_processes([name], engines, plan, every, 1)
+                yield from _in_processes([name], (engines, commands, plan, every), 1)
             except BrokenProcessPool:
                 yield [Result(name, name, "a process", "failed", 0, "died, and nothing is known of what it ran")]
 
 
-def _in_processes(
-    names: Sequence[str], engines: Sequence[Named], plan: str, every: int, jobs: int
-) -> Iterator[list[Result]]:
+def _in_processes(names: Sequence[str], how: tuple[Any, ...], jobs: int) -> Iterator[list[Result]]:
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(jobs, mp_context=context) as pool:
-        waiting = [pool.submit(_work, name, engines, plan, every) for name in names]
+        waiting = [pool.submit(_work, name, *how) for name in names]
         try:
             for done in as_completed(waiting):
                 yield done.result()

@@ -143,7 +143,9 @@ def aim(name: str, jump: Jump, forward: bool, distance: int, title: str = "") ->
         if abs(found.distance) == distance:
             return found, size
         size += distance - abs(found.distance)
-    raise AssertionError(f"{jump[1].row.name} on {name}: {distance} bytes cannot be hit, the nearest is {found.distance}")
+    raise AssertionError(
+        f"{jump[1].row.name} on {name}: {distance} bytes cannot be hit, the nearest is {found.distance}"
+    )
 
 
 @cache

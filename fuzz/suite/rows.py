@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import product
 
-from bpf.isa import ROW, Kind, Row, make
+from bpf.isa import Kind, Row, make
 from bpf.isa.opcodes import FRAME_POINTER
 from fuzz.suite.exercise import DATA, DATA_SIZE, RESULTS, Case, Exercise
 from fuzz.suite.flow import flow
@@ -65,7 +65,9 @@ def _registers(row: Row, order: str, every: int) -> Iterator[Case]:
     """Every destination with every source, equal ones too, all registers stored afterwards; R10 in a case of its own."""
     sources = range(11) if "src" in row.fields else (0,)
     pairs = [
-        (dst, src) for dst, src in list(product(range(11), sources))[::every] if dst != FRAME_POINTER or not row.writes_dst
+        (dst, src)
+        for dst, src in list(product(range(11), sources))[::every]
+        if dst != FRAME_POINTER or not row.writes_dst
     ]
     for with_frame, name in ((False, "registers"), (True, "registers with R10")):
         exercise = Exercise(f"{row.name} {name}")

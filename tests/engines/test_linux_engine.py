@@ -17,7 +17,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bpf.errors import Refused
-from bpf.isa import ROWS, Row
 from bpf.plan import Unit
 from bpf.program import Map, Program
 from bpf.text import assemble
@@ -26,8 +25,7 @@ from crossbpf.inputs import memory_beside, read_source
 from engines import ENGINES, syscall
 from engines.linux import LinuxEngine, unavailable
 from engines.surroundings import judge
-from fuzz.suite.rows import exercises
-from tests.engines.kernel import hidden, muted, ready
+from tests.engines.kernel import ready
 from tests.strategies import running_programs
 from vm.outcome import Difference, Outcome
 from vm.world import Input, Limits, World

@@ -116,8 +116,8 @@ def test_the_command_and_its_reproducer(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plant(monkeypatch, "riscv64", "neg", wide)
-    arguments = ["fuzz", "--target", "riscv64,arm64", "--programs", "2000", "--out", str(tmp_path), "--json"]
-    assert main(arguments) == 1
+    arguments = ["fuzz", "--target", "riscv64,arm64", "--programs", "2000", "--in-process", "--json"]
+    assert main([*arguments, "--out", str(tmp_path)]) == 1
     record = json.loads(capsys.readouterr().out)
     assert record["finding"]["engine"] == "riscv64"
     text, test = (Path(file) for file in record["finding"]["files"])

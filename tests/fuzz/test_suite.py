@@ -65,7 +65,9 @@ def test_immediates_of_32_bits() -> None:
     assert all(-(1 << 31) <= imm < 1 << 31 for imm in IMMEDIATES)
 
 
-@pytest.mark.parametrize("row", [row for row in RUNNABLE if row.kind in (Kind.ALU, Kind.BRANCH) and "src" in row.fields])
+@pytest.mark.parametrize(
+    "row", [row for row in RUNNABLE if row.kind in (Kind.ALU, Kind.BRANCH) and "src" in row.fields]
+)
 def test_all_pairs_of_registers(row: object) -> None:
     pairs = {
         (insn.dst, insn.src)
@@ -139,11 +141,11 @@ def test_the_recorded_answers_are_the_interpreters(name: str) -> None:
 
 
 def test_a_wrong_interpreter_fails(monkeypatch: pytest.MonkeyPatch) -> None:
-    (right, *_) = [r for r in run_row("neg64", [ENGINES["interpreter"]], DEFAULT_PLAN)]
+    (right, *_) = list(run_row("neg64", [ENGINES["interpreter"]], DEFAULT_PLAN))
     assert right.status == "passed"
     key = (right.case, "little")
     monkeypatch.setitem(answers(), key, "0" * 16)
-    (wrong, *_) = [r for r in run_row("neg64", [ENGINES["interpreter"]], DEFAULT_PLAN)]
+    (wrong, *_) = list(run_row("neg64", [ENGINES["interpreter"]], DEFAULT_PLAN))
     assert wrong.status == "failed"
     assert "the recorded answer is 0000" in wrong.message
 
@@ -168,7 +170,7 @@ def test_a_fault_is_placed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "parts at insn" in first.message and "R3=0x" in first.message
 
 
-def dies(name: str, engines: Sequence[generated.Named], plan: str, every: int) -> list[Result]:
+def dies(name: str, engines: Sequence[str], commands: Sequence[str], plan: str, every: int) -> list[Result]:
     """Stands for generated._work: dies at one name."""
     if name == "neg64":
         os._exit(3)
