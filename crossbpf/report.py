@@ -81,7 +81,8 @@ thead th { position: sticky; top: 0; background: #fff; border-bottom: 2px solid 
 .undecided { background: #ececec; } li { margin: .4em 0; font-family: ui-monospace, monospace; font-size: 12px; }
 @media (prefers-color-scheme: dark) {
   body, thead th { background: #161616; color: #ddd; } th, td { border-color: #333; }
-  .ok { background: #14351a; } .failed { background: #6b1f1f; } .refused { background: #4a4011; } .undecided { background: #333; }
+  .ok { background: #14351a; } .failed { background: #6b1f1f; }
+  .refused { background: #4a4011; } .undecided { background: #333; }
 }
 """
 
@@ -112,7 +113,8 @@ def write_html(file: str, title: str, summary: str, entries: Sequence[Entry]) ->
         if entry.status == status
     )
     page = (
-        f'<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>{escape(title)}</title><style>{_STYLE}</style>\n'
+        '<!doctype html>\n<html lang="en"><meta charset="utf-8">'
+        f"<title>{escape(title)}</title>\n<style>{_STYLE}</style>\n"
         f"<h1>{escape(title)}</h1>\n<p>{escape(summary)}</p>\n<table><thead><tr>{head}</tr></thead><tbody>\n"
         + "\n".join(lines)
         + "\n</tbody></table>\n"

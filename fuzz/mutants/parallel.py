@@ -56,8 +56,7 @@ def search_for(mutants: Sequence[Mutant], search: Search, jobs: int) -> Iterator
         readers[reader] = number
     try:
         while readers:
-            for reader in wait(list(readers)):
-                assert isinstance(reader, Connection)
+            for reader in [reader for reader in wait(list(readers)) if isinstance(reader, Connection)]:
                 try:
                     said[readers[reader]] = reader.recv()
                 except EOFError:

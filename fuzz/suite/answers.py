@@ -1,7 +1,8 @@
 """What the suite's programs must give, recorded: so the interpreter, which judges everybody else, is judged too.
 
 A line of answers.txt is the name of a case, then for little- and big-endian programs a digest of R0 and of what was
-stored, then who said so: `linux` where a live kernel's JIT gave the same R0, R6-R9 and memory when the line was written.
+stored, then who said so: `linux` where a live kernel's JIT gave the same R0, R6-R9 and memory when the line was
+written.
 
     python -m fuzz.suite.answers     record them anew, on a machine with a live kernel
 """

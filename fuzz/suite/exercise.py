@@ -107,9 +107,9 @@ IN, OUT, LEFT = 6, 7, 8
 def sweep(name: str, operands: bytes, turns: int, stored: int, body: Callable[[Exercise], None]) -> Exercise:
     """A program that does `body` for one set of operands after the other: a batch, driven by BPF itself.
 
-    operands: of all turns, in the data map. stored: bytes of results of a turn. body: appends the instructions of a turn,
-    which find their operands from R6 on, store results from R7 on, and leave R6, R7, R8 and R10 alone. The program is
-    not finished.
+    operands: of all turns, in the data map. stored: bytes of results of a turn. body: appends the instructions of a
+    turn, which find their operands from R6 on, store results from R7 on, and leave R6, R7, R8 and R10 alone. The
+    program is not finished.
     """
     exercise = Exercise(name)
     exercise.data = operands

@@ -1,4 +1,4 @@
-"""Jumps, calls, functions: near and far, what a callee saves, what a call destroys, what helpers are given; long programs."""
+"""Jumps and calls near and far, what a callee saves, what a call destroys, what helpers are given; long programs."""
 
 from __future__ import annotations
 
@@ -298,7 +298,7 @@ def _wide_operand(row: Row, slot: int) -> int:
 
 
 def long_programs(order: str) -> Iterator[Case]:
-    """Thousands of instructions of all kinds in one function, with short and long branches; results stored on the way."""
+    """Thousands of instructions of all kinds in a function, with short and long branches; results stored on the way."""
     for seed, size in ((1, 3_000), (2, 3_000), (3, 12_000)):
         yield _long(seed, size, order)
 

@@ -1,4 +1,4 @@
-"""crossbpf's own suite: generated from the table of semantics, judged by the interpreter, a matrix of rows and engines."""
+"""crossbpf's own suite, generated from the table of semantics and judged by the interpreter, row by row."""
 
 from __future__ import annotations
 

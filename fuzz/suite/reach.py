@@ -68,7 +68,7 @@ ROW_JUMPS: dict[str, Jump] = {
     if row.kind is Kind.BRANCH
     for what, imms in (("by zero", (0, 1, -1)), ("by five", (5,)))
 }
-"""Every branch of the table, with an operand that machines have a form of its own for, and with one that they have not."""
+"""Every branch of the table, with an operand that machines have a form of its own for, and with one without."""
 
 
 def _slots(insns: Sequence[Insn]) -> list[Insn | None]:

@@ -62,7 +62,7 @@ def _emit(exercise: Exercise, row: Row, dst: int, operands: dict[str, int], seen
 
 
 def _registers(row: Row, order: str, every: int) -> Iterator[Case]:
-    """Every destination with every source, equal ones too, all registers stored afterwards; R10 in a case of its own."""
+    """Every destination with every source, equal ones too, all registers stored; R10 in a case of its own."""
     sources = range(11) if "src" in row.fields else (0,)
     pairs = [
         (dst, src)
@@ -128,7 +128,7 @@ def _accesses(row: Row, order: str, every: int) -> Case:
 
 
 def _access_registers(row: Row, order: str, every: int) -> Iterator[Case]:
-    """Every base with every other register, on the stack where the base is R10. Addresses as data in a case of their own."""
+    """Every base with every other register, on the stack for R10. Addresses as data in a case of their own."""
     others = range(11) if "src" in row.fields and "dst" in row.fields else (0,)
     for with_addresses, name in ((False, "registers"), (True, "addresses")):
         exercise = Exercise(f"{row.name} {name}")

@@ -1,4 +1,4 @@
-"""The numbers that the suite's operands are made of: what encodings, sign bits and word sizes treat in a way of their own."""
+"""The numbers that the suite's operands are made of: the corners of encodings, sign bits and word sizes."""
 
 from __future__ import annotations
 
@@ -57,7 +57,11 @@ IMMEDIATES = tuple(
                 for high in (1, 0x1F, 0x20, 0x21, 0x12345, 0x7FFFF, 0x80000, 0xFFFDF, 0xFFFE0)
                 for low in (0, 0x1F, 0x20, 0x7FF, 0x800, 0xFE0, 0xFFF)
             ),
-            *(_signed32(high << 16 | low) for high in (1, 0x7FFF, 0x8000, 0xFFFE) for low in (0, 0x7FFF, 0x8000, 0xFFFF)),
+            *(
+                _signed32(high << 16 | low)
+                for high in (1, 0x7FFF, 0x8000, 0xFFFE)
+                for low in (0, 0x7FFF, 0x8000, 0xFFFF)
+            ),
             # runs of ones, turned: what a machine may have as a bit mask
             *(_signed32((0x0001_FE00 << turn) | (0x0001_FE00 >> (32 - turn))) for turn in range(0, 32, 5)),
             0x5555_5555, -0x5555_5556, 0x00FF_00FF, 0x0101_0101, 0x1234_5678, -0x1234_5678,
@@ -74,6 +78,6 @@ OFFSETS = (
 
 
 def beside(imm: int) -> tuple[int, ...]:
-    """Register contents for an immediate: itself, its neighbours, negative and inverse, the same under other upper bits."""
+    """Register contents for an immediate: itself, its neighbours, negative, inverse, and under other upper bits."""
     near = (imm, imm + 1, imm - 1, -imm, ~imm, imm ^ 1 << 40, imm ^ 1 << 31, imm & 0xFFFF_FFFF, imm ^ -1 << 32)
     return tuple(value & M64 for value in near)

@@ -1,4 +1,4 @@
-"""crossbpf's own suite: what it covers, that its parts fit together, that it sees faults, that a dying process is survived."""
+"""crossbpf's own suite: what it covers, that its parts fit together, that it sees faults and survives a death."""
 
 from __future__ import annotations
 
