@@ -71,16 +71,18 @@ _GET_CURRENT_COMM = 16
 
 
 class _Digits:
-    """A gesture's number, read from its lowest digit up."""
+    """A gesture's number, read from its lowest digit up. radices: of the digits that have been read."""
 
-    __slots__ = ("rest",)
+    __slots__ = ("radices", "rest")
 
     def __init__(self, number: int) -> None:
         self.rest = number & _M64
+        self.radices: list[int] = []
 
     def below(self, radix: int) -> int:
         """The next digit."""
         self.rest, digit = divmod(self.rest, radix)
+        self.radices.append(radix)
         return digit
 
     def row(self, rows: Sequence[Row]) -> Row:
@@ -189,11 +191,14 @@ class _Body:
         self.add("exit")
 
 
-def decode(genome: Sequence[int], order: str = "little", *, bare: bool = False) -> Program:
+def decode(
+    genome: Sequence[int], order: str = "little", *, bare: bool = False, read: list[_Digits] | None = None
+) -> Program:
     """The program of a genome, in a byte order. Total: never raises.
 
     bare: for runtimes that know code and memory only: no map, no helper, and nothing is read that was not set: every
-    function sets the registers and the stack first, and after a call the caller sets R1-R5 again.
+    function sets the registers and the stack first, and after a call the caller sets R1-R5 again. read: is given the
+    digits of each gesture.
     """
     bodies = [_Body(bare)]
     if bare:
@@ -201,6 +206,8 @@ def decode(genome: Sequence[int], order: str = "little", *, bare: bool = False) 
     loops = 0
     for number in genome[:MAX_GESTURES]:
         digits = _Digits(number)
+        if read is not None:
+            read.append(digits)
         kind = _KINDS[digits.below(len(_KINDS))]
         body = bodies[-1]
         if kind == "function":
@@ -224,6 +231,13 @@ def decode(genome: Sequence[int], order: str = "little", *, bare: bool = False) 
     for body in bodies:
         body.finish()
     return _link(bodies, order)
+
+
+def radices(genome: Sequence[int]) -> list[list[int]]:
+    """The radices of the digits that decoding reads of each gesture."""
+    read: list[_Digits] = []
+    decode(genome, read=read)
+    return [digits.radices for digits in read] + [[]] * len(genome[MAX_GESTURES:])
 
 
 def _set_up(body: _Body) -> None:
