@@ -32,7 +32,9 @@ class CrossbpfError(Exception):
     def __str__(self) -> str:
         where = ": ".join(part for part in (self.file, self.place) if part)
         text = f"{where}: {self.message}" if where else self.message
-        return f"{text} ({self.remedy})" if self.remedy else text
+        text = f"{text} ({self.remedy})" if self.remedy else text
+        # Names in a broken file may hold anything; an error is one line all the same.
+        return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 class BadInput(CrossbpfError):

@@ -45,8 +45,8 @@ def run(
         for results in run_suite(names, engines, plugins, plan=plan, every=SPARSE if quick else 1, jobs=jobs):
             entries += (Entry(r.row, r.case, r.engine, r.status, r.message, r.evaluations) for r in results)
             progress.advance(task)
-    order = {name: at for at, name in enumerate(names)}
-    entries.sort(key=lambda entry: order.get(entry.row, len(order)))
+    places = {name: at for at, name in enumerate((*names, *engines))}
+    entries.sort(key=lambda entry: (places.get(entry.row, len(places)), places.get(entry.engine, len(places))))
     summary = _summary(entries, time.perf_counter() - start)
     if junit is not None:
         write_junit(junit, TITLE, entries)

@@ -72,7 +72,7 @@ class Prepared(ABC):
 class Engine(ABC):
     """Something that can run a program.
 
-    machine   name of the target whose instructions it executes; "" where that is nobody's business
+    machine   name of the target whose code it runs, as our JIT compiles it; "" for none in particular
     """
 
     name: str

@@ -205,7 +205,7 @@ SWITCHES: Mapping[str, str] = {"trace_printk": "would switch on a trace event of
 class LinuxEngine(Engine):
     """The kernel that this process runs on. Loads and runs; attaches nothing."""
 
-    name = "linux"
+    name = machine = "linux"  # its JIT is not ours: no program is aimed at it
     abilities = Abilities(
         orders=frozenset({sys.byteorder}),
         plans=False,

@@ -10,7 +10,6 @@ written.
 from __future__ import annotations
 
 import hashlib
-import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -61,7 +60,7 @@ def record(names: Iterator[tuple[Case, Case]], kernel: Engine | None) -> Iterato
             outcome = ENGINES["interpreter"].prepare(unit).run(Input(), World(), LIMITS)
             assert outcome.status == "done", case.name
             digests.append(digest(outcome))
-            if kernel is not None and order == sys.byteorder:
+            if kernel is not None and order in kernel.abilities.orders:
                 said = "linux" if _agrees(kernel, unit, outcome) else "-"
         yield "\t".join((pair[0].name, *digests, said))
 

@@ -91,10 +91,9 @@ def _far_jumps(row: Row, order: str) -> Case:
     exercise.add("lsh64_imm", 0, imm=4)
     exercise.add("or64_imm", 0, imm=2)
     if row.op == "gotol":
-        near = len(exercise.slots) - FARTHEST
         exercise.add("jne64_imm", 0, imm=0x12, off=1)
         exercise.append(make(row).with_distance(back - len(exercise.slots) - 1))
-        exercise.add("jne64_imm", 0, off=near - len(exercise.slots), imm=0)
+        exercise.add("jne64_imm", 0, off=-FARTHEST - 1)
         exercise.add("exit")
     else:
         exercise.append(make(row).with_distance(back - len(exercise.slots) - 1))

@@ -101,7 +101,7 @@ def test_jumps_beyond_16_bits() -> None:
     for name in ("gotol", "call_local"):
         distances = [
             insn.distance
-            for case in cases(name, "little")
+            for case in exercises(ROW[name], "little")
             for insn in case.program.insns
             if insn is not None and insn.row.name == name
         ]
@@ -191,7 +191,7 @@ def test_all_of_it_on_all_engines() -> None:
 
 
 def test_the_kernel_as_a_judge() -> None:
-    """Everything that the live kernel loads gives the same R0, R6-R9 and memory; here a tenth of the operands."""
+    """Everything that the live kernel loads gives the same R0, R6-R9 and memory; here few of the operands."""
     try:
         kernel = engine("linux")
         kernel.prepare(Unit((next(iter(cases("neg64", sys.byteorder))).program,))).run(Input(), World(), Limits())
@@ -201,7 +201,7 @@ def test_the_kernel_as_a_judge() -> None:
     counts = Counter[str]()
     for row in RUNNABLE:
         if tuple(map(int, row.since.split("."))) <= release:
-            for result in run_row(row.name, [kernel], DEFAULT_PLAN, SPARSE):
+            for result in run_row(row.name, [kernel], DEFAULT_PLAN, 40):
                 counts[result.status] += 1
                 assert result.status != "failed", result
     assert counts["passed"] > 500, counts
