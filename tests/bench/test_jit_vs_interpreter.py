@@ -46,8 +46,9 @@ def test_the_interpreter_in_c_does_what_compiled_code_does(name: str) -> None:
     rows = [row for row in rows if not row.name.startswith(("ldacq", "strel"))]  # encoded as atomics, which it has not
     assert len(rows) > 100
     for row in rows:
-        for program in (case.program for case in exercises(row, target.order, 17)):
-            agrees(program)
+        for case in exercises(row, target.order, 17):
+            if not any(insn is not None and insn.row.kind is Kind.ATOMIC for insn in case.program.insns):
+                agrees(case.program)
 
 
 def test_without_a_compiler_the_table_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
