@@ -91,6 +91,12 @@ def _aim(exercise: Exercise, base: int, at: int, off: int) -> None:
         exercise.add("add64_imm", base, imm=-off)
 
 
+def _relative(exercise: Exercise, base: int, scratch: int, at: int) -> None:
+    """Make an address in the data map one that says nothing of where the map lies."""
+    exercise.point(scratch, DATA, at)
+    exercise.add("sub64_reg", base, scratch)
+
+
 def _access(exercise: Exercise, row: Row, base: int, operands: dict[str, int], off: int) -> None:
     dst, src = (operands["dst"], base) if row.kind is Kind.LOAD else (base, operands.get("src", 0))
     exercise.append(make(row, dst, src, off, operands.get("imm", 0)))
@@ -123,6 +129,7 @@ def _accesses(row: Row, order: str, every: int) -> Case:
             exercise.add("stx64" if row.width == 64 else "stx32", 1, 3)
             exercise.set(3, M64 ^ value)
         _access(exercise, row, 2, {"dst": 3, **_operands(row, imm, 3)}, off)
+        _relative(exercise, 2, 1, at)
         _show_data(exercise, at, row.width, (0, 2, 3))
     return exercise.finish(order)
 
@@ -156,6 +163,8 @@ def _access_register(exercise: Exercise, row: Row, base: int, other: int) -> Non
         _aim(exercise, base, at, off)
     _access(exercise, row, base, {"dst": other, **_operands(row, 0x1234 - base, other)}, off)
     spare = next(r for r in (9, 8, 7) if r not in (base, other))
+    if base != FRAME_POINTER and (base != other or row.kind is not Kind.LOAD):
+        _relative(exercise, base, spare, at)
     exercise.store([r for r in range(10) if r != spare], spare)
     if base == FRAME_POINTER:
         exercise.add("ldx64", 8, 10, off)
