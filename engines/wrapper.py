@@ -13,7 +13,6 @@ from bpf.isa import ROW, Insn, Kind, make
 from bpf.plan import Unit
 from bpf.program import Function, Map, Program, program
 from bpf.rewrite import insert
-from bpf.rewrite.insert import goes_elsewhere
 
 R0, SAVED, MASK, FRAME_TOP, MEMORY, MAPS = 0, 1, 5, 6, 7, 8
 """Words of the record: R0; R6-R9; bit mask of the registers among them that were stored; R10 of the entered function;
@@ -121,7 +120,7 @@ def surely_written(prog: Program, function: Function) -> dict[int, int]:
         following = []
         if insn.row.kind not in (Kind.GOTO, Kind.EXIT):
             following.append(pc + insn.slots)
-        if goes_elsewhere(insn) and insn.row.kind in (Kind.BRANCH, Kind.GOTO):
+        if insn.row.jumps:
             following.append(pc + 1 + insn.distance)
         for target in following:
             there = known.get(target)
@@ -134,7 +133,7 @@ def surely_written(prog: Program, function: Function) -> dict[int, int]:
 def _after(insn: Insn, written: int) -> int:
     """The mask after an instruction."""
     row = insn.row
-    if row.kind is Kind.CALL:
+    if row.clobbers:
         return written & ~0b111110 | 1
     if row.writes_dst:
         written |= 1 << insn.dst
