@@ -209,7 +209,7 @@ class LinuxEngine(Engine):
     abilities = Abilities(
         orders=frozenset({sys.byteorder}),
         plans=False,
-        conventions=frozenset({"plain", "suite"}),
+        conventions=frozenset({"plain", "suite", "packet"}),
         shows=frozenset({"registers", "regions"}),
         native=True,
     )

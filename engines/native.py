@@ -301,7 +301,7 @@ class NativeEngine(Engine):
         self.abilities = Abilities(
             orders=frozenset({self.target.order}),
             plans=True,
-            conventions=frozenset({"plain", "suite"}),
+            conventions=frozenset({"plain", "suite", "packet"}),
             shows=frozenset({"registers", "regions", "calls", "printed"}),
             native=True,
         )

@@ -205,7 +205,6 @@ REFUSED = {
         'static const char *const names[] = {"abc", "de"}; int f(char *p, unsigned long n) { return names[n & 1][1]; }',
         "f", r"section \.rodata\+0x0: section \.rodata holds the address of \.rodata\.str\S+, which data cannot have",
     ),
-    "indirect call": ("int f(int (*g)(int), int x) { return g(x) + 1; }", "f", r"indirect call \(callx\)"),
     "own section": (
         '__attribute__((section("mine"))) int v; int f(int x) { return v += x; }', "f", "reference to section mine",
     ),
