@@ -14,7 +14,7 @@ from jit.image import Image
 from vm.helpers import Exit, Helper, Place, implementation
 from vm.memory import Cell, Memory, OutOfReach, lay_out
 from vm.outcome import Call, Fault, Outcome
-from vm.services import CALL_TARGET, SERVICES, Packet, Trap, serve
+from vm.services import CALL_TARGET, SERVICES, Packet, Trap, answer
 from vm.step import Step, Watch
 from vm.world import Input, Limits, World
 
@@ -186,7 +186,7 @@ class _Run:
 
     def _serve(self, number: int, arguments: Sequence[int]) -> int | None:
         try:
-            return serve(number, self.packet, self.memory, arguments)
+            return answer(number, self.packet, self.memory, arguments)
         except Trap as trap:
             self.fault = Fault(trap.kind, 0, self._caller(), trap.address)
             return None

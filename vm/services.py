@@ -14,7 +14,7 @@ from bpf.plan import CALL_TARGET, LOAD_PACKET, SERVICES, Unit
 from vm.memory import Memory
 from vm.world import Input
 
-__all__ = ["CALL_TARGET", "SERVICES", "Packet", "Trap", "load_packet", "serve"]
+__all__ = ["CALL_TARGET", "SERVICES", "Packet", "Trap", "answer", "load_packet"]
 
 NOTHING = (1 << 64) - 1
 """What a load from the packet gives that lies outside; no number of 32 bits is this one."""
@@ -74,7 +74,7 @@ def load_packet(packet: Packet, memory: Memory, width: int, context: int, offset
     return int.from_bytes(memory.read(packet.start + at, size), "big")
 
 
-def serve(number: int, packet: Packet, memory: Memory, arguments: Sequence[int]) -> int:
+def answer(number: int, packet: Packet, memory: Memory, arguments: Sequence[int]) -> int:
     """What the stub of a load from the packet returns. Raises Trap."""
     found = load_packet(packet, memory, _WIDTHS[number], arguments[0], arguments[1])
     return NOTHING if found is None else found
