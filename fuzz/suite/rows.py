@@ -12,6 +12,7 @@ from itertools import product
 from bpf.isa import ROW, Insn, Kind, Row, make
 from bpf.isa.opcodes import FRAME_POINTER
 from bpf.program import Map, Program, program
+from fuzz.suite import special
 
 RESULTS, DATA = 0, 1
 """Map indices: where results go, and the memory that loads, stores and atomics work on."""
@@ -93,7 +94,9 @@ def exercises(row: Row, order: str, every: int = 1) -> Iterator[Program]:
 
     every: take only every so manieth case, where there are many.
     """
-    if row.kind in (Kind.ALU, Kind.BRANCH):
+    if special.applies(row):
+        yield from special.exercises(row, order, Exercise)
+    elif row.kind in (Kind.ALU, Kind.BRANCH):
         yield from (_values(row, order, every), _registers(row, order, every))
     elif row.kind in (Kind.LOAD, Kind.STORE, Kind.ATOMIC):
         yield from (_accesses(row, order, every), _access_registers(row, order, every))

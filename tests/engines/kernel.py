@@ -45,13 +45,13 @@ class Stand:
     def read_value(self, descriptor: int, size: int) -> bytes:
         return self.values[descriptor]
 
-    def load(self, code: bytes, *, name: str = "", log_level: int = 4) -> tuple[int, str]:
+    def load(self, code: bytes, *, name: str = "", log_level: int = 4, kind: int = 31) -> tuple[int, str]:
         self.names.append(name)
         descriptor = 1_000_000 + len(self.programs)  # close() does not know it
         self.programs[descriptor] = program(code, order=sys.byteorder)
         return descriptor, ""
 
-    def test_run(self, descriptor: int) -> int:
+    def test_run(self, descriptor: int, packet: bytes = b"") -> int:
         maps = tuple(replace(map_, initial=value) for map_, value in zip(self.maps, self.values, strict=True))
         unit = Unit((self.programs[descriptor],), maps, plan=PLANS["kernel"])
         outcome = Interpreter(unit, unit.programs[0]).run(Input(stack_fill=0x3C), World(random=1), Limits())
