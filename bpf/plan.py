@@ -165,9 +165,10 @@ class Unit:
     def __post_init__(self) -> None:
         if not self.maps:
             object.__setattr__(self, "maps", self.programs[0].maps)
+        arenas = sum(map_.kind == "arena" for map_ in self.maps)
         for map_ in self.maps:
             if map_.kind == "arena":
-                if not 1 <= map_.max_entries <= MAX_ARENA or self.arena is not map_:
+                if not 1 <= map_.max_entries <= MAX_ARENA or arenas > 1:
                     raise Refused(f"map {map_.name}: one arena of 1 to {MAX_ARENA} pages is supported")
             elif map_.kind != "array" or map_.max_entries != 1 or not map_.initial:
                 raise Refused(f"map {map_.name} of type {map_.kind}: only global data and an arena are supported so far")

@@ -27,6 +27,7 @@ from engines import ENGINES, syscall
 from engines.linux import LinuxEngine, unavailable
 from engines.surroundings import judge
 from fuzz.suite.rows import exercises
+from fuzz.suite.special import applies
 from tests.engines.kernel import hidden, muted, ready
 from tests.strategies import running_programs
 from vm.outcome import Difference, Outcome
@@ -202,7 +203,7 @@ NOT_LOADED = {
 
 
 @pytest.mark.parametrize("known", [True, False], ids=["constants", "hidden"])
-@pytest.mark.parametrize("row", [row for row in ROWS if row.op != "btf_id"], ids=lambda row: row.name)
+@pytest.mark.parametrize("row", [row for row in ROWS if row.op != "btf_id" and not applies(row)], ids=lambda row: row.name)
 def test_exercises(row: Row, known: bool) -> None:
     if tuple(map(int, row.since.split("."))) > RELEASE:
         pytest.skip(f"needs Linux {row.since}")
