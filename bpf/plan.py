@@ -171,7 +171,9 @@ class Unit:
                 if not 1 <= map_.max_entries <= MAX_ARENA or arenas > 1:
                     raise Refused(f"map {map_.name}: one arena of 1 to {MAX_ARENA} pages is supported")
             elif map_.kind != "array" or map_.max_entries != 1 or not map_.initial:
-                raise Refused(f"map {map_.name} of type {map_.kind}: only global data and an arena are supported so far")
+                raise Refused(
+                    f"map {map_.name} of type {map_.kind}: only global data and an arena are supported so far"
+                )
         for program in self.programs:
             if len(program.functions) > MAX_FUNCTIONS:
                 raise Refused(f"{len(program.functions)} functions: at most {MAX_FUNCTIONS} have an entry slot")

@@ -16,8 +16,10 @@ from rich.table import Table
 from rich.text import Text
 
 from bpf.errors import BadInput, BadProgram, CrossbpfError, Refused
+from bpf.isa import Kind
 from bpf.plan import DEFAULT_PLAN, PAGE, Region, Unit
 from bpf.program import Map, Program, program
+from bpf.spec.conventions import PACKET, PLAIN
 from crossbpf.inputs import memory_bytes, read_bytes, read_source
 from crossbpf.options import hexadecimal, wide_console
 from emu.foreign import ARRAY, Code, KernelMap, run_foreign
@@ -325,8 +327,10 @@ def judge(image: Image, limits: Limits) -> Report:
     interpreter, note = None, image.note
     if image.program is not None:
         try:
-            prepared = engine("interpreter").prepare(Unit((image.program,)))
-            interpreter = prepared.run(Input(image.memory), World(), limits)
+            loads = any(insn is not None and insn.row.kind is Kind.PACKET for insn in image.program.insns)
+            prepared = engine("interpreter").prepare(Unit((image.program,), convention=PACKET if loads else PLAIN))
+            given = Input(image.memory, packet=image.code.packet, network=0)
+            interpreter = prepared.run(given, World(), limits)
         except Refused as error:
             note = str(error)
     verdict, reason = _compare(image, outcome, interpreter, note)

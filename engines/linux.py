@@ -1,7 +1,7 @@
 """The live Linux kernel as an engine: its verifier decides, its JIT compiles, BPF_PROG_TEST_RUN runs.
 
-A `plain` program is carried by a wrapper (engines/wrapper.py), a `packet` program is a socket filter. The kernel chooses every address; an Outcome says how
-far each region lies from where the plan has it (Outcome.moved).
+A `plain` program is carried by a wrapper (engines/wrapper.py), a `packet` program is a socket filter. The kernel
+chooses every address; an Outcome says how far each region lies from where the plan has it (Outcome.moved).
 """
 
 from __future__ import annotations

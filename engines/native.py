@@ -214,7 +214,9 @@ class NativePrepared(Prepared):
         unit, machine, code = self._unit, self._target, self._host
         cells = lay_out(unit, entry, world)
         address = next((cell.region.start for cell in cells if cell.region.name == "memory"), 0)
-        values = dict(zip(machine.homes, (*entry.entry_registers(address, unit.context), unit.plan.stack), strict=False))
+        values = dict(
+            zip(machine.homes, (*entry.entry_registers(address, unit.context), unit.plan.stack), strict=False)
+        )
         given = [values.get(name, _PATTERN + index) for index, name in enumerate(code.entered)]
         poison = {machine.homes[number]: POISON + number for number in range(1, 6)}
         words = {host.ENTRY + at: value for at, value in enumerate(given)}

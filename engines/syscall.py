@@ -183,7 +183,7 @@ def load(code: bytes, *, name: str = "", log_level: int = LOG_STATS, kind: int =
     raise AssertionError
 
 
-def test_run(descriptor: int, packet: bytes = b"") -> int:
+def test_run(descriptor: int, packet: bytes) -> int:
     """Run a program once, on a packet if its type takes one; the low 32 bits of its R0. Raises OSError."""
     data = ctypes.create_string_buffer(packet, max(len(packet), 1))
     attr = _TestRun(descriptor, data_size_in=len(packet), data_in=_address(data) if packet else 0)

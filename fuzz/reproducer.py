@@ -20,7 +20,7 @@ def pytest_file(finding: Finding) -> str:
     """A test that fails as long as the engine differs from the interpreter. It needs crossbpf and nothing else."""
     code = finding.program.encode("little").hex()
     lines = "\n".join(f'    "{code[at : at + 96]}"' for at in range(0, len(code), 96))
-    maps = "[DATA]" if finding.program.maps else "[]"
+    names = [map_.name.upper() for map_ in finding.program.maps]  # as fuzz.genome has them
     registers = {register: hex(value) for register, value in sorted(finding.entry.registers.items())}
     text = "\n".join("    " + line for line in disassemble(finding.program).splitlines())
     shown = "{" + ", ".join(f"{register}: {value}" for register, value in registers.items()) + "}"
@@ -31,7 +31,7 @@ def pytest_file(finding: Finding) -> str:
 
 from bpf.program import program
 from engines import engine
-from fuzz.genome import DATA
+from fuzz.genome import {", ".join(sorted(names or ["DATA"]))}
 from fuzz.oracles import judge
 from vm.world import Input
 
@@ -39,7 +39,7 @@ PROGRAM = program(
     bytes.fromhex(
 {lines}
     ),
-    maps={maps},
+    maps=[{", ".join(names)}],
 )  # fmt: skip
 ENTRY = Input(memory={finding.entry.memory!r}, registers={shown}, stack_fill={finding.entry.stack_fill})
 

@@ -211,7 +211,10 @@ def _record(unit: Unit, pc: int) -> list[Op]:
 
 
 def _leave(unit: Unit, pc: int, at: int, record: bool) -> list[Op]:
-    """After a load from the packet: a negative R0 says that it was outside, which ends the function. at: see _several."""
+    """After a load from the packet: a negative R0 says that it was outside, which ends the function.
+
+    at: see _several. record: whether the exit record is stored.
+    """
     leave = [Op("mov", pc, dst=0, imm=0), *(_record(unit, pc) if record else ()), Op("exit", pc)]
     return [Op("branch", pc, a=0, imm=0, cond="jsge", target=at + 1 + len(leave)), *leave]
 

@@ -129,9 +129,7 @@ class Interpreter:
         memory = Memory(lay_out(self.unit, entry, world))
         registers = entry.entry_registers(memory.address("memory"), self.unit.context)
         allowance, packet = limits.may_goto, Packet.of(self.unit, entry)
-        return State(
-            [*registers, self.unit.plan.stack, *self._constants], memory, world, packet, allowance, allowance
-        )
+        return State([*registers, self.unit.plan.stack, *self._constants], memory, world, packet, allowance, allowance)
 
     def run(self, entry: Input, world: World, limits: Limits, *, exact: bool = False) -> Outcome:
         """Run to the end. exact: `counts["overruns"]` says how many accesses left their region within its pages."""

@@ -16,14 +16,14 @@ from bpf.errors import CrossbpfError
 from bpf.isa import ROWS
 from bpf.plan import DEFAULT_PLAN, Unit
 from bpf.program import Program
-from bpf.spec.conventions import PLAIN
+from bpf.spec.conventions import PACKET, PLAIN
 from engines import ENGINES, Engine, Options
 from fuzz.campaign import draw_input
 from fuzz.genome import decode, draw
 from fuzz.mutants.mutant import Mutant
 from fuzz.oracles import COMPILER_FAULTS
 from fuzz.suite.rows import exercises
-from fuzz.suite.special import convention_for
+from fuzz.suite.special import entry_for
 from vm.outcome import Outcome, difference
 from vm.world import Input, Limits, World
 
@@ -68,9 +68,9 @@ def suite() -> Tester:
     """The exercises of all rows, in the order of the table."""
 
     def programs(orders: Sequence[str]) -> Iterator[Drawn]:
-        for row in (row for row in ROWS if convention_for(row) is PLAIN):
+        for row in ROWS:
             for group in zip(*(exercises(row, order) for order in orders), strict=True):
-                yield {order: (program, Input()) for order, program in zip(orders, group, strict=True)}
+                yield {order: (program, entry_for(row)) for order, program in zip(orders, group, strict=True)}
 
     return Tester("suite", programs, finds_hangs=True)
 
@@ -119,7 +119,7 @@ class _Case:
     """A program with its input, what the interpreter makes of it, and the code that the real engines run for it."""
 
     def __init__(self, program: Program, entry: Input) -> None:
-        self.unit = Unit((program,), plan=DEFAULT_PLAN)
+        self.unit = Unit((program,), convention=PACKET if entry.packet else PLAIN, plan=DEFAULT_PLAN)
         self.entry = entry
         self._code: dict[str, tuple[bytes, bytes]] = {}
 

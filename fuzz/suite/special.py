@@ -238,7 +238,7 @@ def _call_functions(order: str, new: Callable[[str], Exercise]) -> Program:
 
 
 def _call_helpers(order: str, new: Callable[[str], Exercise]) -> Program:
-    """Helpers by their numbers in every register, those in R1-R5 being arguments too; no function's address is taken."""
+    """Helpers by their numbers in every register, in R1-R5 as arguments too; no function's address is taken."""
     exercise = new("callx helpers")
     for register in range(10):
         _fill(exercise)

@@ -54,7 +54,7 @@ class Stand:
         self.programs[descriptor] = program(code, order=sys.byteorder)
         return descriptor, ""
 
-    def test_run(self, descriptor: int, packet: bytes = b"") -> int:
+    def test_run(self, descriptor: int, packet: bytes) -> int:
         maps = tuple(replace(map_, initial=value) for map_, value in zip(self.maps, self.values, strict=True))
         convention = PACKET if self.kinds[descriptor - 1_000_000] == syscall.SOCKET_FILTER else PLAIN
         unit = Unit((self.programs[descriptor],), maps, convention, PLANS["kernel"])

@@ -203,7 +203,9 @@ NOT_LOADED = {
 
 
 @pytest.mark.parametrize("known", [True, False], ids=["constants", "hidden"])
-@pytest.mark.parametrize("row", [row for row in ROWS if row.op != "btf_id" and not applies(row)], ids=lambda row: row.name)
+@pytest.mark.parametrize(
+    "row", [row for row in ROWS if row.op != "btf_id" and not applies(row)], ids=lambda row: row.name
+)
 def test_exercises(row: Row, known: bool) -> None:
     if tuple(map(int, row.since.split("."))) > RELEASE:
         pytest.skip(f"needs Linux {row.since}")
