@@ -14,7 +14,7 @@ from bpf.plan import CALL_TARGET, LOAD_PACKET, SERVICES, Unit
 from vm.memory import Memory
 from vm.world import Input
 
-__all__ = ["CALL_TARGET", "SERVICES", "Packet", "Trap", "answer", "load_packet"]
+__all__ = ["CALL_TARGET", "SERVICES", "Packet", "Trap", "answer", "load_packet", "place"]
 
 NOTHING = (1 << 64) - 1
 """What a load from the packet gives that lies outside; no number of 32 bits is this one."""
@@ -53,25 +53,29 @@ class Packet:
         return cls(unit.context, unit.plan.place(unit.plan.packet, size), size, entry.network)
 
 
-def load_packet(packet: Packet, memory: Memory, width: int, context: int, offset: int) -> int | None:
-    """The network-order number of `width` bits at an offset, of which the low 32 bits count; None outside the packet.
+def place(size: int, network: int, width: int, offset: int) -> int | None:
+    """Where in a frame of `size` bytes a load of `width` bits at an offset, of which the low 32 bits count, finds them.
 
-    Negative offsets count from the network header (down to SKF_NET_OFF) or from the link-layer header (down to
-    SKF_LL_OFF), as Linux has them. Raises Trap for what is not the context.
+    None outside. Negative offsets count from the network header (down to SKF_NET_OFF) or from the link-layer header
+    (down to SKF_LL_OFF), as Linux has them.
     """
-    if not packet.context or context != packet.context:
-        raise Trap("context", context)
-    offset, size = signed(offset, 32), width // 8
-    at = offset + packet.network
+    offset = signed(offset, 32)
+    at = offset + network
     if offset < LL_OFF:
         return None
     if offset < NET_OFF:
         at = offset - LL_OFF
     elif offset < 0:
         at -= NET_OFF
-    if at + size > packet.size:
-        return None
-    return int.from_bytes(memory.read(packet.start + at, size), "big")
+    return at if at + width // 8 <= size else None
+
+
+def load_packet(packet: Packet, memory: Memory, width: int, context: int, offset: int) -> int | None:
+    """The network-order number of `width` bits at an offset (see place). Raises Trap for what is not the context."""
+    if not packet.context or context != packet.context:
+        raise Trap("context", context)
+    at = place(packet.size, packet.network, width, offset)
+    return None if at is None else int.from_bytes(memory.read(packet.start + at, width // 8), "big")
 
 
 def answer(number: int, packet: Packet, memory: Memory, arguments: Sequence[int]) -> int:

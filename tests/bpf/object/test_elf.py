@@ -14,7 +14,10 @@ from bpf.object import Object, load
 from bpf.object.btf import line_info, open_ext
 from bpf.object.dwarf import line_table
 from bpf.object.reader import read
+from bpf.plan import Unit
 from bpf.program import Program
+from vm.interpreter import Interpreter
+from vm.world import Input, Limits, World
 
 
 def targets(program: Program, op: str) -> dict[int, str]:
@@ -133,6 +136,17 @@ def test_text_is_taken_when_no_section_is_named(tmp_path: Path) -> None:
     data = compiled(source, "little", tmp_path, "-ffunction-sections")
     assert [(entry.name, entry.section) for entry in Object(data).entries] == [("f", ".text.f"), ("g", ".text.g")]
     assert [program.name for program in load(data, name="g")] == ["g"]
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_a_call_by_a_pointer(order: str, tmp_path: Path) -> None:
+    source = """static __attribute__((noinline)) int triple(int x) { return 3 * x; }
+    int f(int x) { int (*volatile g)(int) = triple; return g(7); }"""
+    (program,) = load(compiled(source, order, tmp_path))
+    assert set(targets(program, "func").values()) == {"triple"}
+    assert [insn.row.name for insn in program.insns if insn is not None].count("callx") == 1
+    unit = Unit((program,))
+    assert Interpreter(unit, program).run(Input(), World(), Limits()).r0 == 21
 
 
 def test_string_literals_and_constants_are_data(tmp_path: Path) -> None:
