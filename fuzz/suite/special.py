@@ -71,6 +71,8 @@ def _countdown(order: str, new: Callable[[str], Exercise]) -> Program:
     exercise.add("add64_imm", 0, imm=1)
     exercise.add("ja", off=-3)
     exercise.store((0, 1, 6, 9), 7)
+    exercise.set(2, 8)
+    exercise.add("callx", 2)  # which works in the same scratch register
     _fill(exercise)
     exercise.add("may_goto", off=1)
     exercise.add("mov64_imm", 0, imm=1)
@@ -205,7 +207,8 @@ def _first(row: Row, order: str, new: Callable[[str], Exercise]) -> Program:
     exercise.add("mov64_reg", 6, 1)
     _fill(exercise, (6,))
     _load(exercise, row, _DATA, 3)
-    return exercise.finish(order)
+    exercise.add("mov64_imm", 0, imm=77)
+    return exercise.finish_function(order)
 
 
 def _call_functions(order: str, new: Callable[[str], Exercise]) -> Program:
@@ -218,6 +221,9 @@ def _call_functions(order: str, new: Callable[[str], Exercise]) -> Program:
         exercise.append(make(ROW["lddw_func"], register))
         exercise.add("callx", register)
         exercise.store((0, 1, 2, 3, 4, 5, 6, 7, 8, 10), 9)
+    exercise.set(3, 7)
+    exercise.add("callx", 3)  # a helper all the same
+    exercise.store((0, 1, 2, 3, 4, 5, 6, 7, 8, 10), 9)
     exercise.add("mov64_imm", 0, imm=0)
     exercise.add("exit")
     starts = []

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from bpf.errors import Refused
+from bpf.isa import ROWS, Kind, Row
 from bpf.plan import COUNTER, FRAME, PLANS, POISON, Unit
 from bpf.program import MAX_FRAMES, Map
 from bpf.spec.conventions import PACKET, SUITE
 from bpf.text import assemble
+from emu.guest import Guest
 from emu.machine import NATIVE_STACK
 from engines import ENGINES, Engine, Options, engine
 from engines.linux import LinuxEngine, unavailable
@@ -20,9 +23,13 @@ from engines.lockstep import lockstep
 from engines.native import worker
 from engines.plugin import PluginEngine
 from engines.surroundings import judge
-from fuzz.suite.special import ARENA
+from fuzz.suite.rows import exercises
+from fuzz.suite.special import ARENA, applies, convention_for, entry_for
 from fuzz.suite.special import FRAME as FRAME_BYTES
+from jit.ops import Front, Op, front
+from jit.pipeline import compile_front
 from jit.registry import TARGETS
+from jit.target import Target
 from tests.engines.kernel import Stand
 from vm.outcome import Call, Difference, Outcome, difference
 from vm.world import Input, Limits, World
@@ -137,6 +144,52 @@ def test_poison_without_observation(target: str, text: str) -> None:
     wanted = run(ENGINES["interpreter"], unit, Options())
     assert not difference(wanted, run(ENGINES[target], unit, Options()))
     assert wanted.fault is not None or wanted.r0 in range(POISON, POISON + 6)
+
+
+SPECIAL = [row for row in ROWS if applies(row)]
+
+
+def without(unit: Unit, row: Row, place: int) -> Front | None:
+    """The unit's Ops with one left out of each instruction of a row: the one at a place; None where none is there."""
+    found = front(unit, unit.programs[0], observe=True)
+    insns = unit.programs[0].insns
+    places = Counter[int]()
+    left_out = False
+    for at, op in enumerate(found.ops):
+        insn = insns[op.pc] if op.pc >= 0 else None
+        if insn is not None and insn.row is row:
+            if places[op.pc] == place:
+                found.ops[at] = Op("mov", op.pc, dst=0, b=0)
+                left_out = True
+            places[op.pc] += 1
+    return found if left_out else None
+
+
+@each_target
+@pytest.mark.parametrize("row", SPECIAL, ids=lambda row: row.name)
+def test_no_op_of_an_instruction_can_be_left_out(row: Row, target: str) -> None:
+    machine, given = TARGETS[target], entry_for(row)
+    programs = exercises(row, machine.order)
+    units = [Unit((program,), convention=convention_for(row), plan=PLANS["high"]) for program in programs]
+    missed, place = [], 0
+    while True:
+        changed = [(unit, without(unit, row, place)) for unit in units]
+        if not any(ops for _, ops in changed):
+            break
+        if not any(differs(unit, ops, machine, given) for unit, ops in changed if ops is not None):
+            missed.append(place)
+        place += 1
+    assert place >= 3
+    stub_does_it = row.kind is Kind.PACKET and machine.homes[1] != machine.result  # the poison of R1
+    assert missed == ([3] if stub_does_it else []), f"of {place}"
+
+
+def differs(unit: Unit, ops: Front, machine: Target, given: Input) -> bool:
+    limits = Limits(seconds=0.2, may_goto=50)
+    wanted = ENGINES["interpreter"].prepare(unit, OBSERVE).run(given, World(), limits)
+    got = Guest(unit, compile_front(ops, machine), observe=True).run(given, World(), limits)
+    found = difference(wanted, got)
+    return bool(found) or not found.decided
 
 
 @each_plan
