@@ -27,12 +27,16 @@ class Progress:
 
 
 def draw_input(random: Random) -> Input:
-    """Registers full of random bits, halves and edges; a random stack fill."""
+    """Registers full of random bits, halves and edges; a random stack fill; sometimes a packet instead of R1 and R2."""
     pick = (0, 1, _M64, 1 << 63, 0x8000_0000, 0xFFFF_FFFF)
     values = {
         register: random.choice(pick) if random.random() < 0.3 else random.getrandbits(64) for register in range(1, 10)
     }
-    return Input(registers=values, stack_fill=random.randrange(256))
+    fill = random.randrange(256)
+    if random.randrange(6):
+        return Input(registers=values, stack_fill=fill)
+    del values[1], values[2]
+    return Input(registers=values, stack_fill=fill, packet=random.randbytes(random.choice((14, 20, 64, 64))))
 
 
 def campaign(
@@ -67,7 +71,7 @@ def _simplest(
 ) -> tuple[Genome, Finding]:
     guilty = [engine for engine in engines if engine.name == found.engine]
     genome = shrink(genome, lambda candidate: judge_genome(candidate, entry, guilty, bare=bare) is not None)
-    plain = Input()
+    plain = Input(packet=entry.packet)
     if judge_genome(genome, plain, guilty, bare=bare) is not None:
         entry = plain
     return genome, judge_genome(genome, entry, guilty, bare=bare, trace=True) or found

@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from bpf.errors import Refused
 from bpf.plan import DEFAULT_PLAN, Plan, Unit
 from bpf.program import Program
+from bpf.spec.conventions import PACKET, PLAIN
 from engines import ENGINES, Engine, Options, surroundings
 from engines.compare import part
 from engines.lockstep import Parting
 from fuzz.genome import decode
 from vm.world import Input, Limits, World
 
-LIMITS = Limits(instructions=1_000_000, seconds=5.0)
+LIMITS = Limits(instructions=1_000_000, seconds=5.0, may_goto=5)  # so few that loops of generated programs run out
 _OBSERVE = Options(observe=True)
 
 COMPILER_FAULTS = (ValueError, LookupError, ArithmeticError, AssertionError, struct.error)
@@ -48,13 +49,13 @@ def judge(
     """The first engine that differs from the interpreter on a program, None when all agree.
 
     program_in: the program in a byte order. Every field that an engine shows is compared; an engine that refuses the
-    program says nothing about it. trace: look for the place.
+    program says nothing about it. An input with a packet is one of the packet convention. trace: look for the place.
     """
     for order in ("little", "big"):
         group = [engine for engine in engines if order in engine.abilities.orders]
         if not group:
             continue
-        unit = Unit((program_in(order),), plan=plan)
+        unit = Unit((program_in(order),), convention=PACKET if entry.packet else PLAIN, plan=plan)
         expected = ENGINES["interpreter"].prepare(unit, _OBSERVE).run(entry, World(), LIMITS)
         for engine in group:
             try:
@@ -78,4 +79,5 @@ def judge_genome(
     genome: Sequence[int], entry: Input, engines: Sequence[Engine], *, bare: bool = False, trace: bool = False
 ) -> Finding | None:
     """As judge, for a genome."""
-    return judge(lambda order: decode(genome, order, bare=bare), entry, engines, trace=trace)
+    packet = bool(entry.packet)
+    return judge(lambda order: decode(genome, order, bare=bare, packet=packet), entry, engines, trace=trace)

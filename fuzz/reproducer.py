@@ -13,6 +13,8 @@ def assembly(finding: Finding) -> str:
         head.append(f"# parts at insn {finding.parting.pc}: {finding.parting.what}")
     if finding.entry.memory:
         head.append(f"# memory: {finding.entry.memory.hex()}")
+    if finding.entry.packet:
+        head.append(f"# packet: {finding.entry.packet.hex()}")
     return "\n".join(head) + "\n" + disassemble(finding.program)
 
 
@@ -41,7 +43,10 @@ PROGRAM = program(
     ),
     maps=[{", ".join(names)}],
 )  # fmt: skip
-ENTRY = Input(memory={finding.entry.memory!r}, registers={shown}, stack_fill={finding.entry.stack_fill})
+ENTRY = Input(
+    memory={finding.entry.memory!r}, packet={finding.entry.packet!r}, registers={shown},
+    stack_fill={finding.entry.stack_fill},
+)  # fmt: skip
 
 
 def test_agrees() -> None:

@@ -29,7 +29,7 @@ from vm.world import Input, Limits, World
 
 ORDERS = ("little", "big")
 _OBSERVE = Options(observe=True)
-_LIMITS = Limits(instructions=1_000_000, seconds=1.0)
+_LIMITS = Limits(instructions=1_000_000, seconds=1.0, may_goto=5)
 _SIZE = 30  # gestures of a program, as a campaign draws them
 _BROKEN = (CrossbpfError, *COMPILER_FAULTS)
 
@@ -83,7 +83,7 @@ def fuzzer(limit: int, seed: int = 0) -> Tester:
             random = Random(f"{seed}:{number}")
             genome = draw(random, _SIZE)
             entry = draw_input(random)
-            yield {order: (decode(genome, order), entry) for order in orders}
+            yield {order: (decode(genome, order, packet=bool(entry.packet)), entry) for order in orders}
 
     return Tester("fuzz", programs, finds_hangs=False)
 

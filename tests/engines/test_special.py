@@ -226,6 +226,15 @@ def test_the_cpu(cpu: Engine, name: str) -> None:
         assert not found, found.what
 
 
+@pytest.mark.parametrize("row", SPECIAL, ids=lambda row: row.name)
+def test_rows_on_the_cpu(cpu: Engine, row: Row) -> None:
+    for program in exercises(row, "little"):
+        unit = Unit((program,), convention=convention_for(row))
+        found = difference(*(run(one, unit, given=entry_for(row)) for one in (ENGINES["interpreter"], cpu)))
+        assert found.decided
+        assert not found, found.what
+
+
 @pytest.mark.parametrize("text", [
     "r0 = 0x123456789 ll; callx r0; exit", "r9 = 77; callx r9; exit", "r6 = 3; r0 = *(u8 *)skb[0]; exit",
 ])  # fmt: skip
