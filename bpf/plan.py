@@ -214,11 +214,12 @@ class Unit:
         for pc, insn in enumerate(program.insns):
             if insn is None:
                 continue
-            if insn.row.op == "call_helper" and insn.imm not in self.convention.helpers:
+            op = insn.row.op
+            if op == "call_helper" and insn.imm not in self.convention.helpers:
                 known = ", ".join(f"{h.number} {h.name}" for h in self.convention.helpers.values())
                 raise Refused(f"insn {pc}: unknown helper {insn.imm}", remedy=f"known: {known}")
-            if insn.row.kind is Kind.CAST and self.arena is None:
-                raise Refused(f"insn {pc}: {insn.row.op} needs an arena map")
+            if op == "addr_space_cast" and self.arena is None:
+                raise Refused(f"insn {pc}: {op} needs an arena map")
 
     def _place_maps(self) -> tuple[Region, ...]:
         regions = []

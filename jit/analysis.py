@@ -12,6 +12,7 @@ from bpf.plan import Unit
 from bpf.program import Program
 
 _ARGUMENTS = 0b111110
+_CONDITIONAL = (Kind.BRANCH, Kind.COUNTDOWN)
 
 
 def _shape(row: Row) -> tuple[int, int, int, int, int, int]:
@@ -62,7 +63,7 @@ def liveness(unit: Unit, program: Program) -> list[int]:
             written |= write_dst << dst | write_src << src
             kind = row.kind
             after = live[pc + 1] if kind is not Kind.WIDE else live[pc + 2]
-            if kind in (Kind.BRANCH, Kind.COUNTDOWN):
+            if kind in _CONDITIONAL:
                 after |= live[pc + 1 + off]
                 again = again or off < 0
             elif kind is Kind.GOTO:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bpf.isa import Insn, Kind
+from bpf.isa import ROWS, Insn, Kind, Row
 from bpf.isa.effects import signed
 from bpf.isa.opcodes import FRAME_POINTER, TO_ARENA
 from bpf.plan import ALLOWANCE, CALL_TARGET, COUNTER, LOAD_PACKET, POISON, RECORD_WORDS, Unit
@@ -143,15 +143,16 @@ def front(unit: Unit, program: Program, *, observe: bool = False) -> Front:
         if insn is None:
             continue
         row = insn.row
-        record = observe and pc < entry_end
-        if record and row.kind is Kind.EXIT:
-            ops += _record(unit, pc)
-        if row.kind is Kind.COUNTDOWN:
-            ops.append(Op("load", pc, dst=AX, a=FRAME_POINTER, off=COUNTER))
-        if row.kind in _SEVERAL or row.op == "callx":
-            ops += _several(unit, program, pc, insn, len(ops))
-        else:
+        alone = row.name in _ALONE
+        if not alone:
+            record = observe and pc < entry_end
+            ops += _before(unit, pc, row, record)
+        if alone or row.name not in _SEVERAL:
             ops.append(_op(program, pc, insn, constants))
+        else:
+            ops += _several(unit, program, pc, insn, len(ops))
+        if alone:
+            continue
         if row.jumps:
             leaving.append(ops[-1])
         if row.kind is Kind.COUNTDOWN:
@@ -181,13 +182,24 @@ def _summary(name: str, ops: Sequence[Op], start: int, end: int) -> OpFunction:
     return OpFunction(name, start, end, written, calls)
 
 
-_SEVERAL = (Kind.PACKET, Kind.CAST)
+_SEVERAL = frozenset(row.name for row in ROWS if row.kind in (Kind.PACKET, Kind.CAST) or row.op == "callx")
+"""Rows that become several Ops."""
+
+_ALONE = frozenset(row.name for row in ROWS if row.kind in (Kind.ALU, Kind.LOAD, Kind.STORE, Kind.ATOMIC, Kind.WIDE))
+"""Rows that are one Op with nothing around it: nearly all instructions of a program."""
 
 
 def _counting(program: Program) -> frozenset[int]:
     """The functions that contain a may_goto."""
-    insns = enumerate(program.insns)
-    return frozenset(program.function_at(pc) for pc, insn in insns if insn and insn.row.kind is Kind.COUNTDOWN)
+    places = [pc for pc, insn in enumerate(program.insns) if insn is not None and insn.row.kind is Kind.COUNTDOWN]
+    return frozenset(program.function_at(pc) for pc in places)
+
+
+def _before(unit: Unit, pc: int, row: Row, record: bool) -> list[Op]:
+    """What comes before an instruction: the counter of a may_goto goes to AX, an exit stores the record."""
+    if row.kind is Kind.COUNTDOWN:
+        return [Op("load", pc, dst=AX, a=FRAME_POINTER, off=COUNTER)]
+    return _record(unit, pc) if record and row.kind is Kind.EXIT else []
 
 
 def _start_counter(unit: Unit) -> list[Op]:
