@@ -108,3 +108,36 @@ def memory_loop(iterations: int) -> Program:
         if r1 != 0 goto again
         exit
     """)
+
+
+def fibonacci_loop(iterations: int) -> Program:
+    """Five instructions an iteration: a sum, two moves, the counter and the branch back."""
+    return assemble(f"""
+        r0 = 0
+        r2 = 1
+        r1 = {iterations}
+    again:
+        r3 = r0
+        r0 += r2
+        r2 = r3
+        r1 += -1
+        if r1 != 0 goto again
+        exit
+    """)
+
+
+def helper_loop(iterations: int) -> Program:
+    """Six instructions an iteration, two of them calls: the clock (5) and a random number (7)."""
+    return assemble(f"""
+        r6 = {iterations}
+        r7 = 0
+    again:
+        call 5
+        r7 ^= r0
+        call 7
+        r7 += r0
+        r6 += -1
+        if r6 != 0 goto again
+        r0 = r7
+        exit
+    """)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sys
 
-from bench import check, compile, interpret, share
+from bench import check, compile, fuzzing, interpret, jit_vs_interpreter, share
 from bench.measure import main
 
-BENCHES = (compile.tables, interpret.tables, check.tables, share.tables)
+BENCHES = (compile.tables, interpret.tables, jit_vs_interpreter.tables, check.tables, fuzzing.tables, share.tables)
 
 if __name__ == "__main__":
     sys.exit(main(BENCHES, __doc__))

@@ -9,32 +9,41 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 
 import click
 
 from bpf.errors import CrossbpfError
 from crossbpf import __version__
-from crossbpf.asm import asm, disasm
-from crossbpf.check import check
-from crossbpf.conform import conform
-from crossbpf.fuzz import fuzz
-from crossbpf.image import image
-from crossbpf.jit import jit
-from crossbpf.mutants import mutants
-from crossbpf.plugin import plugin
-from crossbpf.trace import trace
 
 OK, NO, UNUSABLE, BROKEN = 0, 1, 2, 3
 
+VERBS = {
+    **{name: f"crossbpf.{name}" for name in ("check", "trace", "conform", "fuzz", "plugin")},
+    "asm": "crossbpf.asm",
+    "disasm": "crossbpf.asm",
+    **{name: f"crossbpf.{name}" for name in ("jit", "image", "mutants")},
+}
+"""The verbs and the modules they are in, which are imported when they are asked for: a plugin starts often."""
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+
+class _Verbs(click.Group):
+    """The group of verbs."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in VERBS:
+            return None
+        verb: click.Command = getattr(import_module(VERBS[cmd_name]), cmd_name)
+        return verb
+
+
+@click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="crossbpf")
 def cli() -> None:
     """Run one eBPF program on every CPU: x86_64, arm64, riscv64, ppc64, ppc64le, s390x."""
-
-
-for verb in (check, trace, conform, fuzz, plugin, asm, disasm, jit, image, mutants):
-    cli.add_command(verb)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,14 +1,14 @@
-"""`crossbpf conform`: conformance files on every engine."""
+"""`crossbpf conform`: conformance files, or crossbpf's own suite, on every engine."""
 
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from xml.etree import ElementTree
 
 import click
 from rich.console import Console
@@ -16,9 +16,11 @@ from rich.progress import Progress
 from rich.table import Table
 
 from bpf.errors import BadInput, CrossbpfError
+from crossbpf import own_suite
 from crossbpf.options import engines_named, plans_named, wide_console
+from crossbpf.report import Entry, write_html, write_junit
 from engines import ENGINES
-from engines.plugin import PluginEngine
+from engines.plugin import plugins
 from fuzz.suite import datafile
 from fuzz.suite.runner import Status, Verdict, groups, run_test
 from vm.world import Limits
@@ -27,26 +29,39 @@ _ORDER: tuple[Status, ...] = ("passed", "failed", "undecided")
 
 
 @click.command()
-@click.argument("paths", nargs=-1, required=True, metavar="PATH...")
-@click.option("--target", metavar="NAME,...", help="Engines to test. Default: all.")
+@click.argument("paths", nargs=-1, metavar="[PATH]...")
+@click.option("--target", metavar="NAME,...", help="Engines to test; native and linux too. Default: all seven.")
 @click.option("--plugin", multiple=True, metavar="CMD", help="Test an external runtime too (see docs/plugins.md).")
 @click.option("--plan", default="high", show_default=True, metavar="NAME", help="low, high, kernel or fence.")
-@click.option("--seconds", default=2.0, show_default=True, help="Time limit of a run.")
+@click.option("--seconds", default=2.0, show_default=True, help="Time limit of the run of a file.")
+@click.option("--only", multiple=True, metavar="NAME", help="Own suite: instructions whose name contains this.")
+@click.option("--quick", is_flag=True, help="Own suite: a thirteenth of the operands.")
+@click.option("--jobs", type=click.IntRange(1), metavar="N", help="Own suite: processes. Default: one per CPU.")
+@click.option("--html", metavar="FILE", help="Write the matrix as a page of HTML there.")
 @click.option("--junit", metavar="FILE", help="Write a JUnit XML report there.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON record instead of the summary.")
 def conform(
-    paths: Sequence[str], target: str | None, plugin: Sequence[str], plan: str, seconds: float, junit: str | None,
-    as_json: bool,
+    paths: Sequence[str], target: str | None, plugin: Sequence[str], plan: str, seconds: float, only: Sequence[str],
+    quick: bool, jobs: int | None, html: str | None, junit: str | None, as_json: bool,
 ) -> int:  # fmt: skip
-    """Run conformance tests on every engine in one process.
+    """Run conformance tests on every engine.
+
+    Without a PATH: crossbpf's own suite, generated from its table of instructions. Every instruction runs on every
+    engine, with corners of the number range crossed with each other, all registers, immediates, offsets and branches at
+    the boundaries of every machine's encodings; the interpreter says what is right. The answer is a matrix.
 
     PATH is a file in the public conformance format (.data), or a directory that is searched for such files.
 
     Exit code: 0 all passed, 1 a failure, 2 a file that cannot be read.
     """
-    files = find_files(paths)
     engines, chosen = engines_named(target) or list(ENGINES.values()), plans_named(plan)[0]
-    engines += [PluginEngine(command) for command in plugin]
+    if not paths:
+        return own_suite.run(
+            [engine.name for engine in engines], plugin, plan=chosen.name, only=only, quick=quick,
+            jobs=jobs or os.cpu_count() or 1, junit=junit, html=html, as_json=as_json,
+        )  # fmt: skip
+    files = find_files(paths)
+    engines += plugins(plugin)
     verdicts: list[Verdict] = []
     broken: list[CrossbpfError] = []
     start = time.perf_counter()
@@ -60,8 +75,11 @@ def conform(
                 continue
             verdicts += run_test(test, engines, plan=chosen, limits=Limits(seconds=seconds))
     seconds_taken = time.perf_counter() - start
+    entries = [Entry(str(v.test.path), str(v.test.path), v.engine, v.status, v.message) for v in verdicts]
     if junit is not None:
-        write_junit(junit, verdicts)
+        write_junit(junit, own_suite.TITLE, entries)
+    if html is not None:
+        write_html(html, own_suite.TITLE, f"{len(files)} files, {seconds_taken:.1f} s", entries)
     if as_json:
         click.echo(json.dumps(record(verdicts, broken)))
     else:
@@ -146,24 +164,3 @@ def record(verdicts: Sequence[Verdict], broken: Sequence[CrossbpfError]) -> dict
         ],
         "unreadable": [{"file": e.file, "place": e.place, "error": e.message, "remedy": e.remedy} for e in broken],
     }
-
-
-def write_junit(file: str, verdicts: Sequence[Verdict]) -> None:
-    """A JUnit report: a suite per engine, a case per file. Raises BadInput when it cannot be written."""
-    root = ElementTree.Element("testsuites", name="crossbpf conform")
-    for name in dict.fromkeys(verdict.engine for verdict in verdicts):
-        mine = [verdict for verdict in verdicts if verdict.engine == name]
-        totals = Counter(verdict.status for verdict in mine)
-        suite = ElementTree.SubElement(
-            root, "testsuite", name=name, tests=str(len(mine)), failures=str(totals["failed"]), errors="0",
-            skipped=str(totals["undecided"]),
-        )  # fmt: skip
-        for verdict in mine:
-            case = ElementTree.SubElement(suite, "testcase", classname=name, name=str(verdict.test.path))
-            if verdict.status != "passed":
-                tag = "failure" if verdict.status == "failed" else "skipped"
-                ElementTree.SubElement(case, tag, message=verdict.message)
-    try:
-        ElementTree.ElementTree(root).write(file, encoding="utf-8", xml_declaration=True)
-    except OSError as error:
-        raise BadInput(f"cannot be written: {error.strerror}", file=file) from None

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -15,7 +17,9 @@ from crossbpf.options import engines_named
 from engines import ENGINES, Engine
 from engines.plugin import PluginEngine
 from fuzz.campaign import Progress, campaign
+from fuzz.oracles import LIMITS, judge_genome
 from fuzz.reproducer import assembly, pytest_file
+from fuzz.worker import Worker
 
 
 @click.command()
@@ -24,16 +28,18 @@ from fuzz.reproducer import assembly, pytest_file
 @click.option("--seed", default=0, show_default=True, metavar="N", help="Another seed, other programs.")
 @click.option("--target", metavar="NAME,...", help="Engines to test. Default: all six targets.")
 @click.option("--plugin", metavar="CMD", help="Test an external runtime (see docs/plugins.md) instead.")
+@click.option("--seconds", "limit", default=LIMITS.seconds, show_default=True, help="Time limit of a run.")
+@click.option("--in-process", is_flag=True, help="No worker process: a crash of the emulator ends the campaign.")
 @click.option("--out", metavar="DIR", help="Directory for the reproducer. Default: the current one.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON record.")
 def fuzz(
-    programs: int | None, seconds: float | None, seed: int, target: str | None, plugin: str | None, out: str | None,
-    as_json: bool,
+    programs: int | None, seconds: float | None, seed: int, target: str | None, plugin: str | None, limit: float,
+    in_process: bool, out: str | None, as_json: bool,
 ) -> int:  # fmt: skip
     """Generate programs, run each on the interpreter and on the engines under test, and compare everything.
 
-    The first program that an engine does differently is shrunk and written as assembly and as a pytest file. A seed
-    always makes the same programs.
+    The first program that an engine does differently is shrunk and written as assembly and as a pytest file. To crash
+    and not to end are differences too. A seed always makes the same programs.
 
     Exit code: 0 no difference, 1 a difference.
     """
@@ -47,8 +53,14 @@ def fuzz(
         raise BadInput("no such directory", file=str(folder))
     last = Progress(0, 0.0)
     shown = 0.0
+    limits = replace(LIMITS, seconds=limit)
+    worker = Worker()
+    judge = judge_genome if in_process or plugin is not None else worker.judge  # a plugin is a process anyhow
+    run = campaign(
+        engines, seed=seed, programs=programs, seconds=seconds, bare=plugin is not None, limits=limits, judge=judge
+    )
     try:
-        for last in campaign(engines, seed=seed, programs=programs, seconds=seconds, bare=plugin is not None):
+        for last in run:
             if last.finding is not None:
                 break
             if sys.stderr.isatty() and last.seconds - shown > 1:
@@ -57,11 +69,13 @@ def fuzz(
     except KeyboardInterrupt:
         click.echo(f"\ninterrupted after {last.programs} programs (seed {seed}); no difference so far", err=True)
         return 130
-    return _report(last, seed, [engine.name for engine in engines], folder, as_json)
+    finally:
+        worker.stop()
+    return _report(last, seed, engines, folder, as_json)
 
 
-def _report(last: Progress, seed: int, names: Sequence[str], folder: Path, as_json: bool) -> int:
-    finding = last.finding
+def _report(last: Progress, seed: int, engines: Sequence[Engine], folder: Path, as_json: bool) -> int:
+    finding, names = last.finding, [engine.name for engine in engines]
     record: dict[str, object] = {"seed": seed, "programs": last.programs, "seconds": last.seconds, "engines": names}
     if finding is None:
         if as_json:
@@ -69,10 +83,10 @@ def _report(last: Progress, seed: int, names: Sequence[str], folder: Path, as_js
         else:
             click.echo(f"{last.programs} programs on {len(names)} engines in {last.seconds:.1f} s: no difference")
         return 0
-    stem = f"fuzz_{finding.engine.split('/')[-1].replace(' ', '_')}_{seed}_{last.programs}"
+    stem = re.sub(r"\W+", "_", f"fuzz_{finding.engine}_{seed}_{last.programs}")
     files = [str(folder / f"{stem}.s"), str(folder / f"test_{stem}.py")]
     write_bytes(files[0], assembly(finding).encode())
-    write_bytes(files[1], pytest_file(finding).encode())
+    write_bytes(files[1], pytest_file(finding, engines).encode())
     if as_json:
         details = {"engine": finding.engine, "what": finding.what, "genome": last.genome, "files": files}
         click.echo(json.dumps(record | {"finding": details}))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ import click
 from rich.table import Table
 
 from crossbpf.options import wide_console
-from fuzz.mutants import Mutant, Standing, Tester, fuzzer, named, suite, trials
+from fuzz.mutants import Mutant, Search, Standing, named, search_for
 
 By = Literal["suite", "fuzz"]
 
@@ -22,18 +23,23 @@ By = Literal["suite", "fuzz"]
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.option("--target", metavar="NAME,...", help="Only mutants that change code of these targets.")
 @click.option("--by", type=click.Choice(["suite", "fuzz"]), help="Let only this one look for them. Default: both.")
-@click.option("--programs", default=2000, show_default=True, metavar="N", help="Programs that fuzzing may take.")
+@click.option(
+    "--programs", type=int, metavar="N", help="Programs that fuzzing may take. Default: 2000, or as --time says."
+)
+@click.option("--time", "seconds", type=float, metavar="S", help="Seconds that fuzzing may take.")
 @click.option("--seed", default=0, show_default=True, metavar="N", help="Seed of fuzzing.")
+@click.option("--jobs", type=click.IntRange(1), metavar="N", help="Processes. Default: one per CPU.")
 @click.option("--list", "only_list", is_flag=True, help="Say what there is, and run nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON record.")
 def mutants(
-    names: Sequence[str], target: str | None, by: By | None, programs: int, seed: int, only_list: bool, as_json: bool
-) -> int:
+    names: Sequence[str], target: str | None, by: By | None, programs: int | None, seconds: float | None, seed: int,
+    jobs: int | None, only_list: bool, as_json: bool,
+) -> int:  # fmt: skip
     """Re-inject faults that JITs have had into ours, one at a time, and show what finds them.
 
-    A mutant is found by the suite (the exercises of every instruction) or by fuzzing (the first programs of a campaign)
-    when a program does something else than on the interpreter; the number of that program is shown. NAME is part of a
-    mutant's name.
+    A mutant is found by the suite (that of `crossbpf conform`) or by fuzzing (the first programs of a campaign) when a
+    program does something else than on the interpreter; the number of that program is shown. NAME is part of a mutant's
+    name.
 
     Exit code: 0 all are found, by one or the other; 1 one survives.
     """
@@ -41,34 +47,38 @@ def mutants(
     if only_list:
         _list(chosen, as_json=as_json)
         return 0
-    testers = [tester for tester in (suite(), fuzzer(programs, seed)) if by in (None, tester.name)]
+    if programs is None and seconds is None:
+        programs = 2000
+    searches = [
+        search for search in (Search("suite"), Search("fuzz", programs, seed, seconds)) if by in (None, search.name)
+    ]
     standings: dict[str, Standing] = {}
     start, interrupted = time.perf_counter(), False
     try:
-        for tester in testers:
-            _run(chosen, tester, standings)
+        for search in searches:
+            _run(chosen, search, standings, jobs or os.cpu_count() or 1)
     except KeyboardInterrupt:
         interrupted = True
-    seconds = time.perf_counter() - start
+    taken = time.perf_counter() - start
     if as_json:
-        click.echo(json.dumps(_record(chosen, standings, seconds)))
+        click.echo(json.dumps(_record(chosen, standings, taken)))
     else:
-        _show(chosen, standings, seconds)
+        _show(chosen, standings, taken)
     if interrupted:
         click.echo("interrupted: what is not found yet may be found later", err=True)
         return 130
     return 1 if _survivors(chosen, standings) else 0
 
 
-def _run(chosen: Sequence[Mutant], tester: Tester, standings: dict[str, Standing]) -> None:
-    """Let a tester look for the mutants; the standing after each program is put into `standings`."""
-    standings[tester.name] = Standing(0, {}, chosen)
+def _run(chosen: Sequence[Mutant], search: Search, standings: dict[str, Standing], jobs: int) -> None:
+    """Let a search look for the mutants; how it stands is put into `standings`."""
+    standings[search.name] = Standing(0, {}, chosen)
     shown = time.monotonic()
-    for standing in trials(chosen, tester):
-        standings[tester.name] = standing
+    for standing in search_for(chosen, search, jobs):
+        standings[search.name] = standing
         if sys.stderr.isatty() and time.monotonic() - shown > 1:
             shown = time.monotonic()
-            line = f"{tester.name}: {standing.programs} programs, {len(standing.catches)} of {len(chosen)} found"
+            line = f"{search.name}: {standing.programs} programs, {len(standing.catches)} of {len(chosen)} found"
             click.echo(f"\r{line}", err=True, nl=False)
     if sys.stderr.isatty():
         click.echo("\r" + " " * 60 + "\r", err=True, nl=False)
@@ -106,13 +116,12 @@ def _show(chosen: Sequence[Mutant], standings: dict[str, Standing], seconds: flo
     table.add_column("mutant")
     for name in standings:
         table.add_column(name, justify="right")
+    table.add_column("by")
     table.add_column("fault")
     for mutant in chosen:
-        cells = []
-        for standing in standings.values():
-            catch = standing.catches.get(mutant.name)
-            cells.append(str(catch.programs) if catch else "-")
-        table.add_row(mutant.name, *cells, mutant.source)
+        catches = [standing.catches.get(mutant.name) for standing in standings.values()]
+        by = next((catch.by for catch in catches if catch), "")
+        table.add_row(mutant.name, *(str(catch.programs) if catch else "-" for catch in catches), by, mutant.source)
     console.print(table)
     for name in _survivors(chosen, standings):
         console.print(f"survived: {name}", markup=False)
@@ -124,7 +133,8 @@ def _show(chosen: Sequence[Mutant], standings: dict[str, Standing], seconds: flo
             markup=False,
         )
     console.print(
-        f"{len(chosen)} mutants, {seconds:.1f} s (columns: by which program each was found, - for not at all)"
+        f"{len(chosen)} mutants, {seconds:.1f} s (columns: by which program each was found, - for not at all; "
+        "the first one's name)"
     )
 
 
@@ -145,7 +155,9 @@ def _record(chosen: Sequence[Mutant], standings: dict[str, Standing], seconds: f
         row = _about(mutant)
         for name, standing in standings.items():
             catch = standing.catches.get(mutant.name)
-            row[name] = catch and {"programs": catch.programs, "engine": catch.engine, "what": catch.what}
+            row[name] = catch and {
+                "programs": catch.programs, "by": catch.by, "engine": catch.engine, "what": catch.what,
+            }  # fmt: skip
         rows.append(row)
     scores = {name: _score(chosen, standing) | {"programs": standing.programs} for name, standing in standings.items()}
     return {"mutants": rows, "scores": scores, "survivors": _survivors(chosen, standings), "seconds": seconds}

@@ -33,6 +33,7 @@ class Abilities:
     conventions  names of calling conventions
     shows        fields of Outcome that it fills, besides status, r0 and fault
     native       whether it makes machine code that can be shown
+    maps         whether it runs programs that have maps
     """
 
     orders: frozenset[str]
@@ -40,6 +41,7 @@ class Abilities:
     conventions: frozenset[str]
     shows: frozenset[str]
     native: bool = False
+    maps: bool = True
 
 
 class Prepared(ABC):
@@ -68,11 +70,19 @@ class Prepared(ABC):
 
 
 class Engine(ABC):
-    """Something that can run a program."""
+    """Something that can run a program.
+
+    machine   name of the target whose instructions it executes; "" where that is nobody's business
+    """
 
     name: str
+    machine: str = ""
     abilities: Abilities
 
     @abstractmethod
     def prepare(self, unit: Unit, options: Options | None = None) -> Prepared:
         """Bind and compile. Raises Refused(reason) for what this engine cannot run."""
+
+    def in_python(self) -> tuple[str, str]:
+        """How Python code gets this engine: an import and an expression."""
+        return "from engines import engine", f'engine("{self.name}")'

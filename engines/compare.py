@@ -11,11 +11,11 @@ from bpf.errors import Refused
 from bpf.plan import DEFAULT_PLAN, Plan, Unit
 from bpf.program import Program
 from bpf.spec.conventions import PLAIN, Convention
-from engines.base import Engine, Options, Prepared
+from engines.base import Engine, Options
 from engines.emulated import EmulatedPrepared
+from engines.judging import fresh, trial
 from engines.lockstep import Parting, lockstep
 from engines.registry import ENGINES
-from engines.surroundings import judge
 from jit.image import Image
 from vm.outcome import Outcome
 from vm.world import Input, Limits, World
@@ -42,11 +42,6 @@ class Row:
     image: Image | None = None
     parting: Parting | None = None
     executed: int | None = None
-
-
-def fresh(world: World) -> World:
-    """A world of its own in the same state."""
-    return replace(world, values=dict(world.values), printed=[])
 
 
 def compare(
@@ -80,36 +75,28 @@ def compare(
         except Refused as reason:
             rows += [Row(engine.name, order, "refused", str(reason)) for engine in group]
             continue
-        row = _run(interpreter, order, expected, entry, world, limits)
-        assert row.outcome is not None
-        rows.append(replace(row, verdict="reference"))
+        start = time.perf_counter()
+        reference = expected.run(entry, fresh(world), limits)
+        rows.append(Row(interpreter.name, order, "reference", "", reference, time.perf_counter() - start))
         for engine in group:
-            rows.append(_judge(engine, unit, row.outcome, entry, world, limits, count))
+            rows.append(_judge(engine, unit, reference, entry, world, limits, count))
     return rows
-
-
-def _run(engine: Engine, order: str, prepared: Prepared, entry: Input, world: World, limits: Limits) -> Row:
-    copy = fresh(world)
-    start = time.perf_counter()
-    outcome = prepared.run(entry, copy, limits)
-    seconds = time.perf_counter() - start
-    image = prepared.image if isinstance(prepared, EmulatedPrepared) else None
-    return Row(engine.name, order, "agrees", "", outcome, seconds, image)
 
 
 def _judge(
     engine: Engine, unit: Unit, expected: Outcome, entry: Input, world: World, limits: Limits, count: bool
 ) -> Row:
     try:
-        prepared = engine.prepare(unit)
-        row = _run(engine, unit.order, prepared, entry, world, limits)
+        judged = trial(engine, unit, expected, entry, world, limits)
     except Refused as reason:
         return Row(engine.name, unit.order, "refused", str(reason))
-    outcome = row.outcome
-    assert outcome is not None
-    if count and isinstance(prepared, EmulatedPrepared):
-        row = replace(row, executed=prepared.count(entry, fresh(world), limits))
-    found = judge(engine, unit, expected, outcome, entry, world, limits)
+    found, outcome, prepared = judged.found, judged.outcome, judged.prepared
+    row = Row(engine.name, unit.order, "agrees", "", outcome, judged.seconds)
+    if isinstance(prepared, EmulatedPrepared):
+        executed = prepared.count(entry, fresh(world), limits) if count and outcome is not None else None
+        row = replace(row, image=prepared.image, executed=executed)
+    if outcome is None:
+        return replace(row, verdict="differs", reason=found.what)
     if not found.decided:
         ended = expected.status if expected.status != "done" else outcome.status
         return replace(row, verdict="undecided", reason=f"nothing was compared: {found.why or UNDECIDED[ended]}")

@@ -71,7 +71,7 @@ class EmulatedEngine(Engine):
     """One target's JIT with Unicorn as its CPU."""
 
     def __init__(self, target: Target) -> None:
-        self.name = target.name
+        self.name = self.machine = target.name
         self.target = target
         self.abilities = Abilities(
             orders=frozenset({target.order}),

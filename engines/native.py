@@ -302,6 +302,7 @@ class NativeEngine(Engine):
 
     def __init__(self) -> None:
         self.target = host_target()
+        self.machine = self.target.name
         self.abilities = Abilities(
             orders=frozenset({self.target.order}),
             plans=True,

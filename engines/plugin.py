@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import IO, Any
 
 from bpf.errors import BadInput, Refused
@@ -27,6 +29,8 @@ from vm.world import Input, Limits, World
 OUTPUT_LIMIT = 1 << 20
 MEMORY_LIMIT = 4 << 30
 _TEXT = 300  # characters of a plugin's words that are kept
+_NAME = 60  # characters of its name, the command without the folders
+_RESULT = re.compile("(?:0[xX])?[0-9a-fA-F]+")
 
 
 def _bounds() -> Callable[[], None] | None:
@@ -63,8 +67,8 @@ class PluginPrepared(Prepared):
                     arguments, stdin=subprocess.PIPE, stdout=out, stderr=err, start_new_session=True,
                     preexec_fn=_bounds(),  # noqa: PLW1509 (nothing between fork and exec takes a lock)
                 )  # fmt: skip
-            except OSError as error:
-                raise BadInput(f"plugin cannot be started: {error.strerror}", file=self._command[0]) from None
+            except (OSError, subprocess.SubprocessError) as error:  # too long an argument, say: that of this program
+                return _fault(f"cannot be started: {error}")
             try:
                 process.communicate(self._code, timeout=limits.seconds)
             except subprocess.TimeoutExpired:
@@ -89,8 +93,10 @@ def _kill(process: subprocess.Popen[Any]) -> None:
 
 
 def _said(file: IO[bytes]) -> str:
+    """What was written, in one line that every terminal and report can show."""
     file.seek(0)
-    return " ".join(file.read(OUTPUT_LIMIT).decode("utf-8", "replace").split())
+    words = " ".join(file.read(OUTPUT_LIMIT).decode("utf-8", "replace").split())
+    return words if words.isprintable() else "".join(c if c.isprintable() else "?" for c in words)
 
 
 def _outcome(code: int, said: str, complained: str) -> Outcome:
@@ -99,30 +105,44 @@ def _outcome(code: int, said: str, complained: str) -> Outcome:
         return _fault(f"crashed with {name}", complained)
     if code:
         return _fault(complained or said or f"exit code {code}")
-    try:
-        r0 = int(said, 16)
-    except ValueError:
+    if not _RESULT.fullmatch(said):
         return _fault(f"printed no result but {said[:_TEXT]!r}", complained)
-    if not 0 <= r0 < 1 << 64:
+    if len(said.lower().removeprefix("0x").lstrip("0")) > 16:
         return _fault(f"printed a result of more than 64 bits: {said[:_TEXT]}")
-    return Outcome("done", r0)
+    return Outcome("done", int(said, 16))
 
 
 def _fault(*words: str) -> Outcome:
-    return Outcome("fault", fault=Fault("error", detail=": ".join(word[:_TEXT] for word in words if word)))
+    return Outcome("fault", fault=Fault("error", detail=": ".join(_cut(word) for word in words if word)))
+
+
+def _cut(words: str) -> str:
+    """The beginning and the end of long words: some runtimes say first what is wrong, others last."""
+    return words if len(words) <= _TEXT else f"{words[: _TEXT // 2]} ... {words[-_TEXT // 2 :]}"
 
 
 class PluginEngine(Engine):
-    """An external command. Raises BadInput for an empty one."""
+    """An external command. Raises BadInput for one that is empty or not there."""
 
     def __init__(self, command: str) -> None:
-        self._command = tuple(shlex.split(command))
+        try:
+            self._command = tuple(shlex.split(command))
+        except ValueError as error:
+            raise BadInput(f"is no command: {error}", file="--plugin") from None
         if not self._command:
             raise BadInput("is empty", file="--plugin")
-        self.name = f"plugin {self._command[0]}"
+        if shutil.which(self._command[0]) is None:
+            raise BadInput("plugin cannot be started: no such command", file=self._command[0])
+        self._text = command
+        self.name = " ".join(("plugin", *(re.split(r"[/\\]", word)[-1] or word for word in self._command)))[:_NAME]
         self.abilities = Abilities(
-            orders=frozenset({"little"}), plans=False, conventions=frozenset({"plain", "suite"}), shows=frozenset()
-        )
+            orders=frozenset({"little"}), plans=False, conventions=frozenset({"plain", "suite"}), shows=frozenset(),
+            maps=False,
+        )  # fmt: skip
+
+    def in_python(self) -> tuple[str, str]:
+        """See Engine."""
+        return "from engines.plugin import PluginEngine", f"PluginEngine({self._text!r})"
 
     def prepare(self, unit: Unit, options: Options | None = None) -> PluginPrepared:
         """See Engine. Refuses programs that need more than code and memory."""
@@ -131,3 +151,14 @@ class PluginEngine(Engine):
         if unit.convention.context:
             raise Refused(f"{self.name} takes no packets")
         return PluginPrepared(self._command, unit)
+
+
+def plugins(commands: Sequence[str]) -> list[PluginEngine]:
+    """An engine for each command; commands that are called the same are numbered."""
+    found: list[PluginEngine] = []
+    for command in commands:
+        found.append(PluginEngine(command))
+        same = sum(engine.name == found[-1].name for engine in found)
+        if same > 1:
+            found[-1].name += f" ({same})"
+    return found

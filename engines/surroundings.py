@@ -21,20 +21,33 @@ SAME_EVERYWHERE = frozenset({"csum_diff", "unwind"})
 """Helpers whose result depends on their arguments alone."""
 
 
-def _plan(name: str, flip: int) -> Plan:
-    """A plan whose addresses are full of bits; `flip` inverts those that alignment leaves free."""
+def _plan(name: str, shift: int, bits: int, flip: int) -> Plan:
+    """A plan whose addresses are a small number, shifted, and `bits`; `flip` inverts what alignment leaves free."""
 
-    def at(number: int, low: int = 0, step: int = PAGE) -> int:
-        return (number << 40 | 0x55_5555_5000 | low) ^ (flip & -step)
+    def at(number: int, mask: int = -PAGE) -> int:
+        return (number << shift | bits & mask) ^ (flip & mask)
 
     return Plan(
         name, text=at(1), native=at(2), harness=at(3), context=at(4), packet=at(5), memory=at(6), values=at(7),
-        arena=at(8), handles=at(9, 0x550, STUB_SIZE), stack=at(10, 0x558, 8),
+        arena=at(8), handles=at(9, -STUB_SIZE), stack=at(10, -8),
     )  # fmt: skip
 
 
-PLANS = (_plan("here", 0), _plan("there", M64))
-FILLS = (0x35, 0xCA)
+PLANS = tuple(
+    _plan(name, shift, bits, flip)
+    for shift, bits, names in ((40, 0x55_5555_555F, ("here", "there")), (33, 0, ("low", "high")))
+    for name, flip in zip(names, (0, M64), strict=True)
+)
+FILLS = (0x35, 0xCA, 0x00, 0xFF)
+
+SOON = 1_000_000
+"""A program that the interpreter ends within so many instructions takes every engine far less than a time limit."""
+
+
+def late(expected: Outcome, outcome: Outcome) -> bool:
+    """Whether an engine ran into its limit with a program that the interpreter ended soon."""
+    instructions = expected.counts.get("instructions", SOON + 1)
+    return outcome.status == "limit" and expected.status in ("done", "fault") and instructions <= SOON
 
 
 def judge(
@@ -42,9 +55,13 @@ def judge(
 ) -> Difference:
     """As difference(expected, outcome), the interpreter's and an engine's, but only what had to be equal counts.
 
-    world: as it was before the run. Where the program depends on its surroundings the answer is undecided and says why.
+    world: as it was before the run; limits: those of the run. A run that is late is a difference. Where the program
+    depends on its surroundings the answer is undecided and says why.
     """
     found = difference(expected, outcome)
+    if late(expected, outcome):
+        needed = expected.counts["instructions"]
+        found = Difference(f"did not end within {limits.seconds:g} s; the interpreter needed {needed} instructions")
     if not found or engine.abilities.plans:
         return found
     why = _depends(unit, expected, outcome, entry, world, limits)
@@ -65,8 +82,8 @@ def _depends(unit: Unit, expected: Outcome, outcome: Outcome, entry: Input, worl
         run = Interpreter(bound, bound.programs[0]).run(replace(entry, stack_fill=fill), own_world, limits)
         shown.append(_as_shown(run, outcome))
     if outcome.moved is not AT_THE_PLAN:
-        shown[1] = replace(shown[1], moved=_moved(*units))
-    if difference(*shown):
+        shown[1:] = [replace(run, moved=_moved(units[0], unit)) for run, unit in zip(shown[1:], units[1:], strict=True)]
+    if any(difference(shown[0], other) for other in shown[1:]):
         return "its result depends on where memory lies, or on stack bytes that it has not written"
     return ""
 

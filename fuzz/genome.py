@@ -67,15 +67,8 @@ _KINDS = (
     *("atomic",) * 2,
     *("jump",) * 3,
     *("aim",) * 6,
-    "loop",
-    "helper",
-    "call",
-    "function",
-    "leave",
-    "may_goto",
-    "indirect",
-    "cast",
-    "packet",
+    *("loop", "helper", "call", "function", "leave"),
+    *("may_goto", "indirect", "cast", "packet"),
 )  # weights; the simplest first
 _BARE = frozenset(_KINDS) - {"helper", "may_goto", "indirect", "cast", "packet"}
 _HELPERS = (7, 8, 14)  # get_prandom_u32, get_smp_processor_id, get_current_pid_tgid
@@ -83,16 +76,18 @@ _GET_CURRENT_COMM = 16
 
 
 class _Digits:
-    """A gesture's number, read from its lowest digit up."""
+    """A gesture's number, read from its lowest digit up. radices: of the digits that have been read."""
 
-    __slots__ = ("rest",)
+    __slots__ = ("radices", "rest")
 
     def __init__(self, number: int) -> None:
         self.rest = number & _M64
+        self.radices: list[int] = []
 
     def below(self, radix: int) -> int:
         """The next digit."""
         self.rest, digit = divmod(self.rest, radix)
+        self.radices.append(radix)
         return digit
 
     def row(self, rows: Sequence[Row]) -> Row:
@@ -206,11 +201,15 @@ class _Body:
         self.add("exit")
 
 
-def decode(genome: Sequence[int], order: str = "little", *, bare: bool = False, packet: bool = False) -> Program:
+def decode(
+    genome: Sequence[int], order: str = "little", *, bare: bool = False, packet: bool = False,
+    read: list[_Digits] | None = None,
+) -> Program:  # fmt: skip
     """The program of a genome, in a byte order. Total: never raises.
 
-    bare: for runtimes that know code and memory only: no map, no helper, and the registers and the stack are set first.
-    packet: with loads from the packet, for the packet convention; R1 must be the context.
+    bare: for runtimes that know code and memory only: no map, no helper, and nothing is read that was not set: every
+    function sets the registers and the stack first, and after a call the caller sets R1-R5 again. packet: with loads
+    from the packet, for the packet convention; R1 must be the context. read: is given the digits of each gesture.
     """
     bodies = [_Body(bare, packet)]
     if bare:
@@ -218,11 +217,15 @@ def decode(genome: Sequence[int], order: str = "little", *, bare: bool = False, 
     loops = 0
     for number in genome[:MAX_GESTURES]:
         digits = _Digits(number)
+        if read is not None:
+            read.append(digits)
         kind = _KINDS[digits.below(len(_KINDS))]
         body = bodies[-1]
         if kind == "function":
             if len(bodies) < MAX_FUNCTIONS:
                 bodies.append(_Body(bare, packet))
+                if bare:
+                    _set_up(bodies[-1])
             continue
         if kind == "aim":
             body.aim = digits
@@ -239,6 +242,13 @@ def decode(genome: Sequence[int], order: str = "little", *, bare: bool = False, 
     for body in bodies:
         body.finish()
     return _link(bodies, order)
+
+
+def radices(genome: Sequence[int]) -> list[list[int]]:
+    """The radices of the digits that decoding reads of each gesture."""
+    read: list[_Digits] = []
+    decode(genome, read=read)
+    return [digits.radices for digits in read] + [[]] * len(genome[MAX_GESTURES:])
 
 
 def _set_up(body: _Body) -> None:
@@ -364,6 +374,9 @@ def _call(body: _Body, digits: _Digits) -> None:
     _hand_on(body)
     body.calls.append((len(body.slots), digits.below(MAX_FUNCTIONS)))
     body.add("mov64_imm", 0, imm=0)  # becomes the call where there is a function to call
+    if body.bare:
+        for register in range(1, 6):
+            body.add("mov64_imm", register, imm=register)
 
 
 def _hand_on(body: _Body) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from bpf.text import disassemble
+from engines import Engine
 from fuzz.oracles import Finding
 
 
 def assembly(finding: Finding) -> str:
     """The program as text, with what went wrong above it."""
-    head = [f"# {finding.engine}: {finding.what}"]
+    head = ["# " + " ".join(f"{finding.engine}: {finding.what}".split())]
     if finding.parting is not None and finding.parting.pc >= 0:
         head.append(f"# parts at insn {finding.parting.pc}: {finding.parting.what}")
     if finding.entry.memory:
@@ -18,21 +21,28 @@ def assembly(finding: Finding) -> str:
     return "\n".join(head) + "\n" + disassemble(finding.program)
 
 
-def pytest_file(finding: Finding) -> str:
-    """A test that fails as long as the engine differs from the interpreter. It needs crossbpf and nothing else."""
+def pytest_file(finding: Finding, engines: Sequence[Engine]) -> str:
+    """A test that fails as long as the engine found, one of engines, does not agree. It needs only crossbpf."""
+    guilty = [engine.in_python() for engine in engines if engine.name == finding.engine]
+    guilty = guilty or [engine.in_python() for engine in engines]
+    sources = "\n".join(dict.fromkeys(source for source, _ in guilty))
+    expressions = ", ".join(expression for _, expression in guilty)
+    found = f"{finding.engine} differs from the interpreter: {finding.what}"
+    found = " ".join(found.replace("\\", "\\\\").replace('"', "'").split())
     code = finding.program.encode("little").hex()
     lines = "\n".join(f'    "{code[at : at + 96]}"' for at in range(0, len(code), 96))
     names = [map_.name.upper() for map_ in finding.program.maps]  # as fuzz.genome has them
     registers = {register: hex(value) for register, value in sorted(finding.entry.registers.items())}
+    more = "" if finding.observe else ", observe=False"
     text = "\n".join("    " + line for line in disassemble(finding.program).splitlines())
     shown = "{" + ", ".join(f"{register}: {value}" for register, value in registers.items()) + "}"
-    return f'''"""{finding.engine} differs from the interpreter: {finding.what}
+    return f'''"""{found}
 
 {text}
 """
 
 from bpf.program import program
-from engines import engine
+{sources}
 from fuzz.genome import {", ".join(sorted(names or ["DATA"]))}
 from fuzz.oracles import judge
 from vm.world import Input
@@ -50,6 +60,6 @@ ENTRY = Input(
 
 
 def test_agrees() -> None:
-    finding = judge(PROGRAM.in_order, ENTRY, [engine("{finding.engine}")])
+    finding = judge(PROGRAM.in_order, ENTRY, [{expressions}]{more})
     assert finding is None, finding.what
 '''

@@ -7,11 +7,13 @@ for a given example); `shrink` falls back to plain deletion where a version of H
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from random import Random
 from typing import Any
 
 from hypothesis import HealthCheck, Phase, settings
+
+from fuzz.genome import radices
 
 _M64 = (1 << 64) - 1
 Genome = tuple[int, ...]
@@ -23,9 +25,10 @@ def shrink(genome: Sequence[int], fails: Callable[[Genome], bool], *, examples: 
     fails: must be true for `genome` itself, and deterministic. examples: how many programs may be tried.
     """
     try:
-        return _by_hypothesis(tuple(genome), fails, examples)
+        smallest = _by_hypothesis(tuple(genome), fails, examples)
     except (ImportError, AttributeError, TypeError):
-        return _by_deletion(tuple(genome), fails)
+        smallest = _by_deletion(tuple(genome), fails)
+    return _by_digits(smallest, fails)
 
 
 def _by_hypothesis(genome: Genome, fails: Callable[[Genome], bool], examples: int) -> Genome:
@@ -84,3 +87,39 @@ def _by_deletion(genome: Genome, fails: Callable[[Genome], bool]) -> Genome:
             if improved:
                 break
     return genome
+
+
+def _by_digits(genome: Genome, fails: Callable[[Genome], bool]) -> Genome:
+    """Lower single digits of the gestures, alone and with all other gestures gone.
+
+    What a digit means is the genome's business (a register, an immediate); a shrinker of numbers sees numbers.
+    """
+    better: Genome | None = genome
+    while better is not None:
+        genome = better
+        tried = sorted(set(_simpler(genome)), key=simplicity)
+        better = next((other for other in tried if simplicity(other) < simplicity(genome) and fails(other)), None)
+    return genome
+
+
+def _simpler(genome: Genome) -> Iterator[Genome]:
+    read = radices(genome)
+    for index, number in enumerate(genome):
+        yield genome[:index] + genome[index + 1 :]
+        for other in (number, *_lowered(number, read[index])):
+            yield (*genome[:index], other, *genome[index + 1 :])
+            yield (*genome[max(index - 1, 0) : index], other)
+            yield (other,)
+
+
+def _lowered(number: int, read: Sequence[int]) -> Iterator[int]:
+    """The number with one digit lowered, and with all digits from one on gone."""
+    unit = 1
+    for radix in read:
+        digit = number // unit % radix
+        for other in {0, 1, digit // 2, digit - 1} if digit else ():
+            if other < digit:
+                yield number - (digit - other) * unit
+        yield number % unit
+        unit *= radix
+    yield number % unit

@@ -6,6 +6,8 @@ turned into Ops and compiled by the real JIT once, not once a mutant.
 
 from __future__ import annotations
 
+import struct
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,35 +15,48 @@ from random import Random
 from typing import Any
 
 from bpf.errors import CrossbpfError
-from bpf.isa import ROWS
+from bpf.isa import ROW
 from bpf.plan import DEFAULT_PLAN, Unit
 from bpf.program import Program
 from bpf.spec.conventions import PACKET, PLAIN
 from engines import ENGINES, Engine, Options
-from fuzz.campaign import draw_input
+from engines.judging import run_judged
+from fuzz.campaign import SIZE, draw_input, observed
 from fuzz.genome import decode, draw
 from fuzz.mutants.mutant import Mutant
-from fuzz.oracles import COMPILER_FAULTS
+from fuzz.suite.exercise import Case
+from fuzz.suite.generated import NAMES, cases
 from fuzz.suite.rows import exercises
-from fuzz.suite.special import entry_for
-from vm.outcome import Outcome, difference
+from vm.outcome import Outcome
 from vm.world import Input, Limits, World
 
 ORDERS = ("little", "big")
-_OBSERVE = Options(observe=True)
-_LIMITS = Limits(instructions=1_000_000, seconds=1.0, may_goto=5)
-_SIZE = 30  # gestures of a program, as a campaign draws them
-_BROKEN = (CrossbpfError, *COMPILER_FAULTS)
+SPARSE = 13  # of a sweep's operands, in the suite's first pass
+QUICK = 5_000  # slots of a program that the first pass takes
+_LIMITS = Limits(instructions=50_000_000, seconds=0.5, may_goto=5)
+_BROKEN = (CrossbpfError, ValueError, LookupError, ArithmeticError, AssertionError, struct.error)
 
-Drawn = Mapping[str, tuple[Program, Input]]
-"""One program with its input, in each byte order that is needed."""
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """One program with its input, in each byte order that it is for.
+
+    target   the machine that it is aimed at; "" for all
+    observe  whether it is compiled with Options.observe
+    """
+
+    name: str
+    programs: Mapping[str, tuple[Program, Input]]
+    target: str = ""
+    observe: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Catch:
-    """How a mutant was caught: by the n-th program (from 1), on which engine, and what was seen."""
+    """How a mutant was caught: by the n-th program (from 1) and its name, on which engine, and what was seen."""
 
     programs: int
+    by: str
     engine: str
     what: str
 
@@ -57,35 +72,44 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Tester:
-    """Something that tests: its programs in order, and whether one that does not end is a finding of its own."""
+    """Something that tests: its programs in order."""
 
     name: str
-    programs: Callable[[Sequence[str]], Iterator[Drawn]]
-    finds_hangs: bool
+    probes: Callable[[Sequence[str]], Iterator[Probe]]
 
 
-def suite() -> Tester:
-    """The exercises of all rows, in the order of the table."""
+def suite(names: Sequence[str] = NAMES) -> Tester:
+    """crossbpf's own suite. A first pass takes few operands and short programs, the second one all there is."""
 
-    def programs(orders: Sequence[str]) -> Iterator[Drawn]:
-        for row in ROWS:
-            for group in zip(*(exercises(row, order) for order in orders), strict=True):
-                yield {order: (program, entry_for(row)) for order, program in zip(orders, group, strict=True)}
+    def probes(orders: Sequence[str]) -> Iterator[Probe]:
+        for every in (SPARSE, 1):
+            for name in names:
+                for order in orders:
+                    for case in cases(name, order) if every == 1 else _quick(name, order):
+                        yield Probe(case.name, {order: (case.program, case.entry)}, case.target)
 
-    return Tester("suite", programs, finds_hangs=True)
+    return Tester("suite", probes)
 
 
-def fuzzer(limit: int, seed: int = 0) -> Tester:
-    """The first programs of a campaign."""
+def _quick(name: str, order: str) -> Iterator[Case]:
+    if name in ROW:
+        yield from (case for case in exercises(ROW[name], order, SPARSE) if len(case.program) <= QUICK)
 
-    def programs(orders: Sequence[str]) -> Iterator[Drawn]:
-        for number in range(limit):
+
+def fuzzer(programs: int | None, seed: int = 0, seconds: float | None = None) -> Tester:
+    """A campaign's programs, up to a number or a time."""
+
+    def probes(orders: Sequence[str]) -> Iterator[Probe]:
+        start, number = time.monotonic(), 0
+        while (programs is None or number < programs) and (seconds is None or time.monotonic() - start < seconds):
             random = Random(f"{seed}:{number}")
-            genome = draw(random, _SIZE)
+            genome = draw(random, SIZE)
             entry = draw_input(random)
-            yield {order: (decode(genome, order, packet=bool(entry.packet)), entry) for order in orders}
+            drawn = {order: (decode(genome, order, packet=bool(entry.packet)), entry) for order in orders}
+            yield Probe(f"program {number + 1} of seed {seed}", drawn, observe=observed(number))
+            number += 1
 
-    return Tester("fuzz", programs, finds_hangs=False)
+    return Tester("fuzz", probes)
 
 
 def trials(mutants: Sequence[Mutant], tester: Tester) -> Iterator[Standing]:
@@ -100,50 +124,51 @@ def trials(mutants: Sequence[Mutant], tester: Tester) -> Iterator[Standing]:
     ]
     catches: dict[str, Catch] = {}
     alive = list(mutants)
-    for number, drawn in enumerate(tester.programs(orders), 1):
-        for order in orders:
-            case = _Case(*drawn[order])
+    for number, probe in enumerate(tester.probes(orders), 1):
+        for order, (program, entry) in probe.programs.items():
+            trial = _Trial(program, entry, Options(observe=probe.observe))
             for mutant in alive:
                 for engine in engines[mutant.name]:
-                    if mutant.name not in catches and order in engine.abilities.orders:
-                        what = case.differs(engine, finds_hangs=tester.finds_hangs)
+                    wanted = order in engine.abilities.orders and probe.target in ("", engine.name)
+                    if wanted and mutant.name not in catches:
+                        what = trial.differs(engine)
                         if what:
-                            catches[mutant.name] = Catch(number, engine.name, what)
+                            catches[mutant.name] = Catch(number, probe.name, engine.name, what)
         alive = [mutant for mutant in alive if mutant.name not in catches]
         yield Standing(number, catches, alive)
         if not alive:
             return
 
 
-class _Case:
+class _Trial:
     """A program with its input, what the interpreter makes of it, and the code that the real engines run for it."""
 
-    def __init__(self, program: Program, entry: Input) -> None:
+    def __init__(self, program: Program, entry: Input, options: Options) -> None:
         self.unit = Unit((program,), convention=PACKET if entry.packet else PLAIN, plan=DEFAULT_PLAN)
         self.entry = entry
+        self.options = options
         self._code: dict[str, tuple[bytes, bytes]] = {}
 
     @cached_property
     def expected(self) -> Outcome:
         """What the interpreter makes of it."""
-        return ENGINES["interpreter"].prepare(self.unit, _OBSERVE).run(self.entry, World(), _LIMITS)
+        return ENGINES["interpreter"].prepare(self.unit, self.options).run(self.entry, World(), _LIMITS)
 
     def code(self, name: str) -> tuple[bytes, bytes]:
         """What the real engine of that name compiles it to."""
         if name not in self._code:
-            self._code[name] = _code(ENGINES[name].prepare(self.unit, _OBSERVE))
+            self._code[name] = _code(ENGINES[name].prepare(self.unit, self.options))
         return self._code[name]
 
-    def differs(self, engine: Engine, *, finds_hangs: bool) -> str:
+    def differs(self, engine: Engine) -> str:
         """What is wrong with an engine, in words; "" for nothing."""
         try:
-            prepared = engine.prepare(self.unit, _OBSERVE)
+            prepared = engine.prepare(self.unit, self.options)
         except _BROKEN as error:
             return f"is not compiled: {error}"
         if _code(prepared) == self.code(engine.name):
             return ""
-        found = difference(self.expected, prepared.run(self.entry, World(), _LIMITS))
-        return "does not end" if finds_hangs and not found.decided else found.what
+        return run_judged(engine, prepared, self.unit, self.expected, self.entry, World(), _LIMITS).found.what
 
 
 def _code(prepared: Any) -> tuple[bytes, bytes]:

@@ -9,103 +9,37 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import product
 
-from bpf.isa import ROW, Insn, Kind, Row, make
+from bpf.isa import Kind, Row, make
 from bpf.isa.opcodes import FRAME_POINTER
-from bpf.program import Map, Program, program
 from fuzz.suite import special
-
-RESULTS, DATA = 0, 1
-"""Map indices: where results go, and the memory that loads, stores and atomics work on."""
-
-DATA_SIZE = 4096
-_M64 = (1 << 64) - 1
-_PATTERN = bytes((17 * n + 129) & 0xFF for n in range(DATA_SIZE))
-
-EDGES = (
-    0, 1, 2, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFF_FFFF, 0x8000_0000, 0xFFFF_FFFF, 0x1_0000_0000,
-    0x7FFF_FFFF_FFFF_FFFF, 0x8000_0000_0000_0000, 0x8000_0000_0000_0001, _M64, _M64 - 1, 0x5555_5555_AAAA_AAAA,
-    0xDEAD_BEEF_8765_4321, 0xFFFF_FFFF_8000_0000, 0x0123_4567_89AB_CDEF,
-)  # fmt: skip
-"""Register contents: the sign boundaries of 8, 16, 32 and 64 bits and dirty upper halves."""
-
-IMMEDIATES = (
-    0, 1, -1, 2, 3, 7, 8, 31, 32, 33, 63, 64, 127, 128, -128, -129, 255, 256, 2047, 2048, -2048, -2049, 4095, 4096,
-    -4096, 0x7FFF, 0x8000, -0x8000, -0x8001, 0xFFFF, 0x10000, 0x7_FFFF, 0x8_0000, -0x8_0000, 0xFF0000, 0x7FFF_F7FF,
-    0x7FFF_F800, 0x7FFF_8000, 0x7FFF_FFFF, -0x8000_0000, -0x7FFF_FFFF, 0x5555_5555, 0x0FF0_0FF0,
-    -0x7FFF_8000, -0x0FF0_0FF1, 0xFE, 0xFFFE, 0x7FFF_FFFE,
-)  # fmt: skip
-"""Immediates at the encoding boundaries of all five machines."""
-
-OFFSETS = (
-    0, 1, 2, 3, 4, 7, 8, 127, 128, 255, 256, 257, 2046, 2047, 2048, 4092, 4095, 4096, 32760, 32767, -1, -2, -4, -8,
-    -127, -128, -129, -256, -257, -2048, -2049, -4096, -4097, -32767, -32768,
-)  # fmt: skip
-"""Memory offsets at the encoding boundaries of all five machines."""
+from fuzz.suite.exercise import DATA, DATA_SIZE, RESULTS, Case, Exercise
+from fuzz.suite.flow import flow
+from fuzz.suite.operands import operands
+from fuzz.suite.uses import uses
+from fuzz.suite.values import CORNERS, EDGES, IMMEDIATES, M64, OFFSETS
 
 
-class Exercise:
-    """Builds one program: cases one after the other, results into the map."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.slots: list[Insn | None] = []
-        self.stored = 0
-
-    def add(self, name: str, dst: int = 0, src: int = 0, off: int = 0, imm: int = 0) -> None:
-        """Append an instruction by its row's name."""
-        self.append(make(ROW[name], dst, src, off, imm))
-
-    def append(self, insn: Insn) -> None:
-        """Append an instruction."""
-        self.slots.append(insn)
-        if insn.slots == 2:
-            self.slots.append(None)
-
-    def set(self, register: int, value: int) -> None:
-        """Put a 64-bit value into a register."""
-        self.add("lddw_imm", register, imm=value & _M64)
-
-    def point(self, register: int, index: int, offset: int) -> None:
-        """Put the address of a byte of a map into a register."""
-        self.add("lddw_map_idx_value", register, imm=offset << 32 | index)
-
-    def store(self, registers: Sequence[int], base: int) -> None:
-        """Store registers to the results map through `base`, which is lost."""
-        self.point(base, RESULTS, self.stored)
-        for number, register in enumerate(registers):
-            self.add("stx64", base, register, 8 * number)
-        self.stored += 8 * len(registers)
-
-    def finish(self, order: str) -> Program:
-        """The program: the cases, then exit with R0 = 0."""
-        self.add("mov64_imm", 0, imm=0)
-        return self.finish_function(order)
-
-    def finish_function(self, order: str) -> Program:
-        """The program: the cases, then exit."""
-        self.add("exit")
-        results = Map("results", value_size=max(self.stored, 8), initial=bytes(max(self.stored, 8)))
-        data = Map("data", value_size=DATA_SIZE, initial=_PATTERN)
-        return program(self.slots, name=self.name, order=order, maps=(results, data))
-
-
-def exercises(row: Row, order: str, every: int = 1) -> Iterator[Program]:
+def exercises(row: Row, order: str, every: int = 1) -> Iterator[Case]:
     """The programs that exercise a row, in a byte order. A row that has nothing to run (lddw of BTF) has none.
 
     every: take only every so manieth case, where there are many.
     """
     if special.applies(row):
-        yield from special.exercises(row, order, Exercise)
-    elif row.kind in (Kind.ALU, Kind.BRANCH):
-        yield from (_values(row, order, every), _registers(row, order, every))
+        yield from special.exercises(row, order)
+        return
+    if row.kind in (Kind.ALU, Kind.BRANCH):
+        yield from _registers(row, order, every)
+        yield from operands(row, order, every)
     elif row.kind in (Kind.LOAD, Kind.STORE, Kind.ATOMIC):
-        yield from (_accesses(row, order, every), _access_registers(row, order, every))
-    elif row.kind in (Kind.GOTO, Kind.EXIT) or row.op == "call_local":
-        yield _control(row, order)
-    elif row.op == "call_helper":
-        yield _helper(order)
-    elif row.op != "btf_id":
+        yield _accesses(row, order, every)
+        yield from _access_registers(row, order, every)
+        if row.kind is not Kind.LOAD:
+            yield from operands(row, order, every)
+    elif row.kind is Kind.WIDE and row.op != "btf_id":
         yield _wide(row, order)
+    if row.op != "btf_id":
+        yield from uses(row, order, every)
+        yield from flow(row, order)
 
 
 def _free(*taken: int) -> int:
@@ -131,43 +65,27 @@ def _emit(exercise: Exercise, row: Row, dst: int, operands: dict[str, int], seen
         exercise.store(tuple(dict.fromkeys((dst, *seen))), base)
 
 
-def _values(row: Row, order: str, every: int) -> Program:
-    """Edge values crossed with edge values or immediates, in two registers."""
-    exercise = Exercise(f"{row.name} values")
-    if "src" in row.fields:
-        pairs = [(a, {"src": 4}, b) for a, b in product(EDGES, EDGES)]
-    elif "imm" in row.fields:
-        pairs = [(a, {"imm": imm}, 0) for n, imm in enumerate(IMMEDIATES) for a in _beside(imm, n)]
-    else:
-        pairs = [(a, {}, 0) for a in EDGES]
-    for a, operands, b in pairs[::every]:
-        exercise.set(3, a)
-        if "src" in operands:
-            exercise.set(4, b)
-        _emit(exercise, row, 3, operands, (4,) if "src" in operands else ())
-    return exercise.finish(order)
-
-
-def _beside(imm: int, number: int) -> tuple[int, ...]:
-    """Register contents for an immediate: itself, its neighbours, its negative, under other upper bits; some edges."""
-    near = (imm, imm + 1, imm - 1, -imm, imm ^ 1 << 40, imm ^ 1 << 31)
-    return (*(value & _M64 for value in near), 0xDEAD_BEEF_8765_4321, *(EDGES + EDGES)[3 * number % len(EDGES) :][:3])
-
-
-def _registers(row: Row, order: str, every: int) -> Program:
-    """Every destination with every source, equal ones and R10 too, all registers stored afterwards."""
-    exercise = Exercise(f"{row.name} registers")
+def _registers(row: Row, order: str, every: int) -> Iterator[Case]:
+    """Every destination with every source, equal ones too, all registers stored; R10 in a case of its own."""
     sources = range(11) if "src" in row.fields else (0,)
-    for dst, src in list(product(range(11), sources))[::every]:
-        if dst == FRAME_POINTER and row.writes_dst:
-            continue
-        for register in range(10):
-            edge = EDGES[(3 * register + dst + 5 * src) % len(EDGES)]
-            exercise.set(register, edge ^ 0x1111_0000_0000_1000 * register)
-        operands = {"src": src} if "src" in row.fields else {"imm": -7 + dst} if "imm" in row.fields else {}
-        base = _free(dst, operands.get("src", -1))
-        _emit(exercise, row, dst, operands, [r for r in range(10) if r != base])
-    return exercise.finish(order)
+    pairs = [
+        (dst, src)
+        for dst, src in list(product(range(11), sources))[::every]
+        if dst != FRAME_POINTER or not row.writes_dst
+    ]
+    for with_frame, name in ((False, "registers"), (True, "registers with R10")):
+        exercise = Exercise(f"{row.name} {name}")
+        for dst, src in pairs:
+            if (FRAME_POINTER in (dst, src)) is not with_frame:
+                continue
+            for register in range(10):
+                edge = EDGES[(3 * register + dst + 5 * src) % len(EDGES)]
+                exercise.set(register, edge ^ 0x1111_0000_0000_1000 * register)
+            operands = {"src": src} if "src" in row.fields else {"imm": 3 + dst} if "imm" in row.fields else {}
+            base = _free(dst, operands.get("src", -1))
+            _emit(exercise, row, dst, operands, [r for r in range(10) if r != base])
+        if exercise.slots:
+            yield exercise.finish(order)
 
 
 def _aim(exercise: Exercise, base: int, at: int, off: int) -> None:
@@ -193,7 +111,7 @@ def _show_data(exercise: Exercise, at: int, width: int, registers: Sequence[int]
     exercise.store(registers, 7)
 
 
-def _accesses(row: Row, order: str, every: int) -> Program:
+def _accesses(row: Row, order: str, every: int) -> Case:
     """Offsets at every boundary, values of every edge."""
     exercise = Exercise(f"{row.name} accesses")
     aligned = row.width // 8 if row.aligned else 1
@@ -207,91 +125,57 @@ def _accesses(row: Row, order: str, every: int) -> Program:
         if row.op == "cmpxchg":  # half of the time memory holds what R0 says
             exercise.point(1, DATA, at)
             exercise.add("stx64" if row.width == 64 else "stx32", 1, 3)
-            exercise.set(3, _M64 ^ value)
+            exercise.set(3, M64 ^ value)
         _access(exercise, row, 2, {"dst": 3, **_operands(row, imm, 3)}, off)
         _show_data(exercise, at, row.width, (0, 2, 3))
     return exercise.finish(order)
 
 
-def _access_registers(row: Row, order: str, every: int) -> Program:
-    """Every base with every other register, equal ones too; R10 as the base works on the stack."""
-    exercise = Exercise(f"{row.name} registers")
+def _access_registers(row: Row, order: str, every: int) -> Iterator[Case]:
+    """Every base with every other register, on the stack for R10. Addresses as data in a case of their own."""
     others = range(11) if "src" in row.fields and "dst" in row.fields else (0,)
-    for base, other in list(product(range(11), others))[::every]:
-        if other == FRAME_POINTER and (row.kind is Kind.LOAD or row.writes_src):
-            continue
-        at = 128 + 8 * other
-        for register in range(10):
-            edge = EDGES[(3 * register + base + 5 * other) % len(EDGES)]
-            exercise.set(register, edge ^ 0x0101_0000_0010_0000 * register)
-        off = -64
-        if base == FRAME_POINTER:
-            scratch = next(r for r in (6, 5) if r != other)
-            exercise.set(scratch, 0x8182_8384_8586_8788)
-            exercise.add("stx64", 10, scratch, off)
-        else:
-            _aim(exercise, base, at, off)
-        _access(exercise, row, base, {"dst": other, **_operands(row, 0x1234 - base, other)}, off)
-        results = [r for r in range(10) if r != (spare := next(r for r in (9, 8, 7) if r not in (base, other)))]
-        exercise.store(results, spare)
-        if base == FRAME_POINTER:
-            exercise.add("ldx64", 8, 10, off)
-            exercise.store((8,), 7)
-        else:
-            exercise.point(8, DATA, at)
-            exercise.add("ldx64", 9, 8, 0)
-            exercise.store((9,), 7)
-    return exercise.finish(order)
+    for with_addresses, name in ((False, "registers"), (True, "addresses")):
+        exercise = Exercise(f"{row.name} {name}")
+        for base, other in list(product(range(11), others))[::every]:
+            if other == FRAME_POINTER and (row.kind is Kind.LOAD or row.writes_src):
+                continue
+            address = len(others) > 1 and (other in (base, FRAME_POINTER) or (row.op == "cmpxchg" and base == 0))
+            if (address and row.kind is not Kind.LOAD) is with_addresses:
+                _access_register(exercise, row, base, other)
+        if exercise.slots:
+            yield exercise.finish(order)
 
 
-def _control(row: Row, order: str) -> Program:
-    """Jumps over one instruction, forward and back; a call with every register full; exits of two functions."""
-    exercise = Exercise(f"{row.name} control")
+def _access_register(exercise: Exercise, row: Row, base: int, other: int) -> None:
+    at = 128 + 8 * other
     for register in range(10):
-        exercise.set(register, EDGES[-1 - register])
-    if row.kind is Kind.GOTO:
-        operand = "imm" if row.op == "gotol" else "off"
-        exercise.append(make(row, **{operand: 3}))  # over the next three
-        exercise.add("mov64_imm", 6, imm=1)  # back here from below
-        exercise.append(make(row, **{operand: 2}))
-        exercise.add("mov64_imm", 6, imm=2)
-        exercise.append(make(row, **{operand: -4}))
-        exercise.store((0, 6, 7), 9)
-        return exercise.finish(order)
-    call = len(exercise.slots)
-    exercise.add("call_local", imm=0)
-    exercise.store((0, 6, 7, 8, 10), 9)
-    exercise.add("mov64_imm", 0, imm=7)
-    exercise.add("jne64_imm", 0, imm=8, off=1)
-    exercise.add("exit")
-    exercise.add("exit")
-    callee = len(exercise.slots)
-    exercise.slots[call] = make(ROW["call_local"], imm=callee - call - 1)
-    for register in range(6, 10):
-        exercise.add("mov64_imm", register, imm=register)
-    exercise.add("stx64", 10, 1, -8)
-    exercise.add("mov64_reg", 0, 10)
-    exercise.add("add64_reg", 0, 5)
-    return exercise.finish_function(order)
+        edge = EDGES[(3 * register + base + 5 * other) % len(EDGES)]
+        exercise.set(register, edge ^ 0x0101_0000_0010_0000 * register)
+    off = -64
+    if base == FRAME_POINTER:
+        scratch = next(r for r in (6, 5) if r != other)
+        exercise.set(scratch, 0x8182_8384_8586_8788)
+        exercise.add("stx64", 10, scratch, off)
+    else:
+        _aim(exercise, base, at, off)
+    _access(exercise, row, base, {"dst": other, **_operands(row, 0x1234 - base, other)}, off)
+    spare = next(r for r in (9, 8, 7) if r not in (base, other))
+    exercise.store([r for r in range(10) if r != spare], spare)
+    if base == FRAME_POINTER:
+        exercise.add("ldx64", 8, 10, off)
+        exercise.store((8,), 7)
+    else:
+        exercise.point(8, DATA, at)
+        exercise.add("ldx64", 9, 8, 0)
+        exercise.store((9,), 7)
 
 
-def _helper(order: str) -> Program:
-    """Helper calls with every register full, twice in a row, R6-R9 alive across them."""
-    exercise = Exercise("call_helper control")
-    for register in range(10):
-        exercise.set(register, EDGES[-1 - register])
-    for _ in range(2):
-        exercise.add("call_helper", imm=7)
-        exercise.store((0, 1, 2, 3, 4, 5, 6, 7, 8), 9)
-    return exercise.finish(order)
-
-
-def _wide(row: Row, order: str) -> Program:
+def _wide(row: Row, order: str) -> Case:
     """Constants of every shape, or the address that a form stands for, in every register."""
     exercise = Exercise(f"{row.name} values")
     if row.op == "imm":
-        shifted = [(value << shift) & _M64 for value in (0xFF, 0x8001, 0xFFFF_8000) for shift in range(0, 64, 4)]
-        immediates = [*EDGES, *(value & _M64 for value in IMMEDIATES), *shifted, *(_M64 ^ value for value in shifted)]
+        shifted = [(value << shift) & M64 for value in (0xFF, 0x8001, 0xFFFF_8000) for shift in range(0, 64, 4)]
+        immediates = [*CORNERS, *(value & M64 for value in IMMEDIATES), *shifted, *(M64 ^ value for value in shifted)]
     elif row.op == "func":
         immediates = [0]
     else:

@@ -14,12 +14,14 @@ from bpf.errors import BadProgram, BadText, CrossbpfError, Refused
 from bpf.plan import DEFAULT_PLAN, Plan, Unit
 from bpf.program import Program
 from bpf.spec.conventions import SUITE
-from engines import ENGINES, Engine, Options, Prepared, surroundings
+from engines import ENGINES, Engine, Options
+from engines.judging import trial
 from fuzz.suite.datafile import SuiteTest
 from vm.outcome import Difference, Outcome
 from vm.world import Input, Limits, World
 
 Status = Literal["passed", "failed", "undecided"]
+_OBSERVE = Options(observe=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,8 @@ def run_test(
         try:
             program: Program = test.program(order)
             units[order] = Unit((program,), convention=SUITE, plan=plan)
-            expected[order] = _run(interpreter.prepare(units[order], Options(observe=True)), test, limits)
+            prepared = interpreter.prepare(units[order], _OBSERVE)
+            expected[order] = prepared.run(Input(test.memory), World(), limits)
         except (BadText, BadProgram, Refused) as error:
             expected[order] = error
     agree = _same(expected["little"], expected["big"])
@@ -67,17 +70,13 @@ def run_test(
         elif engine is interpreter:
             yield _by_file(test, engine.name, reference)
         else:
+            entry = Input(test.memory)
             try:
-                outcome = _run(engine.prepare(units[order], Options(observe=True)), test, limits)
+                judged = trial(engine, units[order], reference, entry, World(), limits, options=_OBSERVE)
             except Refused as error:
                 yield _refused(test, engine.name, str(error))
                 continue
-            found = surroundings.judge(engine, units[order], reference, outcome, Input(test.memory), World(), limits)
-            yield _judge(test, engine.name, found, outcome, by_file)
-
-
-def _run(prepared: Prepared, test: SuiteTest, limits: Limits) -> Outcome:
-    return prepared.run(Input(test.memory), World(), limits)
+            yield _judge(test, engine.name, judged.found, judged.outcome, by_file)
 
 
 def _same(little: Outcome | CrossbpfError, big: Outcome | CrossbpfError) -> bool:
@@ -116,10 +115,12 @@ def _by_error(test: SuiteTest, engine: str, outcome: Outcome) -> Verdict:
     return Verdict(test, engine, "passed")
 
 
-def _judge(test: SuiteTest, engine: str, found: Difference, outcome: Outcome, by_file: bool) -> Verdict:
+def _judge(test: SuiteTest, engine: str, found: Difference, outcome: Outcome | None, by_file: bool) -> Verdict:
     if found:
         return Verdict(test, engine, "failed", f"{found.what} (by the interpreter)")
-    if by_file and (found.decided or outcome.status == "done"):
+    assert outcome is not None
+    # Where the surroundings leave the interpreter undecided, the file still says what must come of it.
+    if by_file and (found.decided or found.why or outcome.status == "done"):
         return _by_file(test, engine, outcome)
     if not found.decided:
         return Verdict(test, engine, "undecided", found.why or f"ended with {outcome.status}")

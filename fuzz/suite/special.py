@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from bpf.isa import ROW, Kind, Row, make
 from bpf.isa.opcodes import FRAME_POINTER, FROM_ARENA, TO_ARENA
 from bpf.plan import POISON
-from bpf.program import Map, Program
+from bpf.program import Map
 from bpf.spec.conventions import PACKET, PLAIN, Convention
+from fuzz.suite.exercise import Case, Exercise
+from fuzz.suite.values import M64
 from vm.world import Input
-
-if TYPE_CHECKING:
-    from fuzz.suite.rows import Exercise
 
 ARENA = Map("arena", kind="arena", max_entries=2, value_size=0)
 ARENA_INDEX = 2
@@ -26,8 +24,7 @@ FRAME = bytes((29 * n + 0x83) & 0xFF for n in range(70))
 _NETWORK = 14
 _DATA = len(FRAME) - _NETWORK
 _NET, _LL = -0x10_0000, -0x20_0000
-_M64 = (1 << 64) - 1
-_EDGES = (0, 1, 8, 0x7FFF_FFFF, 0x8000_0000, 0xFFFF_FFFF, 1 << 32, 0x5_0000_0010, _M64, 0xDEAD_BEEF_8765_4321)
+_EDGES = (0, 1, 8, 0x7FFF_FFFF, 0x8000_0000, 0xFFFF_FFFF, 1 << 32, 0x5_0000_0010, M64, 0xDEAD_BEEF_8765_4321)
 
 
 def applies(row: Row) -> bool:
@@ -45,16 +42,17 @@ def entry_for(row: Row) -> Input:
     return Input(packet=FRAME, network=_NETWORK) if row.kind is Kind.PACKET else Input()
 
 
-def exercises(row: Row, order: str, new: Callable[[str], Exercise]) -> Iterator[Program]:
-    """The programs that exercise a row. new: makes an Exercise of a name."""
+def exercises(row: Row, order: str) -> Iterator[Case]:
+    """The programs that exercise a row."""
     if row.kind is Kind.COUNTDOWN:
-        yield from (_countdown(order, new), _activations(order, new))
+        yield from (_countdown(order), _activations(order))
     elif row.kind is Kind.CAST:
-        yield from (_cast_values(order, new), _cast_registers(order, new))
+        yield from (_cast_values(order), _cast_registers(order))
     elif row.kind is Kind.PACKET:
-        yield from (_inside(row, order, new), _outside(row, order, new), _first(row, order, new))
+        for case in (_values(row, order), _inside(row, order), _outside(row, order), _first(row, order)):
+            yield replace(case, entry=entry_for(row))
     else:
-        yield from (_call_functions(order, new), _call_helpers(order, new))
+        yield from (_call_functions(order), _call_helpers(order))
 
 
 def _fill(exercise: Exercise, without: Sequence[int] = ()) -> None:
@@ -64,9 +62,9 @@ def _fill(exercise: Exercise, without: Sequence[int] = ()) -> None:
             exercise.set(register, 0x9E37_79B9_7F4A_7C15 * (2 * register + 1))
 
 
-def _countdown(order: str, new: Callable[[str], Exercise]) -> Program:
+def _countdown(order: str) -> Case:
     """A loop at slot 0, which turns until nothing is left; then passes that are not to be had; registers full."""
-    exercise = new("may_goto countdown")
+    exercise = Exercise("may_goto countdown")
     exercise.add("may_goto", off=2)
     exercise.add("add64_imm", 0, imm=1)
     exercise.add("ja", off=-3)
@@ -80,9 +78,9 @@ def _countdown(order: str, new: Callable[[str], Exercise]) -> Program:
     return exercise.finish(order)
 
 
-def _activations(order: str, new: Callable[[str], Exercise]) -> Program:
+def _activations(order: str) -> Case:
     """A caller with some passes left calls a function twice that uses up its own."""
-    exercise = new("may_goto activations")
+    exercise = Exercise("may_goto activations")
     exercise.add("mov64_imm", 6, imm=0)
     for _ in range(3):
         exercise.add("may_goto", off=1)
@@ -106,9 +104,9 @@ def _activations(order: str, new: Callable[[str], Exercise]) -> Program:
     return exercise.finish_function(order)
 
 
-def _cast_values(order: str, new: Callable[[str], Exercise]) -> Program:
+def _cast_values(order: str) -> Case:
     """Edge values both ways; a store through one pointer and a load through the other."""
-    exercise = new("addr_space_cast values")
+    exercise = Exercise("addr_space_cast values")
     for imm in (FROM_ARENA, TO_ARENA):
         for value in _EDGES:
             exercise.set(4, value)
@@ -124,9 +122,9 @@ def _cast_values(order: str, new: Callable[[str], Exercise]) -> Program:
     return _with_arena(exercise.finish(order))
 
 
-def _cast_registers(order: str, new: Callable[[str], Exercise]) -> Program:
+def _cast_registers(order: str) -> Case:
     """Every destination with every source, both ways."""
-    exercise = new("addr_space_cast registers")
+    exercise = Exercise("addr_space_cast registers")
     for imm in (FROM_ARENA, TO_ARENA):
         for dst in range(10):
             for src in range(11):
@@ -137,8 +135,8 @@ def _cast_registers(order: str, new: Callable[[str], Exercise]) -> Program:
     return _with_arena(exercise.finish(order))
 
 
-def _with_arena(program: Program) -> Program:
-    return replace(program, maps=(*program.maps, ARENA))
+def _with_arena(case: Case) -> Case:
+    return replace(case, program=replace(case.program, maps=(*case.program.maps, ARENA)))
 
 
 def _load(exercise: Exercise, row: Row, offset: int, src: int) -> None:
@@ -162,9 +160,20 @@ def _places(size: int) -> tuple[list[int], list[int]]:
     return near, far
 
 
-def _inside(row: Row, order: str, new: Callable[[str], Exercise]) -> Program:
+def _values(row: Row, order: str) -> Case:
+    """What loads find, and nothing that a verifier minds."""
+    exercise = Exercise(f"{row.name} values")
+    exercise.add("mov64_reg", 6, 1)
+    for offset in _places(row.width // 8)[0]:
+        exercise.set(7, 0xFFFF_FFFF_0000_0000 + offset)
+        _load(exercise, row, offset, 8)
+        exercise.store((0, 7), 9)
+    return exercise.finish(order)
+
+
+def _inside(row: Row, order: str) -> Case:
     """Loads that find something, all registers shown after each; every source register."""
-    exercise = new(f"{row.name} inside")
+    exercise = Exercise(f"{row.name} inside")
     exercise.add("mov64_reg", 6, 1)
     near, _ = _places(row.width // 8)
     for number, offset in enumerate(near):
@@ -174,9 +183,9 @@ def _inside(row: Row, order: str, new: Callable[[str], Exercise]) -> Program:
     return exercise.finish(order)
 
 
-def _outside(row: Row, order: str, new: Callable[[str], Exercise]) -> Program:
+def _outside(row: Row, order: str) -> Case:
     """Loads that find nothing, each in a function of its own, which ends with R0 = 0; its R6-R9 do not come out."""
-    exercise = new(f"{row.name} outside")
+    exercise = Exercise(f"{row.name} outside")
     exercise.add("mov64_reg", 6, 1)
     _, far = _places(row.width // 8)
     loads = [(offset, 2) for offset in far]
@@ -201,9 +210,9 @@ def _outside(row: Row, order: str, new: Callable[[str], Exercise]) -> Program:
     return exercise.finish_function(order)
 
 
-def _first(row: Row, order: str, new: Callable[[str], Exercise]) -> Program:
+def _first(row: Row, order: str) -> Case:
     """A load that finds nothing in the entered function, which ends the run."""
-    exercise = new(f"{row.name} first")
+    exercise = Exercise(f"{row.name} first")
     exercise.add("mov64_reg", 6, 1)
     _fill(exercise, (6,))
     _load(exercise, row, _DATA, 3)
@@ -211,9 +220,9 @@ def _first(row: Row, order: str, new: Callable[[str], Exercise]) -> Program:
     return exercise.finish_function(order)
 
 
-def _call_functions(order: str, new: Callable[[str], Exercise]) -> Program:
+def _call_functions(order: str) -> Case:
     """Two functions by their addresses, in every register; registers full, R6-R9 changed by the callee."""
-    exercise = new("callx functions")
+    exercise = Exercise("callx functions")
     targets = []
     for register in range(10):
         _fill(exercise, (register,))
@@ -243,9 +252,9 @@ def _call_functions(order: str, new: Callable[[str], Exercise]) -> Program:
     return exercise.finish_function(order)
 
 
-def _call_helpers(order: str, new: Callable[[str], Exercise]) -> Program:
+def _call_helpers(order: str) -> Case:
     """Helpers by their numbers in every register, in R1-R5 as arguments too; no function's address is taken."""
-    exercise = new("callx helpers")
+    exercise = Exercise("callx helpers")
     for register in range(10):
         _fill(exercise)
         exercise.set(register, (8, 7, 14)[register % 3])
@@ -257,7 +266,7 @@ def _call_helpers(order: str, new: Callable[[str], Exercise]) -> Program:
 def faults(row: Row) -> Iterator[tuple[str, str]]:
     """Text of programs that end in a fault of a row, and its kind."""
     if row.op == "callx":
-        for value in (0, 99, 0x1_0000, 0x1_0008, POISON, _M64):
+        for value in (0, 99, 0x1_0000, 0x1_0008, POISON, M64):
             yield f"r3 = 0x{value:x} ll; callx r3; exit", "call target"
     elif row.kind is Kind.PACKET:
         text = "skb[4]" if "imm" in row.fields and "src" not in row.fields else "skb[r1 + 4]"

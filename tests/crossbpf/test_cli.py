@@ -209,7 +209,7 @@ class TestBadInput:
     ) -> None:
         monkeypatch.delenv("CROSSBPF_DEBUG", raising=False)
         monkeypatch.setattr(backend(TARGETS["arm64"]), "prologue", lambda self, function: 1 / 0)
-        code, _, err = run(capsys, "check", source)
+        code, _, err = run(capsys, "jit", source, "--target", "arm64")
         assert code == 3
         assert err.count("\n") == 1
         assert "ZeroDivisionError" in err
@@ -334,7 +334,7 @@ class TestPlugin:
         command = f"{sys.executable} -m crossbpf plugin"
         code, out, _ = run(capsys, "conform", tmp_path, "--plugin", command, "--target", "arm64", "--json")
         record = json.loads(out)
-        name = f"plugin {sys.executable}"
+        name = f"plugin {Path(sys.executable).name} -m crossbpf plugin"
         assert code == 1
         assert record["engines"][name] == {"passed": 2, "failed": 1, "undecided": 0}
         (failure,) = record["failures"]

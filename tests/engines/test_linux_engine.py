@@ -17,7 +17,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bpf.errors import Refused
-from bpf.isa import ROWS, Row
 from bpf.plan import Unit
 from bpf.program import Map, Program
 from bpf.text import assemble
@@ -26,9 +25,7 @@ from crossbpf.inputs import memory_beside, read_source
 from engines import ENGINES, syscall
 from engines.linux import LinuxEngine, unavailable
 from engines.surroundings import judge
-from fuzz.suite.rows import exercises
-from fuzz.suite.special import applies
-from tests.engines.kernel import hidden, muted, ready
+from tests.engines.kernel import ready
 from tests.strategies import running_programs
 from vm.outcome import Difference, Outcome
 from vm.world import Input, Limits, World
@@ -189,36 +186,6 @@ def test_examples(name: str) -> None:
     for _ in range(2):
         assert prepared.run(given, World(), Limits()).r0 == int(EXPECTED[name]["result"], 0)
     assert not against(unit, given)
-
-
-NOT_LOADED = {
-    "ja control": "unreachable insn",
-    "gotol control": "unreachable insn",
-    "call_helper control": "!read_ok",
-    "call_local control": "stack pointer|fp pointer",
-    "exit control": "stack pointer|fp pointer",
-    "lddw_func values": "missing btf func_info",
-}
-"""Exercises that no verifier takes: code that is never reached, registers that a call has destroyed, R10 returned."""
-
-
-@pytest.mark.parametrize("known", [True, False], ids=["constants", "hidden"])
-@pytest.mark.parametrize(
-    "row", [row for row in ROWS if row.op != "btf_id" and not applies(row)], ids=lambda row: row.name
-)
-def test_exercises(row: Row, known: bool) -> None:
-    if tuple(map(int, row.since.split("."))) > RELEASE:
-        pytest.skip(f"needs Linux {row.since}")
-    for exercise in exercises(row, HERE, every=2):
-        prog = muted(exercise, row)
-        unit = Unit((prog if known else hidden(prog),))
-        if exercise.name in NOT_LOADED:
-            with pytest.raises(Refused, match=NOT_LOADED[exercise.name]):
-                against(unit, Input())
-            continue
-        found = against(unit, Input())
-        assert found.decided, found.why
-        assert not found, found.what
 
 
 CONTROL = {

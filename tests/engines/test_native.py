@@ -96,8 +96,8 @@ def test_example(cpu: Engine, name: str, plan: str) -> None:
 @runs_here
 @pytest.mark.parametrize("row", [name for name in ROWS if name in ROW])
 def test_row(cpu: Engine, row: str) -> None:
-    for exercise in exercises(ROW[row], "little"):
-        check(cpu, exercise, b"", "high")
+    for case in exercises(ROW[row], "little"):
+        check(cpu, case.program, b"", "high")
 
 
 def test_the_rows_exist() -> None:

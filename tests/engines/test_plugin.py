@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -55,7 +56,10 @@ def test_what_a_plugin_is_given() -> None:
         ("print('hello')", "printed no result but 'hello'"),
         ("", "printed no result but ''"),
         ("print('1' * 40)", "more than 64 bits"),
-        ("print('-5')", "more than 64 bits"),
+        ("print('0x' + '0' * 20 + '1' * 17)", "more than 64 bits"),
+        ("print('-5')", "printed no result but '-5'"),
+        ("print('1_0')", "printed no result but '1_0'"),
+        ("print('\\x1b[2J\\0')", "printed no result but '?[2J?'"),
         ("bytearray(1 << 36)", "MemoryError"),
         ("import sys; sys.stdout.buffer.write(b'x' * (8 << 20))", "printed no result but 'xxx"),
     ],
@@ -73,8 +77,21 @@ def test_a_plugin_that_hangs_runs_into_the_limit() -> None:
     assert run(script("while True: pass"), seconds=0.5).status == "limit"
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="there a command line has other limits")
+def test_a_program_that_it_cannot_be_given_is_a_finding() -> None:
+    fault = run(script("print(5)"), memory=bytes(1 << 20)).fault
+    assert fault is not None
+    assert "cannot be started: " in fault.detail
+
+
+def test_it_is_named_after_its_command() -> None:
+    assert PluginEngine(f"{PYTHON} -I some/folder/run.py").name == f"plugin {Path(sys.executable).name} -I run.py"
+
+
 def test_no_such_command() -> None:
     with pytest.raises(BadInput, match="cannot be started"):
         run("no-such-runtime --flag")
+    with pytest.raises(BadInput, match="is no command: No closing quotation"):
+        PluginEngine("run 'this")
     with pytest.raises(BadInput, match="is empty"):
         PluginEngine("  ")

@@ -29,10 +29,10 @@ RUNNABLE = [row for row in ROWS if row.op != "btf_id"]
 def expected(row: str, order: str) -> list[tuple[Unit, Outcome]]:
     """The exercises of a row with what the interpreter makes of them."""
     found = []
-    for program in exercises(ROW[row], order):
-        unit = Unit((program,), plan=PLANS["high"], convention=convention_for(ROW[row]))
-        outcome = ENGINES["interpreter"].prepare(unit, OBSERVE).run(entry_for(ROW[row]), World(), LIMITS)
-        assert outcome.status == "done", (program.name, outcome)
+    for case in exercises(ROW[row], order):
+        unit = Unit((case.program,), plan=PLANS["high"], convention=case.convention)
+        outcome = ENGINES["interpreter"].prepare(unit, OBSERVE).run(case.entry, World(), LIMITS)
+        assert outcome.status == "done", (case.name, outcome)
         found.append((unit, outcome))
     assert found, f"no exercise for {row}"
     return found

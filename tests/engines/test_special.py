@@ -24,7 +24,7 @@ from engines.native import worker
 from engines.plugin import PluginEngine
 from engines.surroundings import judge
 from fuzz.suite.rows import exercises
-from fuzz.suite.special import ARENA, applies, convention_for, entry_for
+from fuzz.suite.special import ARENA, applies, entry_for
 from fuzz.suite.special import FRAME as FRAME_BYTES
 from jit.ops import Front, Op, front
 from jit.pipeline import compile_front
@@ -169,8 +169,9 @@ def without(unit: Unit, row: Row, place: int) -> Front | None:
 @pytest.mark.parametrize("row", SPECIAL, ids=lambda row: row.name)
 def test_no_op_of_an_instruction_can_be_left_out(row: Row, target: str) -> None:
     machine, given = TARGETS[target], entry_for(row)
-    programs = exercises(row, machine.order)
-    units = [Unit((program,), convention=convention_for(row), plan=PLANS["high"]) for program in programs]
+    units = [
+        Unit((case.program,), convention=case.convention, plan=PLANS["high"]) for case in exercises(row, machine.order)
+    ]
     missed, place = [], 0
     while True:
         changed = [(unit, without(unit, row, place)) for unit in units]
@@ -228,9 +229,9 @@ def test_the_cpu(cpu: Engine, name: str) -> None:
 
 @pytest.mark.parametrize("row", SPECIAL, ids=lambda row: row.name)
 def test_rows_on_the_cpu(cpu: Engine, row: Row) -> None:
-    for program in exercises(row, "little"):
-        unit = Unit((program,), convention=convention_for(row))
-        found = difference(*(run(one, unit, given=entry_for(row)) for one in (ENGINES["interpreter"], cpu)))
+    for case in exercises(row, "little"):
+        unit = Unit((case.program,), convention=case.convention)
+        found = difference(*(run(one, unit, given=case.entry) for one in (ENGINES["interpreter"], cpu)))
         assert found.decided
         assert not found, found.what
 

@@ -54,6 +54,8 @@ def test_a_wrong_result_counts() -> None:
         "r0 = r1; r0 >>= 60; exit",
         "r0 = 1; if r1 s> 0 goto out; r0 = 0; out: exit",
         "r0 = r10; w0 = w0; exit",
+        "r0 = 1; if w10 > 0x53000000 goto out; r0 = 0; out: exit",
+        "r3 = 0x4000000000 ll; r0 = 1; if r10 > r3 goto out; r0 = 0; out: exit",
         "r0 = map_value[idx:0][0]; r0 >>= 12; exit",
         "r0 = map[idx:0]; r0 *= 3; exit",
         "r0 = *(u8 *)(r10 - 1); exit",
@@ -92,14 +94,15 @@ def test_only_what_is_shown_matters() -> None:
 
 
 @pytest.mark.parametrize("name", ["text", "stack", "memory", "values", "handles"])
-def test_the_two_surroundings_have_no_address_bit_in_common(name: str) -> None:
-    here, there = (getattr(plan, name) for plan in SURROUNDINGS)
-    assert (here ^ there) | 0xFFF == M64
-    assert here % 8 == there % 8 == 0
+def test_two_and_two_surroundings_have_no_address_bit_in_common(name: str) -> None:
+    addresses = [getattr(plan, name) for plan in SURROUNDINGS]
+    for here, there in zip(addresses[::2], addresses[1::2], strict=True):
+        assert (here ^ there) | 0xFFF == M64
+        assert here % 8 == there % 8 == 0
 
 
 @pytest.mark.parametrize("plan", SURROUNDINGS, ids=lambda plan: plan.name)
-def test_programs_run_in_both(plan: object) -> None:
+def test_programs_run_in_all(plan: object) -> None:
     text = "r3 = map_value[idx:0][8]; *(u64 *)(r10 - 512) = r2; r0 = *(u64 *)(r10 - 512); *(u64 *)(r3 + 0) = r0; exit"
     unit = Unit((assemble(text),), (MAP,), plan=plan)  # type: ignore[arg-type]
     assert Interpreter(unit, unit.programs[0]).run(Input(b"123"), World(), Limits()).r0 == 3

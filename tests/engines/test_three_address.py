@@ -19,7 +19,7 @@ from bpf.isa.effects import M32, M64
 from bpf.plan import DEFAULT_PLAN, PAGE, Unit
 from bpf.program import program
 from emu.guest import Guest
-from fuzz.suite.rows import EDGES, IMMEDIATES, OFFSETS
+from fuzz.suite.values import EDGES, IMMEDIATES, OFFSETS
 from jit.image import Image
 from jit.ops import AX, NONE, Front, Op, OpFunction
 from jit.pipeline import compile_front

@@ -122,8 +122,8 @@ def test_the_command_and_its_reproducer(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plant(monkeypatch, "riscv64", "neg", wide)
-    arguments = ["fuzz", "--target", "riscv64,arm64", "--programs", "2000", "--out", str(tmp_path), "--json"]
-    assert main(arguments) == 1
+    arguments = ["fuzz", "--target", "riscv64,arm64", "--programs", "2000", "--in-process", "--json"]
+    assert main([*arguments, "--out", str(tmp_path)]) == 1
     record = json.loads(capsys.readouterr().out)
     assert record["finding"]["engine"] == "riscv64"
     text, test = (Path(file) for file in record["finding"]["files"])
@@ -163,7 +163,7 @@ def test_a_reproducer_has_the_packet_and_the_arena() -> None:
     finding = Finding("arm64", program, Input(packet=bytes(range(40))), "something")
     assert "# packet: 000102" in assembly(finding)
     namespace: dict[str, Any] = {}
-    exec(compile(pytest_file(finding), "test", "exec"), namespace)
+    exec(compile(pytest_file(finding, [engine("arm64")]), "test", "exec"), namespace)
     assert namespace["PROGRAM"].insns == program.insns
     assert namespace["ENTRY"].packet == bytes(range(40))
     namespace["test_agrees"]()

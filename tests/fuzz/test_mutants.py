@@ -12,7 +12,7 @@ from types import ModuleType
 import pytest
 
 from bpf.errors import BadInput
-from bpf.isa import ROWS
+from bpf.isa import ROW
 from bpf.plan import Unit
 from bpf.text import assemble
 from crossbpf import mutants as verb
@@ -20,10 +20,11 @@ from crossbpf.cli import main
 from engines import ENGINES, Engine, Options
 from fuzz.campaign import campaign
 from fuzz.genome import decode
-from fuzz.mutants import MUTANTS, Mutant, fuzzer, named, suite, trials
+from fuzz.mutants import MUTANTS, Mutant, fuzzer, named, search_for, suite, trials
 from fuzz.mutants.registry import _FAMILIES
-from fuzz.mutants.trial import _BROKEN
+from fuzz.mutants.trial import _BROKEN, QUICK
 from fuzz.mutants.variant import edited, variant
+from fuzz.suite.generated import cases
 from fuzz.suite.rows import exercises
 from jit.registry import TARGETS
 from vm.outcome import Outcome, difference
@@ -117,9 +118,8 @@ def test_a_variant_leaves_nothing_behind() -> None:
     for name, names in before.items():
         assert names.keys() == after[name].keys(), name
         assert all(value is after[name][key] for key, value in names.items()), name
-    row = next(row for row in ROWS if row.name == "add32_imm")
-    for program in exercises(row, "little", 13):
-        unit = Unit((program,))
+    for case in exercises(ROW["add32_imm"], "little", 13):
+        unit = Unit((case.program,))
         (engine,) = MUTANTS["base/add32-0-elided"].engines()[:1]
         expected = run(ENGINES["interpreter"], unit, Options())
         assert not difference(expected, run(ENGINES[engine.name], unit, Options()))
@@ -129,8 +129,8 @@ def test_a_variant_leaves_nothing_behind() -> None:
 def test_a_variant_without_edits_is_the_same_jit(target: object) -> None:
     """Also with the base copied: what is compiled is the same, byte for byte."""
     assert isinstance(target, type(TARGETS["arm64"]))
-    program = next(exercises(next(row for row in ROWS if row.name == "jgt32_reg"), target.order, 7))
-    unit = Unit((program,))
+    case = next(exercises(ROW["jgt32_reg"], target.order, 7))
+    unit = Unit((case.program,))
     right = ENGINES[target.name].prepare(unit, Options(observe=True)).image  # type: ignore[attr-defined]
     for edits in ({}, {"jit.ops": [("NONE = -1\n", "NONE = -1  #\n")]}):
         (engine,) = variant([target], edits)
@@ -167,27 +167,28 @@ def test_an_edit_that_does_not_fit_is_refused() -> None:
 
 
 def test_the_fuzz_programs_are_those_of_a_campaign() -> None:
-    drawn = fuzzer(4, seed=3).programs(["big", "little"])
-    for ours, theirs in zip(drawn, campaign([ENGINES["arm64"]], programs=4, seed=3), strict=True):
-        program, entry = ours["little"]
+    probes = fuzzer(4, seed=3).probes(["big", "little"])
+    for ours, theirs in zip(probes, campaign([ENGINES["arm64"]], programs=4, seed=3), strict=True):
+        program, entry = ours.programs["little"]
         assert program.insns == decode(theirs.genome, packet=bool(entry.packet)).insns
-        assert ours["big"][0].order == "big"
+        assert ours.programs["big"][0].order == "big"
 
 
-def test_the_suite_is_all_rows_in_order() -> None:
-    names = [drawn["little"][0].name for drawn in suite().programs(["little"])]
-    rows = [program.name for row in ROWS for program in exercises(row, "little")]
-    assert names == rows
+def test_the_suite_is_all_of_it_the_cheap_cases_first() -> None:
+    probes = list(suite(["add64_imm", "ja"]).probes(["little"]))
+    whole = [case for name in ("add64_imm", "ja") for case in cases(name, "little")]
+    assert [probe.name for probe in probes[-len(whole) :]] == [case.name for case in whole]
+    quick = [len(probe.programs["little"][0]) for probe in probes[: -len(whole)]]
+    assert quick and max(quick) <= QUICK
 
 
 def test_a_trial_counts_programs_to_the_catch() -> None:
     chosen = [MUTANTS[name] for name in ("arm64/div-signed", "arm64/add-4096")]
     last = list(trials(chosen, suite()))[-1]
-    rows = [row.name for row in ROWS for _ in exercises(row, "little")]
     assert not last.alive
     assert last.programs == last.catches["arm64/div-signed"].programs
-    assert rows[last.programs - 1] == "div64_imm"
-    assert rows[last.catches["arm64/add-4096"].programs - 1] == "add64_imm"
+    assert last.catches["arm64/div-signed"].by.startswith("div64_imm ")
+    assert last.catches["arm64/add-4096"].by.startswith("add64_imm ")
 
 
 def test_the_verb(capsys: pytest.CaptureFixture[str]) -> None:
@@ -219,12 +220,12 @@ def test_an_interrupted_verb_shows_what_it_has(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def stops(*arguments: object) -> object:
-        for number, standing in enumerate(trials(*arguments)):  # type: ignore[arg-type]
+        for number, standing in enumerate(search_for(*arguments)):  # type: ignore[arg-type]
             if number == 2:
                 raise KeyboardInterrupt
             yield standing
 
-    monkeypatch.setattr(verb, "trials", stops)
+    monkeypatch.setattr(verb, "search_for", stops)
     assert main(["mutants", "--by", "suite", "arm64/add-4096", "arm64/div-signed"]) == 130
     printed = capsys.readouterr()
     assert "suite: 1 of 2 found" in printed.out
