@@ -10,20 +10,35 @@ from dataclasses import dataclass
 
 from bpf.errors import Refused
 from bpf.isa import Kind
-from bpf.program import Map, Program, call_depth
+from bpf.program import MAX_FRAMES, Map, Program, call_depth
 from bpf.spec.conventions import PLAIN, Convention
 
 PAGE = 4096
 STUB_SIZE = 16  # bytes between helper stubs, and between function entry slots
 MAX_HELPERS = 4096
 MAX_FUNCTIONS = 4096
+MAX_ARENA = 4096  # pages
 FRAME = 512
+
+# Stubs that are no helpers: what compiled code asks of the machine besides (vm/services.py).
+CALL_TARGET = MAX_HELPERS - 1  # callx of what is no function; AX holds the value
+LOAD_PACKET = {8: MAX_HELPERS - 2, 16: MAX_HELPERS - 3, 32: MAX_HELPERS - 4}  # by width: (context, offset) -> number
+SERVICES = (CALL_TARGET, *LOAD_PACKET.values())
 POISON = 0xDEAD_C0DE_5AFE_0000
 """What R1-R5 hold after a call: POISON + register number."""
 
 RECORD_WORDS = 10
+ALLOWANCE = 0x200
+"""Offset in the harness region of the value that may_goto's counters start with; the exit record (R0-R9) is at 0."""
+
 TABLES = PAGE
-"""Offset of the batch tables in the harness region; the exit record (R0-R9) is at 0."""
+"""Offset of the batch tables in the harness region."""
+
+COUNTER = 0x3_0000
+"""may_goto's counter of a function in compiled code lies this far above its R10: beyond the reach of a 16-bit offset
+from the stack, within that of the 20 bits that every machine has."""
+
+_TAIL_CALLS = 34  # programs that one run may enter
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +64,13 @@ class Plan:
     handles: int
     arena: int
     fence: bool = False
+
+    @property
+    def counters(self) -> Region:
+        """The counters of all frames that there may be; no program sees it."""
+        top = self.stack + COUNTER
+        first = top - _TAIL_CALLS * MAX_FRAMES * FRAME & -PAGE
+        return Region("counters", first, (top + 8 + PAGE - 1 & -PAGE) - first)
 
     @property
     def exit(self) -> int:
@@ -143,9 +165,15 @@ class Unit:
     def __post_init__(self) -> None:
         if not self.maps:
             object.__setattr__(self, "maps", self.programs[0].maps)
+        arenas = sum(map_.kind == "arena" for map_ in self.maps)
         for map_ in self.maps:
-            if map_.kind != "array" or map_.max_entries != 1 or not map_.initial:
-                raise Refused(f"map {map_.name} of type {map_.kind}: only global data is supported so far")
+            if map_.kind == "arena":
+                if not 1 <= map_.max_entries <= MAX_ARENA or arenas > 1:
+                    raise Refused(f"map {map_.name}: one arena of 1 to {MAX_ARENA} pages is supported")
+            elif map_.kind != "array" or map_.max_entries != 1 or not map_.initial:
+                raise Refused(
+                    f"map {map_.name} of type {map_.kind}: only global data and an arena are supported so far"
+                )
         for program in self.programs:
             if len(program.functions) > MAX_FUNCTIONS:
                 raise Refused(f"{len(program.functions)} functions: at most {MAX_FUNCTIONS} have an entry slot")
@@ -162,6 +190,21 @@ class Unit:
         return self.programs[0].order
 
     @property
+    def arena(self) -> Map | None:
+        """The arena, if there is one."""
+        return next((map_ for map_ in self.maps if map_.kind == "arena"), None)
+
+    @property
+    def arena_base(self) -> int:
+        """The upper half of the arena's addresses."""
+        return self.plan.arena & -1 << 32
+
+    @property
+    def context(self) -> int:
+        """The address of the context, 0 where the convention has none."""
+        return self.plan.context if self.convention.context else 0
+
+    @property
     def stack(self) -> Region:
         """The part of the BPF stack that the deepest call chain needs, in whole pages."""
         size = (self.frames * FRAME + PAGE - 1) & -PAGE
@@ -169,19 +212,32 @@ class Unit:
 
     def _check_calls(self, program: Program) -> None:
         for pc, insn in enumerate(program.insns):
-            if insn is not None and insn.row.op == "call_helper" and insn.imm not in self.convention.helpers:
+            if insn is None:
+                continue
+            op = insn.row.op
+            if op == "call_helper" and insn.imm not in self.convention.helpers:
                 known = ", ".join(f"{h.number} {h.name}" for h in self.convention.helpers.values())
                 raise Refused(f"insn {pc}: unknown helper {insn.imm}", remedy=f"known: {known}")
+            if op == "addr_space_cast" and self.arena is None:
+                raise Refused(f"insn {pc}: {op} needs an arena map")
 
     def _place_maps(self) -> tuple[Region, ...]:
         regions = []
         base = self.plan.values
         for map_ in self.maps:
+            if map_.kind == "arena":
+                regions.append(Region("arena", self.plan.arena, map_.max_entries * PAGE))
+                continue
             size = (map_.value_size + 7) & -8  # the kernel's value stride
             region = Region(f"map {map_.name}", self.plan.place(base, size), size, map_.readonly)
             regions.append(region)
             base = region.first_page + region.mapped + PAGE
         return tuple(regions)
+
+    @staticmethod
+    def _reach(map_: Map) -> int:
+        """How many bytes of a map lie behind the address that lddw loads."""
+        return map_.max_entries * PAGE if map_.kind == "arena" else map_.value_size
 
     def constants(self, program: Program) -> dict[int, int]:
         """Slot of each lddw -> the 64-bit number it loads under this plan. Raises Refused for what has no address."""
@@ -199,7 +255,7 @@ class Unit:
             elif low >= len(self.maps):
                 raise Refused(f"insn {pc}: map {low} is not there", remedy=f"the program has {len(self.maps)} maps")
             elif form in ("map_fd_value", "map_idx_value"):
-                if high >= self.maps[low].value_size:
+                if high >= self._reach(self.maps[low]):
                     raise Refused(f"insn {pc}: offset {high} is outside the value of map {self.maps[low].name}")
                 numbers[pc] = self.map_regions[low].start + high
             else:

@@ -91,6 +91,12 @@ class Program:
         return self.lines[slots[at]]
 
     @cached_property
+    def address_taken(self) -> tuple[int, ...]:
+        """The functions whose address some lddw func loads: those that callx may call."""
+        taken = (pc + 1 + insn.distance for pc, insn in enumerate(self.insns) if insn and insn.row.op == "func")
+        return tuple(sorted({self.function_at(start) for start in taken}))
+
+    @cached_property
     def _starts(self) -> list[int]:
         return [function.start for function in self.functions]
 
@@ -145,7 +151,7 @@ def _target(slots: Sequence[Insn | None], pc: int, insn: Insn) -> int:
 def _check_function(prog: Program, function: Function) -> None:
     for pc in range(function.start, function.end):
         insn = prog.insns[pc]
-        if insn is None or insn.row.kind not in (Kind.BRANCH, Kind.GOTO):
+        if insn is None or not insn.row.jumps:
             continue
         target = _target(prog.insns, pc, insn)
         if not function.start <= target < function.end:
@@ -156,11 +162,13 @@ def _check_function(prog: Program, function: Function) -> None:
 
 
 def call_graph(prog: Program) -> dict[int, frozenset[int]]:
-    """Function index -> indices of the functions it calls directly."""
+    """Function index -> indices of the functions it calls; callx may call any whose address is taken."""
     graph: dict[int, set[int]] = {index: set() for index in range(len(prog.functions))}
     for pc, insn in enumerate(prog.insns):
         if insn is not None and insn.row.op == "call_local":
             graph[prog.function_at(pc)].add(prog.function_at(pc + 1 + insn.distance))
+        elif insn is not None and insn.row.op == "callx":
+            graph[prog.function_at(pc)].update(prog.address_taken)
     return {index: frozenset(callees) for index, callees in graph.items()}
 
 

@@ -16,6 +16,7 @@ from rich.text import Text
 
 from bpf.errors import CrossbpfError
 from bpf.program import Program
+from bpf.spec.conventions import PACKET
 from bpf.text import format_insn
 from crossbpf.cc import find
 from crossbpf.inputs import Source, memory_beside, memory_bytes, read_source, sources_in
@@ -56,6 +57,9 @@ class Result:
 @click.command()
 @click.argument("files", nargs=-1, metavar="FILE...")
 @click.option("--mem", metavar="FILE|HEX", help="Memory that R1 and R2 describe: a file, or hex bytes.")
+@click.option(
+    "--packet", metavar="FILE|HEX", help="A frame for loads from the packet; R1 is a context that stands for it."
+)
 @click.option("--target", metavar="NAME,...", help="Targets to run on. Default: all six.")
 @click.option("--engine", metavar="NAME,...", help="More engines: linux, the live kernel; native, the host.")
 @click.option("--plan", default="high", show_default=True, metavar="NAME,...", help="low, high, kernel, fence or all.")
@@ -68,9 +72,9 @@ class Result:
 @click.option("--print-cc", is_flag=True, help="Print the C compiler's command line and do nothing else.")
 @compiling
 def check(
-    files: Sequence[str], mem: str | None, target: str | None, engine: str | None, plan: str, seconds: float,
-    instructions: int, count: bool, strict: bool, verbose: bool, as_json: bool, print_cc: bool, cc: str | None,
-    cflags: str, includes: Sequence[str], entry: str | None, big_endian: bool,
+    files: Sequence[str], mem: str | None, packet: str | None, target: str | None, engine: str | None, plan: str,
+    seconds: float, instructions: int, count: bool, strict: bool, verbose: bool, as_json: bool, print_cc: bool,
+    cc: str | None, cflags: str, includes: Sequence[str], entry: str | None, big_endian: bool,
 ) -> int:  # fmt: skip
     """Run programs on the interpreter and on every target, and compare.
 
@@ -89,7 +93,7 @@ def check(
     if not files:
         raise click.UsageError("Missing argument 'FILE...'.")
     engines, plans, memory = engines_named(target, engine), plans_named(plan), memory_bytes(mem)
-    limits = Limits(instructions, seconds)
+    frame, limits = memory_bytes(packet, "--packet"), Limits(instructions, seconds)
     console = wide_console()
     codes: list[int] = []
     for name in files:
@@ -104,11 +108,11 @@ def check(
                 _show(console, results[-1], as_json)
                 continue
             beside = memory_beside(file) if directory else source.memory
-            given = Input(memory if mem is not None else source.memory or beside)
+            given = Input(memory if mem is not None else source.memory or beside, packet=frame)
             for chosen in plans:
                 rows = compare(
-                    source.program_in, given, engines=engines, plan=chosen, convention=source.convention,
-                    limits=limits, count=count,
+                    source.program_in, given, engines=engines, plan=chosen,
+                    convention=source.convention if packet is None else PACKET, limits=limits, count=count,
                 )  # fmt: skip
                 results.append(Result(source.file, chosen.name, rows, _program(source, rows)))
                 if as_json or verbose or not directory or results[-1].code(strict):

@@ -16,8 +16,10 @@ from rich.table import Table
 from rich.text import Text
 
 from bpf.errors import BadInput, BadProgram, CrossbpfError, Refused
+from bpf.isa import Kind
 from bpf.plan import DEFAULT_PLAN, PAGE, Region, Unit
 from bpf.program import Map, Program, program
+from bpf.spec.conventions import PACKET, PLAIN
 from crossbpf.inputs import memory_bytes, read_bytes, read_source
 from crossbpf.options import hexadecimal, wide_console
 from emu.foreign import ARRAY, Code, KernelMap, run_foreign
@@ -194,27 +196,26 @@ DEFAULT_ADDRESS = 0xFFFF_FFFF_C000_0000
 def _context(
     fields: Fields, machine: Target, data: bytes, prog: bytes, skb_len: int | None
 ) -> tuple[list[Cell], bytes, bytes, int]:
-    """Memory cells, the packet from skb->data on, what the interpreter gets as memory, the address of the context."""
+    """Memory cells, the packet, what the interpreter gets as memory, the address of the context."""
     kind = fields.number("prog_type") or 0
     if kind not in _PULLED:
         if not data:
             return [], b"", b"", 0
         region = Region("memory", DEFAULT_PLAN.memory, len(data))
         return [Cell(region, data.ljust(region.mapped, b"\0"))], b"", data, region.start
-    packet = data[_PULLED[kind] :]
     offset = fields.number("skb_len")
     if offset is None:
         offset = skb_len_offset(prog, fields.bytes("xlated"), machine.order)
     if offset is None:
         offset = skb_len
-    length = len(packet).to_bytes(4, machine.order)  # type: ignore[arg-type]
+    length = max(len(data) - _PULLED[kind], 0).to_bytes(4, machine.order)  # type: ignore[arg-type]
     cells = []
     if offset is not None:  # else a read of the skb is a fault that says so
         if offset > PAGE - 4:
             raise fields.wrong("'skb_len' is no offset in struct sk_buff")
         region = Region("context", DEFAULT_PLAN.context, PAGE)
         cells.append(Cell(region, (bytes(offset) + length).ljust(PAGE, b"\0")))
-    return cells, packet, length.ljust(_SK_BUFF, b"\0"), DEFAULT_PLAN.context
+    return cells, data, length.ljust(_SK_BUFF, b"\0"), DEFAULT_PLAN.context
 
 
 def _memory(fields: Fields) -> list[Cell]:
@@ -265,8 +266,9 @@ def image_of(
     )
     length = len(seen) if cells and cells[0].region.name == "memory" else 0
     code = Code(
-        machine, _pieces(fields), {**table, **known}, (context, length), (*cells, *_memory(fields)), packet, kept
-    )
+        machine, _pieces(fields), {**table, **known}, (context, length), (*cells, *_memory(fields)), packet, kept,
+        _PULLED.get(fields.number("prog_type") or 0, 0),
+    )  # fmt: skip
     found, note = bpf.in_order(machine.order) if bpf else None, ""
     if found is None and prog:
         found, note = _program(prog, kept, name, machine.order)
@@ -325,8 +327,10 @@ def judge(image: Image, limits: Limits) -> Report:
     interpreter, note = None, image.note
     if image.program is not None:
         try:
-            prepared = engine("interpreter").prepare(Unit((image.program,)))
-            interpreter = prepared.run(Input(image.memory), World(), limits)
+            loads = any(insn is not None and insn.row.kind is Kind.PACKET for insn in image.program.insns)
+            prepared = engine("interpreter").prepare(Unit((image.program,), convention=PACKET if loads else PLAIN))
+            given = Input(image.memory, packet=image.code.packet, network=image.code.network)
+            interpreter = prepared.run(given, World(), limits)
         except Refused as error:
             note = str(error)
     verdict, reason = _compare(image, outcome, interpreter, note)

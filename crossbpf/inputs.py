@@ -94,8 +94,8 @@ def hex_bytes(text: str, file: str) -> bytes:
         raise BadInput("not hex bytes", file=file, remedy="write two hex digits a byte") from None
 
 
-def memory_bytes(argument: str | None) -> bytes:
-    """The memory a user gives: a file (.mem and .hex hold hex text, others raw bytes), or hex digits."""
+def memory_bytes(argument: str | None, option: str = "--mem") -> bytes:
+    """The memory or packet a user gives: a file (.mem and .hex hold hex text, others raw bytes), or hex digits."""
     if argument is None:
         return b""
     if Path(argument).is_file():
@@ -104,8 +104,8 @@ def memory_bytes(argument: str | None) -> bytes:
             return hex_bytes(data.decode("latin-1"), argument)
         return data
     if re.fullmatch(r"(0x)?([0-9a-fA-F]{2}[\s,]*)+", argument):
-        return hex_bytes(argument, "--mem")
-    raise BadInput(f"{argument!r} is neither a file nor hex bytes", file="--mem")
+        return hex_bytes(argument, option)
+    raise BadInput(f"{argument!r} is neither a file nor hex bytes", file=option)
 
 
 def _sniff(data: bytes) -> str:

@@ -12,6 +12,7 @@ import click
 from bpf.errors import BadInput, Refused
 from bpf.plan import Unit
 from bpf.program import Program
+from bpf.spec.conventions import PACKET
 from bpf.text import format_insn
 from crossbpf.check import parting_words
 from crossbpf.inputs import memory_bytes, read_source
@@ -31,14 +32,18 @@ from vm.world import Input, Limits, World
     "--break", "stop", metavar="LINE|PC", help="Stop there too: an instruction's slot, or FILE:LINE or :LINE."
 )
 @click.option("--mem", metavar="FILE|HEX", help="Memory that R1 and R2 describe: a file, or hex bytes.")
+@click.option(
+    "--packet", metavar="FILE|HEX", help="A frame for loads from the packet; R1 is a context that stands for it."
+)
 @click.option("--plan", default="high", show_default=True, metavar="NAME", help="low, high, kernel or fence.")
 @click.option("--seconds", default=30.0, show_default=True, help="Time limit between two stops of a guest.")
 @click.option("--instructions", default=1_000_000, show_default=True, help="Instructions to follow at most.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON record.")
 @compiling
 def trace(
-    file: str, target: str, stop: str | None, mem: str | None, plan: str, seconds: float, instructions: int,
-    as_json: bool, cc: str | None, cflags: str, includes: Sequence[str], entry: str | None, big_endian: bool,
+    file: str, target: str, stop: str | None, mem: str | None, packet: str | None, plan: str, seconds: float,
+    instructions: int, as_json: bool, cc: str | None, cflags: str, includes: Sequence[str], entry: str | None,
+    big_endian: bool,
 ) -> int:  # fmt: skip
     """Run FILE on two engines in lockstep; stop at the first instruction after which their states differ.
 
@@ -59,10 +64,10 @@ def trace(
         file, options=compile_options(cc, cflags, includes), order="big" if big_endian else "little", entry=entry
     )
     program = source.program_in("little" if "little" in orders else "big")
-    unit = Unit((program,), convention=source.convention, plan=plans_named(plan)[0])
+    unit = Unit((program,), convention=source.convention if packet is None else PACKET, plan=plans_named(plan)[0])
     prepared = [one.prepare(unit, Options(observe=True)) for one in engines]
     names = [one.name for one in engines]
-    given = Input(memory_bytes(mem) if mem is not None else source.memory)
+    given = Input(memory_bytes(mem) if mem is not None else source.memory, packet=memory_bytes(packet, "--packet"))
     at = None if stop is None else _slot(stop, program)
     found = lockstep(prepared[0], prepared[1], given, World(), Limits(instructions, seconds), at)
     if as_json:

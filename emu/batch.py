@@ -28,9 +28,10 @@ _SPAN = CAPACITY * ROW_BYTES
 
 
 def suits(prog: Program) -> bool:
-    """Whether a program neither changes memory nor calls a helper, and leaves an entry slot for the driver."""
+    """Whether a program neither changes memory nor calls a stub, and leaves an entry slot for the driver."""
     return len(prog.functions) < MAX_FUNCTIONS and not any(
-        insn is not None and (insn.row.kind in (Kind.STORE, Kind.ATOMIC) or insn.row.op == "call_helper")
+        insn is not None
+        and (insn.row.kind in (Kind.STORE, Kind.ATOMIC, Kind.PACKET) or insn.row.op in ("call_helper", "callx"))
         for insn in prog.insns
     )
 
@@ -64,10 +65,12 @@ def compile_batch(unit: Unit, prog: Program, target: Target, features: frozenset
     return compile_program(unit, joined, target, observe=True, features=features)
 
 
-def run_batch(machine: Machine, image: Image, rows: Sequence[Sequence[int]], seconds: float) -> list[tuple[int, ...]]:
+def run_batch(
+    machine: Machine, image: Image, rows: Sequence[Sequence[int]], seconds: float, may_goto: int = 0
+) -> list[tuple[int, ...]]:
     """R0-R9 at exit for each row of R0-R9 at entry, up to the first row that does not end normally.
 
-    The machine's memory must be set up. At most CAPACITY rows.
+    The machine's memory must be set up. At most CAPACITY rows. may_goto: see Limits.
     """
     plan, order, tables = machine.plan, machine.target.order, machine.harness
     endian = ">" if order == "big" else "<"
@@ -76,7 +79,7 @@ def run_batch(machine: Machine, image: Image, rows: Sequence[Sequence[int]], sec
     state = (plan.harness + TABLES, plan.harness + TABLES + _SPAN, len(rows))
     tables[_STATE : _STATE + 24] = struct.pack(endian + "3Q", *state)
     machine.load(image)
-    machine.prepare_entry([0] * RECORD_WORDS, plan.stack + FRAME)
+    machine.prepare_entry([0] * RECORD_WORDS, plan.stack + FRAME, may_goto)
     stop = machine.start(plan.entry(len(image.functions) - 1), seconds)
     next_row, next_record, left = struct.unpack_from(endian + "3Q", tables, _STATE)
     done = len(rows) - left

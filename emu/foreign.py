@@ -19,6 +19,7 @@ from emu import unicorn as edge
 from emu.machine import CODE_SIZE, NATIVE_STACK, Machine, Stop
 from emu.unicorn import Registers, unicorn
 from jit.target import Target
+from vm import services
 from vm.helpers import Place, implementation
 from vm.memory import Cell, OutOfReach
 from vm.outcome import Call, Fault, Outcome
@@ -54,7 +55,7 @@ class Code:
     symbols    address -> name of the functions and variables of the kernel
     arguments  the first C arguments
     cells      memory that exists besides the stack
-    packet     the packet's bytes for the functions that load from it, from where an offset of 0 is
+    packet     the packet's bytes for the functions that load from it; network: how many lie before offset 0
     map        the map, if the code uses one
     """
 
@@ -65,6 +66,7 @@ class Code:
     cells: tuple[Cell, ...] = ()
     packet: bytes = b""
     map: KernelMap | None = None
+    network: int = 0
 
 
 _UNMAPPED = (unicorn.UC_MEM_READ_UNMAPPED, unicorn.UC_MEM_WRITE_UNMAPPED)
@@ -304,9 +306,9 @@ def _load(size: int) -> Function:
     """bpf_skb_load_helper_N_no_cache(skb, offset): bytes of the packet in network order."""
 
     def load(run: _Run, arguments: Sequence[int]) -> int:
-        offset = (arguments[1] & 0xFFFF_FFFF ^ 1 << 31) - (1 << 31)
-        data = run.code.packet[offset : offset + size] if offset >= 0 else b""
-        return int.from_bytes(data, "big") if len(data) == size else EFAULT
+        packet = run.code.packet
+        at = services.place(len(packet), run.code.network, 8 * size, arguments[1])
+        return EFAULT if at is None else int.from_bytes(packet[at : at + size], "big")
 
     return load
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import takewhile
 
 from bpf.plan import Unit
@@ -13,6 +14,7 @@ from jit.image import Image
 from vm.helpers import Exit, Helper, Place, implementation
 from vm.memory import Cell, Memory, OutOfReach, lay_out
 from vm.outcome import Call, Fault, Outcome
+from vm.services import CALL_TARGET, SERVICES, Packet, Trap, answer
 from vm.step import Step, Watch
 from vm.world import Input, Limits, World
 
@@ -38,20 +40,20 @@ class Guest:
     def run(self, entry: Input, world: World, limits: Limits) -> Outcome:
         """One run from a clean state."""
         host = machine(self.image.target, self.unit.plan)
-        run = _Run(self, host, entry, world)
+        run = _Run(self, host, entry, world, limits)
         stop = host.start(self.unit.plan.entry(0), limits.seconds)
         return run.outcome(stop)
 
     def run_batch(self, entries: Sequence[Input], world: World, limits: Limits) -> list[Outcome]:
         """Outcomes of the first inputs, as far as one guest run gets; may be none at all.
 
-        Only for programs that suit batches, with Options.observe, and as far as inputs have one memory and stack.
+        Only for programs that suit batches, with Options.observe, and as far as inputs differ in registers alone.
         """
         unit, target = self.unit, self.image.target
         if not self._batches:
             return []
         first = entries[0]
-        entries = list(takewhile(lambda e: (e.memory, e.stack_fill) == (first.memory, first.stack_fill), entries))
+        entries = list(takewhile(lambda e: replace(e, registers=first.registers) == first, entries))
         if len(entries) == 1:
             return []
         if self._batch is None:
@@ -62,8 +64,8 @@ class Guest:
         outcomes: list[Outcome] = []
         while len(outcomes) < len(entries):
             chunk = entries[len(outcomes) : len(outcomes) + CAPACITY]
-            rows = [entry.entry_registers(address) for entry in chunk]
-            records = run_batch(host, self._batch, rows, limits.seconds)
+            rows = [entry.entry_registers(address, unit.context) for entry in chunk]
+            records = run_batch(host, self._batch, rows, limits.seconds, limits.may_goto)
             regions = memory.contents()
             outcomes += [Outcome("done", record[0], record, regions, (), ()) for record in records]
             if len(records) < len(chunk):
@@ -79,7 +81,7 @@ class Guest:
             executed += 1
 
         with tracer(self.image.target, self.unit.plan, on_code) as host:
-            _Run(self, host, entry, world)
+            _Run(self, host, entry, world, limits)
             host.start(self.unit.plan.entry(0), limits.seconds)
         return executed
 
@@ -113,7 +115,7 @@ class Guest:
                 host.uc.emu_stop()
 
         with tracer(self.image.target, self.unit.plan, on_code) as host:
-            run = _Run(self, host, entry, world)
+            run = _Run(self, host, entry, world, limits)
             watch = Watch(self.image.program, run.memory)
             stop = host.start(self.unit.plan.entry(0), limits.seconds)
             while True:
@@ -139,17 +141,19 @@ class Guest:
 class _Run:
     """One run in progress: registers set, code loaded, helper calls recorded."""
 
-    def __init__(self, guest: Guest, host: Machine, entry: Input, world: World) -> None:
+    def __init__(self, guest: Guest, host: Machine, entry: Input, world: World, limits: Limits) -> None:
         self.guest = guest
         self.host = host
         self.world = world
         self.memory = guest.reusable_memory(host, lay_out(guest.unit, entry, world))
+        self.packet = Packet.of(guest.unit, entry)
         self.calls: list[Call] = []
         self.fault: Fault | None = None
         self.exit: Exit | None = None
         host.load(guest.image)
         host.on_helper = self._helper
-        host.prepare_entry(entry.entry_registers(self.memory.address("memory")), guest.unit.plan.stack)
+        registers = entry.entry_registers(self.memory.address("memory"), guest.unit.context)
+        host.prepare_entry(registers, guest.unit.plan.stack, limits.may_goto)
 
     def _helper(self, number: int) -> int | None:
         guest, host = self.guest, self.host
@@ -157,6 +161,13 @@ class _Run:
         if broken := host.misaligned():
             self.fault = Fault("abi", 0, self._caller(), 0, broken)
             return None
+        if number == CALL_TARGET:
+            number = host.ax()
+            if number not in guest._helpers:
+                self.fault = Fault("call target", 0, self._caller(), number)
+                return None
+        elif number in SERVICES:
+            return self._serve(number, arguments)
         known = guest._helpers.get(number)
         if known is None:
             self.fault = Fault("fetch", 0, self._caller(), guest.unit.plan.stub(number), f"call of helper {number}")
@@ -172,6 +183,13 @@ class _Run:
             self.exit = result
             return None
         return result & (1 << 64) - 1
+
+    def _serve(self, number: int, arguments: Sequence[int]) -> int | None:
+        try:
+            return answer(number, self.packet, self.memory, arguments)
+        except Trap as trap:
+            self.fault = Fault(trap.kind, 0, self._caller(), trap.address)
+            return None
 
     def _caller(self) -> int:
         """At a stub: the slot of the call. Only faults ask, since the source map is worked out for it."""

@@ -11,7 +11,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bpf.errors import NotHere, Refused
-from bpf.plan import MAX_FUNCTIONS, MAX_HELPERS, PAGE, POISON, RECORD_WORDS, STUB_SIZE, TABLES, Plan, Region
+from bpf.plan import (
+    ALLOWANCE,
+    MAX_FUNCTIONS,
+    MAX_HELPERS,
+    PAGE,
+    POISON,
+    RECORD_WORDS,
+    STUB_SIZE,
+    TABLES,
+    Plan,
+    Region,
+)
 from emu import unicorn as edge
 from emu.unicorn import Registers, constant, unicorn
 from emu.watchdog import WATCHDOG
@@ -65,7 +76,8 @@ def _host_memory(size: int) -> tuple[mmap.mmap, memoryview, int]:
 
 
 class Machine:
-    """A Unicorn engine with the plan's fixed regions mapped: exit page, stubs, entries, code, native stack, harness.
+    """A Unicorn engine with the plan's fixed regions mapped: exit page, stubs, entries, code, native stack, harness,
+    counters.
 
     Code pages are never writable to the guest, data pages never executable; code runs in user mode, and every run
     starts from the same state of the CPU. `on_helper(number)` is called when a helper's stub is reached; what it
@@ -107,6 +119,7 @@ class Machine:
             1:
         ]
         self._homes = Registers(self.uc, facts, target.homes[:11])
+        self._ax = Registers(self.uc, facts, target.homes[11:12])
         self._enter_user_mode()
         self._clean: Any = self.uc.context_save()
         self._self_test()
@@ -136,6 +149,7 @@ class Machine:
         self._code = self._map(plan.code, CODE_SIZE, code)
         self._stack = self._map(plan.native - NATIVE_STACK, NATIVE_STACK, data)
         self.harness = self._map(plan.harness, TABLES + TABLE_SIZE, data)
+        self._map(plan.counters.start, plan.counters.size, data)
 
     def _map(self, address: int, size: int, protection: int) -> memoryview:
         backing, view, pointer = _host_memory(size)
@@ -232,11 +246,15 @@ class Machine:
         self._image = image
         self.programs += 1
 
-    def prepare_entry(self, registers: Sequence[int], frame: int) -> None:
-        """A clean CPU; R0-R9, R10 = frame, patterns in the callee-saved registers, sp and the return address."""
+    def prepare_entry(self, registers: Sequence[int], frame: int, may_goto: int = 0) -> None:
+        """A clean CPU; R0-R9, R10 = frame, patterns in the callee-saved registers, sp and the return address.
+
+        may_goto: see Limits.
+        """
         self.uc.context_restore(self._clean)
-        self.harness[: 8 * RECORD_WORDS] = _NO_RECORD
         target, plan, slots = self.target, self.plan, self._slots
+        self.harness[: 8 * RECORD_WORDS] = _NO_RECORD
+        self.harness[ALLOWANCE : ALLOWANCE + 8] = may_goto.to_bytes(8, target.order)  # type: ignore[arg-type]
         values = [_PATTERN + index for index in range(len(slots))]
         sp = (plan.native - target.save_area - 64) & -target.alignment
         for number, value in enumerate((*registers, frame)):
@@ -294,6 +312,10 @@ class Machine:
     def homes(self) -> list[int]:
         """R0-R10 as their homes hold them now."""
         return self._homes.read()
+
+    def ax(self) -> int:
+        """What AX's home holds now."""
+        return self._ax.read()[0]
 
     # Helper calls ----------------------------------------------------------------------------------
 

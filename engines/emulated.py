@@ -76,7 +76,7 @@ class EmulatedEngine(Engine):
         self.abilities = Abilities(
             orders=frozenset({target.order}),
             plans=True,
-            conventions=frozenset({"plain", "suite"}),
+            conventions=frozenset({"plain", "suite", "packet"}),
             shows=frozenset({"registers", "regions", "calls", "printed"}),
             native=True,
         )

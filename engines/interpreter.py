@@ -34,7 +34,7 @@ class InterpreterEngine(Engine):
     abilities = Abilities(
         orders=frozenset({"little", "big"}),
         plans=True,
-        conventions=frozenset({"plain", "suite"}),
+        conventions=frozenset({"plain", "suite", "packet"}),
         shows=frozenset({"registers", "regions", "calls", "printed"}),
     )
 

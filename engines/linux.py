@@ -1,7 +1,7 @@
 """The live Linux kernel as an engine: its verifier decides, its JIT compiles, BPF_PROG_TEST_RUN runs.
 
-A `plain` program is carried by a wrapper (engines/wrapper.py). The kernel chooses every address; an Outcome says how
-far each region lies from where the plan has it (Outcome.moved).
+A `plain` program is carried by a wrapper (engines/wrapper.py), a `packet` program is a socket filter. The kernel
+chooses every address; an Outcome says how far each region lies from where the plan has it (Outcome.moved).
 """
 
 from __future__ import annotations
@@ -21,13 +21,14 @@ from bpf.spec.conventions import PLAIN
 from bpf.text import assemble
 from engines import syscall
 from engines.base import Abilities, Engine, Options, Prepared
-from engines.wrapper import CALLEE_SAVED, FRAME_TOP, MAPS, MASK, MEMORY, R0, SAVED, Wrapped, bind, wrap
+from engines.wrapper import CALLEE_SAVED, FRAME_TOP, MAPS, MASK, MEMORY, R0, SAVED, Wrapped, bind, wrap, wrap_packet
 from vm.memory import Cell, lay_out
 from vm.outcome import Moved, Outcome
 from vm.step import Step
 from vm.world import Input, Limits, World
 
 M64 = (1 << 64) - 1
+ETHERNET = 14  # ETH_HLEN
 KEPT = 16  # loaded programs that a Prepared keeps
 _STEP = re.compile(r"^(\d+): \([0-9a-f]{2}\) ", re.MULTILINE)
 _FIGURES = ("processed ", "verification time ", "stack depth ", "cur state", "old state", " ")
@@ -77,7 +78,7 @@ class Loaded:
         self.maps = tuple(descriptors)
         self.code = bind(wrapped.program, self.maps)
         try:
-            self.descriptor, _ = syscall.load(self.code, name=wrapped.program.name)
+            self.descriptor, _ = syscall.load(self.code, name=wrapped.program.name, kind=wrapped.kind)
         except syscall.LoadError as error:
             raise self._refusal(error) from None
         descriptors.append(self.descriptor)
@@ -85,7 +86,7 @@ class Loaded:
     def log(self, level: int) -> str:
         """The verifier's log at a level of bpf(): 1 steps up to an error, 2 all with states; in the wrapper's slots."""
         try:
-            descriptor, log = syscall.load(self.code, log_level=level)
+            descriptor, log = syscall.load(self.code, log_level=level, kind=self.wrapped.kind)
         except syscall.LoadError as error:
             return error.log
         os.close(descriptor)
@@ -122,7 +123,10 @@ class LinuxPrepared(Prepared):
 
     def loaded(self, entry: Input, world: World) -> Loaded:
         """The program in the kernel that runs this input. Raises Refused with the verifier's message."""
+        context = self._unit.convention.context
         for register in entry.registers:
+            if context:
+                raise Refused(f"R{register} has a value at entry, which only the kernel gives it here")
             if register in CALLEE_SAVED:
                 raise Refused(f"R{register} has a value at entry, which no function of the kernel's starts with")
         unit = self._unit
@@ -131,11 +135,15 @@ class LinuxPrepared(Prepared):
             for map_ in unit.maps
         )
         arguments = dict(sorted(entry.registers.items()))
-        key = (len(entry.memory), tuple(arguments.items()), contents)
+        if context and (entry.network != ETHERNET or len(entry.packet) < ETHERNET):
+            raise Refused(f"a packet is a frame with a link-layer header of {ETHERNET} bytes there")
+        length = 0 if context else len(entry.memory)
+        key = (length, tuple(arguments.items()), contents)
         if key not in self._loaded:
             while len(self._loaded) >= KEPT:
                 del self._loaded[next(iter(self._loaded))]
-            self._loaded[key] = Loaded(wrap(unit, len(entry.memory), arguments), contents)
+            wrapped = wrap_packet(unit) if context else wrap(unit, length, arguments)
+            self._loaded[key] = Loaded(wrapped, contents)
         return self._loaded[key]
 
     @staticmethod
@@ -149,11 +157,12 @@ class LinuxPrepared(Prepared):
         for map_, descriptor in zip(unit.maps, loaded.maps, strict=False):
             if not map_.readonly:
                 syscall.write_value(descriptor, self._content(map_.name, map_.initial, map_.value_size, world))
-        if entry.memory:
+        context = unit.convention.context
+        if entry.memory and not context:
             syscall.write_value(loaded.maps[len(unit.maps)], entry.memory)
         syscall.write_value(loaded.maps[-1], bytes(loaded.sizes[-1]))
         try:
-            syscall.test_run(loaded.descriptor)
+            syscall.test_run(loaded.descriptor, entry.packet if context else b"")
         except OSError as error:
             raise Refused(f"BPF_PROG_TEST_RUN: {_errno(error)}") from None
         values = [
@@ -190,8 +199,9 @@ def _pages(cell: Cell, value: bytes) -> bytes:
 
 def _moved(unit: Unit, cells: Sequence[Cell], record: Sequence[int]) -> Moved:
     """How far the kernel's addresses are from the plan's: memory, values, map handles, the entered function's frame."""
-    pairs = [(record[FRAME_TOP], unit.plan.stack)]
-    pairs += [(record[MEMORY], cell.region.start) for cell in cells if cell.region.name == "memory"]
+    pairs = [(record[FRAME_TOP], unit.plan.stack)] if record[FRAME_TOP] else []
+    named = [(record[MEMORY], cell.region.start) for cell in cells if cell.region.name == "memory"]
+    pairs += [(record[MEMORY], unit.context)] if unit.context else named
     for n, region in enumerate(unit.map_regions):
         pairs.append((record[MAPS + 2 * n], region.start))
         pairs.append((record[MAPS + 2 * n + 1], unit.plan.handles + n * STUB_SIZE))
@@ -209,7 +219,7 @@ class LinuxEngine(Engine):
     abilities = Abilities(
         orders=frozenset({sys.byteorder}),
         plans=False,
-        conventions=frozenset({"plain", "suite"}),
+        conventions=frozenset({"plain", "suite", "packet"}),
         shows=frozenset({"registers", "regions"}),
         native=True,
     )
@@ -220,6 +230,8 @@ class LinuxEngine(Engine):
             raise Refused(
                 f"a {unit.order}-endian program does not run on this machine, which is {sys.byteorder}-endian"
             )
+        if unit.arena is not None:
+            raise Refused(f"map {unit.arena.name}: an arena lies elsewhere in the kernel, none is made there")
         unit.constants(unit.programs[0])
         for pc, insn in enumerate(unit.programs[0].insns):
             if insn is not None and insn.row.op == "call_helper":

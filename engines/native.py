@@ -32,6 +32,7 @@ from jit.registry import target
 from jit.target import Target
 from vm.memory import lay_out
 from vm.outcome import Call, Fault, Outcome
+from vm.services import SERVICES, Packet
 from vm.step import Step
 from vm.world import Input, Limits, World
 
@@ -177,12 +178,13 @@ class NativePrepared(Prepared):
         self._helpers = {number: (found.name, found.arguments) for number, found in unit.convention.helpers.items()}
         plan = unit.plan
         self._record, self._block = plan.harness, plan.harness + TABLES
-        self._host, pieces = host_pieces(self._target, plan, self._block, tuple(self._helpers))
+        self._host, pieces = host_pieces(self._target, plan, self._block, (*self._helpers, *SERVICES))
         pieces += [
             (plan.entries, MAX_FUNCTIONS * STUB_SIZE, image.entries),
             (plan.code, len(image.code) + PAGE - 1 & -PAGE, image.code),
         ]
-        self._load = Load(pieces, plan.exit, self._block, self._record, self._host.flush)
+        counters = (plan.counters.start, plan.counters.size)
+        self._load = Load(pieces, plan.exit, self._block, self._record, counters, self._host.flush)
         self._be_loaded(Limits().seconds)
 
     def _be_loaded(self, seconds: float) -> None:
@@ -212,7 +214,9 @@ class NativePrepared(Prepared):
         unit, machine, code = self._unit, self._target, self._host
         cells = lay_out(unit, entry, world)
         address = next((cell.region.start for cell in cells if cell.region.name == "memory"), 0)
-        values = dict(zip(machine.homes, (*entry.entry_registers(address), unit.plan.stack), strict=False))
+        values = dict(
+            zip(machine.homes, (*entry.entry_registers(address, unit.context), unit.plan.stack), strict=False)
+        )
         given = [values.get(name, _PATTERN + index) for index, name in enumerate(code.entered)]
         poison = {machine.homes[number]: POISON + number for number in range(1, 6)}
         words = {host.ENTRY + at: value for at, value in enumerate(given)}
@@ -221,7 +225,7 @@ class NativePrepared(Prepared):
         }
         request = Run(
             cells, words, self._helpers, world, unit.order, machine.alignment, machine.bias, limits.seconds,
-            self._record, 8 * RECORD_WORDS,
+            self._record, 8 * RECORD_WORDS, Packet.of(unit, entry), limits.may_goto,
         )  # fmt: skip
         return given, request
 
@@ -302,7 +306,7 @@ class NativeEngine(Engine):
         self.abilities = Abilities(
             orders=frozenset({self.target.order}),
             plans=True,
-            conventions=frozenset({"plain", "suite"}),
+            conventions=frozenset({"plain", "suite", "packet"}),
             shows=frozenset({"registers", "regions", "calls", "printed"}),
             native=True,
         )

@@ -19,10 +19,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import IO, Any
 
-from bpf.plan import PAGE, Region
+from bpf.plan import ALLOWANCE, PAGE, Region
 from jit import host
 from vm.helpers import Exit, Place, implementation
 from vm.memory import Cell, Memory, OutOfReach
+from vm.services import CALL_TARGET, SERVICES, Packet, Trap, answer
 from vm.world import World
 
 LENGTH = struct.Struct("<Q")
@@ -44,6 +45,7 @@ class Load:
     pieces  (address, room, bytes), mapped read-execute
     enter   address of the trampoline
     record  address of the exit record, a page; the shared block lies in the page behind it, at `block`
+    counters  address and size of the region of may_goto's counters
     flush   whether the CPU must be told of new code
     """
 
@@ -51,12 +53,18 @@ class Load:
     enter: int
     block: int
     record: int
+    counters: tuple[int, int]
     flush: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run. words: word of the block -> what it holds. helpers: number -> (name, arguments)."""
+    """One run.
+
+    words    word of the block -> what it holds
+    helpers  number -> (name, arguments)
+    saved    bytes of the exit record; may_goto: see Limits
+    """
 
     cells: Sequence[Cell]
     words: Mapping[int, int]
@@ -68,6 +76,8 @@ class Run:
     seconds: float
     record: int
     saved: int
+    packet: Packet
+    may_goto: int
 
 
 @dataclass(slots=True)
@@ -136,6 +146,7 @@ class Host:
             for address, room in layout:
                 self._map(address, room)
             self._map(wanted.record, 2 * PAGE)
+            self._map(*wanted.counters)
         for address, room, code in wanted.pieces:
             self._protect(address, READ | WRITE)
             self._view(address, room)[:] = code.ljust(room, b"\0")
@@ -180,6 +191,7 @@ class Host:
                 self._protect(cell.region.first_page, READ)
         record = self._view(wanted.record, wanted.saved)
         record[:] = b"\xee" * wanted.saved
+        self._view(wanted.record + ALLOWANCE, 8)[:] = wanted.may_goto.to_bytes(8, wanted.order)  # type: ignore[arg-type]
         for word, value in wanted.words.items():
             self._block[word] = value
         self._block[host.CALLBACK] = ctypes.cast(self._callback, ctypes.c_void_p).value or 0
@@ -210,12 +222,19 @@ class Host:
         if sp % wanted.alignment != wanted.bias:
             calls.fault = ("abi", back, 0, f"is 0x{sp:x} at a helper call: not aligned to {wanted.alignment}")
             return 1
-        name, count = wanted.helpers[block[host.NUMBER]]
-        arguments = list(block[host.ARGUMENTS : host.ARGUMENTS + 5])
-        calls.made.append((name, tuple(arguments[:count])))
+        number, arguments = block[host.NUMBER], list(block[host.ARGUMENTS : host.ARGUMENTS + 5])
         try:
+            if number == CALL_TARGET:
+                number = block[host.AX]
+                if number not in wanted.helpers:
+                    raise Trap("call target", number)
+            elif number in SERVICES:
+                block[host.ANSWER] = answer(number, wanted.packet, place.memory, arguments)
+                return 0
+            name, count = wanted.helpers[number]
+            calls.made.append((name, tuple(arguments[:count])))
             result = implementation(name)(place, arguments)
-        except OutOfReach as bad:
+        except (OutOfReach, Trap) as bad:
             calls.fault = (bad.kind, back, bad.address, "")
             return 1
         if isinstance(result, Exit):

@@ -148,6 +148,8 @@ class PluginEngine(Engine):
         """See Engine. Refuses programs that need more than code and memory."""
         if unit.maps:
             raise Refused(f"{self.name} takes no maps")
+        if unit.convention.context:
+            raise Refused(f"{self.name} takes no packets")
         return PluginPrepared(self._command, unit)
 
 

@@ -70,6 +70,8 @@ def judge(
 
 def _depends(unit: Unit, expected: Outcome, outcome: Outcome, entry: Input, world: World, limits: Limits) -> str:
     """On what of its surroundings the shown result of a program depends, in words; "" for nothing."""
+    if expected.counts.get("ran_out"):
+        return "a may_goto has run out, which happens elsewhere after another time"
     for call in expected.calls or ():
         if call.helper not in SAME_EVERYWHERE:
             return f"it calls {call.helper}, whose result is the machine's"
@@ -99,6 +101,8 @@ def _as_shown(run: Outcome, outcome: Outcome) -> Outcome:
 
 def _moved(here: Unit, there: Unit) -> Moved:
     """The distances between the regions of two units."""
-    pairs = [(getattr(there.plan, name), getattr(here.plan, name)) for name in ("stack", "memory", "handles")]
+    pairs = [
+        (getattr(there.plan, name), getattr(here.plan, name)) for name in ("stack", "context", "memory", "handles")
+    ]
     pairs += [(b.start, a.start) for a, b in zip(here.map_regions, there.map_regions, strict=True)]
     return Moved("big" if here.order == "big" else "little", frozenset((b - a) & M64 for b, a in pairs))

@@ -25,7 +25,7 @@ NUMBERS = {
 
 MAP_CREATE, MAP_LOOKUP, MAP_UPDATE, PROG_LOAD, TEST_RUN, OBJECT_INFO, MAP_FREEZE = 0, 1, 2, 5, 10, 15, 22
 ARRAY = 2  # BPF_MAP_TYPE_ARRAY
-SYSCALL = 31  # BPF_PROG_TYPE_SYSCALL
+SOCKET_FILTER, SYSCALL = 1, 31  # BPF_PROG_TYPE_*
 RDONLY_PROG, MMAPABLE = 0x80, 0x400  # map flags
 SLEEPABLE = 0x10  # program flag
 LOG_STEPS, LOG_STATES, LOG_STATS = 1, 2, 4  # log levels: each step, states too, the error alone and figures
@@ -164,15 +164,15 @@ def read_value(descriptor: int, size: int) -> bytes:
     return data.raw
 
 
-def load(code: bytes, *, name: str = "", log_level: int = LOG_STATS) -> tuple[int, str]:
-    """A file descriptor of a program of type syscall, and the verifier's log. Raises LoadError."""
+def load(code: bytes, *, name: str = "", log_level: int = LOG_STATS, kind: int = SYSCALL) -> tuple[int, str]:
+    """A file descriptor of a program of a type, and the verifier's log. Raises LoadError."""
     size = LOG_SIZE.get(log_level, LOG_LIMIT)
     text = ctypes.create_string_buffer(size)
     insns, license_ = ctypes.create_string_buffer(code, len(code)), ctypes.create_string_buffer(b"GPL")
     word = "".join(letter if letter.isascii() and letter.isalnum() else "_" for letter in name)
     attr = _ProgLoad(
-        SYSCALL, len(code) // 8, _address(insns), _address(license_), log_level, size, _address(text), 0,
-        SLEEPABLE, word[:15].encode(),
+        kind, len(code) // 8, _address(insns), _address(license_), log_level, size, _address(text), 0,
+        SLEEPABLE if kind == SYSCALL else 0, word[:15].encode(),
     )  # fmt: skip
     for attempt in range(_RETRIES):
         try:
@@ -183,9 +183,10 @@ def load(code: bytes, *, name: str = "", log_level: int = LOG_STATS) -> tuple[in
     raise AssertionError
 
 
-def test_run(descriptor: int) -> int:
-    """Run a program of type syscall once, without context; the low 32 bits of its R0. Raises OSError."""
-    attr = _TestRun(descriptor)
+def test_run(descriptor: int, packet: bytes) -> int:
+    """Run a program once, on a packet if its type takes one; the low 32 bits of its R0. Raises OSError."""
+    data = ctypes.create_string_buffer(packet, max(len(packet), 1))
+    attr = _TestRun(descriptor, data_size_in=len(packet), data_in=_address(data) if packet else 0)
     bpf(TEST_RUN, attr)
     return int(attr.retval)
 

@@ -2,22 +2,25 @@
 
 It calls the program with R1 = the value of a one-entry array map and R2 = its length, and leaves R0, R6-R9 and the
 addresses that the kernel chose in a second map, the record. Maps stand as indices; `bind` puts file descriptors there.
+
+A `packet` program is one itself, of type socket filter, with code before it and before its exits that fills the record.
+A load from outside the packet ends it without the latter, and with R0 = 0, which the record says then too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from bpf.isa import ROW, Insn, Kind, make
 from bpf.plan import Unit
 from bpf.program import Function, Map, Program, program
 from bpf.rewrite import insert
-from bpf.rewrite.insert import goes_elsewhere
+from engines.syscall import SOCKET_FILTER, SYSCALL
 
 R0, SAVED, MASK, FRAME_TOP, MEMORY, MAPS = 0, 1, 5, 6, 7, 8
 """Words of the record: R0; R6-R9; bit mask of the registers among them that were stored; R10 of the entered function;
-the address of the memory; then for each map the addresses of its value and of the map itself."""
+the address of the memory, or of the context; then for each map the addresses of its value and of the map itself."""
 
 CALLEE_SAVED = range(6, 10)
 
@@ -27,6 +30,7 @@ class Wrapped:
     """A program to load.
 
     program  with maps as indices: the unit's, then memory (if there is any), then the record, which is the last
+    kind     the program type
     start    the slot where the user's entered function starts
     origin   from there on: slot of the user's program, None for an instruction that was put in
     """
@@ -34,6 +38,7 @@ class Wrapped:
     program: Program
     start: int
     origin: tuple[int | None, ...]
+    kind: int = SYSCALL
 
     def slot(self, number: int) -> int | None:
         """A slot as the user knows it; what was put in before an instruction counts as that. None in the wrapper."""
@@ -46,8 +51,7 @@ def wrap(unit: Unit, length: int, arguments: Mapping[int, int]) -> Wrapped:
     """Wrap programs[0] of a unit for memory of `length` bytes. arguments: R1-R5 -> a number to pass in its place."""
     user = unit.programs[0]
     memory = (Map("memory", value_size=length, initial=bytes(length)),) if length else ()
-    words = MAPS + 2 * len(unit.maps)
-    maps = (*unit.maps, *memory, Map("record", value_size=8 * words, initial=bytes(8 * words)))
+    maps = (*unit.maps, *memory, _record(unit))
     record = len(maps) - 1
     rewritten = insert(user, _tails(user, record))
     start = _wrapper(unit, length, arguments, record)
@@ -55,6 +59,24 @@ def wrap(unit: Unit, length: int, arguments: Mapping[int, int]) -> Wrapped:
     names = {0: "wrapper"} | {len(start) + function.start: function.name for function in rewritten.program.functions}
     result = program(slots, name=user.name, order=user.order, names=names, maps=maps)
     return Wrapped(result, len(start), rewritten.origin)
+
+
+def wrap_packet(unit: Unit) -> Wrapped:
+    """The packet program programs[0] of a unit with code that fills the record, which is its last map."""
+    user, record = unit.programs[0], len(unit.maps)
+    rewritten = insert(user, _tails(user, record, keeps_r0=True))
+    notes = [_value(2, record), _store(2, 1, MEMORY), *_addresses(unit, 2, 3), make(ROW["mov64_imm"], 2, imm=0)]
+    start = _slots(notes)
+    functions = rewritten.program.functions[1:]
+    names = {0: user.functions[0].name} | {len(start) + function.start: function.name for function in functions}
+    maps = (*unit.maps, _record(unit))
+    result = program((*start, *rewritten.program.insns), name=user.name, order=user.order, names=names, maps=maps)
+    return Wrapped(result, len(start), rewritten.origin, SOCKET_FILTER)
+
+
+def _record(unit: Unit) -> Map:
+    size = 8 * (MAPS + 2 * len(unit.maps))
+    return Map("record", value_size=size, initial=bytes(size))
 
 
 def _slots(insns: Sequence[Insn]) -> list[Insn | None]:
@@ -70,12 +92,16 @@ def _store(base: int, register: int, word: int) -> Insn:
     return make(ROW["stx64"], base, register, 8 * word)
 
 
+def _addresses(unit: Unit, base: int, scratch: int) -> Iterator[Insn]:
+    """Store the addresses of all maps in the record, where `base` points."""
+    for index in range(len(unit.maps)):
+        yield from (_value(scratch, index), _store(base, scratch, MAPS + 2 * index))
+        yield from (make(ROW["lddw_map_idx"], scratch, imm=index), _store(base, scratch, MAPS + 2 * index + 1))
+
+
 def _wrapper(unit: Unit, length: int, arguments: Mapping[int, int], record: int) -> list[Insn | None]:
     """The entered function: note addresses, set arguments, call what follows, note R0."""
-    insns = [_value(6, record)]
-    for index in range(len(unit.maps)):
-        handle = make(ROW["lddw_map_idx"], 1, imm=index)
-        insns += [_value(1, index), _store(6, 1, MAPS + 2 * index), handle, _store(6, 1, MAPS + 2 * index + 1)]
+    insns = [_value(6, record), *_addresses(unit, 6, 1)]
     if length:
         insns += [_value(1, len(unit.maps)), _store(6, 1, MEMORY)]
     else:
@@ -86,7 +112,7 @@ def _wrapper(unit: Unit, length: int, arguments: Mapping[int, int], record: int)
     return _slots([*insns, make(ROW["call_local"], imm=len(end)), *end])
 
 
-def _tails(user: Program, record: int) -> dict[int, list[Insn]]:
+def _tails(user: Program, record: int, *, keeps_r0: bool = False) -> dict[int, list[Insn]]:
     """What runs before each exit of the entered function: R6-R9 go to the record as far as they have a value."""
     function = user.functions[0]
     tails = {}
@@ -98,6 +124,7 @@ def _tails(user: Program, record: int) -> dict[int, list[Insn]]:
         shown = [register for register in CALLEE_SAVED if mask >> register & 1]
         tails[pc] = [
             _value(1, record),
+            *((_store(1, 0, R0),) if keeps_r0 else ()),
             *(_store(1, register, SAVED + n) for n, register in enumerate(CALLEE_SAVED) if register in shown),
             make(ROW["st64"], 1, off=8 * MASK, imm=mask),
             _store(1, 10, FRAME_TOP),
@@ -121,7 +148,7 @@ def surely_written(prog: Program, function: Function) -> dict[int, int]:
         following = []
         if insn.row.kind not in (Kind.GOTO, Kind.EXIT):
             following.append(pc + insn.slots)
-        if goes_elsewhere(insn) and insn.row.kind in (Kind.BRANCH, Kind.GOTO):
+        if insn.row.jumps:
             following.append(pc + 1 + insn.distance)
         for target in following:
             there = known.get(target)
@@ -134,7 +161,7 @@ def surely_written(prog: Program, function: Function) -> dict[int, int]:
 def _after(insn: Insn, written: int) -> int:
     """The mask after an instruction."""
     row = insn.row
-    if row.kind is Kind.CALL:
+    if row.clobbers:
         return written & ~0b111110 | 1
     if row.writes_dst:
         written |= 1 << insn.dst

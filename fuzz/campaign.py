@@ -36,12 +36,16 @@ class Progress:
 
 
 def draw_input(random: Random) -> Input:
-    """Registers full of random bits, halves and edges; a random stack fill."""
+    """Registers full of random bits, halves and edges; a random stack fill; sometimes a packet instead of R1 and R2."""
     pick = (0, 1, _M64, 1 << 63, 0x8000_0000, 0xFFFF_FFFF)
     values = {
         register: random.choice(pick) if random.random() < 0.3 else random.getrandbits(64) for register in range(1, 10)
     }
-    return Input(registers=values, stack_fill=random.randrange(256))
+    fill = random.randrange(256)
+    if random.randrange(6):
+        return Input(registers=values, stack_fill=fill)
+    del values[1], values[2]
+    return Input(registers=values, stack_fill=fill, packet=random.randbytes(random.choice((14, 20, 64, 64))))
 
 
 def observed(number: int) -> bool:
@@ -105,7 +109,7 @@ def _simplest(
         return time.monotonic() <= end and same(candidate, observe=observe)
 
     smallest = shrink(genome, fails)
-    for given in (Input(), entry):
+    for given in (Input(packet=entry.packet), entry):
         again = judge(smallest, given, guilty, limits=limits, trace=True, observe=observe)
         if again is not None:
             return smallest, again

@@ -5,8 +5,8 @@ A gesture is one to eight instructions that are valid wherever they stand. Decod
 the number in a mixed radix and lists its simplest option first. So a fuzzer draws and cuts plain numbers, and a
 shrinker that deletes elements and lowers them makes programs simpler.
 
-Programs run to their exit: accesses lie within the stack frame or the data map, atomics are aligned, loops are
-bounded, calls go to functions that stand later.
+Programs run to their exit: accesses lie within the stack frame, the data map or the arena, atomics are aligned, loops
+are bounded, calls go to functions that stand later, packet loads have the context.
 """
 
 from __future__ import annotations
@@ -23,6 +23,9 @@ DATA_SIZE = 256
 DATA = Map("data", value_size=DATA_SIZE, initial=bytes((31 * n + 7) & 0xFF for n in range(DATA_SIZE)))
 """The map that generated programs work on."""
 
+ARENA = Map("arena", kind="arena", value_size=0)
+"""The arena of those that use one; its index is 1."""
+
 MAX_GESTURES = 200
 MAX_FUNCTIONS = 4
 MAX_LOOPS = 8
@@ -31,6 +34,7 @@ MAX_LOOPS = 8
 _M64 = (1 << 64) - 1
 _STACK = 64  # bytes below R10 that accesses use; loop counters lie below them
 _RECORDS = -_STACK - 8 * (MAX_LOOPS + 1)  # the slots below it, down to the end of the frame, keep results
+_CONTEXT = _RECORDS  # the first of these slots keeps the context where there is one
 _VALUES = (
     0, 1, _M64, 2, 0x8000_0000, 0x7FFF_FFFF, 0xFFFF_FFFF, 1 << 63, (1 << 63) - 1, 0xFFFF_FFFF_8000_0000, 7, 8, 31, 32,
     33, 63, 64, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 1 << 32, (1 << 63) + 1, 0x5555_5555_AAAA_AAAA,
@@ -49,9 +53,12 @@ _OFFSETS = (
 
 _ALU = tuple(row for row in ROWS if row.kind is Kind.ALU)
 _BRANCHES = tuple(row for row in ROWS if row.kind in (Kind.BRANCH, Kind.GOTO))
+_PACKETS = tuple(row for row in ROWS if row.kind is Kind.PACKET)
+_CASTS = sorted(ROW["addr_space_cast"].immediates)
 _LOADS = tuple(row for row in ROWS if row.kind is Kind.LOAD)
 _STORES = tuple(row for row in ROWS if row.kind is Kind.STORE)
 _ATOMICS = tuple(row for row in ROWS if row.kind is Kind.ATOMIC)
+_ACCESSES = (*_LOADS, *_STORES, *_ATOMICS)
 _KINDS = (
     *("alu",) * 8,
     *("value",) * 2,
@@ -60,12 +67,10 @@ _KINDS = (
     *("atomic",) * 2,
     *("jump",) * 3,
     *("aim",) * 6,
-    "loop",
-    "helper",
-    "call",
-    "function",
-    "leave",
+    *("loop", "helper", "call", "function", "leave"),
+    *("may_goto", "indirect", "cast", "packet"),
 )  # weights; the simplest first
+_BARE = frozenset(_KINDS) - {"helper", "may_goto", "indirect", "cast", "packet"}
 _HELPERS = (7, 8, 14)  # get_prandom_u32, get_smp_processor_id, get_current_pid_tgid
 _GET_CURRENT_COMM = 16
 
@@ -128,15 +133,20 @@ class _Digits:
 class _Body:
     """A function under construction: instructions, open jumps and loops, and calls to be settled."""
 
-    def __init__(self, bare: bool = False) -> None:
+    def __init__(self, bare: bool = False, packet: bool = False) -> None:
         self.bare = bare
+        self.packet = packet
         self.slots: list[Insn | None] = []
         self.open: list[tuple[int, int]] = []  # (gestures until it lands, slot of the jump)
         self.loops: list[
             tuple[int, int, int]
         ] = []  # (gestures until it ends, first slot of the body, counter's offset)
         self.calls: list[tuple[int, int]] = []  # (slot, digit that picks the callee)
+        self.indirect: list[tuple[int, int]] = []  # (slot of a callx, its helper, 0 for a function)
+        self.casts = False
         self.aim: _Digits | None = None  # says what the operands of the next operation are set to
+        if packet:
+            self.add("stx64", FRAME_POINTER, 1, _CONTEXT)
 
     def add(self, name: str, dst: int = 0, src: int = 0, off: int = 0, imm: int = 0) -> None:
         """Append an instruction by its row's name."""
@@ -192,15 +202,16 @@ class _Body:
 
 
 def decode(
-    genome: Sequence[int], order: str = "little", *, bare: bool = False, read: list[_Digits] | None = None
-) -> Program:
+    genome: Sequence[int], order: str = "little", *, bare: bool = False, packet: bool = False,
+    read: list[_Digits] | None = None,
+) -> Program:  # fmt: skip
     """The program of a genome, in a byte order. Total: never raises.
 
     bare: for runtimes that know code and memory only: no map, no helper, and nothing is read that was not set: every
-    function sets the registers and the stack first, and after a call the caller sets R1-R5 again. read: is given the
-    digits of each gesture.
+    function sets the registers and the stack first, and after a call the caller sets R1-R5 again. packet: with loads
+    from the packet, for the packet convention; R1 must be the context. read: is given the digits of each gesture.
     """
-    bodies = [_Body(bare)]
+    bodies = [_Body(bare, packet)]
     if bare:
         _set_up(bodies[0])
     loops = 0
@@ -212,7 +223,7 @@ def decode(
         body = bodies[-1]
         if kind == "function":
             if len(bodies) < MAX_FUNCTIONS:
-                bodies.append(_Body(bare))
+                bodies.append(_Body(bare, packet))
                 if bare:
                     _set_up(bodies[-1])
             continue
@@ -224,9 +235,9 @@ def decode(
                 loops += 1
                 _loop(body, digits, loops)
             continue
-        if not (bare and kind == "helper"):
+        if not bare or kind in _BARE:
             _GESTURES[kind](body, digits)
-        if kind != "jump":
+        if kind not in ("jump", "may_goto"):
             body.tick()
     for body in bodies:
         body.finish()
@@ -325,6 +336,11 @@ def _jump(body: _Body, digits: _Digits) -> None:
     _record(body, FRAME_POINTER)
 
 
+def _may_goto(body: _Body, digits: _Digits) -> None:
+    body.open.append((1 + digits.below(4), len(body.slots)))
+    body.append(make(ROW["may_goto"]))
+
+
 def _leave(body: _Body, digits: _Digits) -> None:
     """An exit that a conditional jump leaps over."""
     row = digits.row([row for row in _BRANCHES if row.kind is Kind.BRANCH])
@@ -355,11 +371,68 @@ def _helper(body: _Body, digits: _Digits) -> None:
 
 
 def _call(body: _Body, digits: _Digits) -> None:
+    _hand_on(body)
     body.calls.append((len(body.slots), digits.below(MAX_FUNCTIONS)))
     body.add("mov64_imm", 0, imm=0)  # becomes the call where there is a function to call
     if body.bare:
         for register in range(1, 6):
             body.add("mov64_imm", register, imm=register)
+
+
+def _hand_on(body: _Body) -> None:
+    """Before a call: the callee gets the context too."""
+    if body.packet:
+        body.add("ldx64", 1, FRAME_POINTER, _CONTEXT)
+
+
+def _indirect(body: _Body, digits: _Digits) -> None:
+    """A call of a helper without arguments by a register, or (see _link) of the last function."""
+    register, pick = digits.register(), digits.below(len(_HELPERS) + 2)
+    helper = _HELPERS[pick] if pick < len(_HELPERS) else 0
+    if not helper:
+        _hand_on(body)
+        register = register or 2  # not R1, which has the context
+        register += register == 1
+    body.add("lddw_imm", register, imm=helper)
+    body.indirect.append((len(body.slots), helper))
+    body.add("callx", register)
+
+
+def _cast(body: _Body, digits: _Digits) -> None:
+    """A cast of any number, or of an address in the arena with an access there."""
+    body.casts = True
+    row, dst, imm = ROW["addr_space_cast"], digits.register(), _CASTS[digits.below(len(_CASTS))]
+    if digits.below(2) == 0:
+        body.append(make(row, dst, digits.below(11), imm=imm))
+        return
+    access = digits.row(_ACCESSES)
+    size = access.width // 8
+    step = size if access.aligned else 1
+    at = 8 + digits.below((DATA_SIZE - size) // step + 1) * step  # not the start, whose lower half may be null
+    body.add("lddw_map_idx_value", dst, imm=at << 32 | 1)
+    if digits.below(2):
+        body.add("mov32_reg", dst, dst)
+    body.append(make(row, dst, dst, imm=imm))
+    other = digits.register()
+    value = digits.immediate() if "imm" in access.fields else 0
+    load = access.kind is Kind.LOAD
+    body.append(make(access, other if load else dst, dst if load else other if "src" in access.fields else 0, 0, value))
+
+
+def _packet(body: _Body, digits: _Digits) -> None:
+    """A load from the packet, mostly from one of its first bytes by any of the three ways to count."""
+    if not body.packet:
+        return
+    row, at = digits.row(_PACKETS), digits.below(24) + (0, 0, -0x10_0000, -0x20_0000)[digits.below(4)]
+    offset = at if digits.below(8) else digits.immediate()
+    body.add("ldx64", 6, FRAME_POINTER, _CONTEXT)
+    if "src" not in row.fields:
+        body.append(make(row, imm=offset))
+        return
+    src, imm = digits.register(), digits.immediate()
+    if src != 6:
+        body.add("lddw_imm", src, imm=(digits.edge() & -1 << 32 | (offset - imm) & 0xFFFF_FFFF) & _M64)
+    body.append(make(row, src=src, imm=imm))
 
 
 _GESTURES = {
@@ -372,17 +445,26 @@ _GESTURES = {
     "helper": _helper,
     "call": _call,
     "leave": _leave,
+    "may_goto": _may_goto,
+    "indirect": _indirect,
+    "cast": _cast,
+    "packet": _packet,
 }
 
 
 def _link(bodies: Sequence[_Body], order: str) -> Program:
-    """Put the functions that are reached one after the other, and settle the calls."""
-    reached = [0]
+    """Put the functions that are reached one after the other, and settle the calls.
+
+    Only the last function's address is taken, and it contains no callx then: that could be a call of itself.
+    """
+    last = len(bodies) - 1
+    reached, taken = [0], False
     for index in reached:
-        for _, digit in bodies[index].calls:
-            callee = index + 1 + digit
-            if callee < len(bodies) and callee not in reached:
-                reached.append(callee)
+        callees = [index + 1 + digit for _, digit in bodies[index].calls if index + 1 + digit <= last]
+        if index < last and any(not helper for _, helper in bodies[index].indirect):
+            taken = True
+            callees.append(last)
+        reached += [callee for callee in dict.fromkeys(callees) if callee not in reached]
     reached.sort()
     starts, total = {}, 0
     for index in reached:
@@ -396,7 +478,18 @@ def _link(bodies: Sequence[_Body], order: str) -> Program:
             if callee < len(bodies):
                 at = starts[index] + slot
                 slots[at] = make(ROW["call_local"], imm=starts[callee] - at - 1)
-    return program(slots, name="fuzz", order=order, maps=() if bodies[0].bare else (DATA,))
+        for slot, helper in bodies[index].indirect:
+            at = starts[index] + slot
+            address = slots[at - 2]
+            assert address is not None
+            if helper and index == last and taken:
+                slots[at] = make(ROW["call_helper"], imm=helper)
+            elif not helper and index < last:
+                slots[at - 2] = make(ROW["lddw_func"], address.dst, imm=starts[last] - at + 1 & 0xFFFF_FFFF)
+            elif not helper:
+                slots[at] = make(ROW["mov64_imm"])
+    maps = (DATA, ARENA) if any(bodies[index].casts for index in reached) else (DATA,)
+    return program(slots, name="fuzz", order=order, maps=() if bodies[0].bare else maps)
 
 
 def draw(random: Random, size: int = 30) -> tuple[int, ...]:

@@ -9,6 +9,7 @@ from functools import partial
 from bpf.errors import Refused
 from bpf.plan import DEFAULT_PLAN, Plan, Unit
 from bpf.program import Program
+from bpf.spec.conventions import PACKET, PLAIN
 from engines import ENGINES, Engine, Options
 from engines.compare import part
 from engines.judging import PATIENCE, trial
@@ -16,7 +17,7 @@ from engines.lockstep import Parting
 from fuzz.genome import decode
 from vm.world import Input, Limits, World
 
-LIMITS = Limits(instructions=1_000_000, seconds=5.0)
+LIMITS = Limits(instructions=1_000_000, seconds=5.0, may_goto=5)  # so few that loops of generated programs run out
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +53,15 @@ def judge(
     """The first engine that differs from the interpreter on a program, None when all agree.
 
     program_in: the program in a byte order. Every field that an engine shows is compared; an engine that refuses the
-    program says nothing about it. trace: look for the place. observe: show R0-R9 at the exit; without it, the code is
-    what a user runs. patience: see engines.judging.trial.
+    program says nothing about it. An input with a packet is one of the packet convention. trace: look for the place.
+    observe: show R0-R9 at the exit; without it, the code is what a user runs. patience: see engines.judging.trial.
     """
     options = Options(observe=observe)
     for order in ("little", "big"):
         group = [engine for engine in engines if order in engine.abilities.orders]
         if not group:
             continue
-        unit = Unit((program_in(order),), plan=plan)
+        unit = Unit((program_in(order),), convention=PACKET if entry.packet else PLAIN, plan=plan)
         expected = ENGINES["interpreter"].prepare(unit, options).run(entry, World(), limits)
         for engine in group:
             try:
@@ -87,5 +88,5 @@ def judge_genome(
     patience: int = PATIENCE,
 ) -> Finding | None:
     """As judge, for a genome."""
-    program_in = partial(decode, genome, bare=bare)
+    program_in = partial(decode, genome, bare=bare, packet=bool(entry.packet))
     return judge(program_in, entry, engines, limits=limits, trace=trace, observe=observe, patience=patience)

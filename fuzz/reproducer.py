@@ -16,6 +16,8 @@ def assembly(finding: Finding) -> str:
         head.append(f"# parts at insn {finding.parting.pc}: {finding.parting.what}")
     if finding.entry.memory:
         head.append(f"# memory: {finding.entry.memory.hex()}")
+    if finding.entry.packet:
+        head.append(f"# packet: {finding.entry.packet.hex()}")
     return "\n".join(head) + "\n" + disassemble(finding.program)
 
 
@@ -29,7 +31,7 @@ def pytest_file(finding: Finding, engines: Sequence[Engine]) -> str:
     found = " ".join(found.replace("\\", "\\\\").replace('"', "'").split())
     code = finding.program.encode("little").hex()
     lines = "\n".join(f'    "{code[at : at + 96]}"' for at in range(0, len(code), 96))
-    maps = "[DATA]" if finding.program.maps else "[]"
+    names = [map_.name.upper() for map_ in finding.program.maps]  # as fuzz.genome has them
     registers = {register: hex(value) for register, value in sorted(finding.entry.registers.items())}
     more = "" if finding.observe else ", observe=False"
     text = "\n".join("    " + line for line in disassemble(finding.program).splitlines())
@@ -41,7 +43,7 @@ def pytest_file(finding: Finding, engines: Sequence[Engine]) -> str:
 
 from bpf.program import program
 {sources}
-from fuzz.genome import DATA
+from fuzz.genome import {", ".join(sorted(names or ["DATA"]))}
 from fuzz.oracles import judge
 from vm.world import Input
 
@@ -49,9 +51,12 @@ PROGRAM = program(
     bytes.fromhex(
 {lines}
     ),
-    maps={maps},
+    maps=[{", ".join(names)}],
 )  # fmt: skip
-ENTRY = Input(memory={finding.entry.memory!r}, registers={shown}, stack_fill={finding.entry.stack_fill})
+ENTRY = Input(
+    memory={finding.entry.memory!r}, packet={finding.entry.packet!r}, registers={shown},
+    stack_fill={finding.entry.stack_fill},
+)  # fmt: skip
 
 
 def test_agrees() -> None:

@@ -107,8 +107,8 @@ def _simpler(genome: Genome) -> Iterator[Genome]:
     for index, number in enumerate(genome):
         yield genome[:index] + genome[index + 1 :]
         for other in (number, *_lowered(number, read[index])):
-            yield genome[:index] + (other,) + genome[index + 1 :]
-            yield genome[max(index - 1, 0) : index] + (other,)
+            yield (*genome[:index], other, *genome[index + 1 :])
+            yield (*genome[max(index - 1, 0) : index], other)
             yield (other,)
 
 

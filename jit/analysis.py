@@ -12,12 +12,13 @@ from bpf.plan import Unit
 from bpf.program import Program
 
 _ARGUMENTS = 0b111110
+_CONDITIONAL = (Kind.BRANCH, Kind.COUNTDOWN)
 
 
 def _shape(row: Row) -> tuple[int, int, int, int, int, int]:
     """What an instruction of the row reads and writes: (dst, src, fixed mask) read, (dst, src, fixed mask) written.
 
-    A call counts only with what it destroys.
+    A call of a known callee counts only with what it destroys; callx may read any argument.
     """
     kind, has_src = row.kind, int("src" in row.fields)
     if kind is Kind.ALU:
@@ -29,9 +30,13 @@ def _shape(row: Row) -> tuple[int, int, int, int, int, int]:
     if kind is Kind.ATOMIC:
         compares = int(row.op == "cmpxchg")
         return 1, 1, compares, 0, int(row.writes_src), compares
-    if kind is Kind.WIDE:
-        return 0, 0, 0, 1, 0, 0
-    return 0, 0, int(kind is Kind.EXIT), 0, 0, _ARGUMENTS | 1 if kind is Kind.CALL else 0
+    if kind in (Kind.WIDE, Kind.CAST):
+        return 0, has_src, 0, 1, 0, 0
+    if kind is Kind.PACKET:
+        return 0, has_src, 1 << 6, 0, 0, _ARGUMENTS | 1
+    indirect = row.op == "callx"
+    fixed = int(kind is Kind.EXIT) | (_ARGUMENTS if indirect else 0)
+    return int(indirect), 0, fixed, 0, 0, _ARGUMENTS | 1 if kind is Kind.CALL else 0
 
 
 _SHAPES = {row.name: _shape(row) for row in ROWS}
@@ -58,7 +63,7 @@ def liveness(unit: Unit, program: Program) -> list[int]:
             written |= write_dst << dst | write_src << src
             kind = row.kind
             after = live[pc + 1] if kind is not Kind.WIDE else live[pc + 2]
-            if kind is Kind.BRANCH:
+            if kind in _CONDITIONAL:
                 after |= live[pc + 1 + off]
                 again = again or off < 0
             elif kind is Kind.GOTO:

@@ -14,6 +14,7 @@ WORD = 8
 # Words of the block. The callback is a C function without arguments that returns 0 to go on, anything else to leave.
 CALLBACK, HOST_SP, RESULT, FINAL_SP, NUMBER, RETURN, CALL_SP, ANSWER = range(8)
 ARGUMENTS = 8  # R1-R5 at a helper call
+AX = 13  # its home there
 ENTRY = 16  # what registers hold at entry, in the order of HostCode.entered
 SAVED = 48  # what callee-saved registers hold at the end, in the order of HostCode.checked
 DESTROYED = 80  # what caller-saved registers hold after a helper call, in the order of HostCode.destroyed

@@ -1,7 +1,8 @@
 """Ops: the short three-address language between BPF and the backends.
 
 With every pass off an Op is a BPF instruction. What is the same for all machines is settled here once: addresses of
-symbols, division by a constant zero, poison after local calls, the exit record.
+symbols, division by a constant zero, poison after local calls, the exit record, and what takes several Ops: may_goto,
+callx, loads from the packet, casts between address spaces.
 """
 
 from __future__ import annotations
@@ -9,14 +10,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bpf.isa import Insn, Kind
+from bpf.isa import ROWS, Insn, Kind, Row
 from bpf.isa.effects import signed
-from bpf.plan import POISON, RECORD_WORDS, Unit
+from bpf.isa.opcodes import FRAME_POINTER, TO_ARENA
+from bpf.plan import ALLOWANCE, CALL_TARGET, COUNTER, LOAD_PACKET, POISON, RECORD_WORDS, Unit
 from bpf.program import Program
 from jit.analysis import liveness
 
 AX = 11
-"""The twelfth register: invented code (exit record, blinding) works in it; no program can name it."""
+"""The twelfth register: invented code (exit record, counters, blinding) works in it; no program can name it."""
 
 NONE = -1
 
@@ -31,7 +33,7 @@ class Op:
     width   32 or 64 (ALU, branch); 8 to 64, of the access (load, store, atomic)
     dst, a, b   registers 0-11; b is NONE where the operand is imm
     imm     signed 32-bit immediate (const: unsigned 64); helper number
-    off     byte offset from a, 16 bits signed
+    off     byte offset from a: 16 bits signed, in invented loads and stores 20
     cond    branch: jeq jne jgt ... ; atomic: add or and xor xchg cmpxchg
     bits    movsx and byte order: low bits read
     signed  load: sign-extend
@@ -122,33 +124,48 @@ def front(unit: Unit, program: Program, *, observe: bool = False) -> Front:
     the poison whether or not the program reads them.
     """
     constants = unit.constants(program)
+    counting = _counting(program)
     live = None if observe else liveness(unit, program)
     ops: list[Op] = []
     first: list[int] = [0] * len(program)  # slot -> index of its first Op
     starts = {function.start for function in program.functions}
     bounds: list[int] = []
+    leaving: list[Op] = []  # jumps whose target is a slot still
     entry_end = program.functions[0].end
     for pc, insn in enumerate(program.insns):
         if pc in starts:
             bounds.append(len(ops))
             if live is None or live[pc] & 1:
                 ops.append(Op("const", NONE, dst=0, imm=POISON))
+            if program.function_at(pc) in counting:
+                ops += _start_counter(unit)
         first[pc] = len(ops)
         if insn is None:
             continue
         row = insn.row
-        if observe and row.kind is Kind.EXIT and pc < entry_end:
-            ops.append(Op("const", pc, dst=AX, imm=unit.plan.harness))
-            ops.extend(Op("store", pc, a=AX, b=register, off=8 * register) for register in range(RECORD_WORDS))
-        ops.append(_op(program, pc, insn, constants))
-        if row.kind is Kind.CALL:
+        alone = row.name in _ALONE
+        if not alone:
+            record = observe and pc < entry_end
+            ops += _before(unit, pc, row, record)
+        if alone or row.name not in _SEVERAL:
+            ops.append(_op(program, pc, insn, constants))
+        else:
+            ops += _several(unit, program, pc, insn, len(ops))
+        if alone:
+            continue
+        if row.jumps:
+            leaving.append(ops[-1])
+        if row.kind is Kind.COUNTDOWN:
+            ops += _count_down(pc)
+        if row.clobbers:
             # A helper stub leaves the poison in R2-R5 itself, and in R1 unless its home is the result register.
-            for register in range(1, 6 if row.op == "call_local" else 2):
+            for register in range(1, 6 if row.op in ("call_local", "callx") else 2):
                 if live is None or live[pc + 1] >> register & 1:
                     ops.append(Op("const", pc, dst=register, imm=POISON + register))
-    for op in ops:
-        if op.name in ("branch", "goto"):
-            op.target = first[op.target]
+        if row.kind is Kind.PACKET:
+            ops += _leave(unit, pc, len(ops), record)
+    for op in leaving:
+        op.target = first[op.target]
     bounds.append(len(ops))
     functions = tuple(
         _summary(function.name, ops, bounds[index], bounds[index + 1])
@@ -163,6 +180,95 @@ def _summary(name: str, ops: Sequence[Op], start: int, end: int) -> OpFunction:
         written |= op.writes()
         calls = calls or op.name in ("call_helper", "call_local")
     return OpFunction(name, start, end, written, calls)
+
+
+_SEVERAL = frozenset(row.name for row in ROWS if row.kind in (Kind.PACKET, Kind.CAST) or row.op == "callx")
+"""Rows that become several Ops."""
+
+_ALONE = frozenset(row.name for row in ROWS if row.kind in (Kind.ALU, Kind.LOAD, Kind.STORE, Kind.ATOMIC, Kind.WIDE))
+"""Rows that are one Op with nothing around it: nearly all instructions of a program."""
+
+
+def _counting(program: Program) -> frozenset[int]:
+    """The functions that contain a may_goto."""
+    places = [pc for pc, insn in enumerate(program.insns) if insn is not None and insn.row.kind is Kind.COUNTDOWN]
+    return frozenset(program.function_at(pc) for pc in places)
+
+
+def _before(unit: Unit, pc: int, row: Row, record: bool) -> list[Op]:
+    """What comes before an instruction: the counter of a may_goto goes to AX, an exit stores the record."""
+    if row.kind is Kind.COUNTDOWN:
+        return [Op("load", pc, dst=AX, a=FRAME_POINTER, off=COUNTER)]
+    return _record(unit, pc) if record and row.kind is Kind.EXIT else []
+
+
+def _start_counter(unit: Unit) -> list[Op]:
+    """Give the counter of the function that has been entered its first value."""
+    return [
+        Op("const", NONE, dst=AX, imm=unit.plan.harness + ALLOWANCE),
+        Op("load", NONE, dst=AX, a=AX),
+        Op("store", NONE, a=FRAME_POINTER, b=AX, off=COUNTER),
+    ]
+
+
+def _count_down(pc: int) -> list[Op]:
+    """What follows a may_goto that is not taken; AX holds the counter."""
+    return [Op("sub", pc, dst=AX, a=AX, imm=1), Op("store", pc, a=FRAME_POINTER, b=AX, off=COUNTER)]
+
+
+def _record(unit: Unit, pc: int) -> list[Op]:
+    """Store R0-R9 in the exit record."""
+    stores = (Op("store", pc, a=AX, b=register, off=8 * register) for register in range(RECORD_WORDS))
+    return [Op("const", pc, dst=AX, imm=unit.plan.harness), *stores]
+
+
+def _leave(unit: Unit, pc: int, at: int, record: bool) -> list[Op]:
+    """After a load from the packet: a negative R0 says that it was outside, which ends the function.
+
+    at: see _several. record: whether the exit record is stored.
+    """
+    leave = [Op("mov", pc, dst=0, imm=0), *(_record(unit, pc) if record else ()), Op("exit", pc)]
+    return [Op("branch", pc, a=0, imm=0, cond="jsge", target=at + 1 + len(leave)), *leave]
+
+
+def _several(unit: Unit, program: Program, pc: int, insn: Insn, at: int) -> list[Op]:
+    """The Ops of an instruction that takes several. at: the index that the first of them gets."""
+    if insn.row.kind is Kind.CAST:
+        return _cast(unit, pc, insn, at)
+    return _callx(unit, program, pc, insn.dst, at) if insn.row.op == "callx" else _load_packet(pc, insn)
+
+
+def _load_packet(pc: int, insn: Insn) -> list[Op]:
+    """A call of the service, with R1 = R6 and R2 = the offset, of which the service reads the low 32 bits."""
+    if "src" in insn.row.fields:
+        offset = [Op("add", pc, 32, dst=2, a=insn.src, imm=insn.imm)]
+    else:
+        offset = [Op("mov", pc, dst=2, imm=insn.imm)]
+    return [*offset, Op("mov", pc, dst=1, b=6), Op("call_helper", pc, imm=LOAD_PACKET[insn.row.width])]
+
+
+def _callx(unit: Unit, program: Program, pc: int, register: int, at: int) -> list[Op]:
+    """Ask for each function whose address is taken; the service knows helpers, by their number in AX, and faults."""
+    functions = program.address_taken
+    end = at + 4 * len(functions) + 2
+    ops: list[Op] = []
+    for number, index in enumerate(functions, 1):
+        ops += [
+            Op("const", pc, dst=AX, imm=unit.plan.entry(index)),
+            Op("branch", pc, a=register, b=AX, cond="jne", target=at + 4 * number),
+            Op("call_local", pc, target=index),
+            Op("goto", pc, target=end),
+        ]
+    return [*ops, Op("mov", pc, dst=AX, b=register), Op("call_helper", pc, imm=CALL_TARGET)]
+
+
+def _cast(unit: Unit, pc: int, insn: Insn, at: int) -> list[Op]:
+    """The upper half of the arena's addresses over the low half of src; null stays null on the way into the arena."""
+    dst = insn.dst
+    ops = [Op("const", pc, dst=AX, imm=unit.arena_base), Op("or", pc, dst=dst, a=dst, b=AX)]
+    if insn.imm == TO_ARENA:
+        ops.insert(0, Op("branch", pc, a=dst, imm=0, cond="jeq", target=at + 4))
+    return [Op("mov", pc, 32, dst=dst, b=insn.src), *ops]
 
 
 def _op(program: Program, pc: int, insn: Insn, constants: dict[int, int]) -> Op:
@@ -181,6 +287,8 @@ def _op(program: Program, pc: int, insn: Insn, constants: dict[int, int]) -> Op:
     if kind is Kind.BRANCH:
         b = src if "src" in row.fields else NONE
         return Op("branch", pc, row.width, a=dst, b=b, imm=imm, cond=row.op, target=pc + 1 + insn.distance)
+    if kind is Kind.COUNTDOWN:
+        return Op("branch", pc, a=AX, imm=0, cond="jeq", target=pc + 1 + insn.distance)
     if kind is Kind.GOTO:
         return Op("goto", pc, target=pc + 1 + insn.distance)
     if kind is Kind.WIDE:

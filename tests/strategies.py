@@ -28,8 +28,10 @@ IMMEDIATES = _signed(32)
 WORDS = _signed(64).map(lambda value: value & (1 << 64) - 1)
 """Unsigned 64-bit values, edges first: immediates of lddw, contents of registers."""
 
-_CONTROL = (Kind.BRANCH, Kind.GOTO, Kind.CALL, Kind.EXIT)
-STRAIGHT = tuple(row for row in ROWS if row.kind not in _CONTROL and (row.kind is not Kind.WIDE or row.op == "imm"))
+_OTHERS = (Kind.CALL, Kind.EXIT, Kind.PACKET, Kind.CAST)
+STRAIGHT = tuple(
+    row for row in ROWS if not row.jumps and row.kind not in _OTHERS and (row.kind is not Kind.WIDE or row.op == "imm")
+)
 """Rows that go on with the next instruction and name nothing outside the program."""
 
 
@@ -46,6 +48,8 @@ def insns(row: Row) -> st.SearchStrategy[Insn]:
     imm = IMMEDIATES
     if row.kind is Kind.WIDE:
         imm = WORDS if has_high_half(row) else IMMEDIATES.map(lambda value: value & 0xFFFFFFFF)
+    elif row.immediates:
+        imm = st.sampled_from(sorted(row.immediates))
     drawn = {"dst": dst, "src": src, "off": OFFSETS, "imm": imm}
     return st.builds(make, st.just(row), **{name: drawn[name] if name in row.fields else zero for name in drawn})
 
@@ -73,7 +77,7 @@ def programs(draw: st.DrawFn, max_size: int = 12) -> Program:
         for insn in body:
             if insn is not None and insn.row.op in ("call_local", "func"):
                 insn = insn.with_distance(draw(st.sampled_from(starts)) - len(slots) - 1)
-            elif insn is not None and insn.row.kind in (Kind.BRANCH, Kind.GOTO):
+            elif insn is not None and insn.row.jumps:
                 insn = insn.with_distance(draw(st.sampled_from(inside)) - len(slots) - 1)
             slots.append(insn)
     names = {start: draw(st.text(max_size=8)) for start in starts}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from bpf.errors import (
@@ -17,7 +19,8 @@ from bpf.errors import (
     UnknownOpcode,
 )
 from bpf.plan import PAGE, PLANS, POISON, Unit
-from bpf.program import Program, program
+from bpf.program import Map, Program, program
+from bpf.spec.conventions import PACKET
 from bpf.text import assemble
 from engines import ENGINES, Options
 from vm.outcome import Fault, Outcome, difference
@@ -26,18 +29,18 @@ from vm.world import Input, Limits, World
 ENGINE_ORDERS = [(name, order) for name, engine in ENGINES.items() for order in sorted(engine.abilities.orders)]
 each_engine = pytest.mark.parametrize(("engine", "order"), ENGINE_ORDERS)
 MIN32, MIN64 = 1 << 31, 1 << 63
-LIMITS = Limits(instructions=100_000, seconds=0.2)
+LIMITS = Limits(instructions=100_000, seconds=0.2, may_goto=100)
 
 
-def run(engine: str, prog: Program, given: Input | None = None, plan: str = "high") -> Outcome:
+def run(engine: str, prog: Program, given: Input | None = None, plan: str = "high", **unit: Any) -> Outcome:
     """One run with observation."""
-    unit = Unit((prog,), plan=PLANS[plan])
-    return ENGINES[engine].prepare(unit, Options(observe=True)).run(given or Input(), World(), LIMITS)
+    bound = Unit((prog,), plan=PLANS[plan], **unit)
+    return ENGINES[engine].prepare(bound, Options(observe=True)).run(given or Input(), World(), LIMITS)
 
 
-def result(engine: str, order: str, text: str, memory: bytes = b"") -> int:
+def result(engine: str, order: str, text: str, memory: bytes = b"", packet: bytes = b"", **unit: Any) -> int:
     """R0 of a program that ends normally."""
-    outcome = run(engine, assemble(text, order=order), Input(memory))
+    outcome = run(engine, assemble(text, order=order), Input(memory, packet=packet), **unit)
     assert outcome.status == "done", outcome
     return outcome.r0
 
@@ -259,6 +262,114 @@ def test_time_and_randomness_are_the_worlds(engine: str, order: str) -> None:
     assert again[0] == again[1]
 
 
+@each_engine
+def test_may_goto_counts_for_each_activation(engine: str, order: str) -> None:
+    assert result(engine, order, "r0 = 0; again: may_goto out; r0 += 1; goto again; out: exit") == 100
+    called = "f: r0 = 0; again: may_goto out; r0 += 1; goto again; out: exit"
+    main = "may_goto +0; call f; r6 = r0; call f; r6 += r0; more: may_goto end; r6 += 1; goto more; end: r0 = r6; exit"
+    assert result(engine, order, f"{main}; {called}") == 100 + 100 + 99
+
+
+@each_engine
+def test_callx_calls_functions_and_helpers(engine: str, order: str) -> None:
+    called = "f: r0 = r1; r0 *= 3; r6 = 9; exit"
+    assert result(engine, order, f"r6 = 1; r2 = func[f]; r1 = 5; callx r2; r0 += r6; exit; {called}") == 16
+    assert result(engine, order, "r1 = 14; callx r1; exit") == World().pid_tgid
+    assert result(engine, order, f"r1 = func[f]; callx r1; r0 = r4; exit; {called}") == POISON + 4
+
+
+@each_engine
+def test_callx_of_something_else_is_a_fault(engine: str, order: str) -> None:
+    behind = PLANS["high"].entry(1) + 1
+    for value in (0, 99, 0xFFFF, behind, PLANS["high"].entry(0), 1 << 63):
+        prog = assemble(f"r0 = 0x{value:x} ll; r1 = func[f]; callx r0; exit; f: r0 = 1; exit", order=order)
+        assert run(engine, prog).fault == Fault("call target", 0, 4, value)
+
+
+def test_callx_counts_as_a_call_of_every_function_whose_address_is_taken() -> None:
+    with pytest.raises(Refused, match="calls itself"):
+        Unit((assemble("r1 = func[f]; callx r1; exit; f: callx r1; exit"),))
+    assert Unit((assemble("r1 = func[f]; call g; exit; f: r0 = 0; exit; g: callx r1; exit"),)).frames == 3
+
+
+FRAME = bytes(range(1, 65))  # 14 bytes of link-layer header, then 50
+at_the_packet = {"packet": FRAME, "convention": PACKET}
+
+
+@each_engine
+def test_loads_from_the_packet(engine: str, order: str) -> None:
+    for text, value in (
+        ("*(u32 *)skb[0]", 0x0F101112),
+        ("*(u16 *)skb[48]", 0x3F40),
+        ("*(u8 *)skb[49]", 0x40),
+        ("*(u16 *)skb[r7 + 4]", 0x1112),
+        ("*(u16 *)skb[r8 + 4]", 0x1314),
+    ):
+        start = "r6 = r1; r7 = 0xabcd0000fffffffe ll; r8 = 0xabcd000000000000 ll"
+        assert result(engine, order, f"{start}; r0 = {text}; exit", **at_the_packet) == value
+    for register in range(1, 6):
+        text = f"r6 = r1; r0 = *(u8 *)skb[0]; r0 = r{register}; exit"
+        assert result(engine, order, text, **at_the_packet) == POISON + register
+
+
+@each_engine
+def test_negative_offsets_into_the_packet(engine: str, order: str) -> None:
+    for offset, value in (
+        (-0x10_0000, 0x0F10),  # the network header
+        (-0x10_0000 + 48, 0x3F40),
+        (-0x20_0000, 0x0102),  # the link-layer header
+        (-0x20_0000 + 62, 0x3F40),
+        (-1, 0), (-0x10_0000 + 49, 0), (-0x10_0000 - 1, 0), (-0x20_0000 + 63, 0), (-0x20_0000 - 1, 0),
+    ):  # fmt: skip
+        text = f"r6 = r1; r0 = *(u16 *)skb[{offset}]; exit"
+        assert result(engine, order, text, **at_the_packet) == value
+
+
+@each_engine
+def test_a_load_from_outside_the_packet_ends_the_function(engine: str, order: str) -> None:
+    load = "r0 = *(u32 *)skb[47]; r0 = 7; exit"
+    assert result(engine, order, f"r6 = r1; {load}", **at_the_packet) == 0
+    assert result(engine, order, f"r6 = r1; call f; r0 += 5; exit; f: {load}", **at_the_packet) == 5
+    outcome = run(engine, assemble(f"r6 = r1; r9 = 4; {load}", order=order), Input(packet=FRAME), convention=PACKET)
+    assert outcome.registers is not None
+    assert outcome.registers[9] == 4
+
+
+@each_engine
+def test_a_load_from_the_packet_needs_the_context_in_r6(engine: str, order: str) -> None:
+    load = assemble("r6 += 1; r0 = *(u8 *)skb[0]; exit", order=order)
+    given = Input(registers={6: 41}, packet=FRAME)
+    for unit in ({"convention": PACKET}, {}):
+        assert run(engine, load, given, **unit).fault == Fault("context", 0, 1, 42)
+
+
+ARENA = (Map("arena", kind="arena", max_entries=1),)
+
+
+@each_engine
+def test_pointers_of_an_arena(engine: str, order: str) -> None:
+    upper = PLANS["high"].arena >> 32 << 32
+    for value in (0, 8, 0x8000_0000, 0x5_0000_0010, 0x7_0000_0000):
+        low = value & 0xFFFF_FFFF
+        text = f"r2 = 0x{value:x} ll; r0 = addr_space_cast(r2, {{}}); exit"
+        assert result(engine, order, text.format("0, 1"), maps=ARENA) == upper | low
+        assert result(engine, order, text.format("1, 0"), maps=ARENA) == (upper | low if low else 0)
+    text = "r1 = map_value[idx:0][16]; w2 = w1; r2 = addr_space_cast(r2, 0, 1); *(u8 *)(r2 + 1) = 5"
+    assert result(engine, order, f"{text}; r0 = *(u8 *)(r1 + 1); exit", maps=ARENA) == 5
+    assert result(engine, order, "r1 = map_value[idx:0][0]; r0 = *(u64 *)(r1 + 4088); exit", maps=ARENA) == 0
+    beyond = assemble("r1 = map_value[idx:0][0]; r0 = *(u64 *)(r1 + 4096); exit", order=order)
+    assert run(engine, beyond, maps=ARENA).fault == Fault("read", 0, 2, PLANS["high"].arena + PAGE)
+
+
+def test_a_cast_needs_an_arena() -> None:
+    prog = assemble("r0 = addr_space_cast(r1, 0, 1); exit")
+    with pytest.raises(Refused, match="needs an arena map"):
+        Unit((prog,))
+    for maps in ((*ARENA, *ARENA), (Map("arena", kind="arena", max_entries=4097),)):
+        with pytest.raises(Refused, match="one arena of 1 to 4096 pages"):
+            Unit((prog,), maps)
+
+
 @pytest.mark.parametrize(
     ("slots", "error", "message"),
     [
@@ -268,7 +379,8 @@ def test_time_and_randomness_are_the_worlds(engine: str, order: str) -> None:
         ("1800010000000000 0000000000000000 9500000000000000", ReservedField, "reserved field off is 1"),
         ("0500010000000000 1800000000000000 0000000000000000 9500000000000000", JumpIntoWide, "second slot"),
         ("9500000001000000", ReservedField, "reserved field imm is 1"),
-        ("bf21010000000000 9500000000000000", UnknownOpcode, "off 1"),
+        ("bf21020000000000 9500000000000000", UnknownOpcode, "off 2"),
+        ("bf21010002000000 9500000000000000", UnknownOpcode, "addr_space_cast with imm 2"),
         ("ff00000000000000 9500000000000000", UnknownOpcode, "0xff"),
         ("0500050000000000 9500000000000000", JumpOutOfRange, "outside the program"),
         ("b700000000000000", FallsOff, "not an exit or jmp"),

@@ -16,10 +16,11 @@ from bpf.program import Program
 from vm.helpers import Exit, Helper, Place, implementation
 from vm.memory import Memory, OutOfReach, lay_out
 from vm.outcome import Call, Fault, Outcome, Status
+from vm.services import Packet, Trap, load_packet
 from vm.step import Step, Watch
 from vm.world import Input, Limits, World
 
-ALU, BRANCH, LOAD, STORE, GOTO, ATOMIC, ORDERED, HELPER, LOCAL, EXIT = range(10)
+ALU, BRANCH, LOAD, STORE, GOTO, ATOMIC, ORDERED, HELPER, LOCAL, EXIT, COUNTDOWN, CALLX, PACKET, CAST = range(14)
 
 M64 = (1 << 64) - 1
 
@@ -33,14 +34,20 @@ class State:
     """A run in the middle: what the next instruction sees.
 
     registers  R0-R10, then the program's immediates
-    frames     per active local call: (return slot, R6, R7, R8, R9)
+    frames     per active local call: (return slot, R6, R7, R8, R9, passes)
+    passes     how often the active function may still pass a may_goto; allowance: what a function starts with
+    ran_out    how many may_goto have found no passes left
     """
 
     registers: list[int]
     memory: Memory
     world: World
+    packet: Packet
+    passes: int
+    allowance: int
     pc: int = 0
-    frames: list[tuple[int, int, int, int, int]] = field(default_factory=list)
+    frames: list[tuple[int, int, int, int, int, int]] = field(default_factory=list)
+    ran_out: int = 0
     calls: list[Call] = field(default_factory=list)
     executed: int = 0
     ended: Status | None = None
@@ -59,6 +66,11 @@ class Interpreter:
         self._helpers: dict[int, tuple[str, int, Helper]] = {
             number: (helper.name, helper.arguments, implementation(helper.name))
             for number, helper in unit.convention.helpers.items()
+        }
+        # What callx may call: helpers by number, functions by their entry slots.
+        self._callees: dict[int, tuple[int, Any]] = {number: (HELPER, it) for number, it in self._helpers.items()}
+        self._callees |= {
+            unit.plan.entry(index): (LOCAL, program.functions[index].start) for index in program.address_taken
         }
         addresses = unit.constants(program)
         slots: dict[int, int] = {}
@@ -99,19 +111,29 @@ class Interpreter:
             return GOTO, None, 0, 0, pc + 1 + insn.distance
         if kind is Kind.EXIT:
             return EXIT, None, 0, 0, 0
+        if kind is Kind.COUNTDOWN:
+            return COUNTDOWN, None, 0, 0, pc + 1 + insn.distance
+        if kind is Kind.CAST:
+            return CAST, row.effect_in(self.program.order), dst, src, (self.unit.arena_base, imm)
+        if kind is Kind.PACKET:
+            added = imm if "src" in row.fields else 0  # source is the imm where there is no register
+            return PACKET, row.effect_in(self.program.order), 0, source, (row.width, added)
+        if row.op == "callx":
+            return CALLX, None, dst, 0, 0
         if row.op == "call_local":
             return LOCAL, None, 0, 0, pc + 1 + insn.distance
         return HELPER, self._helpers[imm], 0, 0, 0
 
-    def start(self, entry: Input, world: World, memory: Memory | None = None) -> State:
+    def start(self, entry: Input, world: World, limits: Limits) -> State:
         """The state before the first instruction."""
-        memory = memory or Memory(lay_out(self.unit, entry, world))
-        registers = entry.entry_registers(memory.address("memory"))
-        return State([*registers, self.unit.plan.stack, *self._constants], memory, world)
+        memory = Memory(lay_out(self.unit, entry, world))
+        registers = entry.entry_registers(memory.address("memory"), self.unit.context)
+        allowance, packet = limits.may_goto, Packet.of(self.unit, entry)
+        return State([*registers, self.unit.plan.stack, *self._constants], memory, world, packet, allowance, allowance)
 
     def run(self, entry: Input, world: World, limits: Limits, *, exact: bool = False) -> Outcome:
         """Run to the end. exact: `counts["overruns"]` says how many accesses left their region within its pages."""
-        state = self.start(entry, world)
+        state = self.start(entry, world, limits)
         if exact:
             while state.ended is None and state.executed < limits.instructions:
                 self._note_overrun(state)
@@ -126,6 +148,8 @@ class Interpreter:
         counts = {"instructions": state.executed}
         if state.overruns:
             counts["overruns"] = len(state.overruns)
+        if state.ran_out:
+            counts["ran_out"] = state.ran_out
         return Outcome(
             status=state.ended or "limit",
             r0=state.registers[0] if done else 0,
@@ -139,7 +163,7 @@ class Interpreter:
 
     def trace(self, entry: Input, world: World, limits: Limits) -> Iterator[Step]:
         """Each instruction boundary in turn; the outcome is `outcome(state)` of the last one."""
-        state = self.start(entry, world)
+        state = self.start(entry, world, limits)
         yield from self.trace_state(state, limits)
 
     def trace_state(self, state: State, limits: Limits) -> Iterator[Step]:
@@ -228,24 +252,72 @@ class Interpreter:
         """The instructions that loops are not made of; moves state.pc or ends the run."""
         registers = state.registers
         if kind == EXIT:
-            if not state.frames:
-                state.ended = "done"
-                return
-            state.pc, *saved = state.frames.pop()
-            registers[6:10] = saved
-            registers[10] += FRAME
-            registers[1:6] = (POISON + register for register in range(1, 6))
+            self._exit(state)
+        elif kind == COUNTDOWN:
+            if state.passes:
+                state.passes -= 1
+                state.pc += 1
+            else:
+                state.ran_out += 1
+                state.pc = extra
         elif kind == LOCAL:
-            state.frames.append((state.pc + 1, *registers[6:10]))  # type: ignore[arg-type]
-            registers[10] -= FRAME
-            registers[0] = POISON
-            state.pc = extra
+            self._call(state, extra)
         elif kind == HELPER:
             self._helper(state, *effect)
+        elif kind == CALLX:
+            self._callx(state, registers[d])
+        elif kind == PACKET:
+            self._load_packet(state, effect, registers[s], *extra)
+        elif kind == CAST:
+            registers[d] = effect(extra[0], registers[s], extra[1])
+            state.pc += 1
         elif kind == ORDERED:
             self._ordered(state, effect, d, s, *extra)
         else:
             self._atomic(state, effect, d, s, *extra)
+
+    def _exit(self, state: State) -> None:
+        if not state.frames:
+            state.ended = "done"
+            return
+        registers = state.registers
+        state.pc, *registers[6:10], state.passes = state.frames.pop()
+        registers[10] += FRAME
+        registers[1:6] = (POISON + register for register in range(1, 6))
+
+    def _call(self, state: State, start: int) -> None:
+        registers = state.registers
+        state.frames.append((state.pc + 1, *registers[6:10], state.passes))  # type: ignore[arg-type]
+        state.passes = state.allowance
+        registers[10] -= FRAME
+        registers[0] = POISON
+        state.pc = start
+
+    def _callx(self, state: State, value: int) -> None:
+        kind, callee = self._callees.get(value, (-1, None))
+        if kind == HELPER:
+            self._helper(state, *callee)
+        elif kind == LOCAL:
+            self._call(state, callee)
+        else:
+            state.ended = "fault"
+            state.fault = Fault("call target", self.index, state.pc, value)
+
+    def _load_packet(self, state: State, effect: Any, offset: int, width: int, added: int) -> None:
+        registers = state.registers
+        try:
+            raw = load_packet(state.packet, state.memory, width, registers[6], offset + added)
+        except Trap as trap:
+            state.ended = "fault"
+            state.fault = Fault(trap.kind, self.index, state.pc, trap.address)
+            return
+        registers[1:6] = (POISON + register for register in range(1, 6))
+        if raw is None:
+            registers[0] = 0
+            self._exit(state)
+        else:
+            registers[0] = effect(0, raw)
+            state.pc += 1
 
     def _helper(self, state: State, name: str, count: int, function: Helper) -> None:
         registers = state.registers

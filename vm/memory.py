@@ -35,12 +35,15 @@ class OutOfReach(Exception):
 
 
 def lay_out(unit: Unit, entry: Input, world: World) -> tuple[Cell, ...]:
-    """The regions of a run: stack, memory if there is any, and the maps' values."""
+    """The regions of a run: stack, memory and a packet if there is any, and the maps' values."""
     stack = unit.stack
     cells = [Cell(stack, bytes((entry.stack_fill,)) * stack.mapped)]
     if entry.memory:
         size = len(entry.memory)
         cells.append(_cell(Region("memory", unit.plan.place(unit.plan.memory, size), size), entry.memory))
+    if entry.packet:
+        size = len(entry.packet)
+        cells.append(_cell(Region("packet", unit.plan.place(unit.plan.packet, size), size), entry.packet))
     for map_, region in zip(unit.maps, unit.map_regions, strict=True):
         cells.append(_cell(region, world.values.get(map_.name, map_.initial)))
     return tuple(cells)

@@ -13,7 +13,8 @@ Status = Literal["done", "fault", "limit", "unspecified"]
 class Fault:
     """Why a run ended early.
 
-    kind     read, write: memory that is not there or not writable; fetch, trap: native code went wrong;
+    kind     read, write: memory that is not there or not writable; context: a load from the packet without R6 being
+             the context; call target: callx of what is neither; fetch, trap: native code went wrong;
              abi: native code returned but broke the calling convention (`detail` says how);
              error: an external runtime failed in its own way (`detail` is what it said)
     program  index of the program in the unit
@@ -89,7 +90,8 @@ class Outcome:
     regions    name -> bytes of every region after the run, whole pages
     calls      helper calls in order
     printed    lines that helpers printed
-    counts     "instructions": executed BPF instructions; "native": executed native ones (where counted)
+    counts     "instructions": executed BPF instructions; "native": executed native ones (where counted);
+               "ran_out": how many may_goto have gone elsewhere (where counted, and not 0)
     moved      how far addresses are from the plan's
     """
 

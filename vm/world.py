@@ -16,6 +16,8 @@ class Input:
     """What one run is given.
 
     memory      the bytes that R1 and R2 describe; empty: R1 = R2 = 0
+    packet      the frame from its link-layer header on, for conventions with a context; network: where in it the
+                network header is, which is where the packet's data begin
     registers   register number (1-9) -> value, over the convention's; the others hold the patterns of DIRTY.
                 R0 always starts as the poison: no calling convention carries it in
     stack_fill  the byte that the BPF stack is full of
@@ -24,11 +26,13 @@ class Input:
     memory: bytes = b""
     registers: Mapping[int, int] = field(default_factory=dict)
     stack_fill: int = 0xA5
+    packet: bytes = b""
+    network: int = 14
 
-    def entry_registers(self, address: int) -> list[int]:
-        """R0-R9 at entry, when the memory lies at `address`."""
+    def entry_registers(self, address: int, context: int = 0) -> list[int]:
+        """R0-R9 at entry, when the memory lies at `address` and the convention has a context, or not, at `context`."""
         values = list(DIRTY)
-        values[1], values[2] = (address, len(self.memory)) if self.memory else (0, 0)
+        values[1], values[2] = (context, 0) if context else (address, len(self.memory)) if self.memory else (0, 0)
         for register, value in self.registers.items():
             values[register] = value & (1 << 64) - 1
         values[0] = POISON
@@ -73,7 +77,9 @@ class Limits:
 
     instructions  BPF instructions, for engines that count them
     seconds       wall time, for engines that don't
+    may_goto      how often each activation of a function passes a may_goto before it goes elsewhere
     """
 
     instructions: int = 20_000_000
     seconds: float = 5.0
+    may_goto: int = 65_536

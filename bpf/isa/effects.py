@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from bpf.isa.opcodes import FROM_ARENA
+
 Binary = Callable[[int, int], int]
 
 M64 = (1 << 64) - 1
@@ -100,6 +102,15 @@ def loaded(bits: int, sign: bool) -> Binary:
     if sign:
         return lambda _, raw: signed(raw, bits) & M64
     return lambda _, raw: raw
+
+
+def address_space_cast(base: int, s: int, imm: int) -> int:
+    """A pointer of the arena in the other address space: the upper half of the arena's addresses, `base`, comes to it.
+
+    Here both spaces hold whole addresses. On the way to the arena's space a null pointer stays null.
+    """
+    low = s & M32
+    return base | low if low or imm == FROM_ARENA else 0
 
 
 def stored(bits: int) -> Binary:

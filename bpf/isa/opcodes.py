@@ -49,6 +49,7 @@ JMP_OPS = {
     "jle": 0xB0,
     "jslt": 0xC0,
     "jsle": 0xD0,
+    "jcond": 0xE0,
 }
 
 # The imm field of an atomic instruction.
@@ -64,6 +65,13 @@ WIDE_FORMS = {"imm": 0, "map_fd": 1, "map_fd_value": 2, "btf_id": 3, "func": 4, 
 
 # The src field of call.
 CALL_HELPER, CALL_LOCAL = 0, 1
+
+# The src field of jcond: the condition.
+MAY_GOTO = 0
+
+# The off field of mov that casts between address spaces. Its imm says which: the space of dst << 16 | that of src.
+ADDR_SPACE_CAST = 1
+FROM_ARENA, TO_ARENA = 0 << 16 | 1, 1 << 16 | 0
 
 FRAME_POINTER = 10
 REGISTERS = 11

@@ -13,7 +13,7 @@ from enum import Enum
 from typing import Any
 
 from bpf.isa import effects, opcodes
-from bpf.isa.opcodes import ALU, ALU64, ATOMIC, JMP, JMP32, LD, LDX, MEM, MEMSX, ST, STX, K, X
+from bpf.isa.opcodes import ABS, ALU, ALU64, ATOMIC, IND, JMP, JMP32, LD, LDX, MEM, MEMSX, ST, STX, K, X
 
 
 class Kind(Enum):
@@ -25,8 +25,11 @@ class Kind(Enum):
     ATOMIC = "atomic"  # effect(old, src, r0) -> new; a fetching form also writes old to src, or to R0 (cmpxchg)
     BRANCH = "branch"  # effect(dst, src) -> taken?
     GOTO = "goto"
+    COUNTDOWN = "countdown"  # may_goto: taken when the counter of the active function is 0, which else goes down by 1
     CALL = "call"
     EXIT = "exit"
+    PACKET = "packet"  # effect(0, raw) -> R0; what is not in the packet ends the function with R0 = 0
+    CAST = "cast"  # effect(base, src, imm) -> dst, base being the upper half of the arena's addresses
     WIDE = "wide"  # lddw: dst = imm, after the plan gave symbols their addresses
 
 
@@ -44,12 +47,13 @@ class Row:
     text    the kernel's text form with {dst} {src} {imm} {off} {target} for operands (see bpf/text)
     cpu     LLVM's -mcpu level that may emit it (v1 .. v4, as a number)
     group   RFC 9669 conformance group, or "linux" for what only Linux has
-    since   kernel release
+    since   kernel release, "" where none is known
     effect  see Kind; `effect_big` where a big-endian program computes something else (byte order conversions)
     signed  a load or movsx that sign-extends
     bits    how many low bits movsx or a byte order operation reads
     fetch   an atomic that returns the old value
     ordered a load with acquire or a store with release ordering
+    immediates  the only values that imm may have; empty for any
     """
 
     name: str
@@ -69,6 +73,7 @@ class Row:
     bits: int = 0
     fetch: bool = False
     ordered: bool = False
+    immediates: frozenset[int] = frozenset()
 
     def effect_in(self, order: str) -> Callable[..., Any]:
         """The effect in a program of byte order `order` ("little" or "big")."""
@@ -79,7 +84,17 @@ class Row:
     @property
     def writes_dst(self) -> bool:
         """Whether the dst register is written (and so may not be R10)."""
-        return self.kind in (Kind.ALU, Kind.LOAD, Kind.WIDE)
+        return self.kind in (Kind.ALU, Kind.LOAD, Kind.WIDE, Kind.CAST)
+
+    @property
+    def jumps(self) -> bool:
+        """Whether it may go to another slot of its function, by `Insn.distance`."""
+        return self.kind in (Kind.BRANCH, Kind.GOTO, Kind.COUNTDOWN)
+
+    @property
+    def clobbers(self) -> bool:
+        """Whether it leaves its result in R0 and nothing in R1-R5."""
+        return self.kind in (Kind.CALL, Kind.PACKET)
 
     @property
     def aligned(self) -> bool:
@@ -199,6 +214,10 @@ def _jump_rows() -> Iterator[Row]:
             )  # fmt: skip
     yield Row("ja", JMP, Kind.GOTO, "ja", 64, frozenset({"off"}), "goto {target}", 1, "base64", "3.18")
     yield Row("gotol", JMP32, Kind.GOTO, "gotol", 64, frozenset({"imm"}), "gotol {target}", 4, "base32", "6.6")
+    yield Row(
+        "may_goto", JMP | opcodes.JMP_OPS["jcond"], Kind.COUNTDOWN, "may_goto", 64, frozenset({"off"}),
+        "may_goto {target}", 1, "linux", "6.9", select=("src", opcodes.MAY_GOTO),
+    )  # fmt: skip
     call = JMP | opcodes.JMP_OPS["call"]
     yield Row(
         "call_helper", call, Kind.CALL, "call_helper", 64, frozenset({"imm"}), "call {imm}", 1, "base32", "3.18",
@@ -208,6 +227,7 @@ def _jump_rows() -> Iterator[Row]:
         "call_local", call, Kind.CALL, "call_local", 64, frozenset({"imm"}), "call pc{target}", 1, "base32", "4.16",
         select=("src", opcodes.CALL_LOCAL),
     )  # fmt: skip
+    yield Row("callx", call | X, Kind.CALL, "callx", 64, frozenset({"dst"}), "callx r{dst}", 1, "linux", "")
     yield Row("exit", JMP | opcodes.JMP_OPS["exit"], Kind.EXIT, "exit", 64, frozenset(), "exit", 1, "base32", "3.18")
 
 
@@ -281,6 +301,29 @@ def _ordered_rows() -> Iterator[Row]:
         )  # fmt: skip
 
 
+def _packet_rows() -> Iterator[Row]:
+    """RFC 9669 section 5.5: R6 is the context; a network-order number of the packet goes to R0."""
+    for bits in (32, 16, 8):
+        effect, size = effects.loaded(bits, False), opcodes.SIZE[bits]
+        yield Row(
+            f"ld_abs{bits}", LD | ABS | size, Kind.PACKET, "ld_abs", bits, frozenset({"imm"}),
+            f"r0 = *(u{bits} *)skb[{{imm}}]", 1, "packet", "3.18", effect,
+        )  # fmt: skip
+        yield Row(
+            f"ld_ind{bits}", LD | IND | size, Kind.PACKET, "ld_ind", bits, frozenset({"src", "imm"}),
+            f"r0 = *(u{bits} *)skb[r{{src}} + {{imm}}]", 1, "packet", "3.18", effect,
+        )  # fmt: skip
+
+
+def _cast_rows() -> Iterator[Row]:
+    yield Row(
+        "addr_space_cast", ALU64 | X | opcodes.ALU_OPS["mov"], Kind.CAST, "addr_space_cast", 64,
+        frozenset({"dst", "src", "imm"}), "r{dst} = addr_space_cast(r{src}, {hi}, {lo})", 1, "linux", "6.9",
+        effects.address_space_cast, select=("off", opcodes.ADDR_SPACE_CAST),
+        immediates=frozenset({opcodes.FROM_ARENA, opcodes.TO_ARENA}),
+    )  # fmt: skip
+
+
 _WIDE_TEXT = {
     "imm": ("r{dst} = {imm} ll", "3.18"),
     "map_fd": ("r{dst} = map[fd:{lo}]", "3.18"),
@@ -308,6 +351,8 @@ ROWS: tuple[Row, ...] = (
     *_memory_rows(),
     *_atomic_rows(),
     *_ordered_rows(),
+    *_packet_rows(),
+    *_cast_rows(),
     *_wide_rows(),
 )
 ROW: dict[str, Row] = {row.name: row for row in ROWS}

@@ -98,6 +98,8 @@ def decode(code: bytes, order: str) -> tuple[Insn | None, ...]:
             value = off if field == "off" else imm if field == "imm" else src if field == "src" else dst
             if value:
                 raise ReservedField(f"{row.name}: reserved field {field} is {value}, must be 0", pc=pc)
+        if row.immediates and imm not in row.immediates:
+            raise UnknownOpcode(f"{row.name} with imm {imm} is no instruction", pc=pc)
         if dst >= REGISTERS or ("src" in row.fields and src >= REGISTERS):
             raise BadRegister(f"{row.name}: no register R{max(dst, src)}", pc=pc, remedy="registers are R0 to R10")
         if (dst == FRAME_POINTER and row.writes_dst) or (src == FRAME_POINTER and row.writes_src):

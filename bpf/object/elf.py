@@ -25,7 +25,6 @@ R_BPF_64_64, R_BPF_64_32 = 1, 10
 
 _DATA = (".rodata", ".data", ".bss")
 _UNSUPPORTED_OPCODES = {
-    opcodes.JMP | opcodes.X | opcodes.JMP_OPS["call"]: ("an indirect call (callx)", "call the function by its name"),
     opcodes.JMP | opcodes.X | opcodes.JMP_OPS["ja"]: ("a jump table (gotox)", "compile with -fno-jump-tables"),
 }
 

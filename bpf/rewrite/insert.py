@@ -49,7 +49,7 @@ def insert(prog: Program, before: Mapping[int, Sequence[Insn]]) -> Rewritten:
         if source is None or insn is None or not goes_elsewhere(insn):
             continue
         slots[at] = moved = insn.with_distance(arrivals[source + 1 + insn.distance] - at - 1)
-        if moved.row.kind in (Kind.BRANCH, Kind.GOTO) and moved.row.op != "gotol" and not -0x8000 <= moved.off < 0x8000:
+        if moved.row.jumps and moved.row.op != "gotol" and not -0x8000 <= moved.off < 0x8000:
             raise Refused(f"insn {source}: {insn.row.name} would have to jump {moved.off} slots once code is inserted")
     names = {arrivals[function.start]: function.name for function in prog.functions}
     lines = {arrivals[pc]: line for pc, line in prog.lines.items()}
@@ -59,4 +59,4 @@ def insert(prog: Program, before: Mapping[int, Sequence[Insn]]) -> Rewritten:
 
 def goes_elsewhere(insn: Insn) -> bool:
     """Whether an instruction names another slot: a jump, a local call, an lddw func."""
-    return insn.row.kind in (Kind.BRANCH, Kind.GOTO) or insn.row.op in ("call_local", "func")
+    return insn.row.jumps or insn.row.op in ("call_local", "func")

@@ -16,11 +16,12 @@ from bpf.isa import ROWS, Row, make
 from bpf.isa.opcodes import REGISTERS
 from bpf.text.spellings import mnemonics, texts
 
-# What an operand fills. DST to IMM are the fields of Insn in order; LO and HI are the halves of a 64-bit immediate,
-# TARGET and LABEL are a distance; SAME_DST and SAME_SRC repeat a register (`r1 = -r1`, `r2 = xchg_64(r1 + 0, r2)`);
-# ZERO is R0 (`r0 = cmpxchg_64(r1 + 0, r0, r2)`).
+# What an operand fills. DST to IMM are the fields of Insn in order; LO and HI are the halves of the immediate, TARGET
+# and LABEL are a distance; SAME_DST and SAME_SRC repeat a register (`r1 = -r1`, `r2 = xchg_64(r1 + 0, r2)`); ZERO is R0
+# (`r0 = cmpxchg_64(r1 + 0, r0, r2)`).
 DST, SRC, OFF, IMM, LO, HI, TARGET, LABEL, SAME_DST, SAME_SRC, ZERO = range(11)
-_PLACES = {"dst": DST, "src": SRC, "off": OFF, "imm": IMM, "lo": LO, "hi": HI, "target": TARGET, "label": LABEL}
+_PLACES = {"dst": DST, "src": SRC, "off": OFF, "imm": IMM, "negative": IMM, "lo": LO, "hi": HI, "target": TARGET,
+           "label": LABEL}  # fmt: skip
 
 # No alternative can fail after reading far ahead more than once, so a line of any kind takes linear time.
 _TOKEN = re.compile(
@@ -59,7 +60,7 @@ class Form:
     @property
     def sample(self) -> str:
         """The form with operands filled in, for messages."""
-        return self.template.format(dst=1, src=2, off="+ 8", imm=5, lo=5, hi=0, target="+3", label="label")
+        return self.template.format(dst=1, src=2, off="+ 8", imm=5, negative=-5, lo=5, hi=0, target="+3", label="label")
 
 
 def _form(row: Row, template: str, wraps: bool) -> Form:
@@ -82,7 +83,7 @@ def _placeholder(token: str) -> str:
 
 
 def _template_skeleton(template: str) -> str:
-    text = template.format(dst=1, src=1, off="+ 1", imm=1, lo=1, hi=1, target="+1", label="@")
+    text = template.format(dst=1, src=1, off="+ 1", imm=1, negative=-1, lo=1, hi=1, target="+1", label="@")
     tokens = _TOKEN.findall(text)
     return " ".join(place if (place := _placeholder(token)) in ("r", "w", "#") else token for token in tokens)
 

@@ -11,6 +11,7 @@ _OFFSETS = range(-(1 << 15), 1 << 15)
 _IMMEDIATES = range(-(1 << 31), 1 << 31)
 _HALVES = range(-(1 << 31), 1 << 32)
 _WIDE = range(-(1 << 63), 1 << 64)
+_USE_OF_R0 = {Kind.ATOMIC: "compares R0 and returns in it", Kind.PACKET: "returns in R0"}
 _M32 = (1 << 32) - 1
 _M64 = (1 << 64) - 1
 
@@ -21,6 +22,7 @@ def fill(form: Form, operands: list[str], wraps: bool) -> tuple[Insn, str]:
     wraps: an immediate of 2**31 to 2**32 - 1 is the 32-bit field written as an unsigned number.
     Raises BadText, without a place.
     """
+    row = form.row
     values = [*form.base, 0, 0, 0]
     label = ""
     for place, token in zip(form.places, operands, strict=True):
@@ -34,11 +36,10 @@ def fill(form: Form, operands: list[str], wraps: bool) -> tuple[Insn, str]:
             values[place] = _number(token)
         elif place == ZERO:
             if _register(token):
-                raise BadText(f"{token} must be {token.lstrip('%')[0]}0: the instruction compares R0 and returns in it")
+                raise BadText(f"{token} must be {token.lstrip('%')[0]}0: the instruction {_USE_OF_R0[row.kind]}")
         elif _register(token) != values[place - SAME_DST]:
             first = operands[form.places.index(place - SAME_DST)]
             raise BadText(f"both registers must be the same, not {first} and {token}")
-    row = form.row
     if values[form.written] == FRAME_POINTER and form.written >= 0:
         raise BadText("r10 is the frame pointer and cannot be written", remedy="write to r0 to r9")
     dst, src, off, imm, low, high, distance = values
@@ -46,6 +47,10 @@ def fill(form: Form, operands: list[str], wraps: bool) -> tuple[Insn, str]:
         return Insn(row, dst, src, 0, _wide(row, imm, low, high, distance)), label
     if off not in _OFFSETS:
         raise BadText(f"offset {off} does not fit 16 bits", remedy="offsets are -32768 to 32767")
+    if row.kind is Kind.CAST:
+        imm = high << 16 | low
+        if imm not in row.immediates:
+            raise BadText(f"no cast goes from space {low} to {high}", remedy="spaces are 0 and 1, the arena's")
     if imm not in _IMMEDIATES:
         imm = _wrapped(row, imm, wraps)
     insn = Insn(row, dst, src, off, imm)

@@ -33,13 +33,16 @@ def texts(row: Row) -> Iterator[str]:
             yield text.replace("atomic64_", "atomic_")  # LLVM
         if "xchg" in row.op:
             yield _EXCHANGE.sub(r"\g<1>32_32(\2" if narrow else r"\g<1>_64(\2", text)  # LLVM
-    elif row.kind in (Kind.BRANCH, Kind.GOTO):
+    elif row.jumps:
         yield text.replace("{target}", "pc{target}")  # the kernel
         yield text.replace("{target}", "{label}")
     elif row.op == "call_helper":
         yield text.replace("call", "call helper")
     elif row.op == "call_local":
         yield from ("call local {target}", "call local {label}", "call {label}")
+    elif row.op == "ld_ind":
+        yield text.replace("{imm}", "{negative}")  # `r1 + -4`
+        yield text.replace(" + {imm}", "")  # LLVM
     elif row.op == "func":
         yield text.replace("pc{target}", "{label}")
         yield text.replace("func[pc", "subprog[")  # bpftool

@@ -15,7 +15,8 @@ def format_insn(insn: Insn, pc: int | None = None) -> str:
     """One instruction as a line of text; with its slot and opcode before it, as in the kernel's log, if pc is given."""
     row, dst, src, off, imm = insn
     target = f"{insn.distance:+d}" if "{target}" in row.text else ""
-    low, high = imm & 0xFFFFFFFF, imm >> 32
+    half = 32 if row.kind is Kind.WIDE else 16
+    low, high = imm & (1 << half) - 1, imm >> half
     text = row.text.format(
         dst=dst,
         src=src,

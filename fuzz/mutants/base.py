@@ -127,8 +127,8 @@ MUTANTS = (
     ),
     ops(
         "r1-survives-a-call", "any: caller-saved register live across a call",
-        'for register in range(1, 6 if row.op == "call_local" else 2):',
-        'for register in range(2, 6 if row.op == "call_local" else 2):', "call 8; r0 = r1; exit", on="arm64",
+        'for register in range(1, 6 if row.op in ("call_local", "callx") else 2):',
+        'for register in range(2, 6 if row.op in ("call_local", "callx") else 2):', "call 8; r0 = r1; exit", on="arm64",
     ),
     backend(
         "second-exit-restores-nothing", "any: callee-saved register not restored on one exit path",

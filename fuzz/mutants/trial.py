@@ -18,6 +18,7 @@ from bpf.errors import CrossbpfError
 from bpf.isa import ROW
 from bpf.plan import DEFAULT_PLAN, Unit
 from bpf.program import Program
+from bpf.spec.conventions import PACKET, PLAIN
 from engines import ENGINES, Engine, Options
 from engines.judging import run_judged
 from fuzz.campaign import SIZE, draw_input, observed
@@ -32,7 +33,7 @@ from vm.world import Input, Limits, World
 ORDERS = ("little", "big")
 SPARSE = 13  # of a sweep's operands, in the suite's first pass
 QUICK = 5_000  # slots of a program that the first pass takes
-_LIMITS = Limits(instructions=50_000_000, seconds=0.5)
+_LIMITS = Limits(instructions=50_000_000, seconds=0.5, may_goto=5)
 _BROKEN = (CrossbpfError, ValueError, LookupError, ArithmeticError, AssertionError, struct.error)
 
 
@@ -85,7 +86,7 @@ def suite(names: Sequence[str] = NAMES) -> Tester:
             for name in names:
                 for order in orders:
                     for case in cases(name, order) if every == 1 else _quick(name, order):
-                        yield Probe(case.name, {order: (case.program, Input())}, case.target)
+                        yield Probe(case.name, {order: (case.program, case.entry)}, case.target)
 
     return Tester("suite", probes)
 
@@ -104,7 +105,7 @@ def fuzzer(programs: int | None, seed: int = 0, seconds: float | None = None) ->
             random = Random(f"{seed}:{number}")
             genome = draw(random, SIZE)
             entry = draw_input(random)
-            drawn = {order: (decode(genome, order), entry) for order in orders}
+            drawn = {order: (decode(genome, order, packet=bool(entry.packet)), entry) for order in orders}
             yield Probe(f"program {number + 1} of seed {seed}", drawn, observe=observed(number))
             number += 1
 
@@ -143,7 +144,7 @@ class _Trial:
     """A program with its input, what the interpreter makes of it, and the code that the real engines run for it."""
 
     def __init__(self, program: Program, entry: Input, options: Options) -> None:
-        self.unit = Unit((program,), plan=DEFAULT_PLAN)
+        self.unit = Unit((program,), convention=PACKET if entry.packet else PLAIN, plan=DEFAULT_PLAN)
         self.entry = entry
         self.options = options
         self._code: dict[str, tuple[bytes, bytes]] = {}

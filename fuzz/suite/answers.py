@@ -23,7 +23,7 @@ from vm.world import Input, Limits, World
 
 FILE = Path(__file__).with_name("answers.txt")
 ORDERS = ("little", "big")
-LIMITS = Limits(instructions=50_000_000, seconds=20.0)
+LIMITS = Limits(instructions=50_000_000, seconds=20.0, may_goto=50)
 
 
 def digest(outcome: Outcome) -> str:
@@ -56,22 +56,22 @@ def record(names: Iterator[tuple[Case, Case]], kernel: Engine | None) -> Iterato
     for pair in names:
         digests, said = [], "-"
         for order, case in zip(ORDERS, pair, strict=True):
-            unit = Unit((case.program,), plan=DEFAULT_PLAN)
-            outcome = ENGINES["interpreter"].prepare(unit).run(Input(), World(), LIMITS)
+            unit = Unit((case.program,), convention=case.convention, plan=DEFAULT_PLAN)
+            outcome = ENGINES["interpreter"].prepare(unit).run(case.entry, World(), LIMITS)
             assert outcome.status == "done", case.name
             digests.append(digest(outcome))
             if kernel is not None and order in kernel.abilities.orders:
-                said = "linux" if _agrees(kernel, unit, outcome) else "-"
+                said = "linux" if _agrees(kernel, unit, outcome, case.entry) else "-"
         yield "\t".join((pair[0].name, *digests, said))
 
 
-def _agrees(kernel: Engine, unit: Unit, expected: Outcome) -> bool:
+def _agrees(kernel: Engine, unit: Unit, expected: Outcome, entry: Input) -> bool:
     """Whether the kernel loads it and gives the same. Raises AssertionError for a difference."""
     try:
-        outcome = kernel.prepare(unit).run(Input(), World(), LIMITS)
+        outcome = kernel.prepare(unit).run(entry, World(), LIMITS)
     except Refused:
         return False
-    found = surroundings.judge(kernel, unit, expected, outcome, Input(), World(), LIMITS)
+    found = surroundings.judge(kernel, unit, expected, outcome, entry, World(), LIMITS)
     assert not found, (unit.programs[0].name, found.what)
     return found.decided
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from bpf.isa import ROW, Insn, Kind, make
 from bpf.isa.opcodes import FRAME_POINTER
 from bpf.program import Program, program
+from fuzz.suite import special
 from fuzz.suite.exercise import RESULTS, Case
 from fuzz.suite.rows import exercises
 
@@ -23,7 +24,7 @@ def bare_cases(name: str) -> Iterator[tuple[Case, bytes]]:
 
     Programs with functions of their own, helpers or addresses of maps are left out.
     """
-    if name not in ROW:
+    if name not in ROW or special.applies(ROW[name]):
         return
     seen = set()
     for every in _SPARSER:

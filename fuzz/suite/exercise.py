@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from bpf.isa import ROW, Insn, make
 from bpf.program import Map, Program, program
+from bpf.spec.conventions import PACKET, PLAIN, Convention
 from fuzz.suite.values import M64
+from vm.world import Input
 
 RESULTS, DATA = 0, 1
 """Map indices: where results go, and the memory that loads, stores and atomics work on."""
@@ -22,11 +24,18 @@ class Case:
 
     turns   how often it does what it does, each time with other operands
     target  the machine whose encodings it is aimed at; "" for all engines alike
+    entry   what it is given
     """
 
     program: Program
     turns: int = 1
     target: str = ""
+    entry: Input = field(default_factory=Input)
+
+    @property
+    def convention(self) -> Convention:
+        """How it is entered."""
+        return PACKET if self.entry.packet else PLAIN
 
     @property
     def name(self) -> str:

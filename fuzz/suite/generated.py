@@ -74,8 +74,8 @@ def run_case(
     """One case on engines of its byte order. The interpreter's answer is compared with the recorded digest."""
     if not engines:
         return
-    entry = entry or Input()
-    unit = Unit((case.program,), plan=plan)
+    entry = entry or case.entry
+    unit = Unit((case.program,), convention=case.convention, plan=plan)
     expected = ENGINES["interpreter"].prepare(unit).run(entry, World(), LIMITS)
     for candidate in engines:
         if candidate.name == "interpreter":
@@ -99,16 +99,16 @@ def _judge(candidate: Engine, unit: Unit, expected: Outcome, entry: Input) -> tu
     except Refused as reason:
         return "refused", str(reason)
     if found:
-        return "failed", found.what + _place(candidate, unit)
+        return "failed", found.what + _place(candidate, unit, entry)
     return ("passed", "") if found.decided else ("undecided", found.why)
 
 
-def _place(candidate: Engine, unit: Unit) -> str:
+def _place(candidate: Engine, unit: Unit, entry: Input) -> str:
     """Where the states part, in words."""
     if not candidate.abilities.plans:
         return ""
     try:
-        parting = part(candidate, unit, Input(), World(), LIMITS)
+        parting = part(candidate, unit, entry, World(), LIMITS)
     except CrossbpfError:
         return ""
     if parting is None or parting.pc < 0:

@@ -11,6 +11,7 @@ from itertools import product
 
 from bpf.isa import Kind, Row, make
 from bpf.isa.opcodes import FRAME_POINTER
+from fuzz.suite import special
 from fuzz.suite.exercise import DATA, DATA_SIZE, RESULTS, Case, Exercise
 from fuzz.suite.flow import flow
 from fuzz.suite.operands import operands
@@ -23,6 +24,9 @@ def exercises(row: Row, order: str, every: int = 1) -> Iterator[Case]:
 
     every: take only every so manieth case, where there are many.
     """
+    if special.applies(row):
+        yield from special.exercises(row, order)
+        return
     if row.kind in (Kind.ALU, Kind.BRANCH):
         yield from _registers(row, order, every)
         yield from operands(row, order, every)

@@ -62,7 +62,7 @@ def host_code(target: Target, base: int, block: int, entry: int) -> HostCode:
     # x17 holds the number. The return address and the program's sp survive the callback in x19 and x20, which go
     # to the stack first; C wants an aligned stack even where the program has not kept it.
     out += [*to_block, _store(host.NUMBER, _SCRATCH), e.add_imm(1, _SCRATCH, SP, 0), _store(host.CALL_SP, _SCRATCH)]
-    out += [_store(host.RETURN, LINK)]
+    out += [_store(host.RETURN, LINK), _store(host.AX, _number(target.homes[11]))]
     out += [_store(host.ARGUMENTS + at, _number(name)) for at, name in enumerate(target.arguments)]
     out += [e.and_imm(1, SP, _SCRATCH, -16 & (1 << 64) - 1), e.stp_pre(19, 20, SP, -16)]
     out += [e.mov(1, 19, LINK), e.mov(1, 20, _SCRATCH), _load(_SCRATCH, host.CALLBACK), _BLR | _SCRATCH << 5]

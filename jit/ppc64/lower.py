@@ -374,7 +374,12 @@ class Power(Backend):
     # Memory ----------------------------------------------------------------------------------------
 
     def _access(self, access: p.Three, register: int, offset: int, base: int) -> None:
-        """One load or store; r11 holds an offset that a DS form does not."""
+        """One load or store; r11 holds an offset that a DS form does not, or the address where no form does."""
+        low = signed(offset, 16)
+        if low != offset:
+            self.emit(p.addis(R11, base, (offset - low) >> 16))
+            self.emit(p.addi(R11, R11, low))
+            base, offset = R11, 0
         if offset & 3 and access in _INDEXED:
             self.emit(p.li(R11, offset))
             self.emit(_INDEXED[access](register, base, R11))

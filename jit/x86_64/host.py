@@ -42,6 +42,7 @@ def host_code(target: Target, base: int, block: int, entry: int) -> HostCode:
     common = base + len(code)
     code += x.mov_imm(1, R11, block) + _store(R11, host.NUMBER, RAX) + _store(R11, host.CALL_SP, RSP)
     code += b"".join(_store(R11, host.ARGUMENTS + at, NUMBERS[name]) for at, name in enumerate(target.arguments))
+    code += _store(R11, host.AX, NUMBERS[target.homes[11]])
     code += x.load(64, False, RAX, RSP, 0) + _store(R11, host.RETURN, RAX)
     # C wants an aligned stack even where the program has not kept it; rbx remembers where it was.
     code += x.push(RBX) + x.mov(1, RBX, RSP) + x.arith_imm(1, x.AND, RSP, -16)

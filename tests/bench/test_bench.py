@@ -32,7 +32,7 @@ def test_a_mix_has_its_size_and_runs(count: int) -> None:
     assert len(insns) == count
     assert {row.verdict for row in compare(prog.in_order)} == {"reference", "agrees"}
     if count == 1000:
-        assert {insn.row.kind for insn in insns} == set(Kind) - {Kind.GOTO}
+        assert {insn.row.kind for insn in insns} == set(Kind) - {Kind.GOTO, Kind.COUNTDOWN, Kind.PACKET, Kind.CAST}
 
 
 def test_a_mix_is_always_the_same() -> None:

@@ -51,6 +51,17 @@ class TestCheck:
             assert line.rstrip().endswith("agrees")
         assert sum(line.startswith("interpreter") for line in out.splitlines()) == 2
 
+    def test_a_packet(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        path = tmp_path / "packet.s"
+        path.write_text("r6 = r1; r0 = *(u16 *)skb[2]; exit")
+        packet = bytes(range(20)).hex()
+        code, out, _ = run(capsys, "check", path, "--packet", packet)
+        assert (code, out.count("0x1011")) == (0, len(TARGETS) + 2)
+        code, out, _ = run(capsys, "trace", path, "--target", "s390x", "--packet", packet)
+        assert (code, out.count("agree")) == (0, 1)
+        code, out, _ = run(capsys, "check", path)
+        assert "context fault" in out
+
     def test_without_memory_r1_and_r2_are_zero(self, source: Path, capsys: pytest.CaptureFixture[str]) -> None:
         code, out, _ = run(capsys, "check", source, "--target", "s390")
         assert code == 0
@@ -167,6 +178,7 @@ class TestBadInput:
             ("check", source, "--target", "mips"),
             ("check", source, "--plan", "flat"),
             ("check", source, "--mem", "xyz"),
+            ("check", source, "--packet", "xyz"),
             ("check", EXAMPLES / "crc32.bpfeb.o", "--target", "x86_64"),
             ("trace", source, "--target", "arm64,s390x"),
             ("trace", source, "--target", "arm64", "--break", "99"),

@@ -56,6 +56,15 @@ def test_our_images(one: dict[str, Any], capsys: pytest.CaptureFixture[str], tmp
     assert found["calls"] == calls.get(one["name"], [])
 
 
+@pytest.mark.parametrize("arch", sorted({one["arch"] for one in RECORDS if one["name"] == "packet"}))
+def test_the_interpreter_gets_the_packet(arch: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    for text, expected in (("skb[2]", "0x1011"), ("skb[-0x100000 + 2]", "0x1011"), ("skb[-0x200000 + 16]", "0x1011")):
+        offset = sum(int(part, 0) for part in text[4:-1].split(" + "))
+        prog = assemble(f"r6 = r1; r0 = *(u16 *)skb[{offset}]; exit").encode("little").hex()
+        code, found = verdict(capsys, tmp_path, record("packet", arch, prog=prog))
+        assert (code, found["verdict"], found["interpreter"]) == (0, "agrees", expected)
+
+
 def test_a_list(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     code, out, _ = run(capsys, IMAGES)
     assert (code, out) == (0, "30 images: 30 agrees\n")
@@ -252,4 +261,5 @@ def test_kernel_images(capsys: pytest.CaptureFixture[str]) -> None:
     for one in run_whole:
         assert one["verdict"] == "agrees", one
         assert int(one["r0"], 16) & 0xFFFF_FFFF == one["recorded"], one
+        assert one["interpreter"] is not None or "ld_abs" not in one["image"], one
     assert all(one["verdict"] in ("agrees", "undecided") for one in found)

@@ -53,8 +53,10 @@ def batches(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many inputs each guest run of a batch took, in order."""
     sizes: list[int] = []
 
-    def count(host: Machine, image: Image, table: Sequence[Sequence[int]], seconds: float) -> list[tuple[int, ...]]:
-        records = run_batch(host, image, table, seconds)
+    def count(
+        host: Machine, image: Image, table: Sequence[Sequence[int]], seconds: float, may_goto: int
+    ) -> list[tuple[int, ...]]:
+        records = run_batch(host, image, table, seconds, may_goto)
         sizes.append(len(records))
         return records
 

@@ -10,6 +10,7 @@ from bpf.isa.opcodes import FRAME_POINTER
 from bpf.plan import PLANS, Unit
 from bpf.program import Map, Program, program
 from bpf.rewrite import insert
+from bpf.spec.conventions import PACKET, PLAIN
 from engines import syscall
 from tests.strategies import DATA
 from vm.interpreter import Interpreter
@@ -28,6 +29,7 @@ class Stand:
         self.frozen: set[int] = set()
         self.programs: dict[int, Program] = {}
         self.names: list[str] = []
+        self.kinds: list[int] = []
 
     def create_array(self, name: str, value_size: int, *, readonly: bool = False) -> int:
         self.maps.append(Map(f"{name}{len(self.maps)}", value_size=value_size, initial=bytes(value_size)))
@@ -45,16 +47,19 @@ class Stand:
     def read_value(self, descriptor: int, size: int) -> bytes:
         return self.values[descriptor]
 
-    def load(self, code: bytes, *, name: str = "", log_level: int = 4) -> tuple[int, str]:
+    def load(self, code: bytes, *, name: str = "", log_level: int = 4, kind: int = 31) -> tuple[int, str]:
         self.names.append(name)
+        self.kinds.append(kind)
         descriptor = 1_000_000 + len(self.programs)  # close() does not know it
         self.programs[descriptor] = program(code, order=sys.byteorder)
         return descriptor, ""
 
-    def test_run(self, descriptor: int) -> int:
+    def test_run(self, descriptor: int, packet: bytes) -> int:
         maps = tuple(replace(map_, initial=value) for map_, value in zip(self.maps, self.values, strict=True))
-        unit = Unit((self.programs[descriptor],), maps, plan=PLANS["kernel"])
-        outcome = Interpreter(unit, unit.programs[0]).run(Input(stack_fill=0x3C), World(random=1), Limits())
+        convention = PACKET if self.kinds[descriptor - 1_000_000] == syscall.SOCKET_FILTER else PLAIN
+        unit = Unit((self.programs[descriptor],), maps, convention, PLANS["kernel"])
+        given = Input(stack_fill=0x3C, packet=packet)
+        outcome = Interpreter(unit, unit.programs[0]).run(given, World(random=1), Limits())
         assert outcome.status == "done", outcome
         assert outcome.regions is not None
         for n, region in enumerate(unit.map_regions):

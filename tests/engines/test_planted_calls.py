@@ -14,6 +14,7 @@ from bpf.plan import FRAME, POISON, Unit
 from bpf.program import Program, program
 from bpf.text import assemble
 from engines import ENGINES
+from fuzz.suite.special import ARENA
 from jit.backend import SAVED, Backend
 from jit.encoding import Unencodable
 from jit.ops import AX, Op, OpFunction
@@ -245,8 +246,9 @@ def only_write(row: Row, register: int, order: str) -> Program:
         insn = make(row, register, imm=0x1234_5678_9ABC_DEF0)
     else:
         insn = make(row, register, **({"src": 2} if "src" in row.fields else {"imm": 5} if "imm" in row.fields else {}))
+        insn = insn._replace(imm=min(row.immediates, default=insn.imm))
     slots = [*word, insn, *([None] if insn.slots == 2 else []), make(ROW["mov64_imm"], 0, imm=0), make(ROW["exit"])]
-    return program(slots, order=order)
+    return program(slots, order=order, maps=[ARENA] if row.kind is Kind.CAST else [])
 
 
 @each_target

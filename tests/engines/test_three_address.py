@@ -33,6 +33,9 @@ READABLE = (*CHANGEABLE, FRAME_POINTER)
 WORDS = len(CHANGEABLE) + 1  # of a record: the registers, then the word of memory
 CASES = PAGE // (8 * WORDS)  # that the stack has records for
 
+FAR = (0x8000, -0x8001, 0xFFF8, 0x1_0000, 0x3_0000, 0x3_0004, 0x3_0001, -0x3_8001, 0x7_FFFF, -0x8_0000)
+"""Offsets of invented loads and stores: 20 bits."""
+
 STRAIGHT = [row for row in ROWS if row.kind in (Kind.ALU, Kind.LOAD, Kind.STORE, Kind.ATOMIC, Kind.BRANCH)]
 
 
@@ -100,7 +103,8 @@ def _op(row: Row, dst: int, a: int, b: int, imm: int, number: int, registers: di
         return Op(row.op, 0, row.width, dst=dst, a=a, b=b, imm=imm, bits=row.bits)
     off = at = _word_at(number % CASES)
     if a != FRAME_POINTER:
-        off = OFFSETS[number % len(OFFSETS)]
+        offsets = OFFSETS if row.kind is Kind.ATOMIC else (*OFFSETS, *FAR)
+        off = offsets[number % len(offsets)]
         registers[a] = (DEFAULT_PLAN.stack + at - off) & M64
     if row.kind is Kind.LOAD:
         return Op("load", 0, row.width, dst=dst, a=a, off=off, signed=row.signed, ordered=row.ordered)

@@ -10,16 +10,22 @@ import sys
 from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
 
+from bpf.isa import Kind
 from crossbpf.cli import main
 from engines import engine
 from fuzz.campaign import campaign
+from fuzz.genome import decode, draw
+from fuzz.oracles import Finding
+from fuzz.reproducer import assembly, pytest_file
 from fuzz.shrink import _by_deletion, _by_hypothesis, shrink
 from jit.encoding import Unencodable
 from jit.registry import TARGETS, backend
+from vm.world import Input
 
 
 def plant(monkeypatch: pytest.MonkeyPatch, name: str, op_name: str, change: Callable[[Any], None]) -> None:
@@ -146,3 +152,18 @@ def test_a_plugin_under_test(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     command = f"{sys.executable} -c 'print(7)'"
     assert main(["fuzz", "--programs", "3", "--plugin", command, "--out", str(tmp_path)]) == 1
     assert "R0 is 0x7" in capsys.readouterr().out
+
+
+def test_a_reproducer_has_the_packet_and_the_arena() -> None:
+    genomes = (draw(Random(seed), 60) for seed in range(100))
+    found = (decode(genome, packet=True) for genome in genomes)
+    program = next(
+        one for one in found if len(one.maps) == 2 and any(i and i.row.kind is Kind.PACKET for i in one.insns)
+    )
+    finding = Finding("arm64", program, Input(packet=bytes(range(40))), "something")
+    assert "# packet: 000102" in assembly(finding)
+    namespace: dict[str, Any] = {}
+    exec(compile(pytest_file(finding, [engine("arm64")]), "test", "exec"), namespace)
+    assert namespace["PROGRAM"].insns == program.insns
+    assert namespace["ENTRY"].packet == bytes(range(40))
+    namespace["test_agrees"]()

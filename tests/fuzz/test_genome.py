@@ -10,8 +10,12 @@ from hypothesis import strategies as st
 
 from bpf.isa import ROWS, Kind
 from bpf.plan import Unit
-from engines import ENGINES
-from fuzz.genome import _KINDS, DATA, MAX_GESTURES, decode, draw
+from bpf.spec.conventions import PACKET
+from engines import ENGINES, Options
+from fuzz.genome import _KINDS, ARENA, DATA, MAX_GESTURES, decode, draw
+from fuzz.suite.special import applies
+from jit.registry import TARGETS
+from vm.outcome import difference
 from vm.world import Input, Limits, World
 
 NUMBERS = st.integers(-(1 << 70), 1 << 70) | st.integers(0, 1 << 12) | st.integers(0, (1 << 64) - 1)
@@ -23,10 +27,37 @@ GENOMES = st.lists(NUMBERS, max_size=40)
 def test_any_tuple_is_a_program_that_ends(bare: bool, genome: list[int]) -> None:
     for order in ("little", "big"):
         program = decode(genome, order, bare=bare)
-        assert program.maps == (() if bare else (DATA,))
+        assert program.maps in (((),) if bare else ((DATA,), (DATA, ARENA)))
         outcome = ENGINES["interpreter"].prepare(Unit((program,))).run(Input(), World(), Limits(200_000))
         assert outcome.status == "done", outcome.summary()
         assert not (bare and outcome.calls)
+        if bare:
+            assert not any(applies(insn.row) for insn in program.insns if insn)
+
+
+@pytest.mark.parametrize("length", [0, 14, 64])
+@given(genome=GENOMES)
+def test_any_tuple_is_a_program_for_a_packet(length: int, genome: list[int]) -> None:
+    given = Input(packet=bytes(range(length)))
+    for order in ("little", "big"):
+        unit = Unit((decode(genome, order, packet=True),), convention=PACKET)
+        outcome = ENGINES["interpreter"].prepare(unit).run(given, World(), Limits(200_000))
+        assert outcome.status == "done", outcome.summary()
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_programs_with_packets_agree(target: str) -> None:
+    engine, observe = ENGINES[target], Options(observe=True)
+    (order,) = engine.abilities.orders
+    given, limits = Input(packet=bytes(range(7, 71)), registers={3: 5}), Limits(200_000, may_goto=2)
+    for seed in range(60):
+        unit = Unit((decode(draw(Random(seed), 60), order, packet=True),), convention=PACKET)
+        wanted, got = (
+            one.prepare(unit, observe).run(given, World(), limits) for one in (ENGINES["interpreter"], engine)
+        )
+        found = difference(wanted, got)
+        assert found.decided
+        assert not found, (seed, found.what)
 
 
 @given(genome=GENOMES)
@@ -41,7 +72,8 @@ def test_the_simplest() -> None:
 
 
 def test_every_row_is_drawn() -> None:
-    seen = {insn.row.name for n in range(3000) for insn in decode(draw(Random(n))).insns if insn is not None}
+    programs = (decode(draw(Random(n)), packet=n % 2 == 1) for n in range(4000))
+    seen = {insn.row.name for program in programs for insn in program.insns if insn is not None}
     missing = {row.name for row in ROWS if row.kind not in (Kind.GOTO, Kind.WIDE)} - seen
     assert not missing
 

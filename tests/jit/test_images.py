@@ -12,6 +12,7 @@ from bpf.isa import ROW, ROWS, Insn, Kind, Row, make
 from bpf.isa.opcodes import FRAME_POINTER
 from bpf.plan import STUB_SIZE, Unit
 from bpf.program import Map, Program, program
+from fuzz.suite.special import ARENA
 from jit.image import Image
 from jit.pipeline import compile_program
 from jit.registry import TARGETS
@@ -71,7 +72,7 @@ def operands(row: Row) -> Iterator[Insn]:
     offs = OFFSETS if "off" in row.fields and row.kind is not Kind.BRANCH else (0,)
     if row.kind is Kind.ATOMIC:
         offs = tuple(off for off in offs if off % 8 == 0)
-    imms = IMMEDIATES if "imm" in row.fields else (0,)
+    imms = (tuple(row.immediates) or IMMEDIATES) if "imm" in row.fields else (0,)
     if len(imms) > 1 and len(offs) > 1:  # a store of an immediate: each beside the edges of the other
         values = [*product(offs, imms[:3]), *product(offs[:3], imms)]
     else:
@@ -89,9 +90,11 @@ def insns_of(row: Row) -> Iterable[Insn]:
             return [make(row, 1).with_distance(1)]
         high = 63 << 32 if row.op in ("map_fd_value", "map_idx_value") else 0
         return [make(row, 6, imm=high)]
+    if row.op == "callx":
+        return [make(row, dst) for dst in range(11)]
     if row.kind is Kind.CALL:
         return [make(row, imm=HELPER if row.op == "call_helper" else 0)]
-    if row.kind in (Kind.GOTO, Kind.EXIT):
+    if row.kind in (Kind.GOTO, Kind.COUNTDOWN, Kind.EXIT):
         return [make(row)]
     return operands(row)
 
@@ -106,7 +109,7 @@ def program_of(row: Row, order: str) -> Program:
     body = list(insns_of(row))
     if row.op in ("call_local", "func"):
         return program(slots([body[0].with_distance(body[0].slots), EXIT, EXIT]), order=order)
-    return program(slots([*body, EXIT]), order=order, maps=[DATA])
+    return program(slots([*body, EXIT]), order=order, maps=[DATA, ARENA])
 
 
 def everything(order: str) -> Program:
@@ -115,7 +118,7 @@ def everything(order: str) -> Program:
     body = slots(insn for row in rows for insn in list(insns_of(row))[:3])
     body += slots([make(ROW["lddw_func"], 1).with_distance(3), make(ROW["call_local"], imm=1), EXIT])
     callee = slots([make(ROW["add64_imm"], register, imm=1) for register in (6, 7, 8, 9)] + [EXIT])
-    return program(body + callee, order=order, maps=[DATA])
+    return program(body + callee, order=order, maps=[DATA, ARENA])
 
 
 @each_target

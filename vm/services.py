@@ -1,0 +1,84 @@
+"""What compiled code asks of its machine besides helpers, at the stubs that bpf/plan.py reserves.
+
+Guests, the native engine's process and the interpreter use the same functions. None of these requests is a helper
+call: nothing of them is in Outcome.calls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bpf.isa.effects import signed
+from bpf.plan import CALL_TARGET, LOAD_PACKET, SERVICES, Unit
+from vm.memory import Memory
+from vm.world import Input
+
+__all__ = ["CALL_TARGET", "SERVICES", "Packet", "Trap", "answer", "load_packet", "place"]
+
+NOTHING = (1 << 64) - 1
+"""What a load from the packet gives that lies outside; no number of 32 bits is this one."""
+
+NET_OFF, LL_OFF = -0x10_0000, -0x20_0000  # SKF_NET_OFF, SKF_LL_OFF of linux/filter.h
+_WIDTHS = {number: width for width, number in LOAD_PACKET.items()}
+
+
+class Trap(Exception):
+    """The run ends with a Fault of this kind and address."""
+
+    def __init__(self, kind: str, address: int) -> None:
+        super().__init__()
+        self.kind = kind
+        self.address = address
+
+
+@dataclass(frozen=True, slots=True)
+class Packet:
+    """What loads from the packet go by.
+
+    context  the address that stands for it, 0 where the convention has none
+    start    address of its link-layer header; size: bytes from there on
+    network  bytes up to the network header, where an offset of 0 is
+    """
+
+    context: int
+    start: int
+    size: int
+    network: int
+
+    @classmethod
+    def of(cls, unit: Unit, entry: Input) -> Packet:
+        """The packet of an input."""
+        size = len(entry.packet)
+        return cls(unit.context, unit.plan.place(unit.plan.packet, size), size, entry.network)
+
+
+def place(size: int, network: int, width: int, offset: int) -> int | None:
+    """Where in a frame of `size` bytes a load of `width` bits at an offset, of which the low 32 bits count, finds them.
+
+    None outside. Negative offsets count from the network header (down to SKF_NET_OFF) or from the link-layer header
+    (down to SKF_LL_OFF), as Linux has them.
+    """
+    offset = signed(offset, 32)
+    at = offset + network
+    if offset < LL_OFF:
+        return None
+    if offset < NET_OFF:
+        at = offset - LL_OFF
+    elif offset < 0:
+        at -= NET_OFF
+    return at if at + width // 8 <= size else None
+
+
+def load_packet(packet: Packet, memory: Memory, width: int, context: int, offset: int) -> int | None:
+    """The network-order number of `width` bits at an offset (see place). Raises Trap for what is not the context."""
+    if not packet.context or context != packet.context:
+        raise Trap("context", context)
+    at = place(packet.size, packet.network, width, offset)
+    return None if at is None else int.from_bytes(memory.read(packet.start + at, width // 8), "big")
+
+
+def answer(number: int, packet: Packet, memory: Memory, arguments: Sequence[int]) -> int:
+    """What the stub of a load from the packet returns. Raises Trap."""
+    found = load_packet(packet, memory, _WIDTHS[number], arguments[0], arguments[1])
+    return NOTHING if found is None else found
