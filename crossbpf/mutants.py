@@ -6,7 +6,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from statistics import median
 from typing import Literal
 
@@ -30,10 +30,11 @@ By = Literal["suite", "fuzz"]
 @click.option("--seed", default=0, show_default=True, metavar="N", help="Seed of fuzzing.")
 @click.option("--jobs", type=click.IntRange(1), metavar="N", help="Processes. Default: one per CPU.")
 @click.option("--list", "only_list", is_flag=True, help="Say what there is, and run nothing.")
+@click.option("--markdown", is_flag=True, help="Print the tables of docs/mutants.md.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON record.")
 def mutants(
     names: Sequence[str], target: str | None, by: By | None, programs: int | None, seconds: float | None, seed: int,
-    jobs: int | None, only_list: bool, as_json: bool,
+    jobs: int | None, only_list: bool, markdown: bool, as_json: bool,
 ) -> int:  # fmt: skip
     """Re-inject faults that JITs have had into ours, one at a time, and show what finds them.
 
@@ -62,6 +63,8 @@ def mutants(
     taken = time.perf_counter() - start
     if as_json:
         click.echo(json.dumps(_record(chosen, standings, taken)))
+    elif markdown:
+        click.echo("\n".join(_markdown(chosen, standings)))
     else:
         _show(chosen, standings, taken)
     if interrupted:
@@ -136,6 +139,26 @@ def _show(chosen: Sequence[Mutant], standings: dict[str, Standing], seconds: flo
         f"{len(chosen)} mutants, {seconds:.1f} s (columns: by which program each was found, - for not at all; "
         "the first one's name)"
     )
+
+
+def _markdown(chosen: Sequence[Mutant], standings: dict[str, Standing]) -> Iterator[str]:
+    """A table of scores by family, then one of mutants."""
+    yield f"| | mutants | {' | '.join(standings)} | either |"
+    yield "|---" * (3 + len(standings)) + "|"
+    found = {name: set(standing.catches) for name, standing in standings.items()}
+    either = set[str]().union(*found.values())
+    for family in (*dict.fromkeys(mutant.name.split("/")[0] for mutant in chosen), "all"):
+        names = {mutant.name for mutant in chosen if family in ("all", mutant.name.split("/")[0])}
+        counts = [len(names), *(len(names & caught) for caught in (*found.values(), either))]
+        yield f"| {family} | {' | '.join(map(str, counts))} |"
+    yield ""
+    yield f"| mutant | fault | {' | '.join(standings)} | by |"
+    yield "|---" * (3 + len(standings)) + "|"
+    for mutant in chosen:
+        catches = [standing.catches.get(mutant.name) for standing in standings.values()]
+        cells = [str(catch.programs) if catch else "-" for catch in catches]
+        by = next((catch.by for catch in catches if catch), "-")
+        yield f"| `{mutant.name}` | {mutant.source} | {' | '.join(cells)} | {by} |"
 
 
 def _score(chosen: Sequence[Mutant], standing: Standing) -> dict[str, object]:

@@ -247,7 +247,7 @@ def decode(
 def radices(genome: Sequence[int]) -> list[list[int]]:
     """The radices of the digits that decoding reads of each gesture."""
     read: list[_Digits] = []
-    decode(genome, read=read)
+    decode(genome, packet=True, read=read)
     return [digits.radices for digits in read] + [[]] * len(genome[MAX_GESTURES:])
 
 

@@ -215,4 +215,52 @@ MUTANTS = (
         "r0 = cmpxchg_64(r10 - 8, r0, r1); r0 = 0; exit",
         observe=False,
     ),
+    ops(
+        "may-goto-starts-again", "any: a loop counter set up at the head of the loop",
+        "                ops += _start_counter(unit)\n        first[pc] = len(ops)\n",
+        "                first[pc] = len(ops)\n                ops += _start_counter(unit)\n"
+        "        if pc not in starts or program.function_at(pc) not in counting:\n            first[pc] = len(ops)\n",
+        "may_goto +1; goto -2; r0 = 0; exit",
+    ),
+    ops(
+        "may-goto-one-short", "any: a loop counter off by one", 'return Op("branch", pc, a=AX, imm=0, cond="jeq"',
+        'return Op("branch", pc, a=AX, imm=1, cond="jeq"', "r0 = 0; may_goto +2; r0 += 1; goto -3; exit",
+    ),
+    ops(
+        "may-goto-of-the-caller", "any: count not kept for each of the BPF-to-BPF calls",
+        "            if program.function_at(pc) in counting:",
+        "            if program.function_at(pc) in counting and pc == 0:",
+        "may_goto +0; call pc+1; exit; r0 = 0; may_goto +2; r0 += 1; goto -3; exit",
+    ),
+    ops(
+        "callx-knows-one-function", "any: branch table off by one (callx of the second function)",
+        "    functions = program.address_taken\n", "    functions = program.address_taken[:1]\n",
+        "r1 = func[f]; r2 = func[g]; callx r2; exit; f:; r0 = 1; exit; g:; r0 = 2; exit",
+    ),
+    ops(
+        "callx-goes-on-behind-the-call", "any: branch table falls through into the next entry",
+        'Op("goto", pc, target=end),', 'Op("goto", pc, target=at + 4 * number),',
+        "r1 = func[f]; callx r1; exit; f:; r0 = 1; exit",
+    ),
+    ops(
+        "packet-index-without-imm", "any: LD_IND without its immediate", "dst=2, a=insn.src, imm=insn.imm)]",
+        "dst=2, a=insn.src, imm=0)]", "r6 = r1; r1 = 1; r0 = *(u8 *)skb[r1 + 1]; exit", packet=bytes(range(64)),
+    ),
+    ops(
+        "packet-word-for-byte", "any: LD_ABS of the wrong size", "imm=LOAD_PACKET[insn.row.width])]",
+        "imm=LOAD_PACKET[32])]", "r6 = r1; r0 = *(u8 *)skb[1]; exit", packet=bytes(range(64)),
+    ),
+    ops(
+        "packet-zero-is-outside", "any: LD_ABS takes a loaded zero for an error", 'cond="jsge", target=at + 1',
+        'cond="jsgt", target=at + 1', "r6 = r1; r0 = *(u8 *)skb[0]; r0 = 7; exit", packet=bytes(64),
+    ),
+    ops(
+        "cast-of-null", "any: a null pointer gets the arena's base", "    if insn.imm == TO_ARENA:\n", "    if False:\n",
+        "r1 = 0; r0 = addr_space_cast(r1, 1, 0); exit", arena=True,
+    ),
+    ops(
+        "cast-keeps-upper-bits", "any: an arena pointer is not cut to 32 bits",
+        '[Op("mov", pc, 32, dst=dst, b=insn.src), *ops]', '[Op("mov", pc, dst=dst, b=insn.src), *ops]',
+        "r1 = -1; r0 = addr_space_cast(r1, 0, 1); exit", arena=True,
+    ),
 )  # fmt: skip

@@ -7,11 +7,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from bpf.plan import Unit
+from bpf.program import Map
+from bpf.spec.conventions import PACKET, PLAIN
 from bpf.text import assemble
 from engines import Engine
 from fuzz.mutants.variant import variant
 from jit.registry import TARGETS, backend
 from jit.target import Target
+from vm.world import Input
+
+ARENA = Map("arena", kind="arena", max_entries=1, value_size=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +38,8 @@ class Mutant:
     witness   a program that the mutant does differently: assembly, its lines separated by "; "
     on        the target that the witness shows it on
     observe   whether the witness is compiled with Options.observe
+    packet    the witness's packet, where it needs one: it is then entered by the packet convention
+    arena     whether the witness has an arena, as map 0
     """
 
     name: str
@@ -41,6 +48,8 @@ class Mutant:
     witness: str
     on: str
     observe: bool = True
+    packet: bytes = b""
+    arena: bool = False
 
     @property
     def targets(self) -> tuple[Target, ...]:
@@ -59,7 +68,13 @@ class Mutant:
     def unit(self) -> Unit:
         """The witness, in the byte order of its target."""
         text = "\n".join(line.strip() for line in self.witness.split(";"))
-        return Unit((assemble(text, order=TARGETS[self.on].order, name=self.name),))
+        program = assemble(text, order=TARGETS[self.on].order, name=self.name)
+        return Unit((program,), (ARENA,) if self.arena else (), PACKET if self.packet else PLAIN)
+
+    @property
+    def entry(self) -> Input:
+        """What the witness is given."""
+        return Input(packet=self.packet)
 
 
 def faults_in(module: str, on: str) -> Callable[..., Mutant]:

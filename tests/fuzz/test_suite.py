@@ -197,13 +197,11 @@ def test_the_kernel_as_a_judge() -> None:
         kernel.prepare(Unit((next(iter(cases("neg64", sys.byteorder))).program,))).run(Input(), World(), Limits())
     except Refused as reason:
         pytest.skip(str(reason))
-    release = tuple(map(int, os.uname().release.split(".")[:2]))
     counts = Counter[str]()
     for row in RUNNABLE:
-        if tuple(map(int, row.since.split("."))) <= release:
-            for result in run_row(row.name, [kernel], DEFAULT_PLAN, 40):
-                counts[result.status] += 1
-                assert result.status != "failed", result
+        for result in run_row(row.name, [kernel], DEFAULT_PLAN, 100):
+            counts[result.status] += 1
+            assert result.status != "failed", result
     assert counts["passed"] > 500, counts
 
 
