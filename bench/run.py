@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import sys
 
-from bench import check, compile, fuzzing, interpret, jit_vs_interpreter, share
+from bench import check, compile, fuzzing, interpret, jit_vs_interpreter, share, suite
 from bench.measure import main
 
-BENCHES = (compile.tables, interpret.tables, jit_vs_interpreter.tables, check.tables, fuzzing.tables, share.tables)
+BENCHES = (
+    compile.tables,
+    interpret.tables,
+    jit_vs_interpreter.tables,
+    check.tables,
+    suite.evaluations,
+    suite.kills,
+    fuzzing.tables,
+    share.tables,
+)
 
 if __name__ == "__main__":
     sys.exit(main(BENCHES, __doc__))

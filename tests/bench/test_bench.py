@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from bench import check, compile, fuzzing, interpret, measure, programs, share
+from bench import check, compile, fuzzing, interpret, measure, programs, share, suite
 from bpf.isa import Kind
 from engines.compare import compare
 from jit.registry import TARGETS
@@ -23,6 +23,14 @@ def test_tables(bench: object) -> None:
         assert all(name in text for name in TARGETS)
     else:
         assert all(row[-1] == 0 for row in table.rows), "the engines do not agree"
+
+
+def test_the_suite_is_measured() -> None:
+    (table,) = suite.evaluations(True)
+    assert [row[0] for row in table.rows] == ["interpreter", *TARGETS]
+    assert all(row[-1] == 0 and row[3] > 0 for row in table.rows)
+    (table,) = suite.kills(True)
+    assert table.rows[0][0] == "suite" and table.rows[0][1] == 6
 
 
 @pytest.mark.parametrize("count", [1, 10, 1000])
