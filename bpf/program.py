@@ -24,7 +24,15 @@ class Function:
 
 @dataclass(frozen=True, slots=True)
 class Map:
-    """A map as the object file declares it. `initial` is the first element's bytes (global data)."""
+    """A map as the object file declares it.
+
+    kind      a name of bpf/spec/maps.py
+    initial   the first element's bytes (global data)
+    readonly  programs may not write values
+    flags     BPF_F_* of its creation
+    inner     what the maps of a map-in-map are like
+    programs  of a prog array, per index: the number of the program in the unit, -1 for none
+    """
 
     name: str
     kind: str = "array"
@@ -33,6 +41,9 @@ class Map:
     max_entries: int = 1
     initial: bytes = b""
     readonly: bool = False
+    flags: int = 0
+    inner: Map | None = None
+    programs: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
