@@ -45,7 +45,11 @@ def draw_input(random: Random) -> Input:
     if random.randrange(6):
         return Input(registers=values, stack_fill=fill)
     del values[1], values[2]
-    return Input(registers=values, stack_fill=fill, packet=random.randbytes(random.choice((14, 20, 64, 64))))
+    packet = bytearray(random.randbytes(random.choice((14, 20, 64, 64))))
+    for byte in (0, 0, 0xFF):
+        at = random.randrange(len(packet) - 8)
+        packet[at : at + 4] = bytes((byte,)) * 4
+    return Input(registers=values, stack_fill=fill, packet=bytes(packet))
 
 
 def observed(number: int) -> bool:

@@ -18,8 +18,12 @@ ARENA = Map("arena", kind="arena", max_entries=2, value_size=0)
 ARENA_INDEX = 2
 """Its index: after results and data."""
 
-FRAME = bytes((29 * n + 0x83) & 0xFF for n in range(70))
-"""The packet: 14 bytes of link-layer header, then 56 that are the data."""
+_ZEROS, _ONES = 34, 42
+FRAME = bytes(
+    0 if n in range(_ZEROS, _ZEROS + 4) else 0xFF if n in range(_ONES, _ONES + 4) else (29 * n + 0x83) & 0xFF
+    for n in range(70)
+)
+"""The packet: 14 bytes of link-layer header, then 56 that are the data; a word of zeros and one of ones in it."""
 
 _NETWORK = 14
 _DATA = len(FRAME) - _NETWORK
@@ -152,7 +156,20 @@ def _load(exercise: Exercise, row: Row, offset: int, src: int) -> None:
 
 def _places(size: int) -> tuple[list[int], list[int]]:
     """Offsets inside and outside the packet, at all of its edges."""
-    near = [0, 1, 5, _DATA - size, _NET, _NET + 7, _NET + _DATA - size, _LL, _LL + 3, _LL + len(FRAME) - size]
+    near = [
+        0,
+        1,
+        5,
+        _ZEROS - _NETWORK,
+        _ONES - _NETWORK,
+        _DATA - size,
+        _NET,
+        _NET + 7,
+        _NET + _DATA - size,
+        _LL,
+        _LL + 3,
+        _LL + len(FRAME) - size,
+    ]
     far = [
         *(_DATA - size + 1, _DATA, 0x7FFF_FFFF, -1, _NET + _DATA - size + 1, _NET - 1, _LL - 1),
         *(_LL + len(FRAME) - size + 1, -0x8000_0000),
