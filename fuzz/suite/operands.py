@@ -23,7 +23,7 @@ _PAIRS = ((0, 1), (1, 0), (2, 0), (0, 3), (3, 2), (4, 2), (2, 4), (5, 9), (9, 3)
 
 
 @lru_cache(maxsize=16)
-def _packed(order: str, rows: tuple[tuple[int, ...], ...] | str, every: int = 1) -> tuple[bytes, int]:
+def packed(order: str, rows: tuple[tuple[int, ...], ...] | str, every: int = 1) -> tuple[bytes, int]:
     """Sets of operands as a map's bytes, and how many there are: whole turns of UNROLLED.
 
     rows: the sets, or the name of one of the tables, which are long.
@@ -58,7 +58,7 @@ def operands(row: Row, order: str, every: int) -> Iterator[Case]:
             yield _stores(row, order, every)
     elif "src" in row.fields:
         table = "single" if row.op in ("mov", "movsx") else "pairs"
-        count = _packed(order, table, every)[1]
+        count = packed(order, table, every)[1]
         size = BRANCHES if row.kind is Kind.BRANCH else count
         for first in range(0, count, size):
             yield _registers(row, order, table, ((3, 4),), every, range(first, min(first + size, count)))
@@ -101,7 +101,7 @@ def _split(row: Row) -> Iterator[tuple[str, Sequence[int]]]:
 def _registers(
     row: Row, order: str, table: str, pairs: Sequence[tuple[int, int]], every: int, part: range | None = None
 ) -> Case:
-    data, count = _packed(order, table, every)
+    data, count = packed(order, table, every)
     size = 16
     what = "operands" if len(pairs) == 1 else "operands in other registers"
     if part is not None and len(part) < count:
@@ -148,7 +148,7 @@ def _immediates(row: Row, order: str, what: str, immediates: tuple[int, ...]) ->
 
 def _atomic(row: Row, order: str, every: int) -> Case:
     """Old value, operand and R0 crossed; shown are the memory's eight bytes, the operand's register and R0."""
-    data, count = _packed(order, "compared" if row.op == "cmpxchg" else "atomic", every)
+    data, count = packed(order, "compared" if row.op == "cmpxchg" else "atomic", every)
 
     def body(exercise: Exercise) -> None:
         for register, off in ((3, 0), (4, 8), (0, 16)):
@@ -171,5 +171,5 @@ def _stores(row: Row, order: str, every: int) -> Case:
             exercise.add("stx64", OUT, 3, 8 * number)
             exercise.append(make(row, OUT, off=8 * number, imm=imm))
 
-    data, turns = _packed(order, ((M64,), (0,)), 1)
+    data, turns = packed(order, ((M64,), (0,)), 1)
     return sweep(f"{row.name} operands", data, turns, 8 * len(chosen), body).finish(order)

@@ -9,11 +9,13 @@ from collections.abc import Iterator
 
 from bpf.isa import ROW, Kind, Row, make
 from fuzz.suite.exercise import IN, OUT, Case, Exercise, sweep
-from fuzz.suite.operands import _packed
+from fuzz.suite.operands import packed
 
-_IMMEDIATES = {"shift": (1, 0, 31, 7, 16), "divide": (1, -1, 7, 0x7FFF_FFFF, -0x8000_0000)}
+_IMMEDIATES = {
+    **dict.fromkeys(("lsh", "rsh", "arsh"), (1, 0, 31, 7, 16)),
+    **dict.fromkeys(("div", "mod", "sdiv", "smod"), (1, -1, 7, 0x7FFF_FFFF, -0x8000_0000)),
+}
 _OTHERS = (1, -1, 0, 0x7FFF_FFFF, -0x8000_0000)
-_KINDS = {"lsh": "shift", "rsh": "shift", "arsh": "shift", "div": "divide", "mod": "divide"}
 
 
 def uses(row: Row, order: str, every: int) -> Iterator[Case]:
@@ -37,14 +39,14 @@ def _operate(exercise: Exercise, row: Row, dst: int, number: int) -> int:
         operand = {"src": 4}
         exercise.add("ldx64", 4, IN, 8)
     elif "imm" in row.fields:
-        operand = {"imm": _IMMEDIATES.get(_KINDS.get(row.op.removeprefix("s"), ""), _OTHERS)[number]}
+        operand = {"imm": _IMMEDIATES.get(row.op, _OTHERS)[number]}
     exercise.append(make(row, dst, **operand))
     return dst
 
 
 def _stored(row: Row, order: str, every: int) -> Case:
     """Stored at 8 to 64 bits into a word full of ones, and loaded again, with and without the sign."""
-    data, turns = _packed(order, "edges", every)
+    data, turns = packed(order, "edges", every)
 
     def body(exercise: Exercise) -> None:
         at = 0
@@ -63,7 +65,7 @@ def _stored(row: Row, order: str, every: int) -> Case:
 
 def _kept(row: Row, order: str, every: int) -> Case:
     """Used as 64 bits right after a copy, on both ways of a branch, and after a call that has to keep it."""
-    data, turns = _packed(order, "edges", every)
+    data, turns = packed(order, "edges", every)
     calls: list[int] = []
 
     def body(exercise: Exercise) -> None:
