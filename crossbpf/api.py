@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from bpf.plan import PLANS, Unit
 from bpf.program import Program
+from bpf.spec.conventions import PACKET, PLAIN
 from crossbpf.inputs import read_source
 from engines import Options, engine
 from engines.compare import Row
@@ -25,10 +26,18 @@ def parse(file: str) -> Program:
     return read_source(file).any_order()
 
 
-def interpret(program: Program, memory: bytes = b"", *, plan: str = "high") -> Outcome:
-    """Run a program on the reference interpreter, R1 and R2 being address and length of a copy of memory."""
-    unit = Unit((program,), plan=PLANS[plan])
-    return engine("interpreter").prepare(unit, Options(observe=True)).run(Input(memory), World(), Limits())
+def _unit(program: Program, packet: bytes, plan: str) -> Unit:
+    return Unit((program,), convention=PACKET if packet else PLAIN, plan=PLANS[plan])
+
+
+def interpret(program: Program, memory: bytes = b"", *, packet: bytes = b"", plan: str = "high") -> Outcome:
+    """Run a program on the reference interpreter, R1 and R2 being address and length of a copy of memory.
+
+    packet: a frame from its link-layer header on, for loads from the packet; R1 is then a context that stands for it.
+    """
+    unit = _unit(program, packet, plan)
+    prepared = engine("interpreter").prepare(unit, Options(observe=True))
+    return prepared.run(Input(memory, packet=packet), World(), Limits())
 
 
 def compile(program: Program, target: str, *, plan: str = "high") -> Image:
@@ -38,15 +47,18 @@ def compile(program: Program, target: str, *, plan: str = "high") -> Image:
     return compile_program(Unit((program,), plan=PLANS[plan]), program, machine)
 
 
-def run(program: Program, target: str, memory: bytes = b"", *, plan: str = "high") -> Outcome:
-    """Run a program's machine code for a target in the emulator."""
-    unit = Unit((program.in_order(find_target(target).order),), plan=PLANS[plan])
-    return engine(target).prepare(unit, Options(observe=True)).run(Input(memory), World(), Limits())
+def run(program: Program, target: str, memory: bytes = b"", *, packet: bytes = b"", plan: str = "high") -> Outcome:
+    """Run a program's machine code for a target in the emulator; memory and packet as `interpret` has them."""
+    unit = _unit(program.in_order(find_target(target).order), packet, plan)
+    prepared = engine(target).prepare(unit, Options(observe=True))
+    return prepared.run(Input(memory, packet=packet), World(), Limits())
 
 
 def compare(
-    program: Program, memory: bytes = b"", *, targets: Sequence[str] | None = None, plan: str = "high"
-) -> list[Row]:
+    program: Program, memory: bytes = b"", *, packet: bytes = b"", targets: Sequence[str] | None = None,
+    plan: str = "high",
+) -> list[Row]:  # fmt: skip
     """Run a program on the interpreter and on targets (default: all); a Row per engine says whether they agree."""
     chosen = None if targets is None else [engine(name) for name in targets]
-    return compare_engines(program.in_order, Input(memory), engines=chosen, plan=PLANS[plan])
+    entry, convention = Input(memory, packet=packet), PACKET if packet else PLAIN
+    return compare_engines(program.in_order, entry, engines=chosen, plan=PLANS[plan], convention=convention)
