@@ -21,8 +21,8 @@ def _elided(what: str, condition: str, line: str) -> Mutant:
 
 def _widened(when: str, condition: str, witness: str) -> Mutant:
     """A 32-bit addition that is done at 64 bits, because the zero extension seems to be unnecessary."""
-    old = "        ops.append(_op(program, pc, insn, constants))"
-    new = f"{old}\n        if len(ops) > 1 and ops[-2].name == 'add' and {condition}:\n            ops[-2].width = 64"
+    old = "            ops.append(_op(program, pc, insn, constants))\n"
+    new = f"{old}            if len(ops) > 1 and ops[-2].name == 'add' and {condition}:\n                ops[-2].width = 64\n"
     return ops(
         f"zero-extension-lost-{when}", f"any: zero extension marked unnecessary {when.replace('-', ' ')}", old, new,
         witness,
