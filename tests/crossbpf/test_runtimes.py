@@ -255,10 +255,10 @@ def test_the_suite_on_a_runtime(capsys: pytest.CaptureFixture[str], monkeypatch:
     code, record = suite(":0", 10)
     (name,) = set(record["engines"]) - {"arm64"}
     assert code == 0
-    assert record["rows"]["xor64_imm"][name]["passed"] >= 4
+    assert record["rows"]["xor64_imm"][name]["passed"] >= 3
     code, record = suite("wrong:a7", 10)
     assert code == 1
-    assert record["rows"]["xor64_imm"][name]["failed"] >= 4
+    assert record["rows"]["xor64_imm"][name]["failed"] >= 3
     assert "failed" not in record["rows"]["xor64_reg"][name]
     code, record = suite("hang:a7", 0.3)
     assert code == 1
