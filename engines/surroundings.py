@@ -11,14 +11,16 @@ from __future__ import annotations
 from dataclasses import replace
 
 from bpf.plan import PAGE, STUB_SIZE, Plan, Unit
+from bpf.spec.maps import RULES
 from engines.base import Engine
 from vm.interpreter import Interpreter
 from vm.outcome import AT_THE_PLAN, Difference, Moved, Outcome, difference
 from vm.world import Input, Limits, World
 
 M64 = (1 << 64) - 1
-SAME_EVERYWHERE = frozenset({"csum_diff", "unwind"})
-"""Helpers whose result depends on their arguments alone."""
+_OF_MAPS = frozenset(name for rules in RULES.values() for name in rules.helpers) - {"perf_event_output"}
+SAME_EVERYWHERE = frozenset({"csum_diff", "unwind", "spin_lock", "spin_unlock"}) | _OF_MAPS
+"""Helpers whose result depends on their arguments alone, and on the maps."""
 
 
 def _plan(name: str, shift: int, bits: int, flip: int) -> Plan:
@@ -72,6 +74,10 @@ def _depends(unit: Unit, expected: Outcome, outcome: Outcome, entry: Input, worl
     """On what of its surroundings the shown result of a program depends, in words; "" for nothing."""
     if expected.counts.get("ran_out"):
         return "a may_goto has run out, which happens elsewhere after another time"
+    for map_ in unit.maps:
+        held = len((expected.maps or {}).get(map_.name, ()))
+        if map_.kind.startswith("lru") and (expected.counts.get("evicted") or 2 * held > map_.max_entries):
+            return f"map {map_.name} is half full, and an LRU map may give up elements long before it is full"
     for call in expected.calls or ():
         if call.helper not in SAME_EVERYWHERE:
             return f"it calls {call.helper}, whose result is the machine's"
