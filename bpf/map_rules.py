@@ -45,7 +45,7 @@ def slots(map_: Map) -> int:
 
 def value_bytes(map_: Map) -> int:
     """The bytes of a map that programs can reach. A ring buffer has twice its size, so that no record is cut in two."""
-    if map_.kind in _NO_MEMORY:
+    if map_.kind in _NO_MEMORY or map_.kind not in RULES:
         return 0
     if map_.kind == "ringbuf":
         return 2 * map_.max_entries

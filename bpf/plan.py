@@ -175,7 +175,7 @@ class Unit:
                 check_map(map_, self.maps)
         if len({map_.name for map_ in self.maps}) != len(self.maps):
             raise Refused("two maps have the same name")
-        total = sum(value_bytes(map_) for map_ in self.maps if map_.kind != "arena")
+        total = sum(value_bytes(map_) for map_ in self.maps)
         if total > 2 * MAX_BYTES:
             raise Refused(f"{total} bytes of map values: at most {2 * MAX_BYTES} are supported")
         for program in self.programs:

@@ -9,6 +9,7 @@ from typing import Any
 from bpf.errors import BadInput
 from bpf.plan import POISON, RECORD_WORDS, Unit
 from bpf.program import Map
+from bpf.spec.maps import RULES
 from vm.maps import MapState, new_map
 
 DIRTY = tuple((0x9E37_79B9_7F4A_7C15 * (2 * register + 3)) & (1 << 64) - 1 for register in range(RECORD_WORDS))
@@ -96,7 +97,7 @@ class World:
         """Have all maps of a unit. One of the same name that was declared otherwise gives way. Raises BadInput."""
         for map_ in unit.maps:
             there = self.maps.get(map_.name)
-            if map_.kind == "arena" or (there is not None and (there.map, there.order) == (map_, unit.order)):
+            if map_.kind not in RULES or (there is not None and (there.map, there.order) == (map_, unit.order)):
                 continue
             state = self.maps[map_.name] = new_map(map_, "big" if unit.order == "big" else "little")
             first = self.values.get(map_.name, b"")[: map_.value_size]
