@@ -75,8 +75,9 @@ class Result:
 @compiling
 def check(
     files: Sequence[str], mem: str | None, packet: str | None, contents: Sequence[str], target: str | None,
-    engine: str | None, plan: str, seconds: float,
-    instructions: int, count: bool, strict: bool, verbose: bool, as_json: bool, print_cc: bool, cc: str | None, cflags: str, includes: Sequence[str], entry: str | None, big_endian: bool,
+    engine: str | None, plan: str, seconds: float, instructions: int, count: bool, strict: bool, verbose: bool,
+    as_json: bool, print_cc: bool, cc: str | None, cflags: str, includes: Sequence[str], entry: str | None,
+    big_endian: bool,
 ) -> int:  # fmt: skip
     """Run programs on the interpreter and on every target, and compare.
 

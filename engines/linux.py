@@ -70,7 +70,7 @@ class Loaded:
         descriptors: list[int] = []
         weakref.finalize(self, _close, descriptors)
         try:
-            self.live = live_maps.make(maps, descriptors)
+            self.live = live_maps.make(maps, sys.byteorder, descriptors)
         except OSError as error:
             raise Refused(f"a map that the kernel does not make: {_errno(error)}") from None
         data: dict[str, int] = {}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import mmap
 import os
-import struct
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -16,7 +15,7 @@ from bpf.program import Map
 from bpf.spec.layout import CPUS, RECORD_HEADER, stride, up
 from bpf.spec.maps import MAP_TYPES, RULES
 from engines import syscall
-from vm.maps import Contents, MapState, Value
+from vm.maps import Contents, MapState, Order, Value
 
 _WHY_NOT: Mapping[str, str] = {
     "perf_event_array": "no perf event is opened there",
@@ -27,8 +26,6 @@ _WHY_NOT: Mapping[str, str] = {
     "arena": "an arena lies elsewhere in the kernel, none is made there",
 }
 _READABLE = 1 << 16  # elements that are read one by one
-_WORD = struct.Struct("=I")
-_POSITION = struct.Struct("=Q")
 _BUSY, _DISCARDED = 1 << 31, 1 << 30  # BPF_RINGBUF_*_BIT of a record's length
 
 
@@ -69,9 +66,10 @@ def on_cpu(cpu: int | None) -> Iterator[None]:
 class LiveMap:
     """A map in the kernel. The caller closes its descriptor."""
 
-    def __init__(self, map_: Map, inner: int = 0) -> None:
-        """inner: descriptor of a map like those of a map-in-map. Raises OSError."""
+    def __init__(self, map_: Map, order: Order, inner: int = 0) -> None:
+        """order: of this machine; inner: descriptor of a map like those of a map-in-map. Raises OSError."""
         self.map = map_
+        self._order: Order = order
         self.per_cpu = RULES[map_.kind].per_cpu
         self.descriptor = syscall.create_map(
             map_.name, MAP_TYPES[map_.kind].number, map_.key_size, map_.value_size, map_.max_entries, map_.flags, inner
@@ -115,7 +113,7 @@ class LiveMap:
     def _given(self, value: Value, others: Mapping[str, LiveMap]) -> bytes:
         if self.map.kind in OF_MAPS:
             assert isinstance(value, bytes)
-            return _WORD.pack(others[value.decode()].descriptor)
+            return others[value.decode()].descriptor.to_bytes(4, self._order)
         if isinstance(value, bytes):
             return value
         room = stride(self.map.value_size)
@@ -140,8 +138,11 @@ class LiveMap:
             data = syscall.lookup(self.descriptor, key, size)
             if data is None or (kind in ("array", "percpu_array") and not any(data)):
                 continue
-            elements[key] = names[_WORD.unpack(data)[0]].encode() if kind in OF_MAPS else self._shown(data)
+            elements[key] = names[self._number(data)].encode() if kind in OF_MAPS else self._shown(data)
         return elements
+
+    def _number(self, data: bytes) -> int:
+        return int.from_bytes(data, self._order)
 
     def _shown(self, data: bytes) -> Value:
         if not self.per_cpu:
@@ -157,10 +158,10 @@ class LiveMap:
             mmap.mmap(self.descriptor, mmap.PAGESIZE, prot=mmap.PROT_READ) as reader,
             mmap.mmap(self.descriptor, mmap.PAGESIZE + 2 * size, prot=mmap.PROT_READ, offset=mmap.PAGESIZE) as writer,
         ):
-            (at,), (end,) = _POSITION.unpack_from(reader), _POSITION.unpack_from(writer)
+            at, end = self._number(reader[:8]), self._number(writer[:8])
             while at < end:
                 start = mmap.PAGESIZE + at % size
-                (word,) = _WORD.unpack_from(writer, start)
+                word = self._number(writer[start : start + 4])
                 if word & _BUSY:
                     return
                 length = word & ~_DISCARDED
@@ -169,7 +170,7 @@ class LiveMap:
                 at += up(length + RECORD_HEADER, 8)
 
 
-def make(maps: Sequence[Map], descriptors: list[int]) -> dict[str, LiveMap]:
+def make(maps: Sequence[Map], order: Order, descriptors: list[int]) -> dict[str, LiveMap]:
     """The maps that are more than global data, by name; their descriptors, and one for a template, go to the list.
 
     Raises OSError.
@@ -179,8 +180,8 @@ def make(maps: Sequence[Map], descriptors: list[int]) -> dict[str, LiveMap]:
         inner = 0
         if map_.kind in OF_MAPS:
             like = map_.inner or maps[next(number for number in map_.maps if number != -1)]
-            inner = LiveMap(like).descriptor
+            inner = LiveMap(like, order).descriptor
             descriptors.append(inner)
-        made[map_.name] = LiveMap(map_, inner)
+        made[map_.name] = LiveMap(map_, order, inner)
         descriptors.append(made[map_.name].descriptor)
     return made
