@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from bpf.plan import PAGE, STUB_SIZE, Plan, Unit
+from bpf.program import Map
 from bpf.spec.maps import RULES
 from engines.base import Engine
 from vm.interpreter import Interpreter
@@ -60,6 +61,8 @@ def judge(
     world: as it was before the run; limits: those of the run. A run that is late is a difference. Where the program
     depends on its surroundings the answer is undecided and says why.
     """
+    if not engine.abilities.plans:
+        outcome = _without_elements(unit, expected, outcome)
     found = difference(expected, outcome)
     if late(expected, outcome):
         needed = expected.counts["instructions"]
@@ -68,6 +71,25 @@ def judge(
         return found
     why = _depends(unit, expected, outcome, entry, world, limits)
     return Difference(decided=False, why=why) if why else found
+
+
+def _without_elements(unit: Unit, expected: Outcome, outcome: Outcome) -> Outcome:
+    """An outcome without R1-R9 that hold the address of a map's element: an engine has it elsewhere, and cannot say."""
+    if expected.registers is None or outcome.registers is None:
+        return outcome
+    regions = [
+        region for map_, region in zip(unit.maps, unit.map_regions, strict=True) if not _told(map_) and region.size
+    ]
+    registers = list(outcome.registers)
+    for number, value in enumerate(expected.registers[1:], 1):
+        if value is not None and any(0 <= value - region.start <= region.size for region in regions):
+            registers[number] = None
+    return replace(outcome, registers=tuple(registers))
+
+
+def _told(map_: Map) -> bool:
+    """Whether an engine that chooses addresses can say where the memory of a map is."""
+    return map_.addressable or map_.kind == "arena"
 
 
 def _depends(unit: Unit, expected: Outcome, outcome: Outcome, entry: Input, world: World, limits: Limits) -> str:
@@ -109,5 +131,6 @@ def _moved(here: Unit, there: Unit) -> Moved:
     pairs = [
         (getattr(there.plan, name), getattr(here.plan, name)) for name in ("stack", "context", "memory", "handles")
     ]
-    pairs += [(b.start, a.start) for a, b in zip(here.map_regions, there.map_regions, strict=True)]
+    regions = zip(here.maps, here.map_regions, there.map_regions, strict=True)
+    pairs += [(b.start, a.start) for map_, a, b in regions if _told(map_)]
     return Moved("big" if here.order == "big" else "little", frozenset((b - a) & M64 for b, a in pairs))

@@ -29,13 +29,15 @@ class ArrayState(MapState):
 
     def put(self, key: bytes, value: bytes, flags: int, cpu: int) -> int:
         """See MapState."""
-        if failed := self._flags(flags):
-            return failed
-        index = self._index(key)
+        mode, index = flags & ~F_LOCK, self._index(key)
+        if mode > EXIST:
+            return EINVAL
         if index >= self.map.max_entries:
             return E2BIG
-        if flags & ~F_LOCK == NOEXIST:
+        if mode == NOEXIST:
             return EEXIST
+        if failed := self._flags(flags):
+            return failed
         self._set(index, value, cpu)
         return 0
 
