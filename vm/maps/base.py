@@ -161,6 +161,8 @@ class MapState:
         key = self._key(key)
         if len(value) != self._size:
             raise ValueError(f"a value of {len(value)} bytes: map {self.map.name} has {self._size}")
+        if flags & F_LOCK and self.map.lock is None:
+            checked(EINVAL)  # before anything else is looked at
         if not self.map.key_size:
             checked(self.push(value, flags))
             return
