@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from bpf.errors import Refused
 from bpf.isa import Kind
+from bpf.map_rules import MAX_BYTES, check_map, readonly, value_bytes
 from bpf.program import MAX_FRAMES, Map, Program, call_depth
 from bpf.spec.conventions import PLAIN, Convention
 
@@ -170,10 +171,13 @@ class Unit:
             if map_.kind == "arena":
                 if not 1 <= map_.max_entries <= MAX_ARENA or arenas > 1:
                     raise Refused(f"map {map_.name}: one arena of 1 to {MAX_ARENA} pages is supported")
-            elif map_.kind != "array" or map_.max_entries != 1 or not map_.initial:
-                raise Refused(
-                    f"map {map_.name} of type {map_.kind}: only global data and an arena are supported so far"
-                )
+            else:
+                check_map(map_, self.maps)
+        if len({map_.name for map_ in self.maps}) != len(self.maps):
+            raise Refused("two maps have the same name")
+        total = sum(value_bytes(map_) for map_ in self.maps)
+        if total > 2 * MAX_BYTES:
+            raise Refused(f"{total} bytes of map values: at most {2 * MAX_BYTES} are supported")
         for program in self.programs:
             if len(program.functions) > MAX_FUNCTIONS:
                 raise Refused(f"{len(program.functions)} functions: at most {MAX_FUNCTIONS} have an entry slot")
@@ -228,8 +232,8 @@ class Unit:
             if map_.kind == "arena":
                 regions.append(Region("arena", self.plan.arena, map_.max_entries * PAGE))
                 continue
-            size = (map_.value_size + 7) & -8  # the kernel's value stride
-            region = Region(f"map {map_.name}", self.plan.place(base, size), size, map_.readonly)
+            size = value_bytes(map_)
+            region = Region(f"map {map_.name}", self.plan.place(base, size), size, readonly(map_))
             regions.append(region)
             base = region.first_page + region.mapped + PAGE
         return tuple(regions)
@@ -237,7 +241,7 @@ class Unit:
     @staticmethod
     def _reach(map_: Map) -> int:
         """How many bytes of a map lie behind the address that lddw loads."""
-        return map_.max_entries * PAGE if map_.kind == "arena" else map_.value_size
+        return map_.max_entries * PAGE if map_.kind == "arena" else map_.value_size * map_.addressable
 
     def constants(self, program: Program) -> dict[int, int]:
         """Slot of each lddw -> the 64-bit number it loads under this plan. Raises Refused for what has no address."""

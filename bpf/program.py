@@ -32,6 +32,8 @@ class Map:
     flags     BPF_F_* of its creation
     inner     what the maps of a map-in-map are like
     programs  of a prog array, per index: the number of the program in the unit, -1 for none
+    maps      of a map-in-map, per key 0, 1, ...: the number of the map in the unit, -1 for none
+    lock      offset of a bpf_spin_lock in the value
     """
 
     name: str
@@ -44,6 +46,18 @@ class Map:
     flags: int = 0
     inner: Map | None = None
     programs: tuple[int, ...] = ()
+    maps: tuple[int, ...] = ()
+    lock: int | None = None
+
+    @property
+    def is_data(self) -> bool:
+        """Whether it is a section of global data, which is a region rather than elements."""
+        return self.kind == "array" and bool(self.initial)
+
+    @property
+    def addressable(self) -> bool:
+        """Whether lddw can load the address of its value: of an array of one element."""
+        return self.kind == "array" and self.max_entries == 1
 
 
 @dataclass(frozen=True, slots=True)

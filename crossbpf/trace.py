@@ -16,6 +16,7 @@ from bpf.spec.conventions import PACKET
 from bpf.text import format_insn
 from crossbpf.check import parting_words
 from crossbpf.inputs import memory_bytes, read_source
+from crossbpf.maps import elements, map_option
 from crossbpf.options import compile_options, compiling, engines_named, plans_named
 from engines import Options, Prepared, engine
 from engines.emulated import EmulatedPrepared
@@ -35,15 +36,16 @@ from vm.world import Input, Limits, World
 @click.option(
     "--packet", metavar="FILE|HEX", help="A frame for loads from the packet; R1 is a context that stands for it."
 )
+@map_option
 @click.option("--plan", default="high", show_default=True, metavar="NAME", help="low, high, kernel or fence.")
 @click.option("--seconds", default=30.0, show_default=True, help="Time limit between two stops of a guest.")
 @click.option("--instructions", default=1_000_000, show_default=True, help="Instructions to follow at most.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON record.")
 @compiling
 def trace(
-    file: str, target: str, stop: str | None, mem: str | None, packet: str | None, plan: str, seconds: float,
-    instructions: int, as_json: bool, cc: str | None, cflags: str, includes: Sequence[str], entry: str | None,
-    big_endian: bool,
+    file: str, target: str, stop: str | None, mem: str | None, packet: str | None, contents: Sequence[str],
+    plan: str, seconds: float, instructions: int, as_json: bool, cc: str | None, cflags: str,
+    includes: Sequence[str], entry: str | None, big_endian: bool,
 ) -> int:  # fmt: skip
     """Run FILE on two engines in lockstep; stop at the first instruction after which their states differ.
 
@@ -68,8 +70,9 @@ def trace(
     prepared = [one.prepare(unit, Options(observe=True)) for one in engines]
     names = [one.name for one in engines]
     given = Input(memory_bytes(mem) if mem is not None else source.memory, packet=memory_bytes(packet, "--packet"))
+    world = World(elements=elements(contents, program))
     at = None if stop is None else _slot(stop, program)
-    found = lockstep(prepared[0], prepared[1], given, World(), Limits(instructions, seconds), at)
+    found = lockstep(prepared[0], prepared[1], given, world, Limits(instructions, seconds), at)
     if as_json:
         click.echo(json.dumps(_record(found, names, program)))
     else:

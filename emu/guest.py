@@ -12,6 +12,7 @@ from emu.faults import translate
 from emu.machine import Machine, Stop, machine, tracer
 from jit.image import Image
 from vm.helpers import Exit, Helper, Place, implementation
+from vm.maps.bound import Bound, named_regions
 from vm.memory import Cell, Memory, OutOfReach, lay_out
 from vm.outcome import Call, Fault, Outcome
 from vm.services import CALL_TARGET, SERVICES, Packet, Trap, answer
@@ -35,6 +36,7 @@ class Guest:
             number: (helper.name, helper.arguments, implementation(helper.name))
             for number, helper in unit.convention.helpers.items()
         }
+        self.maps = named_regions(unit)
         self._memory: tuple[Machine, tuple[Cell, ...], Memory] | None = None
 
     def run(self, entry: Input, world: World, limits: Limits) -> Outcome:
@@ -61,13 +63,16 @@ class Guest:
         host = machine(target, unit.plan)
         memory = self.reusable_memory(host, lay_out(unit, first, world))
         address = memory.address("memory")
+        bound = Bound(self.maps, unit.plan.handles, world, memory)
+        maps = bound.contents()
+        bound.end()
         outcomes: list[Outcome] = []
         while len(outcomes) < len(entries):
             chunk = entries[len(outcomes) : len(outcomes) + CAPACITY]
             rows = [entry.entry_registers(address, unit.context) for entry in chunk]
             records = run_batch(host, self._batch, rows, limits.seconds, limits.may_goto)
             regions = memory.contents()
-            outcomes += [Outcome("done", record[0], record, regions, (), ()) for record in records]
+            outcomes += [Outcome("done", record[0], record, regions, (), (), maps=maps) for record in records]
             if len(records) < len(chunk):
                 break
         return outcomes
@@ -81,8 +86,9 @@ class Guest:
             executed += 1
 
         with tracer(self.image.target, self.unit.plan, on_code) as host:
-            _Run(self, host, entry, world, limits)
+            run = _Run(self, host, entry, world, limits)
             host.start(self.unit.plan.entry(0), limits.seconds)
+            run.maps.end()
         return executed
 
     def visible(self) -> frozenset[int]:
@@ -123,6 +129,7 @@ class Guest:
                 going_on = passed != 0 and not stop.error and not stop.timeout and run.fault is None
                 collected.clear()
                 if not going_on:
+                    run.maps.end()
                     return
                 stop = host.start(stop.pc, limits.seconds)
 
@@ -147,6 +154,7 @@ class _Run:
         self.world = world
         self.memory = guest.reusable_memory(host, lay_out(guest.unit, entry, world))
         self.packet = Packet.of(guest.unit, entry)
+        self.maps = Bound(guest.maps, guest.unit.plan.handles, world, self.memory)
         self.calls: list[Call] = []
         self.fault: Fault | None = None
         self.exit: Exit | None = None
@@ -175,8 +183,8 @@ class _Run:
         name, count, function = known
         self.calls.append(Call(name, tuple(arguments[:count])))
         try:
-            result = function(Place(self.world, self.memory, guest.unit.order), arguments)
-        except OutOfReach as bad:
+            result = function(Place(self.world, self.memory, guest.unit.order, self.maps), arguments)
+        except (OutOfReach, Trap) as bad:
             self.fault = Fault(bad.kind, 0, self._caller(), bad.address)
             return None
         if isinstance(result, Exit):
@@ -209,6 +217,8 @@ class _Run:
             else:
                 r0 = host.result()
                 registers = host.record() if guest.observe else None
+        maps = self.maps.contents()
+        self.maps.end()
         return Outcome(
             status="fault" if fault else "limit" if stop.timeout else "done",
             r0=r0,
@@ -217,4 +227,5 @@ class _Run:
             calls=tuple(self.calls),
             printed=tuple(self.world.printed),
             fault=fault,
+            maps=maps,
         )

@@ -77,7 +77,7 @@ class EmulatedEngine(Engine):
             orders=frozenset({target.order}),
             plans=True,
             conventions=frozenset({"plain", "suite", "packet"}),
-            shows=frozenset({"registers", "regions", "calls", "printed"}),
+            shows=frozenset({"registers", "regions", "calls", "printed", "maps"}),
             native=True,
         )
 

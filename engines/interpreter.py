@@ -35,7 +35,7 @@ class InterpreterEngine(Engine):
         orders=frozenset({"little", "big"}),
         plans=True,
         conventions=frozenset({"plain", "suite", "packet"}),
-        shows=frozenset({"registers", "regions", "calls", "printed"}),
+        shows=frozenset({"registers", "regions", "calls", "printed", "maps"}),
     )
 
     def prepare(self, unit: Unit, options: Options | None = None) -> InterpreterPrepared:

@@ -13,13 +13,15 @@ import re
 import sys
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 
 from bpf.errors import NotHere, Refused
 from bpf.plan import STUB_SIZE, Unit
+from bpf.program import Map
 from bpf.spec.conventions import PLAIN
 from bpf.text import assemble
-from engines import syscall
+from engines import live_maps, syscall
 from engines.base import Abilities, Engine, Options, Prepared
 from engines.wrapper import CALLEE_SAVED, FRAME_TOP, MAPS, MASK, MEMORY, R0, SAVED, Wrapped, bind, wrap, wrap_packet
 from vm.memory import Cell, lay_out
@@ -62,26 +64,49 @@ class Loaded:
     """A program in the kernel with its maps, in the order of the wrapper; closed with the object."""
 
     def __init__(self, wrapped: Wrapped, contents: Sequence[bytes | None]) -> None:
-        """contents: per map of the unit, what a read-only one holds for good. Raises Refused."""
+        """contents: per map of the unit, what read-only global data hold for good. Raises Refused."""
         self.wrapped = wrapped
-        self.sizes = [map_.value_size for map_ in wrapped.program.maps]
+        maps = wrapped.program.maps
         descriptors: list[int] = []
         weakref.finalize(self, _close, descriptors)
         try:
-            for n, map_ in enumerate(wrapped.program.maps):
-                descriptors.append(syscall.create_array(map_.name, map_.value_size, readonly=map_.readonly))
-                if map_.readonly:
-                    syscall.write_value(descriptors[n], contents[n] or b"")
-                    syscall.freeze(descriptors[n])
+            self.live = live_maps.make(maps, sys.byteorder, descriptors)
         except OSError as error:
-            raise Refused(f"a map of {self.sizes[len(descriptors) - 1]} bytes: {_errno(error)}") from None
-        self.maps = tuple(descriptors)
+            raise Refused(f"a map that the kernel does not make: {_errno(error)}") from None
+        data: dict[str, int] = {}
+        for map_, content in zip(maps, (*contents, *[None] * len(maps)), strict=False):
+            if not map_.is_data:
+                continue
+            try:
+                data[map_.name] = made = syscall.create_array(map_.name, map_.value_size, readonly=map_.readonly)
+                descriptors.append(made)
+                if map_.readonly:
+                    syscall.write_value(made, content or b"")
+                    syscall.freeze(made)
+            except OSError as error:
+                raise Refused(f"a map of {map_.value_size} bytes: {_errno(error)}") from None
+        self.maps = tuple(data[map_.name] if map_.is_data else self.live[map_.name].descriptor for map_ in maps)
         self.code = bind(wrapped.program, self.maps)
         try:
             self.descriptor, _ = syscall.load(self.code, name=wrapped.program.name, kind=wrapped.kind)
         except syscall.LoadError as error:
             raise self._refusal(error) from None
         descriptors.append(self.descriptor)
+
+    def fill(self, world: World) -> None:
+        """Have the maps hold what the world's hold. Raises Refused."""
+        try:
+            for name, live in self.live.items():
+                live.fill(world.maps[name], self.live)
+        except OSError as error:
+            raise Refused(f"a map that cannot be filled: {_errno(error)}") from None
+
+    def values(self) -> list[bytes]:
+        """The bytes of global data, memory and record; of other maps none. Raises OSError."""
+        return [
+            syscall.read_value(descriptor, map_.value_size) if map_.is_data else b""
+            for descriptor, map_ in zip(self.maps, self.wrapped.program.maps, strict=True)
+        ]
 
     def log(self, level: int) -> str:
         """The verifier's log at a level of bpf(): 1 steps up to an error, 2 all with states; in the wrapper's slots."""
@@ -130,10 +155,8 @@ class LinuxPrepared(Prepared):
             if register in CALLEE_SAVED:
                 raise Refused(f"R{register} has a value at entry, which no function of the kernel's starts with")
         unit = self._unit
-        contents = tuple(
-            self._content(map_.name, map_.initial, map_.value_size, world) if map_.readonly else None
-            for map_ in unit.maps
-        )
+        world.open_maps(unit)
+        contents = tuple(self._content(map_, world) if map_.readonly and map_.is_data else None for map_ in unit.maps)
         arguments = dict(sorted(entry.registers.items()))
         if context and (entry.network != ETHERNET or len(entry.packet) < ETHERNET):
             raise Refused(f"a packet is a frame with a link-layer header of {ETHERNET} bytes there")
@@ -143,33 +166,36 @@ class LinuxPrepared(Prepared):
             while len(self._loaded) >= KEPT:
                 del self._loaded[next(iter(self._loaded))]
             wrapped = wrap_packet(unit) if context else wrap(unit, length, arguments)
+            if any(map_.kind == "ringbuf" for map_ in unit.maps):
+                return Loaded(wrapped, contents)  # positions in a ring buffer only grow
             self._loaded[key] = Loaded(wrapped, contents)
         return self._loaded[key]
 
     @staticmethod
-    def _content(name: str, initial: bytes, size: int, world: World) -> bytes:
-        return world.values.get(name, initial)[:size].ljust(size, b"\0")
+    def _content(map_: Map, world: World) -> bytes:
+        return bytes(world.maps[map_.name].values[: map_.value_size])
 
     def run(self, entry: Input, world: World, limits: Limits) -> Outcome:
         """One TEST_RUN. Helpers see the machine, not the world; R6-R9 are shown where they have a value."""
         unit = self._unit
         loaded = self.loaded(entry, world)
         for map_, descriptor in zip(unit.maps, loaded.maps, strict=False):
-            if not map_.readonly:
-                syscall.write_value(descriptor, self._content(map_.name, map_.initial, map_.value_size, world))
+            if map_.is_data and not map_.readonly:
+                syscall.write_value(descriptor, self._content(map_, world))
+        loaded.fill(world)
         context = unit.convention.context
         if entry.memory and not context:
             syscall.write_value(loaded.maps[len(unit.maps)], entry.memory)
-        syscall.write_value(loaded.maps[-1], bytes(loaded.sizes[-1]))
+        syscall.write_value(loaded.maps[-1], bytes(loaded.wrapped.program.maps[-1].value_size))
+        packet = entry.packet if context else bytes(ETHERNET) if loaded.wrapped.kind == syscall.SOCKET_FILTER else b""
+        by_cpu = any(live.per_cpu for live in loaded.live.values())
         try:
-            syscall.test_run(loaded.descriptor, entry.packet if context else b"")
+            with live_maps.on_cpu(world.cpu if by_cpu else None):
+                syscall.test_run(loaded.descriptor, packet)
         except OSError as error:
             raise Refused(f"BPF_PROG_TEST_RUN: {_errno(error)}") from None
-        values = [
-            syscall.read_value(descriptor, size) for descriptor, size in zip(loaded.maps, loaded.sizes, strict=True)
-        ]
-        cells = lay_out(unit, entry, world)
-        return _outcome(unit, cells, values)
+        outcome = _outcome(unit, lay_out(unit, entry, world), loaded.values())
+        return replace(outcome, maps={name: live.read(loaded.live) for name, live in loaded.live.items()})
 
     def trace(self, entry: Input, world: World, limits: Limits) -> Iterator[Step]:
         """The kernel shows no steps."""
@@ -183,7 +209,7 @@ def _outcome(unit: Unit, cells: Sequence[Cell], values: Sequence[bytes]) -> Outc
     for n, register in enumerate(CALLEE_SAVED):
         if record[MASK] >> register & 1:
             registers[register] = record[SAVED + n]
-    by_name = {f"map {map_.name}": value for map_, value in zip(unit.maps, values, strict=False)}
+    by_name = {f"map {map_.name}": value for map_, value in zip(unit.maps, values, strict=False) if map_.is_data}
     if len(values) > len(unit.maps) + 1:
         by_name["memory"] = values[-2]
     regions = {
@@ -203,7 +229,8 @@ def _moved(unit: Unit, cells: Sequence[Cell], record: Sequence[int]) -> Moved:
     named = [(record[MEMORY], cell.region.start) for cell in cells if cell.region.name == "memory"]
     pairs += [(record[MEMORY], unit.context)] if unit.context else named
     for n, region in enumerate(unit.map_regions):
-        pairs.append((record[MAPS + 2 * n], region.start))
+        if record[MAPS + 2 * n]:
+            pairs.append((record[MAPS + 2 * n], region.start))
         pairs.append((record[MAPS + 2 * n + 1], unit.plan.handles + n * STUB_SIZE))
     return Moved(sys.byteorder, frozenset((actual - planned) & M64 for actual, planned in pairs))
 
@@ -220,7 +247,7 @@ class LinuxEngine(Engine):
         orders=frozenset({sys.byteorder}),
         plans=False,
         conventions=frozenset({"plain", "suite", "packet"}),
-        shows=frozenset({"registers", "regions"}),
+        shows=frozenset({"registers", "regions", "maps"}),
         native=True,
     )
 
@@ -230,8 +257,8 @@ class LinuxEngine(Engine):
             raise Refused(
                 f"a {unit.order}-endian program does not run on this machine, which is {sys.byteorder}-endian"
             )
-        if unit.arena is not None:
-            raise Refused(f"map {unit.arena.name}: an arena lies elsewhere in the kernel, none is made there")
+        for map_ in unit.maps:
+            live_maps.check(map_)
         unit.constants(unit.programs[0])
         for pc, insn in enumerate(unit.programs[0].insns):
             if insn is not None and insn.row.op == "call_helper":

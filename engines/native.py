@@ -30,6 +30,7 @@ from jit.image import Image
 from jit.pipeline import compile_front
 from jit.registry import target
 from jit.target import Target
+from vm.maps.bound import named_regions
 from vm.memory import lay_out
 from vm.outcome import Call, Fault, Outcome
 from vm.services import SERVICES, Packet
@@ -225,7 +226,8 @@ class NativePrepared(Prepared):
         }
         request = Run(
             cells, words, self._helpers, world, unit.order, machine.alignment, machine.bias, limits.seconds,
-            self._record, 8 * RECORD_WORDS, Packet.of(unit, entry), limits.may_goto,
+            self._record, 8 * RECORD_WORDS, Packet.of(unit, entry), limits.may_goto, named_regions(unit),
+            unit.plan.handles,
         )  # fmt: skip
         return given, request
 
@@ -255,6 +257,7 @@ class NativePrepared(Prepared):
             calls=tuple(Call(name, arguments) for name, arguments in answer["calls"]),
             printed=tuple(world.printed),
             fault=fault,
+            maps=answer["maps"],
         )
 
     def _broken(self, block: list[int], given: list[int]) -> str:
@@ -307,7 +310,7 @@ class NativeEngine(Engine):
             orders=frozenset({self.target.order}),
             plans=True,
             conventions=frozenset({"plain", "suite", "packet"}),
-            shows=frozenset({"registers", "regions", "calls", "printed"}),
+            shows=frozenset({"registers", "regions", "calls", "printed", "maps"}),
             native=True,
         )
 

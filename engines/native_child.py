@@ -22,6 +22,7 @@ from typing import IO, Any
 from bpf.plan import ALLOWANCE, PAGE, Region
 from jit import host
 from vm.helpers import Exit, Place, implementation
+from vm.maps.bound import Bound, Named
 from vm.memory import Cell, Memory, OutOfReach
 from vm.services import CALL_TARGET, SERVICES, Packet, Trap, answer
 from vm.world import World
@@ -64,6 +65,7 @@ class Run:
     words    word of the block -> what it holds
     helpers  number -> (name, arguments)
     saved    bytes of the exit record; may_goto: see Limits
+    maps     name and region of each map, whose first handle lies at `handles`
     """
 
     cells: Sequence[Cell]
@@ -78,6 +80,8 @@ class Run:
     saved: int
     packet: Packet
     may_goto: int
+    maps: Sequence[Named]
+    handles: int
 
 
 @dataclass(slots=True)
@@ -196,7 +200,8 @@ class Host:
             self._block[word] = value
         self._block[host.CALLBACK] = ctypes.cast(self._callback, ctypes.c_void_p).value or 0
         calls = self._calls = Call()
-        place = Place(wanted.world, memory, wanted.order)
+        maps = Bound(wanted.maps, wanted.handles, wanted.world, memory)
+        place = Place(wanted.world, memory, wanted.order, maps)
         self._on_helper = lambda: self._helper(wanted, place)
         signal.setitimer(signal.ITIMER_REAL, wanted.seconds + _GRACE)
         self._enter()
@@ -205,6 +210,7 @@ class Host:
             "block": list(self._block),
             "record": bytes(record),
             "regions": memory.contents(),
+            "maps": maps.contents(),
             "calls": calls.made,
             "exit": calls.exit,
             "fault": calls.fault,

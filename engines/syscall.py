@@ -23,7 +23,8 @@ NUMBERS = {
 }  # fmt: skip
 """bpf()'s number by `uname -m`."""
 
-MAP_CREATE, MAP_LOOKUP, MAP_UPDATE, PROG_LOAD, TEST_RUN, OBJECT_INFO, MAP_FREEZE = 0, 1, 2, 5, 10, 15, 22
+MAP_CREATE, MAP_LOOKUP, MAP_UPDATE, MAP_DELETE, MAP_NEXT_KEY, PROG_LOAD = range(6)
+TEST_RUN, OBJECT_INFO, MAP_TAKE, MAP_FREEZE = 10, 15, 21, 22  # MAP_TAKE: BPF_MAP_LOOKUP_AND_DELETE_ELEM
 ARRAY = 2  # BPF_MAP_TYPE_ARRAY
 SOCKET_FILTER, SYSCALL = 1, 31  # BPF_PROG_TYPE_*
 RDONLY_PROG, MMAPABLE = 0x80, 0x400  # map flags
@@ -141,9 +142,63 @@ def _address(buffer: object) -> int:
 
 def create_array(name: str, value_size: int, *, readonly: bool = False) -> int:
     """A file descriptor of a new array map of one element, page-aligned. readonly: to programs. Raises OSError."""
-    flags = MMAPABLE | (RDONLY_PROG if readonly else 0)
+    return create_map(name, ARRAY, 4, value_size, 1, MMAPABLE | (RDONLY_PROG if readonly else 0))
+
+
+def create_map(
+    name: str, kind: int, key_size: int, value_size: int, max_entries: int, flags: int = 0, inner: int = 0
+) -> int:
+    """A descriptor of a new map. kind: BPF_MAP_TYPE_*; inner: one like the maps of a map-in-map. Raises OSError."""
     word = "".join(letter if letter.isascii() and (letter.isalnum() or letter in "_.") else "_" for letter in name)
-    return bpf(MAP_CREATE, _MapCreate(ARRAY, 4, value_size, 1, flags, 0, 0, word[:15].encode()))
+    return bpf(MAP_CREATE, _MapCreate(kind, key_size, value_size, max_entries, flags, inner, 0, word[:15].encode()))
+
+
+def _buffer(data: bytes) -> Any:
+    return ctypes.create_string_buffer(data, max(len(data), 1))
+
+
+def update(descriptor: int, key: bytes, value: bytes, flags: int = 0) -> None:
+    """Set an element; push where there are no keys. Raises OSError."""
+    given, data = _buffer(key), _buffer(value)
+    bpf(MAP_UPDATE, _MapElement(descriptor, _address(given) if key else 0, _address(data), flags))
+
+
+def lookup(descriptor: int, key: bytes, size: int, *, take: bool = False) -> bytes | None:
+    """A copy of the value of a key, None where there is none; take: and delete it. Raises OSError."""
+    given, data = _buffer(key), ctypes.create_string_buffer(max(size, 1))
+    command = MAP_TAKE if take else MAP_LOOKUP
+    try:
+        bpf(command, _MapElement(descriptor, _address(given) if key else 0, _address(data), 0))
+    except OSError as error:
+        if error.errno == errno.ENOENT:
+            return None
+        raise
+    return data.raw[:size]
+
+
+def delete(descriptor: int, key: bytes) -> None:
+    """Delete a key. Raises OSError."""
+    given = _buffer(key)
+    bpf(MAP_DELETE, _MapElement(descriptor, _address(given), 0, 0))
+
+
+def next_key(descriptor: int, key: bytes | None, size: int) -> bytes | None:
+    """The key of `size` bytes after one, the first after None; None after the last. Raises OSError."""
+    given, data = _buffer(key or b""), ctypes.create_string_buffer(size)
+    try:
+        bpf(MAP_NEXT_KEY, _MapElement(descriptor, 0 if key is None else _address(given), _address(data), 0))
+    except OSError as error:
+        if error.errno == errno.ENOENT:
+            return None
+        raise
+    return data.raw
+
+
+def map_id(descriptor: int) -> int:
+    """The kernel's number of a map. Raises OSError."""
+    info = (c_uint32 * 2)()  # type, id
+    bpf(OBJECT_INFO, _ObjectInfo(descriptor, ctypes.sizeof(info), _address(info)))
+    return int(info[1])
 
 
 def freeze(descriptor: int) -> None:

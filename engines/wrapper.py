@@ -20,9 +20,12 @@ from engines.syscall import SOCKET_FILTER, SYSCALL
 
 R0, SAVED, MASK, FRAME_TOP, MEMORY, MAPS = 0, 1, 5, 6, 7, 8
 """Words of the record: R0; R6-R9; bit mask of the registers among them that were stored; R10 of the entered function;
-the address of the memory, or of the context; then for each map the addresses of its value and of the map itself."""
+the address of the memory, or of the context; then for each map the addresses of its value (0 where lddw has none) and
+of the map itself."""
 
 CALLEE_SAVED = range(6, 10)
+NOT_SLEEPABLE = frozenset({"lpm_trie"})
+"""Kinds of maps that no program of type syscall may have; a socket filter, on an empty frame, carries those."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +61,8 @@ def wrap(unit: Unit, length: int, arguments: Mapping[int, int]) -> Wrapped:
     slots = (*start, *rewritten.program.insns)
     names = {0: "wrapper"} | {len(start) + function.start: function.name for function in rewritten.program.functions}
     result = program(slots, name=user.name, order=user.order, names=names, maps=maps)
-    return Wrapped(result, len(start), rewritten.origin)
+    sleeps = all(map_.kind not in NOT_SLEEPABLE for map_ in unit.maps)
+    return Wrapped(result, len(start), rewritten.origin, SYSCALL if sleeps else SOCKET_FILTER)
 
 
 def wrap_packet(unit: Unit) -> Wrapped:
@@ -94,8 +98,9 @@ def _store(base: int, register: int, word: int) -> Insn:
 
 def _addresses(unit: Unit, base: int, scratch: int) -> Iterator[Insn]:
     """Store the addresses of all maps in the record, where `base` points."""
-    for index in range(len(unit.maps)):
-        yield from (_value(scratch, index), _store(base, scratch, MAPS + 2 * index))
+    for index, map_ in enumerate(unit.maps):
+        if map_.addressable:
+            yield from (_value(scratch, index), _store(base, scratch, MAPS + 2 * index))
         yield from (make(ROW["lddw_map_idx"], scratch, imm=index), _store(base, scratch, MAPS + 2 * index + 1))
 
 

@@ -14,6 +14,7 @@ from bpf.isa import Insn, Kind
 from bpf.plan import FRAME, PAGE, POISON, Unit
 from bpf.program import Program
 from vm.helpers import Exit, Helper, Place, implementation
+from vm.maps.bound import NO_MAPS, Bound, named_regions
 from vm.memory import Memory, OutOfReach, lay_out
 from vm.outcome import Call, Fault, Outcome, Status
 from vm.services import Packet, Trap, load_packet
@@ -53,6 +54,7 @@ class State:
     ended: Status | None = None
     fault: Fault | None = None
     overruns: list[tuple[int, int]] = field(default_factory=list)
+    maps: Bound = NO_MAPS
 
 
 class Interpreter:
@@ -62,6 +64,7 @@ class Interpreter:
         self.unit = unit
         self.program = program
         self.index = index
+        self._maps = named_regions(unit)
         self._constants: list[int] = []
         self._helpers: dict[int, tuple[str, int, Helper]] = {
             number: (helper.name, helper.arguments, implementation(helper.name))
@@ -129,7 +132,10 @@ class Interpreter:
         memory = Memory(lay_out(self.unit, entry, world))
         registers = entry.entry_registers(memory.address("memory"), self.unit.context)
         allowance, packet = limits.may_goto, Packet.of(self.unit, entry)
-        return State([*registers, self.unit.plan.stack, *self._constants], memory, world, packet, allowance, allowance)
+        return State(
+            [*registers, self.unit.plan.stack, *self._constants], memory, world, packet, allowance, allowance,
+            maps=Bound(self._maps, self.unit.plan.handles, world, memory),
+        )  # fmt: skip
 
     def run(self, entry: Input, world: World, limits: Limits, *, exact: bool = False) -> Outcome:
         """Run to the end. exact: `counts["overruns"]` says how many accesses left their region within its pages."""
@@ -150,6 +156,10 @@ class Interpreter:
             counts["overruns"] = len(state.overruns)
         if state.ran_out:
             counts["ran_out"] = state.ran_out
+        maps, evicted = state.maps.contents(), state.maps.evicted()
+        if evicted:
+            counts["evicted"] = evicted
+        state.maps.end()
         return Outcome(
             status=state.ended or "limit",
             r0=state.registers[0] if done else 0,
@@ -159,12 +169,14 @@ class Interpreter:
             printed=tuple(state.world.printed),
             fault=state.fault,
             counts=counts,
+            maps=maps,
         )
 
     def trace(self, entry: Input, world: World, limits: Limits) -> Iterator[Step]:
         """Each instruction boundary in turn; the outcome is `outcome(state)` of the last one."""
         state = self.start(entry, world, limits)
         yield from self.trace_state(state, limits)
+        state.maps.end()
 
     def trace_state(self, state: State, limits: Limits) -> Iterator[Step]:
         """As trace, from a state that the caller keeps."""
@@ -244,7 +256,7 @@ class Interpreter:
         state.pc = pc
         state.executed += executed
 
-    def _fault(self, state: State, bad: OutOfReach, pc: int) -> None:
+    def _fault(self, state: State, bad: OutOfReach | Trap, pc: int) -> None:
         state.ended = "fault"
         state.fault = Fault(bad.kind, self.index, pc, bad.address)
 
@@ -323,8 +335,8 @@ class Interpreter:
         registers = state.registers
         state.calls.append(Call(name, tuple(registers[1 : 1 + count])))
         try:
-            result = function(Place(state.world, state.memory, self.program.order), registers[1:6])
-        except OutOfReach as bad:
+            result = function(Place(state.world, state.memory, self.program.order, state.maps), registers[1:6])
+        except (OutOfReach, Trap) as bad:
             self._fault(state, bad, state.pc)
             return
         if isinstance(result, Exit):

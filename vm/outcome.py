@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from vm.maps.base import Contents, Value
+
 Status = Literal["done", "fault", "limit", "unspecified"]
 
 
@@ -93,6 +95,7 @@ class Outcome:
     counts     "instructions": executed BPF instructions; "native": executed native ones (where counted);
                "ran_out": how many may_goto have gone elsewhere (where counted, and not 0)
     moved      how far addresses are from the plan's
+    maps       name -> contents of every map but global data and arenas, which are regions
     """
 
     status: Status
@@ -104,6 +107,7 @@ class Outcome:
     fault: Fault | None = None
     counts: Mapping[str, int] = field(default_factory=dict)
     moved: Moved = AT_THE_PLAN
+    maps: Mapping[str, Contents] | None = None
 
     def summary(self) -> str:
         """R0 or the way the run ended, in a few words."""
@@ -144,7 +148,7 @@ def difference(a: Outcome, b: Outcome, *, stack: bool = True) -> Difference:
         return Difference(f"ended with {b.summary()}, expected {a.summary()}")
     skipped = [
         name
-        for name in ("registers", "regions", "calls", "printed")
+        for name in ("registers", "regions", "calls", "printed", "maps")
         if (getattr(a, name) is None) != (getattr(b, name) is None)
     ]
     if a.status == "done":
@@ -158,6 +162,8 @@ def difference(a: Outcome, b: Outcome, *, stack: bool = True) -> Difference:
         return Difference(_first_call(a.calls, b.calls))
     if a.printed is not None and b.printed is not None and a.printed != b.printed:
         return Difference(f"printed {list(b.printed)}, expected {list(a.printed)}")
+    if a.maps is not None and b.maps is not None and (what := _maps(a.maps, b.maps, b.moved)):
+        return Difference(what)
     if a.regions is not None and b.regions is not None:
         for name, left_bytes in a.regions.items():
             right_bytes = b.regions.get(name)
@@ -172,6 +178,46 @@ def difference(a: Outcome, b: Outcome, *, stack: bool = True) -> Difference:
 def _same_fault(a: Fault | None, b: Fault | None) -> bool:
     """Whether two faults are one; that of an external runtime, which says nothing of it, is like any other."""
     return a == b or (a is not None and b is not None and "error" in (a.kind, b.kind))
+
+
+def _maps(expected: Mapping[str, Contents], got: Mapping[str, Contents], moved: Moved) -> str:
+    """The first map that two outcomes both show and that differs, in words; "" for none."""
+    for name, left in expected.items():
+        right = got.get(name)
+        if right is None or left == right:
+            continue
+        what = _elements(left, right, moved)
+        if what:
+            return f"map {name} {what}"
+    return ""
+
+
+def _elements(left: Contents, right: Contents, moved: Moved) -> str:
+    pairs: list[tuple[str, Value, Value]]
+    if isinstance(left, tuple) or isinstance(right, tuple):
+        if len(left) != len(right):
+            return f"has {len(right)} values, expected {len(left)}"
+        pairs = [(str(n), one, other) for n, (one, other) in enumerate(zip(left, right, strict=True))]
+    else:
+        for name in (*left, *right):
+            if name not in right or name not in left:
+                return f"has no key {name.hex()}" if name in left else f"has a key {name.hex()}, expected none"
+        pairs = [(key.hex(), value, right[key]) for key, value in left.items()]
+    for key, one, other in pairs:
+        for cpu, mine, its in _by_cpu(one, other):
+            if mine is None or its is None or mine == its:
+                continue
+            if len(mine) != len(its) or moved.first(mine, its) is not None:
+                return f"[{key}]{cpu} is {its.hex()}, expected {mine.hex()}"
+    return ""
+
+
+def _by_cpu(one: Value, other: Value) -> list[tuple[str, bytes | None, bytes | None]]:
+    if isinstance(one, bytes) or isinstance(other, bytes):
+        assert isinstance(one, bytes)
+        assert isinstance(other, bytes)
+        return [("", one, other)]
+    return [(f" on CPU {n}", mine, its) for n, (mine, its) in enumerate(zip(one, other, strict=True))]
 
 
 def _first_call(expected: tuple[Call, ...], got: tuple[Call, ...]) -> str:

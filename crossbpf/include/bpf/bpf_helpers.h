@@ -56,6 +56,7 @@ __CROSSBPF_HELPER(long, map_delete_elem, void *map, const void *key);
 __CROSSBPF_HELPER(long, map_push_elem, void *map, const void *value, __u64 flags);
 __CROSSBPF_HELPER(long, map_pop_elem, void *map, void *value);
 __CROSSBPF_HELPER(long, map_peek_elem, void *map, void *value);
+__CROSSBPF_HELPER(void *, map_lookup_percpu_elem, void *map, const void *key, __u32 cpu);
 __CROSSBPF_HELPER(long, for_each_map_elem, void *map, void *callback, void *data, __u64 flags);
 __CROSSBPF_HELPER(long, tail_call, void *ctx, void *prog_array, __u32 index);
 __CROSSBPF_HELPER(long, loop, __u32 count, void *callback, void *data, __u64 flags);

@@ -150,6 +150,7 @@ enum bpf_func_id {
 	BPF_FUNC_trace_vprintk = 177,
 	BPF_FUNC_loop = 181,
 	BPF_FUNC_strncmp = 182,
+	BPF_FUNC_map_lookup_percpu_elem = 195,
 	BPF_FUNC_ktime_get_tai_ns = 208,
 };
 
