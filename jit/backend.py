@@ -19,7 +19,7 @@ from jit.target import Target
 OP_NAMES = (
     *("add", "sub", "mul", "div", "sdiv", "mod", "smod", "or", "and", "xor", "lsh", "rsh", "arsh"),
     *("mov", "neg", "movsx", "to_le", "to_be", "bswap", "const", "load", "store", "atomic"),
-    *("branch", "goto", "call_helper", "call_local", "exit"),
+    *("branch", "goto", "call_helper", "call_local", "exit", "tail_jump"),
 )
 SAVED = (6, 7, 8, 9)  # the BPF registers that a callee preserves
 
@@ -61,6 +61,10 @@ class Backend(ABC):
     @abstractmethod
     def epilogue(self, function: OpFunction) -> None:
         """Undo the prologue, move R0 to the C result register, return."""
+
+    @abstractmethod
+    def lower_tail_jump(self, op: Op) -> None:
+        """Undo the prologue and enter the code at a (which is AX), R1 and R10 being what they are."""
 
     @abstractmethod
     def encode_fixup(self, kind: str, args: tuple[int, ...], form: int, distance: int) -> bytes:

@@ -45,7 +45,8 @@ def lay_out(unit: Unit, entry: Input, world: World) -> tuple[Cell, ...]:
         size = len(entry.packet)
         cells.append(_cell(Region("packet", unit.plan.place(unit.plan.packet, size), size), entry.packet))
     for map_, region in zip(unit.maps, unit.map_regions, strict=True):
-        cells.append(_cell(region, world.values.get(map_.name, map_.initial)))
+        given = world.values.get(map_.name)
+        cells.append(_cell(region, unit.initial(map_) if given is None else given))
     return tuple(cells)
 
 

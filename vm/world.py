@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from bpf.plan import POISON, RECORD_WORDS
+from bpf.tail import MAX_TAIL_CALLS
 
 DIRTY = tuple((0x9E37_79B9_7F4A_7C15 * (2 * register + 3)) & (1 << 64) - 1 for register in range(RECORD_WORDS))
 """What registers hold that nobody set: upper and lower halves full of bits, all different."""
@@ -47,7 +48,7 @@ class World:
     random   state of the random stream (any 64-bit number)
     cpu      number of the CPU
     pid_tgid, uid_gid, comm   the current task
-    values   map name -> bytes of its first value, over what the object file says
+    values   map name -> bytes of its first value, over what the object file says; of a prog array: Unit.cells
     printed  lines that trace_printk wrote
     """
 
@@ -78,8 +79,14 @@ class Limits:
     instructions  BPF instructions, for engines that count them
     seconds       wall time, for engines that don't
     may_goto      how often each activation of a function passes a may_goto before it goes elsewhere
+    tail_calls    how many a run takes, 0 to 33: that is Linux's number since 5.17, before it was 32
     """
 
     instructions: int = 20_000_000
     seconds: float = 5.0
     may_goto: int = 65_536
+    tail_calls: int = MAX_TAIL_CALLS
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.tail_calls <= MAX_TAIL_CALLS:
+            raise ValueError(f"{self.tail_calls} tail calls: 0 to {MAX_TAIL_CALLS} have room on the stack")

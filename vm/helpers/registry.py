@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from vm.helpers import basic
+from bpf.spec.conventions import Convention
+from vm.helpers import basic, control
 from vm.helpers.base import Helper
 
 _IMPLEMENTATIONS: dict[str, Helper] = {
@@ -16,9 +17,19 @@ _IMPLEMENTATIONS: dict[str, Helper] = {
     "trace_printk": basic.trace_printk,
     "csum_diff": basic.csum_diff,
     "unwind": basic.unwind,
+    "loop": control.loop,
 }
 
 
 def implementation(name: str) -> Helper:
     """The function of a helper that bpf/spec/helpers.py lists."""
     return _IMPLEMENTATIONS[name]
+
+
+def implementations(convention: Convention) -> dict[int, tuple[str, int, Helper]]:
+    """Of the helpers that somebody is called for: number -> (name, how many arguments, what it does)."""
+    return {
+        number: (helper.name, helper.arguments, implementation(helper.name))
+        for number, helper in convention.helpers.items()
+        if not helper.inline
+    }
