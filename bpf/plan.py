@@ -7,7 +7,7 @@ is one choice of addresses that makes another family of faults visible; unmapped
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import accumulate
@@ -238,15 +238,20 @@ class Unit:
         first = self.mains[number]
         return tuple(first + index for index in self.programs[number].address_taken)
 
-    def cells(self, programs: Sequence[int], entries: int) -> bytes:
-        """The bytes of a prog array of so many entries: per program number the address of its entry slot, 0 for -1."""
-        words = (self.plan.entry(self.mains[number]) if number >= 0 else 0 for number in programs)
-        data = b"".join(word.to_bytes(CELL, self.order) for word in words)  # type: ignore[arg-type]
-        return data.ljust(CELL * entries, b"\0")
+    def members(self, map_: Map, given: Mapping[str, Sequence[int]]) -> tuple[int, ...]:
+        """The programs in a prog array by index, -1 for none. given: map name -> programs, over the map's own."""
+        numbers = tuple(given.get(map_.name, map_.programs))
+        if len(numbers) > map_.max_entries:
+            raise Refused(f"map {map_.name}: {len(numbers)} programs in {map_.max_entries} entries")
+        for number in numbers:
+            if not -1 <= number < len(self.programs):
+                raise Refused(f"map {map_.name}: program {number} is not there")
+        return (*numbers, *(-1,) * (map_.max_entries - len(numbers)))
 
-    def initial(self, map_: Map) -> bytes:
-        """What a map's region holds when a run starts, unless the world says something else."""
-        return self.cells(map_.programs, map_.max_entries) if map_.kind == "prog_array" else map_.initial
+    def cells(self, map_: Map, given: Mapping[str, Sequence[int]]) -> bytes:
+        """The bytes of a prog array: the address of each program's entry slot, 0 for none. given: see members."""
+        words = (self.plan.entry(self.mains[n]) if n >= 0 else 0 for n in self.members(map_, given))
+        return b"".join(word.to_bytes(CELL, self.order) for word in words)  # type: ignore[arg-type]
 
     @property
     def order(self) -> str:
@@ -277,11 +282,7 @@ class Unit:
     def _check_prog_array(self, map_: Map) -> None:
         if not 1 <= map_.max_entries <= MAX_PROG_ARRAY:
             raise Refused(f"map {map_.name}: a prog array has 1 to {MAX_PROG_ARRAY} entries")
-        if len(map_.programs) > map_.max_entries:
-            raise Refused(f"map {map_.name}: {len(map_.programs)} programs in {map_.max_entries} entries")
-        for number in map_.programs:
-            if not -1 <= number < len(self.programs):
-                raise Refused(f"map {map_.name}: program {number} is not there")
+        self.members(map_, {})
 
     def _check_calls(self, program: Program) -> None:
         for pc, insn in enumerate(program.insns):

@@ -107,7 +107,7 @@ class Guest:
                 return
             passed = 0
             collected.append(watch.step(pc, host.homes()))
-            if len(collected) >= _CHUNK:
+            if len(collected) >= _CHUNK and not host.depth:  # a callback cannot be left and entered again
                 passed = address
                 host.uc.emu_stop()
 

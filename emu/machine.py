@@ -101,6 +101,7 @@ class Machine:
         self._code_length = 0
         self._access: tuple[int, int, int] | None = None
         self._allow_stub = False
+        self.depth = 0  # callbacks that are running
         self.programs = 0
         facts = target.emulation
         self.uc = self._open()
@@ -326,9 +327,11 @@ class Machine:
         registers.write(list(values.values()))
         self._expected = [values[name] for name in target.callee_saved]
         self._sp = sp if target.link else sp + 8
+        self.depth += 1
         try:
             yield
         finally:
+            self.depth -= 1
             self.uc.context_restore(saved)
             self._expected, self._sp = expected
 

@@ -61,14 +61,20 @@ def final_message(log: str) -> str:
 class Loaded:
     """A program in the kernel with its maps, in the order of the wrapper; closed with the object."""
 
-    def __init__(self, wrapped: Wrapped, contents: Sequence[bytes | None]) -> None:
-        """contents: per map of the unit, what a read-only one holds for good. Raises Refused."""
+    def __init__(self, wrapped: Wrapped, contents: Sequence[bytes | None], others: Sequence[Wrapped] = ()) -> None:
+        """contents: per map of the unit, what a read-only one holds for good. others: its other programs.
+
+        Raises Refused.
+        """
         self.wrapped = wrapped
-        self.sizes = [map_.value_size for map_ in wrapped.program.maps]
+        self.sizes = [0 if map_.kind == "prog_array" else map_.value_size for map_ in wrapped.program.maps]
         descriptors: list[int] = []
         weakref.finalize(self, _close, descriptors)
         try:
             for n, map_ in enumerate(wrapped.program.maps):
+                if map_.kind == "prog_array":
+                    descriptors.append(syscall.create_prog_array(map_.name, map_.max_entries))
+                    continue
                 descriptors.append(syscall.create_array(map_.name, map_.value_size, readonly=map_.readonly))
                 if map_.readonly:
                     syscall.write_value(descriptors[n], contents[n] or b"")
@@ -78,15 +84,39 @@ class Loaded:
         self.maps = tuple(descriptors)
         self.code = bind(wrapped.program, self.maps)
         try:
-            self.descriptor, _ = syscall.load(self.code, name=wrapped.program.name, kind=wrapped.kind)
+            self.descriptor = self._load(wrapped, self.code)
         except syscall.LoadError as error:
             raise self._refusal(error) from None
         descriptors.append(self.descriptor)
+        self.programs = [self.descriptor]
+        for number, other in enumerate(others, 1):
+            try:
+                descriptor = self._load(other, bind(other.program, self.maps))
+            except syscall.LoadError as error:
+                raise Refused(f"program {number}: {final_message(error.log)} (errno {error.errno})") from None
+            descriptors.append(descriptor)
+            self.programs.append(descriptor)
+        self._members: dict[int, tuple[int, ...]] = {}
+
+    @staticmethod
+    def _load(wrapped: Wrapped, code: bytes) -> int:
+        kind, prog = wrapped.kind, wrapped.program
+        return syscall.load(code, name=prog.name, kind=kind, functions=wrapped.functions)[0]
+
+    def fill(self, array: int, members: tuple[int, ...]) -> None:
+        """Put programs into the prog array of that number, -1 for none, as far as they are not there already."""
+        there = self._members.get(array, (-1,) * len(members))
+        for index, (old, new) in enumerate(zip(there, members, strict=True)):
+            if new != old:
+                syscall.set_program(self.maps[array], index, None if new < 0 else self.programs[new])
+        self._members[array] = members
 
     def log(self, level: int) -> str:
         """The verifier's log at a level of bpf(): 1 steps up to an error, 2 all with states; in the wrapper's slots."""
         try:
-            descriptor, log = syscall.load(self.code, log_level=level, kind=self.wrapped.kind)
+            descriptor, log = syscall.load(
+                self.code, log_level=level, kind=self.wrapped.kind, functions=self.wrapped.functions
+            )  # fmt: skip
         except syscall.LoadError as error:
             return error.log
         os.close(descriptor)
@@ -143,7 +173,8 @@ class LinuxPrepared(Prepared):
             while len(self._loaded) >= KEPT:
                 del self._loaded[next(iter(self._loaded))]
             wrapped = wrap_packet(unit) if context else wrap(unit, length, arguments)
-            self._loaded[key] = Loaded(wrapped, contents)
+            others = [wrap_packet(unit, number) for number in range(1, len(unit.programs))] if context else []
+            self._loaded[key] = Loaded(wrapped, contents, others)
         return self._loaded[key]
 
     @staticmethod
@@ -154,8 +185,10 @@ class LinuxPrepared(Prepared):
         """One TEST_RUN. Helpers see the machine, not the world; R6-R9 are shown where they have a value."""
         unit = self._unit
         loaded = self.loaded(entry, world)
-        for map_, descriptor in zip(unit.maps, loaded.maps, strict=False):
-            if not map_.readonly:
+        for n, (map_, descriptor) in enumerate(zip(unit.maps, loaded.maps, strict=False)):
+            if map_.kind == "prog_array":
+                loaded.fill(n, unit.members(map_, world.programs))
+            elif not map_.readonly:
                 syscall.write_value(descriptor, self._content(map_.name, map_.initial, map_.value_size, world))
         context = unit.convention.context
         if entry.memory and not context:
@@ -166,7 +199,8 @@ class LinuxPrepared(Prepared):
         except OSError as error:
             raise Refused(f"BPF_PROG_TEST_RUN: {_errno(error)}") from None
         values = [
-            syscall.read_value(descriptor, size) for descriptor, size in zip(loaded.maps, loaded.sizes, strict=True)
+            syscall.read_value(descriptor, size) if size else b""
+            for descriptor, size in zip(loaded.maps, loaded.sizes, strict=True)
         ]
         cells = lay_out(unit, entry, world)
         return _outcome(unit, cells, values)
@@ -183,7 +217,7 @@ def _outcome(unit: Unit, cells: Sequence[Cell], values: Sequence[bytes]) -> Outc
     for n, register in enumerate(CALLEE_SAVED):
         if record[MASK] >> register & 1:
             registers[register] = record[SAVED + n]
-    by_name = {f"map {map_.name}": value for map_, value in zip(unit.maps, values, strict=False)}
+    by_name = {f"map {map_.name}": value for map_, value in zip(unit.maps, values, strict=False) if value}
     if len(values) > len(unit.maps) + 1:
         by_name["memory"] = values[-2]
     regions = {
@@ -203,7 +237,8 @@ def _moved(unit: Unit, cells: Sequence[Cell], record: Sequence[int]) -> Moved:
     named = [(record[MEMORY], cell.region.start) for cell in cells if cell.region.name == "memory"]
     pairs += [(record[MEMORY], unit.context)] if unit.context else named
     for n, region in enumerate(unit.map_regions):
-        pairs.append((record[MAPS + 2 * n], region.start))
+        if record[MAPS + 2 * n]:
+            pairs.append((record[MAPS + 2 * n], region.start))
         pairs.append((record[MAPS + 2 * n + 1], unit.plan.handles + n * STUB_SIZE))
     return Moved(sys.byteorder, frozenset((actual - planned) & M64 for actual, planned in pairs))
 
@@ -232,8 +267,8 @@ class LinuxEngine(Engine):
             )
         if unit.arena is not None:
             raise Refused(f"map {unit.arena.name}: an arena lies elsewhere in the kernel, none is made there")
-        unit.constants(unit.programs[0])
-        for pc, insn in enumerate(unit.programs[0].insns):
+        unit.constants(unit.whole)
+        for pc, insn in enumerate(unit.whole.insns):
             if insn is not None and insn.row.op == "call_helper":
                 helper = unit.convention.helpers[insn.imm]
                 if PLAIN.helpers.get(insn.imm) != helper:

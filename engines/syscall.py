@@ -11,20 +11,22 @@ import errno
 import os
 import platform
 import sys
+from collections.abc import Sequence
 from ctypes import Structure, c_char, c_uint32, c_uint64
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 from bpf.errors import NotHere
+from engines.function_info import btf, records
 
 NUMBERS = {
     "x86_64": 321, "aarch64": 280, "riscv64": 280, "loongarch64": 280, "ppc64": 361, "ppc64le": 361, "s390x": 351,
 }  # fmt: skip
 """bpf()'s number by `uname -m`."""
 
-MAP_CREATE, MAP_LOOKUP, MAP_UPDATE, PROG_LOAD, TEST_RUN, OBJECT_INFO, MAP_FREEZE = 0, 1, 2, 5, 10, 15, 22
-ARRAY = 2  # BPF_MAP_TYPE_ARRAY
+MAP_CREATE, MAP_LOOKUP, MAP_UPDATE, MAP_DELETE, PROG_LOAD, TEST_RUN, OBJECT_INFO, BTF_LOAD, MAP_FREEZE = 0, 1, 2, 3, 5, 10, 15, 18, 22
+ARRAY, PROG_ARRAY = 2, 3  # BPF_MAP_TYPE_*
 SOCKET_FILTER, SYSCALL = 1, 31  # BPF_PROG_TYPE_*
 RDONLY_PROG, MMAPABLE = 0x80, 0x400  # map flags
 SLEEPABLE = 0x10  # program flag
@@ -57,8 +59,14 @@ class _ProgLoad(_Attr):
     _fields_ = [
         ("prog_type", c_uint32), ("insn_cnt", c_uint32), ("insns", c_uint64), ("license", c_uint64),
         ("log_level", c_uint32), ("log_size", c_uint32), ("log_buf", c_uint64), ("kern_version", c_uint32),
-        ("prog_flags", c_uint32), ("prog_name", c_char * 16),
+        ("prog_flags", c_uint32), ("prog_name", c_char * 16), ("prog_ifindex", c_uint32),
+        ("expected_attach_type", c_uint32), ("prog_btf_fd", c_uint32), ("func_info_rec_size", c_uint32),
+        ("func_info", c_uint64), ("func_info_cnt", c_uint32),
     ]  # fmt: skip
+
+
+class _BtfLoad(_Attr):
+    _fields_ = [("btf", c_uint64), ("btf_log_buf", c_uint64), ("btf_size", c_uint32)]
 
 
 class _TestRun(_Attr):
@@ -142,8 +150,26 @@ def _address(buffer: object) -> int:
 def create_array(name: str, value_size: int, *, readonly: bool = False) -> int:
     """A file descriptor of a new array map of one element, page-aligned. readonly: to programs. Raises OSError."""
     flags = MMAPABLE | (RDONLY_PROG if readonly else 0)
+    return bpf(MAP_CREATE, _MapCreate(ARRAY, 4, value_size, 1, flags, 0, 0, _map_name(name)))
+
+
+def _map_name(name: str) -> bytes:
     word = "".join(letter if letter.isascii() and (letter.isalnum() or letter in "_.") else "_" for letter in name)
-    return bpf(MAP_CREATE, _MapCreate(ARRAY, 4, value_size, 1, flags, 0, 0, word[:15].encode()))
+    return word[:15].encode()
+
+
+def create_prog_array(name: str, entries: int) -> int:
+    """A file descriptor of a new prog array, which is empty. Raises OSError."""
+    return bpf(MAP_CREATE, _MapCreate(PROG_ARRAY, 4, 4, entries, 0, 0, 0, _map_name(name)))
+
+
+def set_program(array: int, index: int, program: int | None) -> None:
+    """Put a program, by its file descriptor, into a prog array; None takes out what is there. Raises OSError."""
+    key, data = c_uint32(index), c_uint32(program or 0)
+    if program is None:
+        bpf(MAP_DELETE, _MapElement(array, _address(key), 0, 0))
+    else:
+        bpf(MAP_UPDATE, _MapElement(array, _address(key), _address(data), 0))
 
 
 def freeze(descriptor: int) -> None:
@@ -164,8 +190,13 @@ def read_value(descriptor: int, size: int) -> bytes:
     return data.raw
 
 
-def load(code: bytes, *, name: str = "", log_level: int = LOG_STATS, kind: int = SYSCALL) -> tuple[int, str]:
-    """A file descriptor of a program of a type, and the verifier's log. Raises LoadError."""
+def load(
+    code: bytes, *, name: str = "", log_level: int = LOG_STATS, kind: int = SYSCALL, functions: Sequence[int] = ()
+) -> tuple[int, str]:
+    """A file descriptor of a program of a type, and the verifier's log. Raises LoadError.
+
+    functions: the slots where functions start, of a program whose functions the kernel must know.
+    """
     size = LOG_SIZE.get(log_level, LOG_LIMIT)
     text = ctypes.create_string_buffer(size)
     insns, license_ = ctypes.create_string_buffer(code, len(code)), ctypes.create_string_buffer(b"GPL")
@@ -174,6 +205,27 @@ def load(code: bytes, *, name: str = "", log_level: int = LOG_STATS, kind: int =
         kind, len(code) // 8, _address(insns), _address(license_), log_level, size, _address(text), 0,
         SLEEPABLE if kind == SYSCALL else 0, word[:15].encode(),
     )  # fmt: skip
+    if not functions:
+        return _load(attr, text)
+    told = records(functions)
+    table = ctypes.create_string_buffer(told, len(told))
+    attr.prog_btf_fd = _load_btf(btf(len(functions)))
+    attr.func_info_rec_size, attr.func_info, attr.func_info_cnt = 8, _address(table), len(functions)
+    try:
+        return _load(attr, text)
+    finally:
+        os.close(attr.prog_btf_fd)
+
+
+def _load_btf(data: bytes) -> int:
+    buffer = ctypes.create_string_buffer(data, len(data))
+    try:
+        return bpf(BTF_LOAD, _BtfLoad(_address(buffer), 0, len(data)))
+    except OSError as error:
+        raise LoadError(error.errno or 0, "the kernel does not take BTF of functions") from None
+
+
+def _load(attr: _ProgLoad, text: Any) -> tuple[int, str]:
     for attempt in range(_RETRIES):
         try:
             return bpf(PROG_LOAD, attr), text.value.decode("utf-8", "replace")

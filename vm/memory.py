@@ -45,8 +45,11 @@ def lay_out(unit: Unit, entry: Input, world: World) -> tuple[Cell, ...]:
         size = len(entry.packet)
         cells.append(_cell(Region("packet", unit.plan.place(unit.plan.packet, size), size), entry.packet))
     for map_, region in zip(unit.maps, unit.map_regions, strict=True):
-        given = world.values.get(map_.name)
-        cells.append(_cell(region, unit.initial(map_) if given is None else given))
+        if map_.kind == "prog_array":
+            content = unit.cells(map_, world.programs)
+        else:
+            content = world.values.get(map_.name, map_.initial)
+        cells.append(_cell(region, content))
     return tuple(cells)
 
 

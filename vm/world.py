@@ -48,7 +48,8 @@ class World:
     random   state of the random stream (any 64-bit number)
     cpu      number of the CPU
     pid_tgid, uid_gid, comm   the current task
-    values   map name -> bytes of its first value, over what the object file says; of a prog array: Unit.cells
+    values   map name -> bytes of its first value, over what the object file says
+    programs name of a prog array -> the programs in it (see Map.programs), over what the map says
     printed  lines that trace_printk wrote
     """
 
@@ -60,6 +61,7 @@ class World:
     uid_gid: int = 1000 << 32 | 1000
     comm: bytes = b"crossbpf"
     values: dict[str, bytes] = field(default_factory=dict)
+    programs: dict[str, tuple[int, ...]] = field(default_factory=dict)
     printed: list[str] = field(default_factory=list)
 
     def snapshot(self) -> tuple[int, int, int]:
