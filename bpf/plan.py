@@ -181,9 +181,7 @@ class Unit:
             elif map_.kind == "prog_array":
                 self._check_prog_array(map_)
             elif map_.kind != "array" or map_.max_entries != 1 or not map_.initial:
-                raise Refused(
-                    f"map {map_.name} of type {map_.kind}: only global data, arenas and prog arrays are supported so far"
-                )
+                raise Refused(f"map {map_.name} of type {map_.kind}: only global data, one arena, prog arrays so far")
         count = sum(len(program.functions) for program in self.programs)
         if count > MAX_FUNCTIONS:
             raise Refused(f"{count} functions: at most {MAX_FUNCTIONS} have an entry slot")
@@ -200,7 +198,9 @@ class Unit:
             if self.maps[index].kind != "prog_array":
                 raise Refused(f"insn {pc}: tail_call of map {self.maps[index].name}, which is no prog array")
         object.__setattr__(self, "frames", frames(self.programs, helpers, tails))
-        places = {start + pc: index for start, found in zip(self.starts, tails, strict=True) for pc, index in found.items()}
+        places = {
+            start + pc: index for start, found in zip(self.starts, tails, strict=True) for pc, index in found.items()
+        }
         object.__setattr__(self, "tail_calls", places)
         object.__setattr__(self, "map_regions", self._place_maps())
 

@@ -134,9 +134,7 @@ def call_depth(prog: Program, graph: Mapping[int, frozenset[int]]) -> int:
     return measure(0)
 
 
-def frames(
-    programs: Sequence[Program], helpers: Mapping[int, Helper], tails: Sequence[Mapping[int, int]]
-) -> int:
+def frames(programs: Sequence[Program], helpers: Mapping[int, Helper], tails: Sequence[Mapping[int, int]]) -> int:
     """Frames that a run of programs[0] may need. tails: per program, its tail calls (see tail_calls).
 
     A tail call keeps the frame and enters any program, so that a chain of calls goes on from there: with each of the
@@ -146,9 +144,7 @@ def frames(
     alone = max(call_depth(prog, graph) for prog, graph in zip(programs, graphs, strict=True))
     if not any(tails):
         return alone
-    leaving = [
-        {prog.function_at(pc) for pc in places} for prog, places in zip(programs, tails, strict=True)
-    ]
+    leaving = [{prog.function_at(pc) for pc in places} for prog, places in zip(programs, tails, strict=True)]
     deepest = 0  # frames from a tail call's target on, with the tail calls that are left
     for _ in range(MAX_TAIL_CALLS + 1):
         needed = [_deepest(graph, leaves, deepest) for graph, leaves in zip(graphs, leaving, strict=True)]
@@ -158,7 +154,6 @@ def frames(
 
 def _deepest(graph: Mapping[int, frozenset[int]], leaves: set[int], target: int) -> int:
     """Frames from function 0 on, when those that tail-call need `target` frames instead of their own."""
-
     depth: dict[int, int] = {}
 
     def measure(index: int) -> int:

@@ -172,12 +172,11 @@ class _Run:
         name, count, function = known
         self.calls.append(Call(name, tuple(arguments[:count])))
         try:
-            result = function(Place(self.world, self.memory, guest.unit.order), arguments)
+            given = function(Place(self.world, self.memory, guest.unit.order), arguments)
         except OutOfReach as bad:
             self.fault = Fault(bad.kind, 0, self._caller(), bad.address)
             return None
-        if not isinstance(result, int | Exit):
-            result = self._call_back(result)
+        result = given if isinstance(given, int | Exit) else self._call_back(given)
         if isinstance(result, Exit):
             self.exit = result
             return None

@@ -251,9 +251,8 @@ class Host:
                 return 0
             name, count = wanted.helpers[number]
             calls.made.append((name, tuple(arguments[:count])))
-            result = implementation(name)(place, arguments)
-            if not isinstance(result, int | Exit):
-                result = self._call_back(wanted, result, back)
+            given = implementation(name)(place, arguments)
+            result = given if isinstance(given, int | Exit) else self._call_back(wanted, given, back)
         except (OutOfReach, Trap) as bad:
             calls.fault = (bad.kind, back, bad.address, "")
             return 1

@@ -11,21 +11,30 @@ import errno
 import os
 import platform
 import sys
-from collections.abc import Sequence
 from ctypes import Structure, c_char, c_uint32, c_uint64
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 from bpf.errors import NotHere
-from engines.function_info import btf, records
+from engines.function_info import RECORD, FunctionInfo
 
 NUMBERS = {
     "x86_64": 321, "aarch64": 280, "riscv64": 280, "loongarch64": 280, "ppc64": 361, "ppc64le": 361, "s390x": 351,
 }  # fmt: skip
 """bpf()'s number by `uname -m`."""
 
-MAP_CREATE, MAP_LOOKUP, MAP_UPDATE, MAP_DELETE, PROG_LOAD, TEST_RUN, OBJECT_INFO, BTF_LOAD, MAP_FREEZE = 0, 1, 2, 3, 5, 10, 15, 18, 22
+MAP_CREATE, MAP_LOOKUP, MAP_UPDATE, MAP_DELETE, PROG_LOAD, TEST_RUN, OBJECT_INFO, BTF_LOAD, MAP_FREEZE = (
+    0,
+    1,
+    2,
+    3,
+    5,
+    10,
+    15,
+    18,
+    22,
+)
 ARRAY, PROG_ARRAY = 2, 3  # BPF_MAP_TYPE_*
 SOCKET_FILTER, SYSCALL = 1, 31  # BPF_PROG_TYPE_*
 RDONLY_PROG, MMAPABLE = 0x80, 0x400  # map flags
@@ -191,11 +200,16 @@ def read_value(descriptor: int, size: int) -> bytes:
 
 
 def load(
-    code: bytes, *, name: str = "", log_level: int = LOG_STATS, kind: int = SYSCALL, functions: Sequence[int] = ()
+    code: bytes,
+    *,
+    name: str = "",
+    log_level: int = LOG_STATS,
+    kind: int = SYSCALL,
+    functions: FunctionInfo | None = None,
 ) -> tuple[int, str]:
     """A file descriptor of a program of a type, and the verifier's log. Raises LoadError.
 
-    functions: the slots where functions start, of a program whose functions the kernel must know.
+    functions: for a program whose functions the kernel must know.
     """
     size = LOG_SIZE.get(log_level, LOG_LIMIT)
     text = ctypes.create_string_buffer(size)
@@ -205,12 +219,12 @@ def load(
         kind, len(code) // 8, _address(insns), _address(license_), log_level, size, _address(text), 0,
         SLEEPABLE if kind == SYSCALL else 0, word[:15].encode(),
     )  # fmt: skip
-    if not functions:
+    if functions is None:
         return _load(attr, text)
-    told = records(functions)
-    table = ctypes.create_string_buffer(told, len(told))
-    attr.prog_btf_fd = _load_btf(btf(len(functions)))
-    attr.func_info_rec_size, attr.func_info, attr.func_info_cnt = 8, _address(table), len(functions)
+    size = len(functions.records)
+    table = ctypes.create_string_buffer(functions.records, size)
+    attr.prog_btf_fd = _load_btf(functions.btf)
+    attr.func_info_rec_size, attr.func_info, attr.func_info_cnt = RECORD, _address(table), size // RECORD
     try:
         return _load(attr, text)
     finally:

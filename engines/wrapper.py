@@ -17,6 +17,7 @@ from bpf.plan import POISON, Unit
 from bpf.program import Function, Map, Program, program
 from bpf.rewrite import insert
 from bpf.spec.helpers import KERNEL
+from engines.function_info import FunctionInfo, function_info
 from engines.syscall import SOCKET_FILTER, SYSCALL
 
 R0, SAVED, MASK, FRAME_TOP, MEMORY, MAPS = 0, 1, 5, 6, 7, 8
@@ -42,10 +43,12 @@ class Wrapped:
     kind: int = SYSCALL
 
     @property
-    def functions(self) -> tuple[int, ...]:
-        """The slots where functions start, if the kernel must know them; () if it need not."""
-        starts = tuple(function.start for function in self.program.functions)
-        return starts if len(starts) > 1 and any(map(_wants_functions, self.program.insns)) else ()
+    def functions(self) -> FunctionInfo | None:
+        """What the kernel must know of the functions; None if nothing."""
+        starts = [function.start for function in self.program.functions]
+        if len(starts) == 1 or not any(map(_wants_functions, self.program.insns)):
+            return None
+        return function_info(starts, self.program.order)
 
     def slot(self, number: int) -> int | None:
         """A slot as the user knows it; what was put in before an instruction counts as that. None in the wrapper."""

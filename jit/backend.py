@@ -63,10 +63,6 @@ class Backend(ABC):
         """Undo the prologue, move R0 to the C result register, return."""
 
     @abstractmethod
-    def lower_tail_jump(self, op: Op) -> None:
-        """Undo the prologue and enter the code at a (which is AX), R1 and R10 being what they are."""
-
-    @abstractmethod
     def encode_fixup(self, kind: str, args: tuple[int, ...], form: int, distance: int) -> bytes:
         """The code of a branch whose target is `distance` bytes from its first byte."""
 

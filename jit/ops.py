@@ -29,7 +29,8 @@ class Op:
     name    add sub mul div sdiv mod smod or and xor lsh rsh arsh (dst = a op b), mov neg (dst = b / -a),
             movsx (dst = sign-extended low `bits` of b), to_le to_be bswap (dst = a), const (dst = 64-bit imm),
             load (dst = [a + off]), store ([a + off] = b), atomic ([a + off] op= b), branch (if a cond b goto target),
-            goto, call_helper, call_local, exit, tail_jump (leave the function, enter the code at a, with R0-R5, R10 kept)
+            goto, call_helper, call_local, exit,
+            tail_jump (leave the function and enter the code at a, which is AX; R1 and R10 stay)
     width   32 or 64 (ALU, branch); 8 to 64, of the access (load, store, atomic)
     dst, a, b   registers 0-11; b is NONE where the operand is imm
     imm     signed 32-bit immediate (const: unsigned 64); helper number
@@ -223,7 +224,9 @@ def _tail_called(unit: Unit, pc: int, wanted: int, at: int) -> list[Op]:
 
     wanted: mask of registers.
     """
-    poison = [Op("const", NONE, dst=register, imm=POISON + register) for register in range(2, 6) if wanted >> register & 1]
+    poison = [
+        Op("const", NONE, dst=register, imm=POISON + register) for register in range(2, 6) if wanted >> register & 1
+    ]
     if not poison or pc:
         return poison
     return [

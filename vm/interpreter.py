@@ -6,7 +6,7 @@ instruction is `registers[d] = effect(registers[d], registers[s])` whatever its 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -377,7 +377,7 @@ class Interpreter:
         registers[1:6] = (POISON + register for register in range(1, 6))
 
     def _resume(self, state: State, r0: int | None) -> None:
-        """Let the helper go on that waits, with what the function has returned that it called; pc is behind its call."""
+        """The helper that waits goes on with what the function that it called has returned; pc is behind its call."""
         helper = state.calling[-1][1]
         try:
             invoke: Invoke = helper.send(r0)  # type: ignore[arg-type]

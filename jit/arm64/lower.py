@@ -104,7 +104,7 @@ class Arm64(Backend):
         self.emit(e.RET)
 
     def lower_tail_jump(self, op: Op) -> None:
-        """See Backend. AX is caller-saved."""
+        """Undo the prologue and jump; AX is caller-saved."""
         self._leave(self.function)
         self.emit(e.br(HOME[op.a]))
 

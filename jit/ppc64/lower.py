@@ -92,7 +92,7 @@ class Power(Backend):
         self.emit(p.BLR)
 
     def lower_tail_jump(self, op: Op) -> None:
-        """See Backend. AX is caller-saved."""
+        """Undo the prologue and jump; AX is caller-saved."""
         self._leave(self.function)
         self.out += (p.mtctr(HOME[op.a]), p.BCTR)
 

@@ -90,7 +90,7 @@ class RiscV(Backend):
         self.put(x.addi(x.A0, HOME[0], 0), x.jalr(ZERO, RA, 0))
 
     def lower_tail_jump(self, op: Op) -> None:
-        """See Backend. Not by t0, AX's home: a jump by it counts as a return."""
+        """Undo the prologue and jump; not by t0, AX's home, since that counts as a return."""
         self._leave(self.function)
         self.put(x.addi(T1, HOME[op.a], 0), x.jalr(ZERO, T1, 0))
 

@@ -150,7 +150,7 @@ class S390X(Backend):
         self.emit(z.bcr(ALWAYS, LINK))
 
     def lower_tail_jump(self, op: Op) -> None:
-        """See Backend. AX is the caller's, and so is r6, the home of R5: the target finds what the caller left there."""
+        """Undo the prologue and jump. AX's home is preserved, and so is that of R5, so nobody hands it on."""
         self.emit(z.lgr(1, HOME[op.a]))
         self._leave(self.function)
         self.emit(z.bcr(ALWAYS, 1))

@@ -51,7 +51,7 @@ class X86(Backend):
         self.emit(x.RET)
 
     def lower_tail_jump(self, op: Op) -> None:
-        """See Backend. AX is caller-saved."""
+        """Undo the prologue and jump; AX is caller-saved."""
         self._leave(self.function)
         self.emit(x.jmp_reg(HOME[op.a]))
 

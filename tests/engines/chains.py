@@ -42,7 +42,9 @@ def _index(r0: int, setup: str, entries: int = 2) -> Chain:
 
 def _turns(calls: int) -> Chain:
     """A program that wants so many tail calls of itself; R0 = entries * 1000 + 1 if the last one was not taken."""
-    text = counted(f"r0 = r8; r0 *= 1000; if r8 > {calls} goto out; r9 = r0; r3 = 0; {JUMP}; r0 = r9; r0 += 1; out: exit")
+    text = counted(
+        f"r0 = r8; r0 *= 1000; if r8 > {calls} goto out; r9 = r0; r3 = 0; {JUMP}; r0 = r9; r0 += 1; out: exit"
+    )
     return Chain(min(calls, 33) * 1000 + 1000 + (calls > 33), (text,), (0,))
 
 
@@ -52,6 +54,7 @@ def _saves(number: int, registers: str, following: int) -> str:
     return f"{writes}r3 = {following}; {JUMP}; r0 = {number}; exit"
 
 
+_DEEP = [(number, "fghijk"[number - 1], "ghijkl"[number - 1]) for number in range(1, 7)]
 CHAINS = {
     "one": Chain(7, (f"r3 = 0; {JUMP}; r0 = 1; exit", "r0 = 7; exit"), (1,)),
     **{f"{calls} calls": _turns(calls) for calls in (31, 32, 33, 34)},
@@ -70,8 +73,8 @@ CHAINS = {
     ),
     "registers of the caller": Chain(
         1 + 22 + 33 + 44 + 7,
-        (f"r6 = 1; r7 = 22; r8 = 33; r9 = 44; call f; r0 += r6; r0 += r7; r0 += r8; r0 += r9; exit\n"
-         f"f: r7 = 5; r9 = 6; r3 = 0; {JUMP}; r0 = 0; exit", "r6 = 3; r8 = 4; r0 = r6; r0 += r8; exit"),
+        ((f"r6 = 1; r7 = 22; r8 = 33; r9 = 44; call f; r0 += r6; r0 += r7; r0 += r8; r0 += r9; exit\n"
+         f"f: r7 = 5; r9 = 6; r3 = 0; {JUMP}; r0 = 0; exit"), "r6 = 3; r8 = 4; r0 = r6; r0 += r8; exit"),
         (1,),
     ),
     "programs that save other registers": Chain(
@@ -82,8 +85,8 @@ CHAINS = {
     ),
     "from a function that calls": Chain(
         60,
-        (f"r9 = 20; call f; r0 += r9; exit\n"
-         f"f: r6 = r1; call g; r1 = r6; r3 = 0; {JUMP}; r0 = 9; exit\ng: r0 = 2; exit",
+        ((f"r9 = 20; call f; r0 += r9; exit\n"
+         f"f: r6 = r1; call g; r1 = r6; r3 = 0; {JUMP}; r0 = 9; exit\ng: r0 = 2; exit"),
          "r6 = 30; call h; r0 += r6; exit; h: r6 = 10; r0 = r6; exit"), (1,),
     ),
     "failed, then taken": Chain(
@@ -92,28 +95,28 @@ CHAINS = {
     ),
     "one count for all frames": Chain(
         34,
-        (f"r6 = r1; call f; r1 = r6; call f; r1 = r6; call f; r7 = {KEEP}[0]; r0 = *(u64 *)(r7 + 0); exit\n"
-         f"f: r3 = 0; {JUMP}; r7 = {KEEP}[0]; r8 = *(u64 *)(r7 + 0); r8 += 1; *(u64 *)(r7 + 0) = r8; r0 = 0; exit",
+        ((f"r6 = r1; call f; r1 = r6; call f; r1 = r6; call f; r7 = {KEEP}[0]; r0 = *(u64 *)(r7 + 0); exit\n"
+         f"f: r3 = 0; {JUMP}; r7 = {KEEP}[0]; r8 = *(u64 *)(r7 + 0); r8 += 1; *(u64 *)(r7 + 0) = r8; r0 = 0; exit"),
          counted(f"r9 = r8; r9 %= 20; if r9 == 0 goto out; r3 = 0; {JUMP}; out: r0 = 0; exit")), (1,),
     ),
     "a count that is not given back": Chain(
         33 + 5,
         (counted(f"r6 = r1; call f; r1 = r6; call f; r1 = r6; call f; r1 = r6; call f; r1 = r6; call f\n"
                  f"r0 = *(u64 *)(r7 + 8); r1 = *(u64 *)(r7 + 16); r0 += r1; exit\n"
-                 f"f: r3 = 0; r6 = {KEEP}[16]; r0 = *(u64 *)(r6 + 0); r0 += 1; *(u64 *)(r6 + 0) = r0; {JUMP}; r0 = 0; exit"),
+                 f"f: r3 = 0; r6 = {KEEP}[16]; r0 = *(u64 *)(r6 + 0); r0 += 1; *(u64 *)(r6 + 0) = r0\n"
+                 f"{JUMP}; r0 = 0; exit"),
          f"r6 = {KEEP}[8]; r7 = *(u64 *)(r6 + 0); r7 += 1; *(u64 *)(r6 + 0) = r7; r3 = 0; {JUMP}; r0 = 0; exit"), (1,),
     ),
     "eight frames deep": Chain(
         28,
-        ("call f; r0 += 1; exit; " + "".join(
-            f"{name}: call {below}; r0 += {n}; exit; " for n, (name, below) in enumerate(zip("fghijk", "ghijkl"), 1)
-        ) + f"l: r3 = 0; {JUMP}; r0 = 1000; exit", "r0 = 6; exit"), (1,),
+        ("call f; r0 += 1; exit; " + "".join(f"{name}: call {below}; r0 += {n}; exit; " for n, name, below in _DEEP)
+         + f"l: r3 = 0; {JUMP}; r0 = 1000; exit", "r0 = 6; exit"), (1,),
     ),
     "the stack of the target": Chain(
         12,
-        (f"r6 = 5; *(u64 *)(r10 - 8) = r6; call f; r1 = *(u64 *)(r10 - 8); r0 += r1; exit\n"
-         f"f: r6 = 99; *(u64 *)(r10 - 8) = r6; r3 = 0; {JUMP}; r0 = 0; exit",
-         "r6 = 7; *(u64 *)(r10 - 8) = r6; call g; r0 = *(u64 *)(r10 - 8); exit; g: *(u64 *)(r10 - 8) = 3; r0 = 0; exit"),
+        ((f"r6 = 5; *(u64 *)(r10 - 8) = r6; call f; r1 = *(u64 *)(r10 - 8); r0 += r1; exit\n"
+         f"f: r6 = 99; *(u64 *)(r10 - 8) = r6; r3 = 0; {JUMP}; r0 = 0; exit"),
+         "*(u64 *)(r10 - 8) = 7; call g; r0 = *(u64 *)(r10 - 8); exit; g: *(u64 *)(r10 - 8) = 3; r0 = 0; exit"),
         (1,),
     ),
 }  # fmt: skip

@@ -43,26 +43,27 @@ PROGRAMS: dict[str, tuple[int, str]] = {
     "too many beyond 32 bits": (E2BIG, f"{loop('0x100000001 ll')}; exit; f: r0 = 0; exit"),
     "as many as may be": (1, f"{loop('0x800000')}; exit; f: r0 = 1; exit"),
     "a context on the stack": (
-        45, f"*(u64 *)(r10 - 8) = 0; {loop('10', context='r10').replace('r4 =', 'r3 += -8; r4 =')}\n"
-        f"r0 = *(u64 *)(r10 - 8); exit; f: {STORES}; r0 = 0; exit",
+        45, (f"*(u64 *)(r10 - 8) = 0; {loop('10', context='r10').replace('r4 =', 'r3 += -8; r4 =')}\n"
+        f"r0 = *(u64 *)(r10 - 8); exit; f: {STORES}; r0 = 0; exit"),
     ),
     "registers of the caller": (
         6 + 70 + 800 + 9000 + 3,
-        f"r6 = 6; r7 = 70; r8 = 800; r9 = 9000; {loop('3')}; r0 += r6; r0 += r7; r0 += r8; r0 += r9; exit\n"
-        "f: r6 = 1; r7 = 1; r8 = 1; r9 = 1; r0 = 0; exit",
+        (f"r6 = 6; r7 = 70; r8 = 800; r9 = 9000; {loop('3')}; r0 += r6; r0 += r7; r0 += r8; r0 += r9; exit\n"
+        "f: r6 = 1; r7 = 1; r8 = 1; r9 = 1; r0 = 0; exit"),
     ),
     "its own frame": (
-        5 + 2, f"*(u64 *)(r10 - 8) = 5; {loop('2')}; r1 = *(u64 *)(r10 - 8); r0 += r1; exit\n"
-        "f: *(u64 *)(r10 - 8) = 9; call g; r0 = *(u64 *)(r10 - 8); r0 -= 9; exit; g: *(u64 *)(r10 - 8) = 3; r0 = 1; exit",
+        5 + 2, (f"*(u64 *)(r10 - 8) = 5; {loop('2')}; r1 = *(u64 *)(r10 - 8); r0 += r1; exit\n"
+        "f: *(u64 *)(r10 - 8) = 9; call g; r0 = *(u64 *)(r10 - 8); r0 -= 9; exit\n"
+        "g: *(u64 *)(r10 - 8) = 3; r0 = 1; exit"),
     ),
     "loops in loops": (
-        3 * 4 * 5, f"{loop('3', 'f')}; r1 = map_value[idx:0][0]; r0 = *(u64 *)(r1 + 0); exit\n"
-        f"f: {loop('4', 'g')}; r0 = 0; exit\ng: {loop('5', 'h')}; r0 = 0; exit\nh: {ADD.format(1)}; r0 = 0; exit",
+        3 * 4 * 5, (f"{loop('3', 'f')}; r1 = map_value[idx:0][0]; r0 = *(u64 *)(r1 + 0); exit\n"
+        f"f: {loop('4', 'g')}; r0 = 0; exit\ng: {loop('5', 'h')}; r0 = 0; exit\nh: {ADD.format(1)}; r0 = 0; exit"),
     ),
     "from a function": (12, f"call f; r0 += 5; exit; f: r6 = 7; {loop('7', 'g')}; exit; g: r6 = 1; r0 = 0; exit"),
     "two functions": (
-        3, f"{loop('3', 'f')}; r6 = r0; {loop('5', 'g')}; r6 += r0; r0 = r6; r0 += -1; exit\n"
-        "f: r0 = 0; exit; g: r0 = 1; exit",
+        3, (f"{loop('3', 'f')}; r6 = r0; {loop('5', 'g')}; r6 += r0; r0 = r6; r0 += -1; exit\n"
+        "f: r0 = 0; exit; g: r0 = 1; exit"),
     ),
 }  # fmt: skip
 each_target = pytest.mark.parametrize("target", TARGETS)

@@ -10,14 +10,13 @@ import pytest
 from bpf.errors import Refused
 from bpf.plan import PLANS, POISON, Unit
 from bpf.program import Map
-from bpf.spec.conventions import PACKET
 from bpf.text import assemble
 from engines import ENGINES, Engine, Options, engine
 from engines.linux import LinuxEngine, unavailable
 from engines.lockstep import lockstep
 from engines.surroundings import judge
 from jit.registry import TARGETS
-from tests.engines.chains import CHAINS, GIVEN, JUMP, KEPT, Chain
+from tests.engines.chains import CHAINS, GIVEN, JUMP, Chain
 from vm.outcome import Fault, Outcome, difference
 from vm.world import Input, Limits, World
 
@@ -272,7 +271,9 @@ def test_what_the_kernel_refuses_of_tail_calls() -> None:
 def test_the_kernel_counts_registers_and_maps() -> None:
     """R6-R9 and the maps of the program that ends the run are shown."""
     first = f"r6 = 1; r7 = map_value[idx:0][8]; *(u64 *)(r7 + 0) = r6; r3 = 0; {JUMP}; r0 = 0; exit"
-    unit = unverified(first, "r9 = 77; r8 = map_value[idx:0][16]; *(u64 *)(r8 + 0) = r9; r0 = 1; exit", order=sys.byteorder)
+    unit = unverified(
+        first, "r9 = 77; r8 = map_value[idx:0][16]; *(u64 *)(r8 + 0) = r9; r0 = 1; exit", order=sys.byteorder
+    )
     on_the_kernel(unit)
     outcome = LinuxEngine().prepare(unit).run(GIVEN, World(), Limits())
     assert outcome.registers is not None and outcome.registers[9] == 77
