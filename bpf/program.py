@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from bpf.errors import FallsOff, JumpIntoWide, JumpOutOfRange, Refused
+from bpf.errors import FallsOff, JumpIntoWide, JumpOutOfRange
 from bpf.isa import Insn, Kind, decode, encode
 
 MAX_FRAMES = 8  # the kernel's MAX_CALL_FRAMES
@@ -197,25 +197,14 @@ def call_graph(prog: Program) -> dict[int, frozenset[int]]:
     return {index: frozenset(callees) for index, callees in graph.items()}
 
 
-def call_depth(prog: Program) -> int:
-    """The deepest chain of calls from the entry, in frames (1 = no calls).
-
-    Raises Refused for recursion and for a chain of more than MAX_FRAMES.
-    """
-    graph = call_graph(prog)
-    depth: dict[int, int] = {}
-    path: set[int] = set()
-
-    def measure(index: int) -> int:
-        if index in depth:
-            return depth[index]
-        if index in path:
-            raise Refused(f"function {prog.functions[index].name} calls itself", remedy="recursion is not allowed")
-        if len(path) >= MAX_FRAMES:
-            raise Refused(f"calls are more than {MAX_FRAMES} frames deep at function {prog.functions[index].name}")
-        path.add(index)
-        depth[index] = 1 + max((measure(callee) for callee in graph[index]), default=0)
-        path.remove(index)
-        return depth[index]
-
-    return measure(0)
+def joined(programs: Sequence[Program]) -> Program:
+    """All programs in one, the instructions of each behind those of the one before, functions numbered on."""
+    slots: list[Insn | None] = []
+    names: dict[int, str] = {}
+    lines: dict[int, Line] = {}
+    for prog in programs:
+        names |= {len(slots) + function.start: function.name for function in prog.functions}
+        lines |= {len(slots) + slot: line for slot, line in prog.lines.items()}
+        slots += prog.insns
+    first = programs[0]
+    return program(slots, name=first.name, order=first.order, names=names, maps=first.maps, lines=lines)

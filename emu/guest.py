@@ -11,10 +11,10 @@ from emu.batch import CAPACITY, compile_batch, run_batch, suits
 from emu.faults import translate
 from emu.machine import Machine, Stop, machine, tracer
 from jit.image import Image
-from vm.helpers import Exit, Helper, Place, implementation
+from vm.helpers import Calling, Exit, Place, entered, implementations
 from vm.maps.bound import Bound, named_regions
 from vm.memory import Cell, Memory, OutOfReach, lay_out
-from vm.outcome import Call, Fault, Outcome
+from vm.outcome import Call, Fault, Outcome, located
 from vm.services import CALL_TARGET, SERVICES, Packet, Trap, answer
 from vm.step import Step, Watch
 from vm.world import Input, Limits, World
@@ -30,12 +30,9 @@ class Guest:
         self.image = image
         self.observe = observe
         self._features = features
-        self._batches = observe and suits(image.program)
+        self._batches = observe and suits(image.program, unit.tail_calls)
         self._batch: Image | None = None
-        self._helpers: dict[int, tuple[str, int, Helper]] = {
-            number: (helper.name, helper.arguments, implementation(helper.name))
-            for number, helper in unit.convention.helpers.items()
-        }
+        self._helpers = implementations(unit.convention)
         self.maps = named_regions(unit)
         self._memory: tuple[Machine, tuple[Cell, ...], Memory] | None = None
 
@@ -70,7 +67,7 @@ class Guest:
         while len(outcomes) < len(entries):
             chunk = entries[len(outcomes) : len(outcomes) + CAPACITY]
             rows = [entry.entry_registers(address, unit.context) for entry in chunk]
-            records = run_batch(host, self._batch, rows, limits.seconds, limits.may_goto)
+            records = run_batch(host, self._batch, rows, limits.seconds, limits.may_goto, limits.tail_calls)
             regions = memory.contents()
             outcomes += [Outcome("done", record[0], record, regions, (), (), maps=maps) for record in records]
             if len(records) < len(chunk):
@@ -116,7 +113,7 @@ class Guest:
                 return
             passed = 0
             collected.append(watch.step(pc, host.homes()))
-            if len(collected) >= _CHUNK:
+            if len(collected) >= _CHUNK and not host.depth:  # a callback cannot be left and entered again
                 passed = address
                 host.uc.emu_stop()
 
@@ -161,7 +158,7 @@ class _Run:
         host.load(guest.image)
         host.on_helper = self._helper
         registers = entry.entry_registers(self.memory.address("memory"), guest.unit.context)
-        host.prepare_entry(registers, guest.unit.plan.stack, limits.may_goto)
+        host.prepare_entry(registers, guest.unit.plan.stack, limits.may_goto, limits.tail_calls)
 
     def _helper(self, number: int) -> int | None:
         guest, host = self.guest, self.host
@@ -183,14 +180,45 @@ class _Run:
         name, count, function = known
         self.calls.append(Call(name, tuple(arguments[:count])))
         try:
-            result = function(Place(self.world, self.memory, guest.unit.order, self.maps), arguments)
+            given = function(Place(self.world, self.memory, guest.unit.order, self.maps), arguments)
         except (OutOfReach, Trap) as bad:
             self.fault = Fault(bad.kind, 0, self._caller(), bad.address)
             return None
+        result = given if isinstance(given, int | Exit) else self._call_back(given)
         if isinstance(result, Exit):
             self.exit = result
             return None
-        return result & (1 << 64) - 1
+        return None if result is None else result & (1 << 64) - 1
+
+    def _call_back(self, helper: Calling) -> int | Exit | None:
+        """Call what a helper wants called, until it has its result; None where the run ends before."""
+        host, unit, stub = self.host, self.guest.unit, self.host.return_address()
+        pc = self.guest.image.pc_at(stub - 1)
+        functions = {unit.plan.entry(index) for index in unit.callees(pc)}
+        r0: int | None = None
+        while True:
+            try:
+                invoke = helper.send(r0)  # type: ignore[arg-type]
+            except StopIteration as end:
+                result: int | Exit = end.value
+                return result
+            except OutOfReach as bad:
+                self.fault = Fault(bad.kind, 0, pc, bad.address)
+                return None
+            if invoke.function not in functions:
+                self.fault = Fault("call target", 0, pc, invoke.function)
+                return None
+            with host.nested(entered(invoke)):
+                stop = host.go_on(invoke.function)
+                if self.fault is not None or self.exit is not None:
+                    return self.exit
+                if stop.error or stop.pc != unit.plan.exit:
+                    self.fault = None if stop.timeout else translate(stop, host, self.guest.image, self.memory)
+                    return None
+                if broken := host.broken_convention():
+                    self.fault = Fault("abi", 0, pc, 0, f"in a callback: {broken}")
+                    return None
+                r0 = host.result()
 
     def _serve(self, number: int, arguments: Sequence[int]) -> int | None:
         try:
@@ -226,6 +254,6 @@ class _Run:
             regions=self.memory.contents(),
             calls=tuple(self.calls),
             printed=tuple(self.world.printed),
-            fault=fault,
+            fault=located(fault, guest.unit),
             maps=maps,
         )

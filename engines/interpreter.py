@@ -16,7 +16,7 @@ class InterpreterPrepared(Prepared):
     """A decoded program."""
 
     def __init__(self, unit: Unit) -> None:
-        self.interpreter = Interpreter(unit, unit.programs[0])
+        self.interpreter = Interpreter(unit, unit.whole)
 
     def run(self, entry: Input, world: World, limits: Limits) -> Outcome:
         """See Prepared."""

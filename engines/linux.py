@@ -63,8 +63,11 @@ def final_message(log: str) -> str:
 class Loaded:
     """A program in the kernel with its maps, in the order of the wrapper; closed with the object."""
 
-    def __init__(self, wrapped: Wrapped, contents: Sequence[bytes | None]) -> None:
-        """contents: per map of the unit, what read-only global data hold for good. Raises Refused."""
+    def __init__(self, wrapped: Wrapped, contents: Sequence[bytes | None], others: Sequence[Wrapped] = ()) -> None:
+        """contents: per map of the unit, what read-only global data hold for good. others: its other programs.
+
+        Raises Refused.
+        """
         self.wrapped = wrapped
         maps = wrapped.program.maps
         descriptors: list[int] = []
@@ -73,25 +76,57 @@ class Loaded:
             self.live = live_maps.make(maps, sys.byteorder, descriptors)
         except OSError as error:
             raise Refused(f"a map that the kernel does not make: {_errno(error)}") from None
-        data: dict[str, int] = {}
+        others_made: dict[str, int] = {}
         for map_, content in zip(maps, (*contents, *[None] * len(maps)), strict=False):
-            if not map_.is_data:
+            if map_.name in self.live:
                 continue
             try:
-                data[map_.name] = made = syscall.create_array(map_.name, map_.value_size, readonly=map_.readonly)
-                descriptors.append(made)
-                if map_.readonly:
-                    syscall.write_value(made, content or b"")
-                    syscall.freeze(made)
+                others_made[map_.name] = self._make(map_, content)
+                descriptors.append(others_made[map_.name])
             except OSError as error:
                 raise Refused(f"a map of {map_.value_size} bytes: {_errno(error)}") from None
-        self.maps = tuple(data[map_.name] if map_.is_data else self.live[map_.name].descriptor for map_ in maps)
+        self.maps = tuple(
+            self.live[map_.name].descriptor if map_.name in self.live else others_made[map_.name] for map_ in maps
+        )
         self.code = bind(wrapped.program, self.maps)
         try:
-            self.descriptor, _ = syscall.load(self.code, name=wrapped.program.name, kind=wrapped.kind)
+            self.descriptor = self._load(wrapped, self.code)
         except syscall.LoadError as error:
             raise self._refusal(error) from None
         descriptors.append(self.descriptor)
+        self.programs = [self.descriptor]
+        for number, other in enumerate(others, 1):
+            try:
+                descriptor = self._load(other, bind(other.program, self.maps))
+            except syscall.LoadError as error:
+                raise Refused(f"program {number}: {final_message(error.log)} (errno {error.errno})") from None
+            descriptors.append(descriptor)
+            self.programs.append(descriptor)
+        self._members: dict[int, tuple[int, ...]] = {}
+
+    @staticmethod
+    def _make(map_: Map, content: bytes | None) -> int:
+        """A descriptor of a prog array, or of global data. Raises OSError."""
+        if map_.kind == "prog_array":
+            return syscall.create_prog_array(map_.name, map_.max_entries)
+        made = syscall.create_array(map_.name, map_.value_size, readonly=map_.readonly)
+        if map_.readonly:
+            syscall.write_value(made, content or b"")
+            syscall.freeze(made)
+        return made
+
+    @staticmethod
+    def _load(wrapped: Wrapped, code: bytes) -> int:
+        kind, prog = wrapped.kind, wrapped.program
+        return syscall.load(code, name=prog.name, kind=kind, functions=wrapped.functions)[0]
+
+    def fill_programs(self, array: int, members: tuple[int, ...]) -> None:
+        """Put programs into the prog array of that number, -1 for none, as far as they are not there already."""
+        there = self._members.get(array, (-1,) * len(members))
+        for index, (old, new) in enumerate(zip(there, members, strict=True)):
+            if new != old:
+                syscall.set_program(self.maps[array], index, None if new < 0 else self.programs[new])
+        self._members[array] = members
 
     def fill(self, world: World) -> None:
         """Have the maps hold what the world's hold. Raises Refused."""
@@ -111,7 +146,9 @@ class Loaded:
     def log(self, level: int) -> str:
         """The verifier's log at a level of bpf(): 1 steps up to an error, 2 all with states; in the wrapper's slots."""
         try:
-            descriptor, log = syscall.load(self.code, log_level=level, kind=self.wrapped.kind)
+            descriptor, log = syscall.load(
+                self.code, log_level=level, kind=self.wrapped.kind, functions=self.wrapped.functions
+            )  # fmt: skip
         except syscall.LoadError as error:
             return error.log
         os.close(descriptor)
@@ -166,9 +203,10 @@ class LinuxPrepared(Prepared):
             while len(self._loaded) >= KEPT:
                 del self._loaded[next(iter(self._loaded))]
             wrapped = wrap_packet(unit) if context else wrap(unit, length, arguments)
+            others = [wrap_packet(unit, number) for number in range(1, len(unit.programs))] if context else []
             if any(map_.kind == "ringbuf" for map_ in unit.maps):
-                return Loaded(wrapped, contents)  # positions in a ring buffer only grow
-            self._loaded[key] = Loaded(wrapped, contents)
+                return Loaded(wrapped, contents, others)  # positions in a ring buffer only grow
+            self._loaded[key] = Loaded(wrapped, contents, others)
         return self._loaded[key]
 
     @staticmethod
@@ -179,8 +217,10 @@ class LinuxPrepared(Prepared):
         """One TEST_RUN. Helpers see the machine, not the world; R6-R9 are shown where they have a value."""
         unit = self._unit
         loaded = self.loaded(entry, world)
-        for map_, descriptor in zip(unit.maps, loaded.maps, strict=False):
-            if map_.is_data and not map_.readonly:
+        for n, (map_, descriptor) in enumerate(zip(unit.maps, loaded.maps, strict=False)):
+            if map_.kind == "prog_array":
+                loaded.fill_programs(n, unit.members(map_, world.programs))
+            elif map_.is_data and not map_.readonly:
                 syscall.write_value(descriptor, self._content(map_, world))
         loaded.fill(world)
         context = unit.convention.context
@@ -259,8 +299,8 @@ class LinuxEngine(Engine):
             )
         for map_ in unit.maps:
             live_maps.check(map_)
-        unit.constants(unit.programs[0])
-        for pc, insn in enumerate(unit.programs[0].insns):
+        unit.constants(unit.whole)
+        for pc, insn in enumerate(unit.whole.insns):
             if insn is not None and insn.row.op == "call_helper":
                 helper = unit.convention.helpers[insn.imm]
                 if PLAIN.helpers.get(insn.imm) != helper:

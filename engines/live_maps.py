@@ -171,12 +171,13 @@ class LiveMap:
 
 
 def make(maps: Sequence[Map], order: Order, descriptors: list[int]) -> dict[str, LiveMap]:
-    """The maps that are more than global data, by name; their descriptors, and one for a template, go to the list.
+    """The maps with elements, by name; their descriptors, and one for a template, go to the list.
 
     Raises OSError.
     """
     made: dict[str, LiveMap] = {}
-    for map_ in sorted((map_ for map_ in maps if not map_.is_data), key=lambda map_: map_.kind in OF_MAPS):
+    wanted = [map_ for map_ in maps if not map_.is_data and map_.kind != "prog_array"]
+    for map_ in sorted(wanted, key=lambda map_: map_.kind in OF_MAPS):
         inner = 0
         if map_.kind in OF_MAPS:
             like = map_.inner or maps[next(number for number in map_.maps if number != -1)]

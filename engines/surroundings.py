@@ -20,8 +20,8 @@ from vm.world import Input, Limits, World
 
 M64 = (1 << 64) - 1
 _OF_MAPS = frozenset(name for rules in RULES.values() for name in rules.helpers) - {"perf_event_output"}
-SAME_EVERYWHERE = frozenset({"csum_diff", "unwind", "spin_lock", "spin_unlock"}) | _OF_MAPS
-"""Helpers whose result depends on their arguments alone, and on the maps."""
+SAME_EVERYWHERE = frozenset({"csum_diff", "loop", "unwind", "spin_lock", "spin_unlock"}) | _OF_MAPS
+"""Helpers whose result depends on their arguments alone, on the maps, or on the functions that they call."""
 
 
 def _plan(name: str, shift: int, bits: int, flip: int) -> Plan:
@@ -106,7 +106,7 @@ def _depends(unit: Unit, expected: Outcome, outcome: Outcome, entry: Input, worl
     shown = []
     units = [Unit(unit.programs, unit.maps, unit.convention, plan) for plan in PLANS]
     for bound, fill in zip(units, FILLS, strict=True):
-        run = Interpreter(bound, bound.programs[0]).run(replace(entry, stack_fill=fill), world.copy(), limits)
+        run = Interpreter(bound, bound.whole).run(replace(entry, stack_fill=fill), world.copy(), limits)
         shown.append(_as_shown(run, outcome))
     if outcome.moved is not AT_THE_PLAN:
         shown[1:] = [replace(run, moved=_moved(units[0], unit)) for run, unit in zip(shown[1:], units[1:], strict=True)]

@@ -13,9 +13,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from bpf.isa import ROW, Insn, Kind, make
-from bpf.plan import Unit
+from bpf.plan import POISON, Unit
 from bpf.program import Function, Map, Program, program
 from bpf.rewrite import insert
+from bpf.spec.helpers import KERNEL
+from engines.function_info import FunctionInfo, function_info
 from engines.syscall import SOCKET_FILTER, SYSCALL
 
 R0, SAVED, MASK, FRAME_TOP, MEMORY, MAPS = 0, 1, 5, 6, 7, 8
@@ -43,6 +45,14 @@ class Wrapped:
     origin: tuple[int | None, ...]
     kind: int = SYSCALL
 
+    @property
+    def functions(self) -> FunctionInfo | None:
+        """What the kernel must know of the functions; None if nothing."""
+        starts = [function.start for function in self.program.functions]
+        if len(starts) == 1 or not any(map(_wants_functions, self.program.insns)):
+            return None
+        return function_info(starts, self.program.order)
+
     def slot(self, number: int) -> int | None:
         """A slot as the user knows it; what was put in before an instruction counts as that. None in the wrapper."""
         if number < self.start:
@@ -65,17 +75,32 @@ def wrap(unit: Unit, length: int, arguments: Mapping[int, int]) -> Wrapped:
     return Wrapped(result, len(start), rewritten.origin, SYSCALL if sleeps else SOCKET_FILTER)
 
 
-def wrap_packet(unit: Unit) -> Wrapped:
-    """The packet program programs[0] of a unit with code that fills the record, which is its last map."""
-    user, record = unit.programs[0], len(unit.maps)
+def wrap_packet(unit: Unit, number: int = 0) -> Wrapped:
+    """A packet program of a unit with code that fills the record, which is its last map.
+
+    Programs that tail-call each other share it: what the last one to end leaves there is what the run gave.
+    """
+    user, record = unit.programs[number], len(unit.maps)
     rewritten = insert(user, _tails(user, record, keeps_r0=True))
-    notes = [_value(2, record), _store(2, 1, MEMORY), *_addresses(unit, 2, 3), make(ROW["mov64_imm"], 2, imm=0)]
+    notes = [_value(2, record), _store(2, 1, MEMORY), *_addresses(unit, 2, 3)]
+    if number:  # whoever tail-calls it leaves nothing there
+        notes += [make(ROW["lddw_imm"], register, imm=POISON + register) for register in (2, 3)]
+    else:
+        notes.append(make(ROW["mov64_imm"], 2, imm=0))
     start = _slots(notes)
     functions = rewritten.program.functions[1:]
     names = {0: user.functions[0].name} | {len(start) + function.start: function.name for function in functions}
     maps = (*unit.maps, _record(unit))
     result = program((*start, *rewritten.program.insns), name=user.name, order=user.order, names=names, maps=maps)
     return Wrapped(result, len(start), rewritten.origin, SOCKET_FILTER)
+
+
+def _wants_functions(insn: Insn | None) -> bool:
+    """Whether a program that has functions too may hold the instruction only if the kernel knows them."""
+    if insn is None:
+        return False
+    helper = KERNEL.get(insn.imm) if insn.row.op == "call_helper" else None
+    return insn.row.kind is Kind.PACKET or (helper is not None and (helper.inline or helper.callback > 0))
 
 
 def _record(unit: Unit) -> Map:

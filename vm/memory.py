@@ -47,7 +47,9 @@ def lay_out(unit: Unit, entry: Input, world: World) -> tuple[Cell, ...]:
         cells.append(_cell(Region("packet", unit.plan.place(unit.plan.packet, size), size), entry.packet))
     for map_, region in zip(unit.maps, unit.map_regions, strict=True):
         state = world.maps.get(map_.name)
-        if region.size:
+        if map_.kind == "prog_array":
+            cells.append(_cell(region, unit.cells(map_, world.programs)))
+        elif region.size:
             cells.append(_cell(region, world.values.get(map_.name, b"") if state is None else state.values))
     return tuple(cells)
 

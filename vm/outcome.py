@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from bpf.plan import Unit
 from vm.maps.base import Contents, Value
 
 Status = Literal["done", "fault", "limit", "unspecified"]
@@ -32,8 +33,17 @@ class Fault:
 
     def __str__(self) -> str:
         where = f" at insn {self.pc}" if self.pc >= 0 else ""
+        where += f" of program {self.program}" if self.program else ""
         address = f" of 0x{self.address:x}" if self.address else ""
         return f"{self.kind} fault{address}{where}" + (f" ({self.detail})" if self.detail else "")
+
+
+def located(fault: Fault | None, unit: Unit) -> Fault | None:
+    """A fault at a slot of Unit.whole as one of a program."""
+    if fault is None or fault.pc < 0 or len(unit.programs) == 1:
+        return fault
+    number, pc = unit.place(fault.pc)
+    return replace(fault, program=number, pc=pc)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from bpf.errors import BadInput
 from bpf.plan import POISON, RECORD_WORDS, Unit
 from bpf.program import Map
 from bpf.spec.maps import RULES
+from bpf.tail import MAX_TAIL_CALLS
 from vm.maps import MapState, new_map
 
 DIRTY = tuple((0x9E37_79B9_7F4A_7C15 * (2 * register + 3)) & (1 << 64) - 1 for register in range(RECORD_WORDS))
@@ -59,6 +60,7 @@ class World:
     values   map name -> bytes of its first value, over what the object file says
     elements map name -> what is put into it when it comes to be; a map without keys takes the values alone
     maps     map name -> the map; it comes to be with the first run that has it, and keeps its contents from run to run
+    programs name of a prog array -> the programs in it (see Map.programs), over what the map says
     printed  lines that trace_printk wrote
     """
 
@@ -70,6 +72,7 @@ class World:
     uid_gid: int = 1000 << 32 | 1000
     comm: bytes = b"crossbpf"
     values: dict[str, bytes] = field(default_factory=dict)
+    programs: dict[str, tuple[int, ...]] = field(default_factory=dict)
     printed: list[str] = field(default_factory=list)
     elements: dict[str, Sequence[Element]] = field(default_factory=dict)
     maps: dict[str, MapState] = field(default_factory=dict)
@@ -91,7 +94,14 @@ class World:
     def copy(self) -> World:
         """A world of its own in the same state, without printed lines."""
         maps = {name: state.copy() for name, state in self.maps.items()}
-        return replace(self, values=dict(self.values), printed=[], elements=dict(self.elements), maps=maps)
+        return replace(
+            self,
+            values=dict(self.values),
+            programs=dict(self.programs),
+            printed=[],
+            elements=dict(self.elements),
+            maps=maps,
+        )
 
     def open_maps(self, unit: Unit) -> None:
         """Have all maps of a unit. One of the same name that was declared otherwise gives way. Raises BadInput."""
@@ -129,8 +139,14 @@ class Limits:
     instructions  BPF instructions, for engines that count them
     seconds       wall time, for engines that don't
     may_goto      how often each activation of a function passes a may_goto before it goes elsewhere
+    tail_calls    how many a run takes, 0 to 33: that is Linux's number since 5.17, before it was 32
     """
 
     instructions: int = 20_000_000
     seconds: float = 5.0
     may_goto: int = 65_536
+    tail_calls: int = MAX_TAIL_CALLS
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.tail_calls <= MAX_TAIL_CALLS:
+            raise ValueError(f"{self.tail_calls} tail calls: 0 to {MAX_TAIL_CALLS} have room on the stack")

@@ -47,7 +47,9 @@ class Stand:
     def read_value(self, descriptor: int, size: int) -> bytes:
         return self.values[descriptor]
 
-    def load(self, code: bytes, *, name: str = "", log_level: int = 4, kind: int = 31) -> tuple[int, str]:
+    def load(
+        self, code: bytes, *, name: str = "", log_level: int = 4, kind: int = 31, functions: object = None
+    ) -> tuple[int, str]:
         self.names.append(name)
         self.kinds.append(kind)
         descriptor = 1_000_000 + len(self.programs)  # close() does not know it

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from vm.helpers import basic, maps
+from bpf.spec.conventions import Convention
+from vm.helpers import basic, control, maps
 from vm.helpers.base import Helper
 
 _IMPLEMENTATIONS: dict[str, Helper] = {
@@ -31,9 +32,19 @@ _IMPLEMENTATIONS: dict[str, Helper] = {
     "perf_event_output": maps.perf_event_output,
     "spin_lock": maps.spin_lock,
     "spin_unlock": maps.spin_unlock,
+    "loop": control.loop,
 }
 
 
 def implementation(name: str) -> Helper:
     """The function of a helper that bpf/spec/helpers.py lists."""
     return _IMPLEMENTATIONS[name]
+
+
+def implementations(convention: Convention) -> dict[int, tuple[str, int, Helper]]:
+    """Of the helpers that somebody is called for: number -> (name, how many arguments, what it does)."""
+    return {
+        number: (helper.name, helper.arguments, implementation(helper.name))
+        for number, helper in convention.helpers.items()
+        if not helper.inline
+    }
