@@ -25,10 +25,14 @@ def parse(file: str) -> Program:
     return read_source(file).any_order()
 
 
-def interpret(program: Program, memory: bytes = b"", *, plan: str = "high") -> Outcome:
-    """Run a program on the reference interpreter, R1 and R2 being address and length of a copy of memory."""
+def interpret(program: Program, memory: bytes = b"", *, plan: str = "high", world: World | None = None) -> Outcome:
+    """Run a program on the reference interpreter, R1 and R2 being address and length of a copy of memory.
+
+    world: what helpers see and change, maps too; it keeps what the run changes.
+    """
     unit = Unit((program,), plan=PLANS[plan])
-    return engine("interpreter").prepare(unit, Options(observe=True)).run(Input(memory), World(), Limits())
+    prepared = engine("interpreter").prepare(unit, Options(observe=True))
+    return prepared.run(Input(memory), World() if world is None else world, Limits())
 
 
 def compile(program: Program, target: str, *, plan: str = "high") -> Image:
@@ -38,10 +42,13 @@ def compile(program: Program, target: str, *, plan: str = "high") -> Image:
     return compile_program(Unit((program,), plan=PLANS[plan]), program, machine)
 
 
-def run(program: Program, target: str, memory: bytes = b"", *, plan: str = "high") -> Outcome:
-    """Run a program's machine code for a target in the emulator."""
+def run(
+    program: Program, target: str, memory: bytes = b"", *, plan: str = "high", world: World | None = None
+) -> Outcome:
+    """Run a program's machine code for a target in the emulator. world: as for interpret."""
     unit = Unit((program.in_order(find_target(target).order),), plan=PLANS[plan])
-    return engine(target).prepare(unit, Options(observe=True)).run(Input(memory), World(), Limits())
+    prepared = engine(target).prepare(unit, Options(observe=True))
+    return prepared.run(Input(memory), World() if world is None else world, Limits())
 
 
 def compare(
