@@ -207,3 +207,8 @@ def test_maps_that_one_side_does_not_show() -> None:
 def test_faults_compare_too() -> None:
     fault = Fault("map handle", 0, 1, 7)
     assert difference(Outcome("fault", fault=fault), Outcome("fault", fault=fault)).what == ""
+
+
+def test_maps_that_hold_the_same_are_two() -> None:
+    text = f"{UPDATE}; {UPDATE.replace('idx:0', 'idx:1')}; {LOOKUP.replace('idx:0', 'idx:1')}; exit"
+    assert run(text, HASH, Map("n", "hash", 4, 8, 8)).r0 == PLAN.values + 2 * 4096
