@@ -100,7 +100,7 @@ class SparseState(ArrayState):
         return MapState.contents(self)
 
     def _save(self) -> Any:
-        return tuple(self._there)
+        return tuple(sorted(self._there))
 
     def _load(self, saved: Any) -> None:
         self._there = set(saved)

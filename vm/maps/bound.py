@@ -26,7 +26,7 @@ class Bound:
              memory only: it has a handle and no state.
     """
 
-    __slots__ = ("_handles", "_maps", "_regions", "_states")
+    __slots__ = ("_handles", "_maps", "_regions", "_starts", "_states")
 
     def __init__(
         self, maps: Sequence[Named] = (), handles: int = 0, world: World | None = None, memory: Memory | None = None
@@ -35,6 +35,7 @@ class Bound:
         self._maps = maps
         self._states: list[MapState | None] = []
         self._regions: list[Region] = []
+        self._starts: dict[int, int] = {}  # id of a state -> address of its memory
         if world is None or memory is None:
             return
         for name, region in maps:
@@ -42,6 +43,7 @@ class Bound:
             self._states.append(state)
             self._regions.append(region)
             if state is not None:
+                self._starts[id(state)] = region.start
                 if state.per_cpu and not 0 <= world.cpu < CPUS:
                     raise BadInput(f"CPU {world.cpu} of a world with per-CPU maps", remedy=f"CPUs are 0 to {CPUS - 1}")
                 if region.size:
@@ -54,7 +56,7 @@ class Bound:
 
     def address(self, state: MapState, offset: int) -> int:
         """The address of a byte of a map's memory."""
-        return self._regions[self._states.index(state)].start + offset
+        return self._starts[id(state)] + offset
 
     def handle(self, name: str) -> int:
         """The handle of a map by its name, 0 for none."""

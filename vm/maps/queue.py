@@ -83,7 +83,7 @@ class BloomState(MapState):
         return tuple(sorted(self._held))
 
     def _save(self) -> Any:
-        return tuple(self._held)
+        return tuple(sorted(self._held))
 
     def _load(self, saved: Any) -> None:
         self._held = set(saved)

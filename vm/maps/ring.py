@@ -21,12 +21,13 @@ BUSY, DONE, DISCARDED = range(3)
 class RingState(MapState):
     """ringbuf. Contents: the records that a reader would get now, in the order in which they were reserved."""
 
-    __slots__ = ("_records", "consumer", "producer")
+    __slots__ = ("_busy", "_records", "consumer", "producer")
 
     def __init__(self, map_: Map, order: Order) -> None:
         super().__init__(map_, order)
         self.producer = self.consumer = 0  # positions only grow
         self._records: list[list[int]] = []  # position, size, how it is; not yet read
+        self._busy: dict[int, list[int]] = {}  # offset -> record that is not ended
 
     def _place(self, position: int) -> int:
         """The offset of the record at a position."""
@@ -38,16 +39,18 @@ class RingState(MapState):
         if flags or self.producer + needed - self.consumer >= self.map.max_entries:
             return None
         self._records.append([self.producer, size, BUSY])
+        offset = self._place(self.producer)
+        self._busy[offset] = self._records[-1]
         self.producer += needed
-        return self._place(self._records[-1][0])
+        return offset
 
     def commit(self, offset: int, *, discard: bool = False) -> bool:
         """End a reserved record; False where none starts at the offset."""
-        for record in self._records:
-            if record[2] == BUSY and self._place(record[0]) == offset:
-                record[2] = DISCARDED if discard else DONE
-                return True
-        return False
+        record = self._busy.pop(offset, None)
+        if record is None:
+            return False
+        record[2] = DISCARDED if discard else DONE
+        return True
 
     def output(self, data: bytes, flags: int) -> int:
         """Reserve, copy, submit."""
@@ -104,6 +107,7 @@ class RingState(MapState):
     def _load(self, saved: Any) -> None:
         self.producer, self.consumer, records = saved
         self._records = [list(record) for record in records]
+        self._busy = {self._place(record[0]): record for record in self._records if record[2] == BUSY}
 
 
 class PerfState(MapState):
