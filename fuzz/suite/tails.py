@@ -1,6 +1,7 @@
 """Tail calls: a program that enters itself, by indices that lead there and others, from a function and from none.
 
-The first word of the results counts the entries, and so says what an entry has to do. And functions that a helper calls.
+The first word of the results counts the entries, and so says what an entry has to do. Besides, functions that a helper
+calls.
 """
 
 from __future__ import annotations
