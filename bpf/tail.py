@@ -22,16 +22,31 @@ _NOTHING: _Registers = (None,) * 11
 
 
 def loaded(prog: Program, function: Function) -> dict[int, _Registers]:
-    """Slot of each call -> which of R0-R10 hold the same map or function there whichever way led there."""
-    known: dict[int, _Registers] = {function.start: _NOTHING}
-    calls: dict[int, _Registers] = {}
-    work = [function.start]
+    """Slot of each call -> which of R0-R10 hold the same map or function there whichever way led there.
+
+    Code that nothing reaches counts as entered where it starts, and changes nothing for the rest.
+    """
+    known: dict[int, _Registers] = {}
+    for start in range(function.start, function.end):
+        if start not in known and prog.insns[start] is not None:
+            _spread(prog, start, known)
+    calls = {}
+    for pc, registers in known.items():
+        insn = prog.insns[pc]
+        if insn is not None and insn.row.kind is Kind.CALL:
+            calls[pc] = registers
+    return calls
+
+
+def _spread(prog: Program, start: int, known: dict[int, _Registers]) -> None:
+    """Work out what is known from a slot on, where nothing is; what is known already stays."""
+    settled = frozenset(known)
+    known[start] = _NOTHING
+    work = [start]
     while work:
         pc = work.pop()
         insn = prog.insns[pc]
         assert insn is not None
-        if insn.row.kind is Kind.CALL:
-            calls[pc] = known[pc]
         after = _after(prog, pc, insn, known[pc])
         following = [] if insn.row.kind in (Kind.GOTO, Kind.EXIT) else [pc + insn.slots]
         if insn.row.jumps:
@@ -39,10 +54,9 @@ def loaded(prog: Program, function: Function) -> dict[int, _Registers]:
         for target in following:
             there = known.get(target)
             both = after if there is None else tuple(a if a == b else None for a, b in zip(there, after, strict=True))
-            if both != there:
+            if both != there and target not in settled:
                 known[target] = both
                 work.append(target)
-    return calls
 
 
 def _after(prog: Program, pc: int, insn: Insn, registers: _Registers) -> _Registers:
