@@ -69,7 +69,7 @@ class Stand:
             self.values[n] = outcome.regions[region.name][at : at + maps[n].value_size]
         return 0
 
-    LOG_STEPS = syscall.LOG_STEPS
+    LOG_STEPS, SOCKET_FILTER, SYSCALL = syscall.LOG_STEPS, syscall.SOCKET_FILTER, syscall.SYSCALL
     LoadError = syscall.LoadError
 
 

@@ -55,8 +55,8 @@ def cpu() -> Engine:
 def on_the_kernel(unit: Unit, world: World | None = None) -> Outcome:
     """The interpreter's outcome, which is the kernel's too."""
     kernel, world = LinuxEngine(), world or World()
-    expected = run(ENGINES["interpreter"], unit, world=world)
-    outcome = kernel.prepare(unit).run(GIVEN, world, Limits())
+    expected = run(ENGINES["interpreter"], unit, world=world.copy())
+    outcome = kernel.prepare(unit).run(GIVEN, world.copy(), Limits())
     found = judge(kernel, unit, expected, outcome, GIVEN, world, Limits())
     assert found.decided, found.why
     assert not found, found.what
