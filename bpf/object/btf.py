@@ -166,6 +166,10 @@ class Btf:
         """The numbers of all types of that name."""
         return self._by_name.get(name, ())
 
+    def flavours(self, name: str) -> Sequence[int]:
+        """The numbers of all types whose name is `name` but for a suffix ___x."""
+        return self._by_essential.get(name, ())
+
     def string(self, offset: int, place: str = "") -> str:
         """A string of the table as it was read. Raises BadObject."""
         return _string(self.strings, offset, place or _NAME)
@@ -177,6 +181,21 @@ class Btf:
             if number and type_.name:
                 found.setdefault(type_.name, []).append(number)
         return found
+
+    @cached_property
+    def _by_essential(self) -> dict[str, list[int]]:
+        found: dict[str, list[int]] = {}
+        for name, numbers in self._by_name.items():
+            found.setdefault(essential(name), []).extend(numbers)
+        return found
+
+
+def essential(name: str) -> str:
+    """A name without its flavour: what stands before the last ___ that has something on both sides."""
+    at = name.rfind("___")
+    while at > 0 and (name[at - 1] == "_" or name[at + 3 : at + 4] in ("", "_")):
+        at = name.rfind("___", 0, at + 2)
+    return name[:at] if at > 0 else name
 
 
 def btf(types: Sequence[Type], order: str = "little") -> Btf:
@@ -257,9 +276,7 @@ class _Reader:
             raise _broken(start, f"{kind.name} with {count} parts does not fit")
         if kind is Kind.INT:
             (word,) = self.take("I")
-            return Type(
-                kind, name, size, flag=flag, encoding=word >> 24 & 15, offset=word >> 16 & 255, bits=word & 255
-            )
+            return Type(kind, name, size, flag=flag, encoding=word >> 24 & 15, offset=word >> 16 & 255, bits=word & 255)
         if kind is Kind.ARRAY:
             element, index, length = self.take("3I")
             return Type(kind, name, type=element, index=index, count=length)
@@ -448,7 +465,9 @@ def encode(types: Btf, order: str | None = None) -> bytes:
         count = max(len(one.members), len(one.values), len(one.params), len(one.variables))
         if one.kind is Kind.FUNC:
             count = one.linkage
-        put("3I", name(one.name), one.flag << 31 | one.kind << 24 | count, one.type if one.kind in _REFERS else one.size)
+        put(
+            "3I", name(one.name), one.flag << 31 | one.kind << 24 | count, one.type if one.kind in _REFERS else one.size
+        )
         if one.kind is Kind.INT:
             put("I", one.encoding << 24 | one.offset << 16 | one.bits)
         elif one.kind is Kind.ARRAY:
