@@ -235,7 +235,7 @@ class Writer:
             return self._tag(number) if one.name else "int"
         suffix = "" if one.kind is Kind.ENUM else "LL" if one.flag else "ULL"
         deep, close = "\t" * (indent + 1), "\t" * indent
-        body = "".join(f"{deep}{self._unique('ordinary', v.name)} = {v.value}{suffix},\n" for v in one.values)
+        body = "".join(f"{deep}{self._unique('ordinary', v.name)} = {_number(v.value, suffix)},\n" for v in one.values)
         natural = 4 if all(-(1 << 31) <= v.value < 1 << (31 if one.flag else 32) for v in one.values) else 8
         mode = f" __attribute__((mode({_MODES[one.size]})))" if one.size != natural else ""
         return f"{self._tag(number)} {{\n{body}{close}}}{mode}"
@@ -327,6 +327,11 @@ class Writer:
             f"{one.kind.name} {one.name or '(anon)'} {what}, which C cannot say", place=f"section .BTF: type {number}",
             remedy="dump it with format raw",
         )  # fmt: skip
+
+
+def _number(value: int, suffix: str) -> str:
+    """A constant; C has none for the least number of 64 bits."""
+    return f"{value + 1}{suffix} - 1" if value == -(1 << 63) else f"{value}{suffix}"
 
 
 def _qualifier(one: Type) -> str:

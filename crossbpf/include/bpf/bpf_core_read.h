@@ -102,7 +102,8 @@ enum bpf_enum_value_kind {
 #define __CROSSBPF_STEP(type, from, field) \
 	({ \
 		typeof(((type)0)->field) __step; \
-		bpf_core_read(&__step, sizeof(__step), &((type)(from))->field); \
+		const typeof(*(type)0) *__from = (from); \
+		bpf_core_read(&__step, sizeof(__step), &__from->field); \
 		__step; \
 	})
 #define __CROSSBPF_R1(p, a) __CROSSBPF_STEP(typeof(p), p, a)
