@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from elfs import ORDERS, built, compiled
 from hypothesis import given
-from test_btf import EVERY_KIND, KERNEL, type_lists
+from typelists import EVERY_KIND, KERNEL, type_lists
 
 from bpf.errors import BadObject
 from bpf.object.btf import COMPOSITE, ENUMS, Btf, Kind, Member, Type, btf, decode
