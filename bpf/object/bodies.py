@@ -10,7 +10,7 @@ from bpf.isa.effects import signed
 from bpf.object.btf import Btf
 from bpf.object.core import Resolver
 from bpf.object.core_patch import patch, poison
-from bpf.object.declarations import BTF_SECTION, OLD_SECTION, Declared, declared
+from bpf.object.declarations import BTF_SECTION, MAX_SLOTS, OLD_SECTION, Declared, declared
 from bpf.object.dwarf import Place
 from bpf.object.externs import Externs
 from bpf.object.parts import Parts
@@ -271,7 +271,7 @@ class Bodies:
             index, odd = divmod(inside - declaration.values, 8)
             if declaration.values < 0 or index < 0 or odd or relocation.kind != R_BPF_64_ABS64:
                 raise BadObject(f"map {declaration.map.name} holds an address where no value is", place=place)
-            if index >= declaration.map.max_entries:
+            if index >= min(declaration.map.max_entries, MAX_SLOTS):
                 raise BadObject(f"map {declaration.map.name} has a value at index {index}, beyond its end", place=place)
             if symbol.section == "UNDEF":
                 raise Refused(f"{symbol.name}, a value of map {declaration.map.name}, is not defined", place=place)

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 
 from bpf.errors import BadObject
-from bpf.object.btf import MAGIC, Btf
+from bpf.object.btf import Btf
+from bpf.object.btf_wire import MAGIC
 from bpf.program import Line
 
 Spot = tuple[str, int]  # name of a code section, byte offset

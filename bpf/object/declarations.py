@@ -20,7 +20,7 @@ from bpf.program import Map
 from bpf.spec.maps import BY_NUMBER
 
 BTF_SECTION, OLD_SECTION = ".maps", "maps"
-POINTER = 8
+
 RDONLY_PROG = 1 << 7
 MAX_SLOTS = 1 << 16  # initial values of one map
 _OLD_SIZE = 20  # struct bpf_map_def: type, key_size, value_size, max_entries, map_flags

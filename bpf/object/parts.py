@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from bpf.errors import BadObject
-from bpf.object.btf import LINKAGE, Btf, decode
+from bpf.object.btf import LINKAGE, Btf
 from bpf.object.btf_ext import Ext, decode_ext
+from bpf.object.btf_wire import decode
 from bpf.object.dwarf import Place, line_table
 from bpf.object.reader import Elf, Section, read, section_bytes
 from bpf.object.relocation import relocated

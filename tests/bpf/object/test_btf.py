@@ -12,17 +12,9 @@ from hypothesis import strategies as st
 from typelists import EVERY_KIND, INT, KERNEL, type_lists
 
 from bpf.errors import BadObject
-from bpf.object.btf import (
-    Btf,
-    Kind,
-    Member,
-    Type,
-    Variable,
-    btf,
-    decode,
-    encode,
-    essential,
-)
+from bpf.object.btf import Btf, Kind, Member, Type, Variable, essential
+from bpf.object.btf_check import btf
+from bpf.object.btf_wire import decode, encode
 from bpf.object.parts import raw_types
 
 

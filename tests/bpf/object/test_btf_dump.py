@@ -15,9 +15,11 @@ from hypothesis import given
 from typelists import EVERY_KIND, KERNEL, type_lists
 
 from bpf.errors import BadObject
-from bpf.object.btf import COMPOSITE, ENUMS, Btf, Kind, Member, Type, btf, decode
+from bpf.object.btf import COMPOSITE, ENUMS, Btf, Kind, Member, Type
 from bpf.object.btf_c import c_header
+from bpf.object.btf_check import btf
 from bpf.object.btf_raw import json_records, raw_lines
+from bpf.object.btf_wire import decode
 from bpf.object.parts import raw_types
 
 BPFTOOL = shutil.which("bpftool")

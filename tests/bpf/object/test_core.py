@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from bpf.errors import BadObject, Refused
 from bpf.isa import Insn
 from bpf.object import Object, load
-from bpf.object.btf import Btf, Kind, Member, Type, Value, btf
+from bpf.object.btf import Btf, Kind, Member, Type, Value
+from bpf.object.btf_check import btf
 from bpf.object.btf_ext import Ask, Relo
 from bpf.object.core import Answer, Resolver
 from bpf.object.core_patch import POISON

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from bpf.errors import CrossbpfError
 from bpf.object import Object, link
-from bpf.object.btf import decode, encode
 from bpf.object.btf_c import c_header
 from bpf.object.btf_raw import json_records, raw_lines
+from bpf.object.btf_wire import decode, encode
 from bpf.object.parts import raw_types
 from bpf.object.reader import read
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from hypothesis import strategies as st
 
-from bpf.object.btf import BOOL, CHAR, SIGNED, Kind, Member, Param, Type, Value, Variable, btf
+from bpf.object.btf import BOOL, CHAR, SIGNED, Kind, Member, Param, Type, Value, Variable
+from bpf.object.btf_check import btf
 
 INT = Type(Kind.INT, "int", 4, encoding=SIGNED, bits=32)
 KERNEL = Path("/sys/kernel/btf/vmlinux")
