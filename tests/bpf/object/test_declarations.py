@@ -127,6 +127,14 @@ def test_wrong_declarations(what: str, tmp_path: Path) -> None:
     assert caught.value.place == "section .maps+0x0"
 
 
+@pytest.mark.parametrize("order", ORDERS)
+def test_a_lock_in_the_value(order: str, tmp_path: Path) -> None:
+    source = f"""{HEAD}struct value {{ __u64 count; struct bpf_spin_lock lock; }};
+        struct {{ __uint(type, 2); __uint(max_entries, 1); __type(value, struct value); }} m SEC(".maps");
+        struct {{ __uint(type, 2); __uint(max_entries, 1); __type(value, __u64); }} n SEC(".maps");"""
+    assert {map_.name: map_.lock for map_ in Object(compiled(source, order, tmp_path)).maps} == {"m": 8, "n": None}
+
+
 def test_ulong(tmp_path: Path) -> None:
     source = f'{HEAD}struct {{ __uint(type, 33); __ulong(map_extra, 0x1ull << 44); }} m SEC(".maps");'
     (map_,) = Object(compiled(source, "little", tmp_path)).maps
