@@ -114,6 +114,27 @@ def answer(types: Btf | None, ask: Ask, access: str = "0:1", number: int = 3) ->
     return Resolver(LOCAL, types).answer(Relo(0, number, access, ask), "here")
 
 
+@given(st.permutations(range(8)), st.lists(st.integers(0, 9), min_size=8, max_size=8), st.integers(0, 8), st.data())
+def test_members_are_found_wherever_they_went(
+    order: list[int], gaps: list[int], nested: int, data: st.DataObject
+) -> None:
+    """The target has the members in another order, with gaps, and some of them in an anonymous struct in a union."""
+    members = [(f"m{n}", 1 + n % 2, 8 * n) for n in range(8)]
+    at, moved = 0, []
+    for n, gap in zip(order, gaps, strict=True):
+        at += gap
+        moved.append((f"m{n}", 1 + n % 2, at))
+        at += 8
+    start = moved[nested][2] if nested < 8 else at
+    inner = struct_("", *((name, number, offset - start) for name, number, offset in moved[nested:]), size=at - start)
+    union = Type(Kind.UNION, "", at - start, members=(Member("", 3, 0),))
+    there = btf([INT, LONG, inner, union, struct_("s", *moved[:nested], ("", 4, start), size=at)])
+    local = btf([INT, LONG, struct_("s", *members)])
+    n = data.draw(st.integers(0, 7))
+    found = Resolver(local, there).answer(Relo(0, 3, f"0:{n}", Ask.BYTE_OFFSET), "here")
+    assert (found.value, found.expected) == ({name: at for name, _, at in moved}[f"m{n}"], 8 * n)
+
+
 def test_two_candidates_that_agree() -> None:
     types = btf([INT, struct_("s", ("b", 1, 12)), struct_("s___b", ("x", 1, 0), ("b", 1, 12))])
     assert answer(types, Ask.BYTE_OFFSET).value == 12
