@@ -8,7 +8,7 @@ import sys
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 from bpf.errors import BadInput, CrossbpfError, Refused
@@ -218,9 +218,12 @@ def read_types(name: str) -> Btf:
     """The types in an object file or a raw BTF file; "kernel": the running kernel's. Raises BadInput, BadObject."""
     file = KERNEL_TYPES if name == "kernel" else name
     try:
-        return raw_types(read_bytes(file))
+        return _types(read_bytes(file))
     except CrossbpfError as error:
         raise error.at(file=file) from None
+
+
+_types = lru_cache(maxsize=2)(raw_types)  # a C file is loaded in both byte orders, and a kernel's types take a second
 
 
 def kernel_configuration(given: Sequence[str]) -> dict[str, int | str]:
