@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from bpf.errors import FallsOff, JumpIntoWide, JumpOutOfRange
 from bpf.isa import Insn, Kind, decode, encode
+
+if TYPE_CHECKING:  # at run time bpf.object imports this module
+    from bpf.object.btf import Btf
 
 MAX_FRAMES = 8  # the kernel's MAX_CALL_FRAMES
 
@@ -34,6 +38,9 @@ class Map:
     programs  of a prog array, per index: the number of the program in the unit, -1 for none
     maps      of a map-in-map, per key 0, 1, ...: the number of the map in the unit, -1 for none
     lock      offset of a bpf_spin_lock in the value
+    pinned    LIBBPF_PIN_BY_NAME
+    extra     map_extra: hash functions of a bloom filter, address of an arena
+    key_type, value_type  numbers in the program's BTF, 0 for none
     """
 
     name: str
@@ -48,6 +55,10 @@ class Map:
     programs: tuple[int, ...] = ()
     maps: tuple[int, ...] = ()
     lock: int | None = None
+    pinned: bool = False
+    extra: int = 0
+    key_type: int = 0
+    value_type: int = 0
 
     @property
     def is_data(self) -> bool:
@@ -78,7 +89,12 @@ class Program:
     order      "little" or "big": the byte order of its loads, stores and conversions
     functions  in slot order; functions[0] starts at slot 0 and is entered
     maps       in index order, the order of lddw's map_idx forms; a map_fd form counts in the same order
-    lines      slot -> Line, where a line starts
+    lines      slot -> Line, where a line starts; BTF.ext's where it has one, else DWARF's
+    btf        its types
+    types      slot where a function starts -> number of its FUNC in btf
+    section    the ELF section it was in, which says its type: "xdp"
+    license    "GPL"
+    version    the kernel version it names, 0 for none
 
     Made by `program(...)`, which checks the structure.
     """
@@ -89,6 +105,11 @@ class Program:
     functions: tuple[Function, ...] = ()
     maps: tuple[Map, ...] = ()
     lines: Mapping[int, Line] = field(default_factory=dict)
+    btf: Btf | None = field(default=None, compare=False, repr=False)
+    types: Mapping[int, int] = field(default_factory=dict)
+    section: str = ""
+    license: str = ""
+    version: int = 0
 
     def __len__(self) -> int:
         return len(self.insns)
@@ -101,7 +122,7 @@ class Program:
         """The same instructions as a program of another byte order."""
         if order == self.order:
             return self
-        return Program(self.name, self.insns, order, self.functions, self.maps, self.lines)
+        return replace(self, order=order)
 
     def function_at(self, pc: int) -> int:
         """The index of the function that slot pc lies in."""
