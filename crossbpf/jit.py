@@ -35,7 +35,8 @@ def jit(
         file, options=compile_options(cc, cflags, includes), order="big" if big_endian else "little", entry=entry
     )
     program = source.program_in(machine.order)
-    unit = Unit((program,), convention=source.convention, plan=plans_named(plan)[0])
+    tails = source.tails_in(program.order)
+    unit = Unit((program, *tails), convention=source.convention, plan=plans_named(plan)[0])
     image = compile_program(unit, program, machine)
     if output is not None:
         write_bytes(output, image.code)

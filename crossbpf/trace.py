@@ -66,7 +66,8 @@ def trace(
         file, options=compile_options(cc, cflags, includes), order="big" if big_endian else "little", entry=entry
     )
     program = source.program_in("little" if "little" in orders else "big")
-    unit = Unit((program,), convention=source.convention if packet is None else PACKET, plan=plans_named(plan)[0])
+    convention = source.convention if packet is None else PACKET
+    unit = Unit((program, *source.tails_in(program.order)), convention=convention, plan=plans_named(plan)[0])
     prepared = [one.prepare(unit, Options(observe=True)) for one in engines]
     names = [one.name for one in engines]
     given = Input(memory_bytes(mem) if mem is not None else source.memory, packet=memory_bytes(packet, "--packet"))
