@@ -23,6 +23,7 @@ from bpf.spec.conventions import PLAIN
 from bpf.text import assemble
 from engines import live_maps, syscall
 from engines.base import Abilities, Engine, Options, Prepared
+from engines.syscall import SOCKET_FILTER
 from engines.wrapper import CALLEE_SAVED, FRAME_TOP, MAPS, MASK, MEMORY, R0, SAVED, Wrapped, bind, wrap, wrap_packet
 from vm.memory import Cell, lay_out
 from vm.outcome import Moved, Outcome
@@ -227,7 +228,7 @@ class LinuxPrepared(Prepared):
         if entry.memory and not context:
             syscall.write_value(loaded.maps[len(unit.maps)], entry.memory)
         syscall.write_value(loaded.maps[-1], bytes(loaded.wrapped.program.maps[-1].value_size))
-        packet = entry.packet if context else bytes(ETHERNET) if loaded.wrapped.kind == syscall.SOCKET_FILTER else b""
+        packet = entry.packet if context else bytes(ETHERNET) if loaded.wrapped.kind == SOCKET_FILTER else b""
         by_cpu = any(live.per_cpu for live in loaded.live.values())
         try:
             with live_maps.on_cpu(world.cpu if by_cpu else None):
