@@ -6,7 +6,7 @@ is one choice of addresses that makes another family of faults visible; unmapped
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from bpf.errors import Refused
 from bpf.isa import Kind
@@ -183,6 +183,8 @@ class Unit:
 
     frames: int = 1
     map_regions: tuple[Region, ...] = ()
+    bound: Unit | None = field(default=None, init=False, repr=False, compare=False)
+    """What machines run in its place (engines/binding.py)."""
 
     @property
     def order(self) -> str:
@@ -202,7 +204,14 @@ class Unit:
     @property
     def context(self) -> int:
         """The address of the context, 0 where the convention has none."""
-        return self.plan.context if self.convention.context else 0
+        if not self.convention.context:
+            return 0
+        view = self.convention.view
+        return self.plan.place(self.plan.context, view.layout.internal if view else 0)
+
+    def packet_start(self, size: int) -> int:
+        """The address of the first byte of a packet of that size."""
+        return self.plan.place(self.plan.packet, size)
 
     @property
     def stack(self) -> Region:

@@ -65,6 +65,7 @@ class Program:
     functions  in slot order; functions[0] starts at slot 0 and is entered
     maps       in index order, the order of lddw's map_idx forms; a map_fd form counts in the same order
     lines      slot -> Line, where a line starts
+    source     the program as given, where a pass has rewritten it; origin: per slot, the slot of `source` it is from
 
     Made by `program(...)`, which checks the structure.
     """
@@ -75,6 +76,8 @@ class Program:
     functions: tuple[Function, ...] = ()
     maps: tuple[Map, ...] = ()
     lines: Mapping[int, Line] = field(default_factory=dict)
+    source: Program | None = field(default=None, compare=False)
+    origin: tuple[int, ...] = field(default=(), compare=False)
 
     def __len__(self) -> int:
         return len(self.insns)
@@ -88,6 +91,10 @@ class Program:
         if order == self.order:
             return self
         return Program(self.name, self.insns, order, self.functions, self.maps, self.lines)
+
+    def origin_of(self, pc: int) -> int:
+        """The slot of the program as given that slot pc is from."""
+        return self.origin[pc] if self.origin and pc >= 0 else pc
 
     def function_at(self, pc: int) -> int:
         """The index of the function that slot pc lies in."""

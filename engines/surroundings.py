@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from bpf.plan import PAGE, STUB_SIZE, Plan, Unit
 from engines.base import Engine
-from vm.interpreter import Interpreter
+from engines.interpreter import InterpreterEngine
 from vm.outcome import AT_THE_PLAN, Difference, Moved, Outcome, difference
 from vm.world import Input, Limits, World
 
@@ -79,7 +79,7 @@ def _depends(unit: Unit, expected: Outcome, outcome: Outcome, entry: Input, worl
     units = [Unit(unit.programs, unit.maps, unit.convention, plan) for plan in PLANS]
     for bound, fill in zip(units, FILLS, strict=True):
         own_world = replace(world, values=dict(world.values), printed=[])
-        run = Interpreter(bound, bound.programs[0]).run(replace(entry, stack_fill=fill), own_world, limits)
+        run = InterpreterEngine().prepare(bound).run(replace(entry, stack_fill=fill), own_world, limits)
         shown.append(_as_shown(run, outcome))
     if outcome.moved is not AT_THE_PLAN:
         shown[1:] = [replace(run, moved=_moved(units[0], unit)) for run, unit in zip(shown[1:], units[1:], strict=True)]

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from bpf.plan import PAGE, Region, Unit
+from vm.contexts import build
 from vm.world import Input, World
 
 Buffer = bytearray | memoryview
@@ -35,7 +36,7 @@ class OutOfReach(Exception):
 
 
 def lay_out(unit: Unit, entry: Input, world: World) -> tuple[Cell, ...]:
-    """The regions of a run: stack, memory and a packet if there is any, and the maps' values."""
+    """The regions of a run: stack, memory and a packet if there is any, a context to read, and the maps' values."""
     stack = unit.stack
     cells = [Cell(stack, bytes((entry.stack_fill,)) * stack.mapped)]
     if entry.memory:
@@ -43,7 +44,10 @@ def lay_out(unit: Unit, entry: Input, world: World) -> tuple[Cell, ...]:
         cells.append(_cell(Region("memory", unit.plan.place(unit.plan.memory, size), size), entry.memory))
     if entry.packet:
         size = len(entry.packet)
-        cells.append(_cell(Region("packet", unit.plan.place(unit.plan.packet, size), size), entry.packet))
+        cells.append(_cell(Region("packet", unit.packet_start(size), size), entry.packet))
+    if unit.convention.view is not None:
+        content = build(unit, entry, unit.packet_start(len(entry.packet)))
+        cells.append(_cell(Region("context", unit.context, len(content)), content))
     for map_, region in zip(unit.maps, unit.map_regions, strict=True):
         cells.append(_cell(region, world.values.get(map_.name, map_.initial)))
     return tuple(cells)
