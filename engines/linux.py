@@ -1,7 +1,8 @@
 """The live Linux kernel as an engine: its verifier decides, its JIT compiles, BPF_PROG_TEST_RUN runs.
 
-A `plain` program is carried by a wrapper (engines/wrapper.py), a `packet` program is a socket filter. The kernel
-chooses every address; an Outcome says how far each region lies from where the plan has it (Outcome.moved).
+A `plain` program is carried by a wrapper (engines/wrapper.py), a program of a type is loaded as one (`packet`: a socket
+filter). The kernel chooses every address; an Outcome says how far each region lies from where the plan has it
+(Outcome.moved).
 """
 
 from __future__ import annotations
@@ -13,15 +14,30 @@ import re
 import sys
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 
 from bpf.errors import NotHere, Refused
 from bpf.plan import STUB_SIZE, Unit
 from bpf.spec.conventions import PLAIN
 from bpf.text import assemble
-from engines import syscall
+from engines import syscall, test_run
 from engines.base import Abilities, Engine, Options, Prepared
-from engines.wrapper import CALLEE_SAVED, FRAME_TOP, MAPS, MASK, MEMORY, R0, SAVED, Wrapped, bind, wrap, wrap_packet
+from engines.wrapper import (
+    CALLEE_SAVED,
+    FRAME_TOP,
+    MAPS,
+    MASK,
+    MEMORY,
+    PACKET,
+    R0,
+    SAVED,
+    Wrapped,
+    bind,
+    wrap,
+    wrap_packet,
+)
+from vm.contexts import data_offset
 from vm.memory import Cell, lay_out
 from vm.outcome import Moved, Outcome
 from vm.step import Step
@@ -135,7 +151,10 @@ class LinuxPrepared(Prepared):
             for map_ in unit.maps
         )
         arguments = dict(sorted(entry.registers.items()))
-        if context and (entry.network != ETHERNET or len(entry.packet) < ETHERNET):
+        kind = unit.convention.type
+        test_run.check(unit.convention, entry)
+        framed = context and (kind is None or kind.data)
+        if framed and (entry.network != ETHERNET or len(entry.packet) < ETHERNET + entry.metadata):
             raise Refused(f"a packet is a frame with a link-layer header of {ETHERNET} bytes there")
         length = 0 if context else len(entry.memory)
         key = (length, tuple(arguments.items()), contents)
@@ -161,23 +180,36 @@ class LinuxPrepared(Prepared):
         if entry.memory and not context:
             syscall.write_value(loaded.maps[len(unit.maps)], entry.memory)
         syscall.write_value(loaded.maps[-1], bytes(loaded.sizes[-1]))
+        given: test_run.Given | None = None
         try:
-            syscall.test_run(loaded.descriptor, entry.packet if context else b"")
+            if unit.convention.view is not None:
+                given = test_run.run(loaded.descriptor, unit, entry)
+            else:
+                syscall.test_run(loaded.descriptor, entry.packet if context else b"")
         except OSError as error:
             raise Refused(f"BPF_PROG_TEST_RUN: {_errno(error)}") from None
         values = [
             syscall.read_value(descriptor, size) for descriptor, size in zip(loaded.maps, loaded.sizes, strict=True)
         ]
         cells = lay_out(unit, entry, world)
-        return _outcome(unit, cells, values)
+        outcome = _outcome(
+            unit, cells, values, unit.packet_start(len(entry.packet)) + data_offset(unit.convention, entry)
+        )
+        if given is None:
+            return outcome
+        r0 = outcome.r0 >> 32 << 32 | given.retval
+        return replace(outcome, r0=r0, context=given.context, packet=given.packet)
 
     def trace(self, entry: Input, world: World, limits: Limits) -> Iterator[Step]:
         """The kernel shows no steps."""
         raise Refused("the live kernel cannot be traced")
 
 
-def _outcome(unit: Unit, cells: Sequence[Cell], values: Sequence[bytes]) -> Outcome:
-    """The Outcome of what the maps hold after a run: the unit's, memory's if there is any, the record."""
+def _outcome(unit: Unit, cells: Sequence[Cell], values: Sequence[bytes], data: int) -> Outcome:
+    """The Outcome of what the maps hold after a run: the unit's, memory's if there is any, the record.
+
+    data: where the plan has the packet's data.
+    """
     record = [int.from_bytes(values[-1][at : at + 8], sys.byteorder) for at in range(0, len(values[-1]), 8)]
     registers: list[int | None] = [record[R0], *[None] * 9]
     for n, register in enumerate(CALLEE_SAVED):
@@ -189,7 +221,7 @@ def _outcome(unit: Unit, cells: Sequence[Cell], values: Sequence[bytes]) -> Outc
     regions = {
         cell.region.name: _pages(cell, by_name[cell.region.name]) for cell in cells if cell.region.name in by_name
     }
-    return Outcome("done", record[R0], tuple(registers), regions, moved=_moved(unit, cells, record))
+    return Outcome("done", record[R0], tuple(registers), regions, moved=_moved(unit, cells, record, data))
 
 
 def _pages(cell: Cell, value: bytes) -> bytes:
@@ -197,9 +229,10 @@ def _pages(cell: Cell, value: bytes) -> bytes:
     return (bytes(cell.region.start - cell.region.first_page) + value).ljust(cell.region.mapped, b"\0")
 
 
-def _moved(unit: Unit, cells: Sequence[Cell], record: Sequence[int]) -> Moved:
+def _moved(unit: Unit, cells: Sequence[Cell], record: Sequence[int], data: int) -> Moved:
     """How far the kernel's addresses are from the plan's: memory, values, map handles, the entered function's frame."""
     pairs = [(record[FRAME_TOP], unit.plan.stack)] if record[FRAME_TOP] else []
+    pairs += [(record[PACKET], data)] if record[PACKET] else []
     named = [(record[MEMORY], cell.region.start) for cell in cells if cell.region.name == "memory"]
     pairs += [(record[MEMORY], unit.context)] if unit.context else named
     for n, region in enumerate(unit.map_regions):
@@ -219,8 +252,8 @@ class LinuxEngine(Engine):
     abilities = Abilities(
         orders=frozenset({sys.byteorder}),
         plans=False,
-        conventions=frozenset({"plain", "suite", "packet"}),
-        shows=frozenset({"registers", "regions"}),
+        conventions=frozenset({"plain", "suite", "packet", *test_run.TYPES}),
+        shows=frozenset({"registers", "regions", "context", "packet"}),
         native=True,
     )
 

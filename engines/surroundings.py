@@ -102,7 +102,8 @@ def _as_shown(run: Outcome, outcome: Outcome) -> Outcome:
 def _moved(here: Unit, there: Unit) -> Moved:
     """The distances between the regions of two units."""
     pairs = [
-        (getattr(there.plan, name), getattr(here.plan, name)) for name in ("stack", "context", "memory", "handles")
+        (getattr(there.plan, name), getattr(here.plan, name))
+        for name in ("stack", "context", "packet", "memory", "handles")
     ]
     pairs += [(b.start, a.start) for a, b in zip(here.map_regions, there.map_regions, strict=True)]
     return Moved("big" if here.order == "big" else "little", frozenset((b - a) & M64 for b, a in pairs))

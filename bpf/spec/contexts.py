@@ -73,7 +73,9 @@ def _layout(name: str, size: int, fields: Iterable[Field]) -> Layout:
         replace(one, kept=one.kept or (POINTER if one.pointer else one.size), narrow=one.narrow and not one.pointer)
         for one in fields
     ]
-    order = sorted(given[::-1], key=lambda one: -one.kept)
+    given.reverse()
+    order = sorted(given, key=lambda one: -one.kept)
+    given.reverse()
     raw = [one for one in given if one.raw]
     order = [one for one in order if one.pointer] + raw + [one for one in order if not one.pointer and not one.raw]
     placed: dict[str, Field] = {}
@@ -221,7 +223,7 @@ _LWT = _buff(_QDISC | _ADDRESSES | {"data_meta", "tstamp", "hwtstamp"}, "mark", 
 _SEEN = _names("data", "data_end", "flow_keys")
 
 VIEWS: Mapping[str, View] = MappingProxyType({
-    "socket_filter": _buff(_QDISC | {"data", "data_end", "data_meta", "tstamp", "hwtstamp"}, "cb[5]"),
+    "socket_filter": _buff(_QDISC | _ADDRESSES | {"data", "data_end", "data_meta", "tstamp", "hwtstamp"}, "cb[5]"),
     "sched_cls": _TC,
     "sched_act": _TC,
     "xdp": View(LAYOUTS["xdp_md"], _names("egress_ifindex")),

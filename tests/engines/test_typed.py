@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from bpf.plan import PLANS, Unit
 from bpf.spec.conventions import TYPED
 from bpf.text import assemble
 from engines import ENGINES, Options
+from engines.linux import LinuxEngine, unavailable
+from engines.surroundings import judge
 from tests.engines.typed import BODY, Typed
 from vm.outcome import Outcome, difference
 from vm.world import Input, Limits, World
@@ -37,3 +41,21 @@ def test_a_program_of_a_type(engine: str, order: str, case: Typed) -> None:
         assert outcome.context is not None
         assert {name: outcome.context[name] for name in case.context} == dict(case.context)
         assert not difference(run("interpreter", order, case, plan), outcome)
+
+
+linux = pytest.mark.skipif(bool(unavailable()), reason=f"no live kernel: {unavailable()}")
+
+
+@linux
+@each_program
+def test_the_live_kernel_gives_the_same(case: Typed) -> None:
+    unit = Unit((assemble(case.text, order=sys.byteorder),), convention=TYPED[case.type])
+    expected = run("interpreter", sys.byteorder, case)
+    outcome = LinuxEngine().prepare(unit).run(given(case), World(), Limits())
+    assert outcome.r0 == case.result(sys.byteorder)
+    found = judge(LinuxEngine(), unit, expected, outcome, given(case), World(), Limits())
+    assert not found, found
+    assert found.decided, found
+    if case.given:
+        assert outcome.packet is not None
+        assert outcome.context

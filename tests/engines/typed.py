@@ -97,10 +97,10 @@ BODY: dict[str, Typed] = {
     "a socket filter has a scratch area": Typed("socket_filter", """
         r2 = 5; *(u32 *)(r1 + 64) = r2; r0 = *(u8 *)(r1 + 64); r2 = *(u8 *)(r1 + 67); r0 += r2; exit""", 5, 5,
         context={"cb[4]": 5}),
-    "a socket filter sees the addresses": Typed("socket_filter", """
-        r0 = *(u32 *)(r1 + 92); r2 = *(u32 *)(r1 + 96); r0 ^= r2; r0 = be32 r0
-        r2 = *(u32 *)(r1 + 88); r2 <<= 8; r0 |= r2
-        exit""", 0x203),
+    "cgroup_skb sees the addresses": Typed("cgroup_skb", """
+        r2 = *(u32 *)(r1 + 92); r3 = *(u32 *)(r1 + 96); r2 ^= r3; r2 = be32 r2
+        r3 = *(u32 *)(r1 + 88); r3 <<= 8; r2 |= r3; *(u32 *)(r1 + 8) = r2
+        r0 = 1; exit""", 1, context={"mark": 0x203}),
     "cgroup_skb allows UDP": Typed("cgroup_skb", f"""
         {SKB_DATA}; r3 = r7; r3 += 20; r0 = 0; if r3 > r2 goto out
         r4 = *(u8 *)(r7 + 9); if r4 != 17 goto out; r0 = 1; out: exit""", 1),
