@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from bpf.errors import FallsOff, JumpIntoWide, JumpOutOfRange, Refused
@@ -65,6 +65,7 @@ class Program:
     functions  in slot order; functions[0] starts at slot 0 and is entered
     maps       in index order, the order of lddw's map_idx forms; a map_fd form counts in the same order
     lines      slot -> Line, where a line starts
+    section    the ELF section it was in, which says its type: "xdp"
     source     the program as given, where a pass has rewritten it; origin: per slot, the slot of `source` it is from
 
     Made by `program(...)`, which checks the structure.
@@ -76,6 +77,7 @@ class Program:
     functions: tuple[Function, ...] = ()
     maps: tuple[Map, ...] = ()
     lines: Mapping[int, Line] = field(default_factory=dict)
+    section: str = ""
     source: Program | None = field(default=None, compare=False)
     origin: tuple[int, ...] = field(default=(), compare=False)
 
@@ -90,7 +92,7 @@ class Program:
         """The same instructions as a program of another byte order."""
         if order == self.order:
             return self
-        return Program(self.name, self.insns, order, self.functions, self.maps, self.lines)
+        return replace(self, order=order)
 
     def origin_of(self, pc: int) -> int:
         """The slot of the program as given that slot pc is from."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -205,7 +205,8 @@ def _load(data: bytes, file: str, entry: str | None) -> Program:
     """The entry of an object: the function named, or its first global one. Raises BadObject, Refused."""
     try:
         opened = Object(data)
-        return opened.program(opened.choose(name=entry)[0])
+        chosen = opened.choose(name=entry)[0]
+        return replace(opened.program(chosen), section=chosen.section)
     except CrossbpfError as error:
         raise error.at(file=file) from None
 

@@ -63,7 +63,9 @@ def _only(entry: Input, names: tuple[str, ...]) -> Mapping[str, int]:
 
 def _xdp(view: View, entry: Input) -> tuple[bytes, frozenset[str]]:
     values = {"data": entry.metadata, "data_end": len(entry.packet)}
-    return _user(view, values | _only(entry, ("ingress_ifindex", "rx_queue_index"))), frozenset(("data", "data_end"))
+    return _user(view, values | dict(_only(entry, ("ingress_ifindex", "rx_queue_index")))), frozenset(
+        ("data", "data_end")
+    )
 
 
 def _sk_buff(view: View, entry: Input) -> tuple[bytes, frozenset[str]]:
