@@ -54,8 +54,9 @@ def _load(insn: Insn, one: Field, at: int, part: int, size: int, order: str) -> 
         yield insn._replace(off=at)
         return
     yield make(ROW[f"ldx{8 * one.kept}"], insn.dst, insn.src, off=at)
-    if size < one.size and not one.pointer:
-        shift = 8 * (part if order == "little" else one.size - part - size)
+    whole = one.reach or one.size
+    if size < whole and not one.pointer:
+        shift = 8 * (part if order == "little" else whole - part - size)
         bits = 64 if one.size == 8 else 32
         if shift:
             yield make(ROW[f"rsh{bits}_imm"], insn.dst, imm=shift)

@@ -22,9 +22,10 @@ class Field:
 
     offset, size  in the user layout, in bytes
     pointer       what it leads to, "" for a number
-    narrow        a load may take an aligned part of it
+    narrow        a load may take an aligned part of it, of at least `least` bytes; head: only its first bytes;
+                  reach: the parts are those of a number of so many bytes, which is what lies there
     raw           its bytes lie in both layouts alike, together with the raw fields beside it: any aligned access
-                  inside them is carried out as it is; least: the smallest store
+                  inside them is carried out as it is; `least` bytes are the smallest store
     kept          bytes of it in the internal layout, at offset `at` there
     ceiling       a store of this value or a greater one does nothing; 0: every store counts
     """
@@ -34,6 +35,8 @@ class Field:
     size: int
     pointer: str = ""
     narrow: bool = True
+    head: bool = False
+    reach: int = 0
     raw: bool = False
     least: int = 1
     kept: int = 0
@@ -67,7 +70,7 @@ class Layout:
 def _layout(name: str, size: int, fields: Iterable[Field]) -> Layout:
     """Give every field its internal place: pointers, then raw runs, then numbers from wide to narrow, last field first.
 
-    The last field comes first, so that no number but those in raw runs lies where the user layout has it.
+    The last field comes first, so that hardly a number lies where the user layout has it.
     """
     given = [
         replace(one, kept=one.kept or (POINTER if one.pointer else one.size), narrow=one.narrow and not one.pointer)
@@ -136,9 +139,10 @@ LAYOUTS: Mapping[str, Layout] = MappingProxyType({
         )),
         _layout("__sk_buff", 192, _SK_BUFF),
         _layout("bpf_sock", 80, (
-            *_words(0, "bound_dev_if", narrow=False), *_words(4, "family type protocol"),
-            *_words(16, "mark priority", narrow=False), *_words(24, "src_ip4 src_ip6[4] src_port"),
-            Field("dst_port", 48, 2), *_words(52, "dst_ip4 dst_ip6[4] state rx_queue_mapping"),
+            *_words(0, "bound_dev_if", narrow=False), *_words(4, "family type protocol", head=True),
+            *_words(16, "mark priority", narrow=False), *_words(24, "src_ip4 src_ip6[4]"),
+            *_words(44, "src_port", head=True), Field("dst_port", 48, 4, kept=2, reach=2), *_words(52, "dst_ip4 dst_ip6[4]"),
+            *_words(72, "state rx_queue_mapping", head=True),
         )),
         _layout("bpf_sock_addr", 72, (
             *_words(0, "user_family", narrow=False), *_words(4, "user_ip4"),
@@ -150,7 +154,8 @@ LAYOUTS: Mapping[str, Layout] = MappingProxyType({
             *_words(0, "op args[4]", narrow=False), *_words(20, _SOCK_OPS, narrow=False),
             *_words(168, "bytes_received bytes_acked", 8, narrow=False),
             *_pointers(184, sk=OBJECT, skb_data=PACKET, skb_data_end=PACKET_END),
-            *_words(208, "skb_len skb_tcp_flags", narrow=False), *_words(216, "skb_hwtstamp", 8, narrow=False),
+            *_words(208, "skb_len", narrow=False), *_words(212, "skb_tcp_flags", head=True),
+            *_words(216, "skb_hwtstamp", 8, narrow=False),
         )),
         _layout("sk_msg_md", 80, (
             *_pointers(0, data=PACKET, data_end=PACKET_END),
@@ -165,7 +170,7 @@ LAYOUTS: Mapping[str, Layout] = MappingProxyType({
         )),
         _layout("sk_reuseport_md", 56, (
             *_pointers(0, data=PACKET, data_end=PACKET_END),
-            *_words(16, "len"), Field("eth_protocol", 20, 4, kept=2), *_words(24, "ip_protocol bind_inany"),
+            *_words(16, "len"), Field("eth_protocol", 20, 4, kept=2, least=2), *_words(24, "ip_protocol bind_inany"),
             *_words(32, "hash", narrow=False), *_pointers(40, sk=OBJECT, migrating_sk=OBJECT),
         )),
         _layout("bpf_sysctl", 8, (Field("write", 0, 4, kept=1), *_words(4, "file_pos"))),
@@ -202,7 +207,11 @@ class View:
         whole = offset == one.offset and size == one.size
         if write or not one.narrow:
             return one if whole and not (one.pointer and signed) else None
-        return one if offset + size <= one.offset + one.size else None
+        if whole:
+            return one
+        if size < one.least or (one.head and offset != one.offset):
+            return None
+        return one if offset + size <= one.offset + (one.reach or one.size) else None
 
 
 def _names(*names: str) -> frozenset[str]:
@@ -233,8 +242,8 @@ VIEWS: Mapping[str, View] = MappingProxyType({
     "lwt_out": _LWT,
     "lwt_xmit": _LWT,
     "lwt_seg6local": _LWT,
-    "sock_ops": View(LAYOUTS["bpf_sock_ops"], frozenset(), _names("args[4]", "sk_txhash")),
-    "sk_skb": _buff(_QDISC | {"mark", "data_meta", "tstamp", "hwtstamp"}, "tc_index", "priority", "cb[5]"),
+    "sock_ops": View(LAYOUTS["bpf_sock_ops"], frozenset(), frozenset({"args[0]", "sk_txhash"})),
+    "sk_skb": _buff(_QDISC | {"mark", "data_meta", "tstamp", "hwtstamp"}, "tc_index", "priority"),
     "cgroup_device": View(LAYOUTS["bpf_cgroup_dev_ctx"]),
     "sk_msg": View(LAYOUTS["sk_msg_md"]),
     "raw_tracepoint": View(LAYOUTS["raw_tracepoint"]),
