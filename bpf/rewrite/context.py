@@ -1,7 +1,8 @@
 """Accesses to the context, from the user layout to the internal one: what Linux calls convert_ctx_accesses.
 
-A load of a number becomes a load of all that is kept of the field; a part of it is cut out by a shift and a mask. A
-load of a pointer field takes 64 bits. A store writes what is kept. Offsets and sizes that are not allowed are refused.
+A load of a number becomes a load of all that is kept of the field; a part of it is cut out by a shift and a mask. As in
+Linux, a load no smaller than what is kept gives all of it, whichever part of the field it names. A load of a pointer
+field takes 64 bits. A store writes what is kept. Offsets and sizes that are not allowed are refused.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ def _load(insn: Insn, one: Field, at: int, part: int, size: int, order: str) -> 
         return
     yield make(ROW[f"ldx{8 * one.kept}"], insn.dst, insn.src, off=at)
     whole = one.reach or one.size
-    if size < whole and not one.pointer:
+    if size < min(whole, one.kept) and not one.pointer:
         shift = 8 * (part if order == "little" else whole - part - size)
         bits = 64 if one.size == 8 else 32
         if shift:

@@ -112,12 +112,14 @@ def _pointers(offset: int, **names: str) -> Iterator[Field]:
 
 
 _SK_BUFF = (
-    *_words(0, "len pkt_type mark"), Field("queue_mapping", 12, 4, kept=2, ceiling=0xFFFF),
-    Field("protocol", 16, 4, kept=2), Field("vlan_present", 20, 4, kept=1), Field("vlan_tci", 24, 4, kept=2),
+    *_words(0, "len"), Field("pkt_type", 4, 4, kept=1), *_words(8, "mark"),
+    Field("queue_mapping", 12, 4, kept=2, ceiling=0xFFFF),
+    Field("protocol", 16, 4, kept=2), *_words(20, "vlan_present"), Field("vlan_tci", 24, 4, kept=2),
     Field("vlan_proto", 28, 4, kept=2), *_words(32, "priority ingress_ifindex ifindex"),
     Field("tc_index", 44, 4, kept=2), *_words(48, "cb[5]", raw=True), *_words(68, "hash"),
     Field("tc_classid", 72, 4, kept=2), Field("data", 76, 4, PACKET), Field("data_end", 80, 4, PACKET_END),
-    *_words(84, "napi_id family"), *_words(92, "remote_ip4 local_ip4 remote_ip6[4] local_ip6[4]", narrow=False),
+    *_words(84, "napi_id"), Field("family", 88, 4, kept=2),
+    *_words(92, "remote_ip4 local_ip4 remote_ip6[4] local_ip6[4]", narrow=False),
     Field("remote_port", 132, 4, kept=2), Field("local_port", 136, 4, kept=2),
     Field("data_meta", 140, 4, PACKET_META), Field("flow_keys", 144, 8, OBJECT), Field("tstamp", 152, 8, narrow=False),
     Field("wire_len", 160, 4), Field("gso_segs", 164, 4, kept=2), Field("sk", 168, 8, OBJECT),
@@ -139,14 +141,15 @@ LAYOUTS: Mapping[str, Layout] = MappingProxyType({
         )),
         _layout("__sk_buff", 192, _SK_BUFF),
         _layout("bpf_sock", 80, (
-            *_words(0, "bound_dev_if", narrow=False), *_words(4, "family type protocol", head=True),
+            *_words(0, "bound_dev_if", narrow=False), *_words(4, "family type protocol", head=True, kept=2),
             *_words(16, "mark priority", narrow=False), *_words(24, "src_ip4 src_ip6[4]"),
-            *_words(44, "src_port", head=True), Field("dst_port", 48, 4, kept=2, reach=2), *_words(52, "dst_ip4 dst_ip6[4]"),
-            *_words(72, "state rx_queue_mapping", head=True),
+            *_words(44, "src_port", head=True, kept=2), Field("dst_port", 48, 4, kept=2, reach=2),
+            *_words(52, "dst_ip4 dst_ip6[4]"),
+            *_words(72, "state", head=True, kept=1), *_words(76, "rx_queue_mapping", head=True, kept=2),
         )),
         _layout("bpf_sock_addr", 72, (
             *_words(0, "user_family", narrow=False), *_words(4, "user_ip4"),
-            *_words(8, "user_ip6[4]", raw=True, least=4), *_words(24, "user_port"),
+            *_words(8, "user_ip6[4]", raw=True, least=4), *_words(24, "user_port", kept=2),
             *_words(28, "family type protocol", narrow=False), *_words(40, "msg_src_ip4"),
             *_words(44, "msg_src_ip6[4]", raw=True, least=4), *_pointers(64, sk=OBJECT),
         )),
@@ -154,7 +157,7 @@ LAYOUTS: Mapping[str, Layout] = MappingProxyType({
             *_words(0, "op args[4]", narrow=False), *_words(20, _SOCK_OPS, narrow=False),
             *_words(168, "bytes_received bytes_acked", 8, narrow=False),
             *_pointers(184, sk=OBJECT, skb_data=PACKET, skb_data_end=PACKET_END),
-            *_words(208, "skb_len", narrow=False), *_words(212, "skb_tcp_flags", head=True),
+            *_words(208, "skb_len", narrow=False), *_words(212, "skb_tcp_flags", head=True, kept=1),
             *_words(216, "skb_hwtstamp", 8, narrow=False),
         )),
         _layout("sk_msg_md", 80, (
@@ -164,16 +167,17 @@ LAYOUTS: Mapping[str, Layout] = MappingProxyType({
             *_pointers(72, sk=OBJECT),
         )),
         _layout("bpf_sk_lookup", 72, (
-            *_pointers(0, sk=OBJECT), *_words(8, "family protocol remote_ip4 remote_ip6[4]"),
+            *_pointers(0, sk=OBJECT), *_words(8, "family protocol", kept=2), *_words(16, "remote_ip4 remote_ip6[4]"),
             Field("remote_port", 36, 4, kept=2), *_words(40, "local_ip4 local_ip6[4]"),
             Field("local_port", 60, 4, kept=2), *_words(64, "ingress_ifindex"),
         )),
         _layout("sk_reuseport_md", 56, (
             *_pointers(0, data=PACKET, data_end=PACKET_END),
-            *_words(16, "len"), Field("eth_protocol", 20, 4, kept=2, least=2), *_words(24, "ip_protocol bind_inany"),
+            *_words(16, "len"), Field("eth_protocol", 20, 4, kept=2, least=2),
+            *_words(24, "ip_protocol", kept=2), *_words(28, "bind_inany", kept=1),
             *_words(32, "hash", narrow=False), *_pointers(40, sk=OBJECT, migrating_sk=OBJECT),
         )),
-        _layout("bpf_sysctl", 8, (Field("write", 0, 4, kept=1), *_words(4, "file_pos"))),
+        _layout("bpf_sysctl", 8, (*_words(0, "write file_pos"),)),
         _layout("bpf_sockopt", 40, (
             *_pointers(0, sk=OBJECT, optval=PACKET, optval_end=PACKET_END),
             *_words(24, "level optname optlen retval", narrow=False),

@@ -32,7 +32,7 @@ ATTACH = {
 
 
 class _Load(syscall._ProgLoad):
-    _fields_ = [("ifindex", c_uint32), ("attach", c_uint32)]
+    _fields_ = [("ifindex", c_uint32), ("attach", c_uint32)]  # noqa: RUF012
 
 
 def loads(kind: ProgramType, text: str, attach: int) -> bool | None:

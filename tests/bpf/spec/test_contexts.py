@@ -43,7 +43,7 @@ def test_the_views_name_fields_and_types() -> None:
         assert not {one for one in view.writable if view.layout.by_name[one].pointer == OBJECT}
 
 
-def test_hardly_a_number_lies_where_a_program_sees_it() -> None:
+@pytest.mark.parametrize("name", ["xdp_md", "__sk_buff"])
+def test_no_field_lies_where_a_program_sees_it(name: str) -> None:
     """So that an access that was not converted gives another value."""
-    same = {one.name for name in ("xdp_md", "__sk_buff") for one in LAYOUTS[name].fields if one.at == one.offset}
-    assert same == {"tstamp_type"}
+    assert not {one.name for one in LAYOUTS[name].fields if one.at == one.offset}
