@@ -14,14 +14,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bpf.errors import BadInput, CrossbpfError
+from bpf.errors import CrossbpfError
 from bpf.program import Program
 from bpf.spec.conventions import PACKET
 from bpf.text import format_insn
 from crossbpf.cc import find
 from crossbpf.inputs import Source, memory_beside, memory_bytes, read_source, sources_in
 from crossbpf.options import compile_options, compiling, engines_named, hexadecimal, plans_named, wide_console
-from crossbpf.types import context_fields, convention_named
+from crossbpf.types import convention_named, fields_for
 from engines.compare import Row, compare
 from engines.lockstep import Parting
 from jit.listing import listing
@@ -100,9 +100,7 @@ def check(
     convention = PACKET if packet is not None else None
     if kind is not None:
         convention = convention_named(kind)
-    fields = context_fields(ctx)
-    if fields and (convention is None or convention.view is None):
-        raise BadInput("there is no context", file="--ctx", remedy="say --type")
+    fields = fields_for(convention, ctx)
     frame, limits = memory_bytes(packet, "--packet"), Limits(instructions, seconds)
     console = wide_console()
     codes: list[int] = []

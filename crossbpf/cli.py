@@ -19,7 +19,8 @@ from crossbpf import __version__
 OK, NO, UNUSABLE, BROKEN = 0, 1, 2, 3
 
 VERBS = {
-    **{name: f"crossbpf.{name}" for name in ("run", "check", "trace", "conform", "fuzz", "plugin")},
+    "run": "crossbpf.running",
+    **{name: f"crossbpf.{name}" for name in ("check", "trace", "conform", "fuzz", "plugin")},
     "asm": "crossbpf.asm",
     "disasm": "crossbpf.asm",
     **{name: f"crossbpf.{name}" for name in ("jit", "image", "mutants")},

@@ -51,6 +51,14 @@ def context_fields(given: Sequence[str]) -> Mapping[str, int]:
     return fields
 
 
+def fields_for(convention: Convention | None, given: Sequence[str]) -> Mapping[str, int]:
+    """--ctx of a program of a convention. Raises BadInput where that has no context."""
+    fields = context_fields(given)
+    if fields and (convention is None or convention.view is None):
+        raise BadInput("there is no context", file="--ctx", remedy="say --type")
+    return fields
+
+
 def _from_file(name: str) -> dict[str, int]:
     try:
         found = json.loads(Path(name).read_text("utf-8"))

@@ -16,7 +16,7 @@ from bpf.spec.conventions import Convention
 from crossbpf import pcap
 from crossbpf.inputs import memory_bytes, read_bytes, read_source, write_bytes
 from crossbpf.options import compile_options, compiling, hexadecimal, plans_named
-from crossbpf.types import context_fields, convention_named, convention_of
+from crossbpf.types import convention_named, convention_of, fields_for
 from engines import Engine, Prepared, engine
 from vm.contexts import build, read_back
 from vm.outcome import Outcome
@@ -136,12 +136,8 @@ def frames_in(data_in: str | None) -> tuple[list[bytes], bool]:
 
 def _input(convention: Convention, frame: bytes, ctx: Sequence[str]) -> Input:
     """The input of a run: memory for a program without a type. For xdp, --ctx data=N says where the frame starts."""
-    fields = dict(context_fields(ctx))
+    fields = dict(fields_for(convention, ctx))
     if convention.view is None:
-        if fields:
-            raise BadInput(
-                f"a program of convention {convention.name} has no context", file="--ctx", remedy="say --type"
-            )
         return Input(memory=frame)
     metadata = fields.pop("data", 0) if convention.view.layout.name == "xdp_md" else 0
     if not 0 <= metadata <= len(frame):
