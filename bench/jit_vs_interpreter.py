@@ -239,8 +239,8 @@ def tables(quick: bool) -> list[Table]:
     title, columns = "The same on the host's CPU", ["kind", "program", "interpreter ms", "compiled ms", "ratio"]
     try:
         note = (
-            "wall time, the least of three; a run of one iteration is taken off the compiled one's. Aim: ALU at least 4; "
-            "in one chain each step waits for the multiplication before it, compiled or not"
+            "wall time, the least of three; a run of one iteration is taken off the compiled one's. Aim: ALU at least "
+            "4; in one chain each step waits for the multiplication before it, compiled or not"
         )
         found.append(Table(title, columns, host_rows(quick), note))
     except Refused as reason:

@@ -6,18 +6,26 @@ is one choice of addresses that makes another family of faults visible; unmapped
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import accumulate
 
 from bpf.errors import Refused
 from bpf.isa import Kind
-from bpf.program import MAX_FRAMES, Map, Program, call_depth
+from bpf.map_rules import MAX_BYTES, check_map, readonly, value_bytes
+from bpf.program import MAX_FRAMES, Map, Program, joined
 from bpf.spec.conventions import PLAIN, Convention
+from bpf.tail import MAX_TAIL_CALLS, frames, special, tail_calls
 
 PAGE = 4096
 STUB_SIZE = 16  # bytes between helper stubs, and between function entry slots
 MAX_HELPERS = 4096
 MAX_FUNCTIONS = 4096
 MAX_ARENA = 4096  # pages
+MAX_PROG_ARRAY = 65_536  # entries
+CELL = 8  # bytes of an entry of a prog array
 FRAME = 512
 
 # Stubs that are no helpers: what compiled code asks of the machine besides (vm/services.py).
@@ -31,14 +39,15 @@ RECORD_WORDS = 10
 ALLOWANCE = 0x200
 """Offset in the harness region of the value that may_goto's counters start with; the exit record (R0-R9) is at 0."""
 
+TAIL_CALLS = 0x208
+"""Offset in the harness region of two words: tail calls that the run has taken, and how many it may take."""
+
 TABLES = PAGE
 """Offset of the batch tables in the harness region."""
 
 COUNTER = 0x3_0000
 """may_goto's counter of a function in compiled code lies this far above its R10: beyond the reach of a 16-bit offset
 from the stack, within that of the 20 bits that every machine has."""
-
-_TAIL_CALLS = 34  # programs that one run may enter
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +78,7 @@ class Plan:
     def counters(self) -> Region:
         """The counters of all frames that there may be; no program sees it."""
         top = self.stack + COUNTER
-        first = top - _TAIL_CALLS * MAX_FRAMES * FRAME & -PAGE
+        first = top - (MAX_TAIL_CALLS + 1) * MAX_FRAMES * FRAME & -PAGE
         return Region("counters", first, (top + 8 + PAGE - 1 & -PAGE) - first)
 
     @property
@@ -170,21 +179,87 @@ class Unit:
             if map_.kind == "arena":
                 if not 1 <= map_.max_entries <= MAX_ARENA or arenas > 1:
                     raise Refused(f"map {map_.name}: one arena of 1 to {MAX_ARENA} pages is supported")
-            elif map_.kind != "array" or map_.max_entries != 1 or not map_.initial:
-                raise Refused(
-                    f"map {map_.name} of type {map_.kind}: only global data and an arena are supported so far"
-                )
+            elif map_.kind == "prog_array":
+                self._check_prog_array(map_)
+            else:
+                check_map(map_, self.maps)
+        if len({map_.name for map_ in self.maps}) != len(self.maps):
+            raise Refused("two maps have the same name")
+        total = sum(value_bytes(map_) for map_ in self.maps)
+        if total > 2 * MAX_BYTES:
+            raise Refused(f"{total} bytes of map values: at most {2 * MAX_BYTES} are supported")
+        count = sum(len(program.functions) for program in self.programs)
+        if count > MAX_FUNCTIONS:
+            raise Refused(f"{count} functions: at most {MAX_FUNCTIONS} have an entry slot")
+        if len({program.order for program in self.programs}) > 1:
+            raise Refused("programs of both byte orders in one unit")
         for program in self.programs:
-            if len(program.functions) > MAX_FUNCTIONS:
-                raise Refused(f"{len(program.functions)} functions: at most {MAX_FUNCTIONS} have an entry slot")
             self._check_calls(program)
-        object.__setattr__(self, "frames", max(call_depth(program) for program in self.programs))
+        helpers = self.convention.helpers
+        tails = [
+            tail_calls(program, helpers, len(self.maps)) if special(program, helpers) else {}
+            for program in self.programs
+        ]
+        for pc, index in (item for found in tails for item in found.items()):
+            if self.maps[index].kind != "prog_array":
+                raise Refused(f"insn {pc}: tail_call of map {self.maps[index].name}, which is no prog array")
+        object.__setattr__(self, "frames", frames(self.programs, helpers, tails))
+        places = {
+            start + pc: index for start, found in zip(self.starts, tails, strict=True) for pc, index in found.items()
+        }
+        object.__setattr__(self, "tail_calls", places)
         object.__setattr__(self, "map_regions", self._place_maps())
 
     frames: int = 1
     map_regions: tuple[Region, ...] = ()
     bound: Unit | None = field(default=None, init=False, repr=False, compare=False)
     """What machines run in its place (engines/binding.py)."""
+    tail_calls: dict[int, int] = field(default_factory=dict)
+    """Slot in `whole` of each tail call -> index of its map."""
+
+    @cached_property
+    def whole(self) -> Program:
+        """What is compiled and run: programs[0], or if there are more all in one, in order (see joined).
+
+        Engines count its slots and functions; `place` leads back.
+        """
+        return self.programs[0] if len(self.programs) == 1 else joined(self.programs)
+
+    @cached_property
+    def starts(self) -> tuple[int, ...]:
+        """The slot in `whole` at which each program starts."""
+        return tuple(accumulate((len(program) for program in self.programs[:-1]), initial=0))
+
+    @cached_property
+    def mains(self) -> tuple[int, ...]:
+        """The number in `whole` of each program's first function, which is the one that is entered."""
+        return tuple(accumulate((len(program.functions) for program in self.programs[:-1]), initial=0))
+
+    def place(self, pc: int) -> tuple[int, int]:
+        """A slot of `whole` as the number of a program and a slot of it."""
+        number = bisect_right(self.starts, pc) - 1 if pc >= 0 else 0
+        return number, pc - self.starts[number]
+
+    def callees(self, pc: int) -> tuple[int, ...]:
+        """The functions of `whole` that callx, or a helper that calls back, may call at a slot of it."""
+        number, _ = self.place(pc)
+        first = self.mains[number]
+        return tuple(first + index for index in self.programs[number].address_taken)
+
+    def members(self, map_: Map, given: Mapping[str, Sequence[int]]) -> tuple[int, ...]:
+        """The programs in a prog array by index, -1 for none. given: map name -> programs, over the map's own."""
+        numbers = tuple(given.get(map_.name, map_.programs))
+        if len(numbers) > map_.max_entries:
+            raise Refused(f"map {map_.name}: {len(numbers)} programs in {map_.max_entries} entries")
+        for number in numbers:
+            if not -1 <= number < len(self.programs):
+                raise Refused(f"map {map_.name}: program {number} is not there")
+        return (*numbers, *(-1,) * (map_.max_entries - len(numbers)))
+
+    def cells(self, map_: Map, given: Mapping[str, Sequence[int]]) -> bytes:
+        """The bytes of a prog array: the address of each program's entry slot, 0 for none. given: see members."""
+        words = (self.plan.entry(self.mains[n]) if n >= 0 else 0 for n in self.members(map_, given))
+        return b"".join(word.to_bytes(CELL, self.order) for word in words)  # type: ignore[arg-type]
 
     @property
     def order(self) -> str:
@@ -219,6 +294,11 @@ class Unit:
         size = (self.frames * FRAME + PAGE - 1) & -PAGE
         return Region("stack", self.plan.stack - size, size)
 
+    def _check_prog_array(self, map_: Map) -> None:
+        if not 1 <= map_.max_entries <= MAX_PROG_ARRAY:
+            raise Refused(f"map {map_.name}: a prog array has 1 to {MAX_PROG_ARRAY} entries")
+        self.members(map_, {})
+
     def _check_calls(self, program: Program) -> None:
         for pc, insn in enumerate(program.insns):
             if insn is None:
@@ -237,8 +317,9 @@ class Unit:
             if map_.kind == "arena":
                 regions.append(Region("arena", self.plan.arena, map_.max_entries * PAGE))
                 continue
-            size = (map_.value_size + 7) & -8  # the kernel's value stride
-            region = Region(f"map {map_.name}", self.plan.place(base, size), size, map_.readonly)
+            fixed = map_.kind == "prog_array"  # programs cannot write it, nor read it on Linux
+            size = CELL * map_.max_entries if fixed else value_bytes(map_)
+            region = Region(f"map {map_.name}", self.plan.place(base, size), size, readonly(map_) or fixed)
             regions.append(region)
             base = region.first_page + region.mapped + PAGE
         return tuple(regions)
@@ -246,10 +327,13 @@ class Unit:
     @staticmethod
     def _reach(map_: Map) -> int:
         """How many bytes of a map lie behind the address that lddw loads."""
-        return map_.max_entries * PAGE if map_.kind == "arena" else map_.value_size
+        return map_.max_entries * PAGE if map_.kind == "arena" else map_.value_size * map_.addressable
 
     def constants(self, program: Program) -> dict[int, int]:
-        """Slot of each lddw -> the 64-bit number it loads under this plan. Raises Refused for what has no address."""
+        """Slot of each lddw -> the 64-bit number it loads under this plan. Raises Refused for what has no address.
+
+        program: `whole`, or one that starts like it.
+        """
         numbers: dict[int, int] = {}
         for pc, insn in enumerate(program.insns):
             if insn is None or insn.row.kind is not Kind.WIDE:
@@ -264,6 +348,8 @@ class Unit:
             elif low >= len(self.maps):
                 raise Refused(f"insn {pc}: map {low} is not there", remedy=f"the program has {len(self.maps)} maps")
             elif form in ("map_fd_value", "map_idx_value"):
+                if self.maps[low].kind == "prog_array":
+                    raise Refused(f"insn {pc}: a value of map {self.maps[low].name} has no address")
                 if high >= self._reach(self.maps[low]):
                     raise Refused(f"insn {pc}: offset {high} is outside the value of map {self.maps[low].name}")
                 numbers[pc] = self.map_regions[low].start + high

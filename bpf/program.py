@@ -6,9 +6,13 @@ from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import TYPE_CHECKING
 
-from bpf.errors import FallsOff, JumpIntoWide, JumpOutOfRange, Refused
+from bpf.errors import FallsOff, JumpIntoWide, JumpOutOfRange
 from bpf.isa import Insn, Kind, decode, encode
+
+if TYPE_CHECKING:  # at run time bpf.object imports this module
+    from bpf.object.btf import Btf
 
 MAX_FRAMES = 8  # the kernel's MAX_CALL_FRAMES
 
@@ -32,6 +36,11 @@ class Map:
     flags     BPF_F_* of its creation
     inner     what the maps of a map-in-map are like
     programs  of a prog array, per index: the number of the program in the unit, -1 for none
+    maps      of a map-in-map, per key 0, 1, ...: the number of the map in the unit, -1 for none
+    lock      offset of a bpf_spin_lock in the value
+    pinned    LIBBPF_PIN_BY_NAME
+    extra     map_extra: hash functions of a bloom filter, address of an arena
+    key_type, value_type  numbers in the program's BTF, 0 for none
     """
 
     name: str
@@ -44,6 +53,22 @@ class Map:
     flags: int = 0
     inner: Map | None = None
     programs: tuple[int, ...] = ()
+    maps: tuple[int, ...] = ()
+    lock: int | None = None
+    pinned: bool = False
+    extra: int = 0
+    key_type: int = 0
+    value_type: int = 0
+
+    @property
+    def is_data(self) -> bool:
+        """Whether it is a section of global data, which is a region rather than elements."""
+        return self.kind == "array" and bool(self.initial)
+
+    @property
+    def addressable(self) -> bool:
+        """Whether lddw can load the address of its value: of an array of one element."""
+        return self.kind == "array" and self.max_entries == 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +89,12 @@ class Program:
     order      "little" or "big": the byte order of its loads, stores and conversions
     functions  in slot order; functions[0] starts at slot 0 and is entered
     maps       in index order, the order of lddw's map_idx forms; a map_fd form counts in the same order
-    lines      slot -> Line, where a line starts
+    lines      slot -> Line, where a line starts; BTF.ext's where it has one, else DWARF's
+    btf        its types
+    types      slot where a function starts -> number of its FUNC in btf
     section    the ELF section it was in, which says its type: "xdp"
+    license    "GPL"
+    version    the kernel version it names, 0 for none
     source     the program as given, where a pass has rewritten it; origin: per slot, the slot of `source` it is from
 
     Made by `program(...)`, which checks the structure.
@@ -77,9 +106,13 @@ class Program:
     functions: tuple[Function, ...] = ()
     maps: tuple[Map, ...] = ()
     lines: Mapping[int, Line] = field(default_factory=dict)
+    btf: Btf | None = field(default=None, compare=False, repr=False)
+    types: Mapping[int, int] = field(default_factory=dict)
     section: str = ""
-    source: Program | None = field(default=None, compare=False)
-    origin: tuple[int, ...] = field(default=(), compare=False)
+    license: str = ""
+    version: int = 0
+    source: Program | None = field(default=None, compare=False, repr=False)
+    origin: tuple[int, ...] = field(default=(), compare=False, repr=False)
 
     def __len__(self) -> int:
         return len(self.insns)
@@ -192,25 +225,14 @@ def call_graph(prog: Program) -> dict[int, frozenset[int]]:
     return {index: frozenset(callees) for index, callees in graph.items()}
 
 
-def call_depth(prog: Program) -> int:
-    """The deepest chain of calls from the entry, in frames (1 = no calls).
-
-    Raises Refused for recursion and for a chain of more than MAX_FRAMES.
-    """
-    graph = call_graph(prog)
-    depth: dict[int, int] = {}
-    path: set[int] = set()
-
-    def measure(index: int) -> int:
-        if index in depth:
-            return depth[index]
-        if index in path:
-            raise Refused(f"function {prog.functions[index].name} calls itself", remedy="recursion is not allowed")
-        if len(path) >= MAX_FRAMES:
-            raise Refused(f"calls are more than {MAX_FRAMES} frames deep at function {prog.functions[index].name}")
-        path.add(index)
-        depth[index] = 1 + max((measure(callee) for callee in graph[index]), default=0)
-        path.remove(index)
-        return depth[index]
-
-    return measure(0)
+def joined(programs: Sequence[Program]) -> Program:
+    """All programs in one, the instructions of each behind those of the one before, functions numbered on."""
+    slots: list[Insn | None] = []
+    names: dict[int, str] = {}
+    lines: dict[int, Line] = {}
+    for prog in programs:
+        names |= {len(slots) + function.start: function.name for function in prog.functions}
+        lines |= {len(slots) + slot: line for slot, line in prog.lines.items()}
+        slots += prog.insns
+    first = programs[0]
+    return program(slots, name=first.name, order=first.order, names=names, maps=first.maps, lines=lines)

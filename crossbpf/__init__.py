@@ -12,7 +12,7 @@ The command line says the same with `crossbpf check`, `trace`, `conform`, `asm`,
 
 from bpf.errors import CrossbpfError, Refused
 from bpf.plan import PLANS
-from bpf.program import Program
+from bpf.program import Map, Program
 from bpf.text import assemble, disassemble
 from crossbpf.api import compare, compile, interpret, parse, run
 from engines import ENGINES
@@ -33,6 +33,7 @@ __all__ = [
     "Image",
     "Input",
     "Limits",
+    "Map",
     "Outcome",
     "Program",
     "Refused",

@@ -30,14 +30,17 @@ def _unit(program: Program, packet: bytes, plan: str) -> Unit:
     return Unit((program,), convention=PACKET if packet else PLAIN, plan=PLANS[plan])
 
 
-def interpret(program: Program, memory: bytes = b"", *, packet: bytes = b"", plan: str = "high") -> Outcome:
+def interpret(
+    program: Program, memory: bytes = b"", *, packet: bytes = b"", plan: str = "high", world: World | None = None
+) -> Outcome:
     """Run a program on the reference interpreter, R1 and R2 being address and length of a copy of memory.
 
     packet: a frame from its link-layer header on, for loads from the packet; R1 is then a context that stands for it.
+    world: what helpers see and change, maps too; it keeps what the run changes.
     """
     unit = _unit(program, packet, plan)
     prepared = engine("interpreter").prepare(unit, Options(observe=True))
-    return prepared.run(Input(memory, packet=packet), World(), Limits())
+    return prepared.run(Input(memory, packet=packet), World() if world is None else world, Limits())
 
 
 def compile(program: Program, target: str, *, plan: str = "high") -> Image:
@@ -47,11 +50,14 @@ def compile(program: Program, target: str, *, plan: str = "high") -> Image:
     return compile_program(Unit((program,), plan=PLANS[plan]), program, machine)
 
 
-def run(program: Program, target: str, memory: bytes = b"", *, packet: bytes = b"", plan: str = "high") -> Outcome:
-    """Run a program's machine code for a target in the emulator; memory and packet as `interpret` has them."""
+def run(
+    program: Program, target: str, memory: bytes = b"", *, packet: bytes = b"", plan: str = "high",
+    world: World | None = None,
+) -> Outcome:  # fmt: skip
+    """Run a program's machine code for a target in the emulator. packet, world: as for interpret."""
     unit = _unit(program.in_order(find_target(target).order), packet, plan)
     prepared = engine(target).prepare(unit, Options(observe=True))
-    return prepared.run(Input(memory, packet=packet), World(), Limits())
+    return prepared.run(Input(memory, packet=packet), World() if world is None else world, Limits())
 
 
 def compare(

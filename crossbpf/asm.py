@@ -8,6 +8,7 @@ import click
 
 from bpf.text import disassemble
 from crossbpf.inputs import read_source, write_bytes
+from crossbpf.options import compile_options, loading
 
 
 @click.command()
@@ -33,8 +34,9 @@ def asm(file: str, big_endian: bool, output: str | None) -> int:
 @click.argument("file", metavar="FILE")
 @click.option("--big-endian", is_flag=True, help="Read .bin and hex input as big-endian wire form.")
 @click.option("--entry", metavar="NAME", help="Function to show, of an object with several.")
+@loading
 def disasm(file: str, big_endian: bool, entry: str | None) -> int:
     """Print FILE (object, wire bytes, or any other program; - for standard input) as assembly text."""
-    source = read_source(file, order="big" if big_endian else "little", entry=entry)
+    source = read_source(file, options=compile_options(), order="big" if big_endian else "little", entry=entry)
     sys.stdout.write(disassemble(source.any_order()))
     return 0

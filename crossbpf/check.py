@@ -20,12 +20,13 @@ from bpf.spec.conventions import PACKET
 from bpf.text import format_insn
 from crossbpf.cc import find
 from crossbpf.inputs import Source, memory_beside, memory_bytes, read_source, sources_in
+from crossbpf.maps import elements, map_option, map_record, show_maps
 from crossbpf.options import compile_options, compiling, engines_named, hexadecimal, plans_named, wide_console
 from crossbpf.types import convention_named, fields_for
 from engines.compare import Row, compare
 from engines.lockstep import Parting
 from jit.listing import listing
-from vm.world import Input, Limits
+from vm.world import Input, Limits, World
 
 _STYLES = {"reference": "bold", "agrees": "green", "differs": "bold red", "undecided": "yellow", "refused": "dim"}
 
@@ -63,6 +64,7 @@ class Result:
 )
 @click.option("--type", "kind", metavar="NAME", help="Program type; --packet is its packet. Contexts are compared too.")
 @click.option("--ctx", multiple=True, metavar="NAME=VALUE,...|FILE", help="Fields of the context of --type.")
+@map_option
 @click.option("--target", metavar="NAME,...", help="Targets to run on. Default: all six.")
 @click.option("--engine", metavar="NAME,...", help="More engines: linux, the live kernel; native, the host.")
 @click.option("--plan", default="high", show_default=True, metavar="NAME,...", help="low, high, kernel, fence or all.")
@@ -76,9 +78,9 @@ class Result:
 @compiling
 def check(
     files: Sequence[str], mem: str | None, packet: str | None, kind: str | None, ctx: Sequence[str],
-    target: str | None, engine: str | None, plan: str, seconds: float, instructions: int, count: bool, strict: bool,
-    verbose: bool, as_json: bool, print_cc: bool, cc: str | None, cflags: str, includes: Sequence[str],
-    entry: str | None, big_endian: bool,
+    contents: Sequence[str], target: str | None, engine: str | None, plan: str, seconds: float, instructions: int,
+    count: bool, strict: bool, verbose: bool, as_json: bool, print_cc: bool, cc: str | None, cflags: str,
+    includes: Sequence[str], entry: str | None, big_endian: bool,
 ) -> int:  # fmt: skip
     """Run programs on the interpreter and on every target, and compare.
 
@@ -111,6 +113,7 @@ def check(
             try:
                 order = "big" if big_endian else "little"
                 source = read_source(file, options=options, order=order, entry=entry, paired=directory)
+                world = World(elements=elements(contents, source.any_order()) if contents else {})
             except CrossbpfError as error:
                 results.append(Result(file, "", error=error))
                 _show(console, results[-1], as_json)
@@ -121,6 +124,7 @@ def check(
                 rows = compare(
                     source.program_in, given, engines=engines, plan=chosen,
                     convention=convention or source.convention, limits=limits, count=count,
+                    world=world,
                 )  # fmt: skip
                 results.append(Result(source.file, chosen.name, rows, _program(source, rows)))
                 if as_json or verbose or not directory or results[-1].code(strict):
@@ -171,6 +175,8 @@ def show_table(console: Console, result: Result, count: bool) -> None:
             assert result.program is not None
             console.print(Text(f"{row.engine}: {parting_words(row.parting, result.program)}", "red"))
     console.print()
+    if result.program is not None:
+        show_maps(console, result.rows, result.program)
 
 
 def show_summary(console: Console, results: Sequence[Result]) -> None:
@@ -232,6 +238,8 @@ def _row(row: Row, program: Program | None) -> dict[str, Any]:
     found: dict[str, Any] = {"engine": row.engine, "order": row.order, "verdict": row.verdict, "reason": row.reason}
     if row.outcome is not None:
         found |= {"status": row.outcome.status, "r0": hexadecimal(row.outcome.r0), "seconds": row.seconds}
+        if row.outcome.maps:
+            found["maps"] = map_record(row.outcome.maps)
         if row.outcome.fault is not None:
             fault = row.outcome.fault
             found["fault"] = {"kind": fault.kind, "pc": fault.pc, "address": hexadecimal(fault.address)}

@@ -57,7 +57,7 @@ def conform(
     engines, chosen = engines_named(target) or list(ENGINES.values()), plans_named(plan)[0]
     if not paths:
         return own_suite.run(
-            [engine.name for engine in engines], plugin, plan=chosen.name, only=only, quick=quick,
+            [engine.name for engine in engines], plugin, plan=chosen.name, only=only, quick=quick, seconds=seconds,
             jobs=jobs or os.cpu_count() or 1, junit=junit, html=html, as_json=as_json,
         )  # fmt: skip
     files = find_files(paths)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from functools import cache
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache, lru_cache
 from pathlib import Path
 
 from bpf.errors import BadInput, CrossbpfError, Refused
-from bpf.object.elf import Object
+from bpf.object import Object, link
+from bpf.object.btf import Btf
+from bpf.object.parts import raw_types
 from bpf.program import Program, program
 from bpf.spec.conventions import PLAIN, SUITE, Convention
 from bpf.text import assemble
@@ -22,16 +26,25 @@ _SUFFIXES = {".c": C, ".o": OBJECT, ".elf": OBJECT, ".data": DATA, ".s": TEXT, "
              ".bin": BINARY}  # fmt: skip
 
 
+KERNEL_TYPES = "/sys/kernel/btf/vmlinux"
 _LITTLE, _BIG = ".bpfel.o", ".bpfeb.o"
 
 
 @dataclass(frozen=True, slots=True)
 class CompileOptions:
-    """How C files are compiled. See crossbpf/cc.py."""
+    """How C files are compiled (see crossbpf/cc.py) and objects loaded.
+
+    link     more files of the same program
+    btf      the types of the machine to run for: a file, or "kernel"; None: the object's own
+    kconfig  NAME=VALUE, or files of such lines
+    """
 
     cc: str | None = None
     cflags: tuple[str, ...] = ()
     includes: tuple[str, ...] = ()
+    link: tuple[str, ...] = ()
+    btf: str | None = None
+    kconfig: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -177,7 +190,7 @@ def read_source(
     kind = _SUFFIXES.get(Path(name).suffix) or _sniff(data)
     try:
         if kind == OBJECT:
-            return _object_source(file, data, entry, paired)
+            return _object_source(file, data, entry, options or CompileOptions(), paired=paired)
         if kind == DATA:
             test = datafile.parse(Path(file), data.decode("utf-8", "replace"))
             test.program("little")
@@ -201,14 +214,58 @@ def _text(data: bytes, file: str) -> str:
         ) from None
 
 
-def _load(data: bytes, file: str, entry: str | None) -> Program:
-    """The entry of an object: the function named, or its first global one. Raises BadObject, Refused."""
+def read_types(name: str) -> Btf:
+    """The types in an object file or a raw BTF file; "kernel": the running kernel's. Raises BadInput, BadObject."""
+    file = KERNEL_TYPES if name == "kernel" else name
     try:
-        opened = Object(data)
-        chosen = opened.choose(name=entry)[0]
-        return replace(opened.program(chosen), section=chosen.section)
+        return _types(read_bytes(file))
     except CrossbpfError as error:
         raise error.at(file=file) from None
+
+
+_types = lru_cache(maxsize=2)(raw_types)  # a C file is loaded in both byte orders, and a kernel's types take a second
+
+
+def kernel_configuration(given: Sequence[str]) -> dict[str, int | str]:
+    """What --kconfig says: NAME=VALUE, or a file of such lines, which may be compressed as /proc/config.gz is."""
+    found: dict[str, int | str] = {}
+    for one in given:
+        lines = [one]
+        if "=" not in one:
+            data = read_bytes(one)
+            try:
+                lines = (gzip.decompress(data) if data.startswith(b"\x1f\x8b") else data).decode("utf-8").splitlines()
+            except (OSError, EOFError, zlib.error, UnicodeDecodeError):
+                raise BadInput("is no file of NAME=VALUE lines", file=one) from None
+        for line in lines:
+            name, equals, value = line.strip().partition("=")
+            if equals and not name.startswith("#"):
+                found[name.strip()] = value.strip()
+    return found
+
+
+def _load(data: bytes, file: str, entry: str | None, options: CompileOptions) -> Program:
+    """The entry of an object: the function named, or its first global one. Raises BadObject, Refused."""
+    target = read_types(options.btf) if options.btf is not None else None
+    kconfig = kernel_configuration(options.kconfig)
+    try:
+        parts = link([(file, data), *_linked(data, options)])
+        opened = Object(parts, target=target, kconfig=kconfig)
+        return opened.program(opened.choose(name=entry)[0])
+    except CrossbpfError as error:
+        raise error.at(file=file) from None
+
+
+def _linked(data: bytes, options: CompileOptions) -> Iterator[tuple[str, bytes]]:
+    """The other files of a program, in the byte order of the first."""
+    order = "big" if data[5:6] == b"\x02" else "little"
+    for name in options.link:
+        if Path(name).suffix == ".c":
+            yield name, compile_c(name, order, cc=options.cc, cflags=options.cflags, includes=options.includes)
+            continue
+        wrong, other = _LITTLE if order == "big" else _BIG, _other(name)
+        chosen = other if name.endswith(wrong) and Path(other).is_file() else name
+        yield chosen, read_bytes(chosen)
 
 
 def _in_order(found: dict[str, Program], order: str) -> Program:
@@ -217,11 +274,11 @@ def _in_order(found: dict[str, Program], order: str) -> Program:
     return found[order]
 
 
-def _object_source(file: str, data: bytes, entry: str | None, paired: bool) -> Source:
-    found = {program.order: program for program in (_load(data, file, entry),)}
+def _object_source(file: str, data: bytes, entry: str | None, options: CompileOptions, *, paired: bool) -> Source:
+    found = {program.order: program for program in (_load(data, file, entry, options),)}
     other = _other(file)
     if paired and Path(other).is_file():
-        twin = _load(read_bytes(other), other, entry)
+        twin = _load(read_bytes(other), other, entry, options)
         found.setdefault(twin.order, twin)
     return Source(file, OBJECT, lambda order: _in_order(found, order))
 
@@ -230,7 +287,7 @@ def _c_source(name: str, options: CompileOptions, entry: str | None) -> Source:
     @cache
     def compiled(order: str) -> Program:
         data = compile_c(name, order, cc=options.cc, cflags=options.cflags, includes=options.includes)
-        return _in_order({order: _load(data, name, entry)}, order)
+        return _in_order({order: _load(data, name, entry, options)}, order)
 
     compiled("little")  # so that a file which does not compile is an error at once
     return Source(name, C, compiled)

@@ -17,8 +17,28 @@ from engines import ENGINES, Engine, engine
 Decorator = Callable[[Any], Any]
 
 
+def loading(command: Any) -> Any:
+    """--link, --btf, --kconfig: what an object needs besides itself; `compile_options` finds what they say."""
+    for name, help_, metavar in (
+        ("kconfig", "Kernel configuration for externs: a value, or a file of such lines.", "NAME=VALUE|FILE"),
+        ("btf", "Types of the machine to run for, for CO-RE: a file, or `kernel`. Default: the object's own.", "FILE"),
+        ("link", "Link this object or C file too.", "FILE"),
+    ):
+        command = click.option(
+            f"--{name}", f"_{name}", multiple=name != "btf", metavar=metavar, help=help_, expose_value=False,
+            callback=_keep,
+        )(command)  # fmt: skip
+    return command
+
+
+def _keep(context: click.Context, parameter: click.Parameter, value: Any) -> Any:
+    context.meta[f"crossbpf.{parameter.name}"] = value
+    return value
+
+
 def compiling(command: Any) -> Any:
-    """--cc, --cflags, -I, --entry, --big-endian."""
+    """--cc, --cflags, -I, --entry, --big-endian; --link, --btf, --kconfig."""
+    command = loading(command)
     for option in (
         click.option("--big-endian", is_flag=True, help="Read .bin and hex input as big-endian wire form."),
         click.option("--entry", metavar="NAME", help="Function to run, of an object or C file with several."),
@@ -30,9 +50,14 @@ def compiling(command: Any) -> Any:
     return command
 
 
-def compile_options(cc: str | None, cflags: str, includes: Sequence[str]) -> CompileOptions:
-    """What --cc, --cflags and -I say."""
-    return CompileOptions(cc, tuple(shlex.split(cflags)), tuple(includes))
+def compile_options(cc: str | None = None, cflags: str = "", includes: Sequence[str] = ()) -> CompileOptions:
+    """What --cc, --cflags and -I say, and of the command in hand --link, --btf and --kconfig."""
+    context = click.get_current_context(silent=True)
+    said = context.meta if context is not None else {}
+    return CompileOptions(
+        cc, tuple(shlex.split(cflags)), tuple(includes), tuple(said.get("crossbpf._link", ())),
+        said.get("crossbpf._btf"), tuple(said.get("crossbpf._kconfig", ())),
+    )  # fmt: skip
 
 
 def engines_named(names: str | None, more: str | None = None) -> list[Engine] | None:

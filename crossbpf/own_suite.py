@@ -32,17 +32,17 @@ def names_containing(parts: Sequence[str]) -> list[str]:
 
 
 def run(
-    engines: Sequence[str], plugins: Sequence[str], *, plan: str, only: Sequence[str], quick: bool, jobs: int,
-    junit: str | None, html: str | None, as_json: bool,
+    engines: Sequence[str], plugins: Sequence[str], *, plan: str, only: Sequence[str], quick: bool, seconds: float,
+    jobs: int,    junit: str | None, html: str | None, as_json: bool,
 ) -> int:  # fmt: skip
     """Run the suite, write the reports, print the matrix; the exit code."""
-    names = names_containing(only)
+    names, every = names_containing(only), SPARSE if quick else 1
     entries: list[Entry] = []
     start = time.perf_counter()
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     with Progress(console=console, transient=True, disable=as_json or not sys.stderr.isatty()) as progress:
         task = progress.add_task("conform", total=len(names))
-        for results in run_suite(names, engines, plugins, plan=plan, every=SPARSE if quick else 1, jobs=jobs):
+        for results in run_suite(names, engines, plugins, plan=plan, every=every, seconds=seconds, jobs=jobs):
             entries += (Entry(r.row, r.case, r.engine, r.status, r.message, r.evaluations) for r in results)
             progress.advance(task)
     places = {name: at for at, name in enumerate((*names, *engines))}

@@ -16,6 +16,7 @@ from bpf.spec.conventions import PACKET
 from bpf.text import format_insn
 from crossbpf.check import parting_words
 from crossbpf.inputs import memory_bytes, read_source
+from crossbpf.maps import elements, map_option
 from crossbpf.options import compile_options, compiling, engines_named, plans_named
 from crossbpf.types import convention_named, fields_for
 from engines import Options, Prepared, engine
@@ -37,6 +38,7 @@ from vm.world import Input, Limits, World
 )
 @click.option("--type", "kind", metavar="NAME", help="Program type; --packet is its packet.")
 @click.option("--ctx", multiple=True, metavar="NAME=VALUE,...|FILE", help="Fields of the context of --type.")
+@map_option
 @click.option("--plan", default="high", show_default=True, metavar="NAME", help="low, high, kernel or fence.")
 @click.option("--seconds", default=30.0, show_default=True, help="Time limit between two stops of a guest.")
 @click.option("--instructions", default=1_000_000, show_default=True, help="Instructions to follow at most.")
@@ -44,7 +46,8 @@ from vm.world import Input, Limits, World
 @compiling
 def trace(
     file: str, target: str, stop: str | None, mem: str | None, packet: str | None, kind: str | None,
-    ctx: Sequence[str], plan: str, seconds: float, instructions: int, as_json: bool, cc: str | None, cflags: str,
+    ctx: Sequence[str], contents: Sequence[str], plan: str, seconds: float, instructions: int, as_json: bool,
+    cc: str | None, cflags: str,
     includes: Sequence[str], entry: str | None, big_endian: bool,
 ) -> int:  # fmt: skip
     """Run FILE on two engines in lockstep; stop at the first instruction after which their states differ.
@@ -73,8 +76,9 @@ def trace(
     names = [one.name for one in engines]
     memory = memory_bytes(mem) if mem is not None else source.memory
     given = Input(memory, packet=memory_bytes(packet, "--packet"), context=fields)
+    world = World(elements=elements(contents, program))
     at = None if stop is None else _slot(stop, program)
-    found = lockstep(prepared[0], prepared[1], given, World(), Limits(instructions, seconds), at)
+    found = lockstep(prepared[0], prepared[1], given, world, Limits(instructions, seconds), at)
     if as_json:
         click.echo(json.dumps(_record(found, names, program)))
     else:

@@ -9,10 +9,10 @@ to be restored between two inputs.
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 from bpf.isa import ROW, Insn, Kind, make
-from bpf.plan import FRAME, MAX_FUNCTIONS, RECORD_WORDS, TABLES, Unit
+from bpf.plan import FRAME, MAX_FUNCTIONS, RECORD_WORDS, TABLES, TAIL_CALLS, Unit
 from bpf.program import Program, program
 from emu.machine import TABLE_SIZE, Machine
 from jit.image import Image
@@ -27,16 +27,20 @@ _STATE = 0x100  # in the harness region: next input row, next output row, rows l
 _SPAN = CAPACITY * ROW_BYTES
 
 
-def suits(prog: Program) -> bool:
-    """Whether a program neither changes memory nor calls a stub, and leaves an entry slot for the driver."""
+def suits(prog: Program, inline: Container[int] = ()) -> bool:
+    """Whether a program neither changes memory nor calls a stub, and leaves an entry slot for the driver.
+
+    inline: slots of calls that call no stub.
+    """
     return len(prog.functions) < MAX_FUNCTIONS and not any(
         insn is not None
         and (insn.row.kind in (Kind.STORE, Kind.ATOMIC, Kind.PACKET) or insn.row.op in ("call_helper", "callx"))
-        for insn in prog.insns
+        and pc not in inline
+        for pc, insn in enumerate(prog.insns)
     )
 
 
-def _driver(harness: int, call_at_0: int) -> list[Insn | None]:
+def _driver(harness: int, call_at_0: int, tail_calls: bool) -> list[Insn | None]:
     """The loop's instructions; call_at_0: the slot of the driver's first instruction."""
 
     def insn(name: str, dst: int = 0, src: int = 0, off: int = 0, imm: int = 0) -> Insn:
@@ -44,6 +48,8 @@ def _driver(harness: int, call_at_0: int) -> list[Insn | None]:
 
     out: list[Insn | None] = [insn("lddw_imm", 1, imm=harness + _STATE), None]
     out.append(insn("ldx64", 9, 1))
+    if tail_calls:
+        out.append(insn("st64", 1, off=TAIL_CALLS - _STATE))  # none taken yet
     out += [insn("ldx64", register, 9, 8 * register) for register in range(1, 10)]
     out.append(insn("call_local", imm=-(call_at_0 + len(out)) - 1))
     out += [insn("lddw_imm", 1, imm=harness + _STATE), None]
@@ -59,18 +65,19 @@ def _driver(harness: int, call_at_0: int) -> list[Insn | None]:
 
 def compile_batch(unit: Unit, prog: Program, target: Target, features: frozenset[str] | None) -> Image:
     """The program with the driver behind it. The driver is the image's last function."""
-    insns = (*prog.insns, *_driver(unit.plan.harness, len(prog)))
+    insns = (*prog.insns, *_driver(unit.plan.harness, len(prog), bool(unit.tail_calls)))
     names = {function.start: function.name for function in prog.functions} | {len(prog): "batch"}
     joined = program(insns, name=prog.name, order=prog.order, names=names, maps=prog.maps)
     return compile_program(unit, joined, target, observe=True, features=features)
 
 
 def run_batch(
-    machine: Machine, image: Image, rows: Sequence[Sequence[int]], seconds: float, may_goto: int = 0
-) -> list[tuple[int, ...]]:
+    machine: Machine, image: Image, rows: Sequence[Sequence[int]], seconds: float, may_goto: int = 0,
+    tail_calls: int = 0,
+) -> list[tuple[int, ...]]:  # fmt: skip
     """R0-R9 at exit for each row of R0-R9 at entry, up to the first row that does not end normally.
 
-    The machine's memory must be set up. At most CAPACITY rows. may_goto: see Limits.
+    The machine's memory must be set up. At most CAPACITY rows. may_goto, tail_calls: see Limits.
     """
     plan, order, tables = machine.plan, machine.target.order, machine.harness
     endian = ">" if order == "big" else "<"
@@ -79,7 +86,7 @@ def run_batch(
     state = (plan.harness + TABLES, plan.harness + TABLES + _SPAN, len(rows))
     tables[_STATE : _STATE + 24] = struct.pack(endian + "3Q", *state)
     machine.load(image)
-    machine.prepare_entry([0] * RECORD_WORDS, plan.stack + FRAME, may_goto)
+    machine.prepare_entry([0] * RECORD_WORDS, plan.stack + FRAME, may_goto, tail_calls)
     stop = machine.start(plan.entry(len(image.functions) - 1), seconds)
     next_row, next_record, left = struct.unpack_from(endian + "3Q", tables, _STATE)
     done = len(rows) - left

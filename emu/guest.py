@@ -11,9 +11,10 @@ from emu.batch import CAPACITY, compile_batch, run_batch, suits
 from emu.faults import translate
 from emu.machine import Machine, Stop, machine, tracer
 from jit.image import Image
-from vm.helpers import Exit, Helper, Place, implementation
+from vm.helpers import Calling, Exit, Place, entered, implementations
+from vm.maps.bound import Bound, named_regions
 from vm.memory import Cell, Memory, OutOfReach, lay_out
-from vm.outcome import Call, Fault, Outcome
+from vm.outcome import Call, Fault, Outcome, located
 from vm.services import CALL_TARGET, SERVICES, Packet, Trap, answer
 from vm.step import Step, Watch
 from vm.world import Input, Limits, World
@@ -29,12 +30,10 @@ class Guest:
         self.image = image
         self.observe = observe
         self._features = features
-        self._batches = observe and suits(image.program)
+        self._batches = observe and suits(image.program, unit.tail_calls)
         self._batch: Image | None = None
-        self._helpers: dict[int, tuple[str, int, Helper]] = {
-            number: (helper.name, helper.arguments, implementation(helper.name))
-            for number, helper in unit.convention.helpers.items()
-        }
+        self._helpers = implementations(unit.convention)
+        self.maps = named_regions(unit)
         self._memory: tuple[Machine, tuple[Cell, ...], Memory] | None = None
 
     def run(self, entry: Input, world: World, limits: Limits) -> Outcome:
@@ -61,13 +60,16 @@ class Guest:
         host = machine(target, unit.plan)
         memory = self.reusable_memory(host, lay_out(unit, first, world))
         address = memory.address("memory")
+        bound = Bound(self.maps, unit.plan.handles, world, memory)
+        maps = bound.contents()
+        bound.end()
         outcomes: list[Outcome] = []
         while len(outcomes) < len(entries):
             chunk = entries[len(outcomes) : len(outcomes) + CAPACITY]
             rows = [entry.entry_registers(address, unit.context) for entry in chunk]
-            records = run_batch(host, self._batch, rows, limits.seconds, limits.may_goto)
+            records = run_batch(host, self._batch, rows, limits.seconds, limits.may_goto, limits.tail_calls)
             regions = memory.contents()
-            outcomes += [Outcome("done", record[0], record, regions, (), ()) for record in records]
+            outcomes += [Outcome("done", record[0], record, regions, (), (), maps=maps) for record in records]
             if len(records) < len(chunk):
                 break
         return outcomes
@@ -81,8 +83,9 @@ class Guest:
             executed += 1
 
         with tracer(self.image.target, self.unit.plan, on_code) as host:
-            _Run(self, host, entry, world, limits)
+            run = _Run(self, host, entry, world, limits)
             host.start(self.unit.plan.entry(0), limits.seconds)
+            run.maps.end()
         return executed
 
     def visible(self) -> frozenset[int]:
@@ -110,7 +113,7 @@ class Guest:
                 return
             passed = 0
             collected.append(watch.step(pc, host.homes()))
-            if len(collected) >= _CHUNK:
+            if len(collected) >= _CHUNK and not host.depth:  # a callback cannot be left and entered again
                 passed = address
                 host.uc.emu_stop()
 
@@ -123,6 +126,7 @@ class Guest:
                 going_on = passed != 0 and not stop.error and not stop.timeout and run.fault is None
                 collected.clear()
                 if not going_on:
+                    run.maps.end()
                     return
                 stop = host.start(stop.pc, limits.seconds)
 
@@ -147,13 +151,14 @@ class _Run:
         self.world = world
         self.memory = guest.reusable_memory(host, lay_out(guest.unit, entry, world))
         self.packet = Packet.of(guest.unit, entry)
+        self.maps = Bound(guest.maps, guest.unit.plan.handles, world, self.memory)
         self.calls: list[Call] = []
         self.fault: Fault | None = None
         self.exit: Exit | None = None
         host.load(guest.image)
         host.on_helper = self._helper
         registers = entry.entry_registers(self.memory.address("memory"), guest.unit.context)
-        host.prepare_entry(registers, guest.unit.plan.stack, limits.may_goto)
+        host.prepare_entry(registers, guest.unit.plan.stack, limits.may_goto, limits.tail_calls)
 
     def _helper(self, number: int) -> int | None:
         guest, host = self.guest, self.host
@@ -175,14 +180,45 @@ class _Run:
         name, count, function = known
         self.calls.append(Call(name, tuple(arguments[:count])))
         try:
-            result = function(Place(self.world, self.memory, guest.unit.order), arguments)
-        except OutOfReach as bad:
+            given = function(Place(self.world, self.memory, guest.unit.order, self.maps), arguments)
+        except (OutOfReach, Trap) as bad:
             self.fault = Fault(bad.kind, 0, self._caller(), bad.address)
             return None
+        result = given if isinstance(given, int | Exit) else self._call_back(given)
         if isinstance(result, Exit):
             self.exit = result
             return None
-        return result & (1 << 64) - 1
+        return None if result is None else result & (1 << 64) - 1
+
+    def _call_back(self, helper: Calling) -> int | Exit | None:
+        """Call what a helper wants called, until it has its result; None where the run ends before."""
+        host, unit, stub = self.host, self.guest.unit, self.host.return_address()
+        pc = self.guest.image.pc_at(stub - 1)
+        functions = {unit.plan.entry(index) for index in unit.callees(pc)}
+        r0: int | None = None
+        while True:
+            try:
+                invoke = helper.send(r0)  # type: ignore[arg-type]
+            except StopIteration as end:
+                result: int | Exit = end.value
+                return result
+            except OutOfReach as bad:
+                self.fault = Fault(bad.kind, 0, pc, bad.address)
+                return None
+            if invoke.function not in functions:
+                self.fault = Fault("call target", 0, pc, invoke.function)
+                return None
+            with host.nested(entered(invoke)):
+                stop = host.go_on(invoke.function)
+                if self.fault is not None or self.exit is not None:
+                    return self.exit
+                if stop.error or stop.pc != unit.plan.exit:
+                    self.fault = None if stop.timeout else translate(stop, host, self.guest.image, self.memory)
+                    return None
+                if broken := host.broken_convention():
+                    self.fault = Fault("abi", 0, pc, 0, f"in a callback: {broken}")
+                    return None
+                r0 = host.result()
 
     def _serve(self, number: int, arguments: Sequence[int]) -> int | None:
         try:
@@ -209,6 +245,8 @@ class _Run:
             else:
                 r0 = host.result()
                 registers = host.record() if guest.observe else None
+        maps = self.maps.contents()
+        self.maps.end()
         return Outcome(
             status="fault" if fault else "limit" if stop.timeout else "done",
             r0=r0,
@@ -216,5 +254,6 @@ class _Run:
             regions=self.memory.contents(),
             calls=tuple(self.calls),
             printed=tuple(self.world.printed),
-            fault=fault,
+            fault=located(fault, guest.unit),
+            maps=maps,
         )

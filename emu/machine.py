@@ -13,6 +13,7 @@ from typing import Any
 from bpf.errors import NotHere, Refused
 from bpf.plan import (
     ALLOWANCE,
+    FRAME,
     MAX_FUNCTIONS,
     MAX_HELPERS,
     PAGE,
@@ -20,6 +21,7 @@ from bpf.plan import (
     RECORD_WORDS,
     STUB_SIZE,
     TABLES,
+    TAIL_CALLS,
     Plan,
     Region,
 )
@@ -33,6 +35,7 @@ from vm.memory import Cell, Memory
 CODE_SIZE = 64 << 20
 NATIVE_STACK = 256 << 10
 TABLE_SIZE = 1 << 20
+_NESTED = 1024  # bytes of the guest's stack that a helper takes which calls back
 _PATTERN = 0xC0FF_EE00_0000_0000  # what registers hold that belong to nobody: pattern + index
 _NO_RECORD = b"\xee" * (8 * RECORD_WORDS)  # the exit record of a run that has not stored one
 _M64 = (1 << 64) - 1
@@ -98,6 +101,7 @@ class Machine:
         self._code_length = 0
         self._access: tuple[int, int, int] | None = None
         self._allow_stub = False
+        self.depth = 0  # callbacks that are running
         self.programs = 0
         facts = target.emulation
         self.uc = self._open()
@@ -246,15 +250,16 @@ class Machine:
         self._image = image
         self.programs += 1
 
-    def prepare_entry(self, registers: Sequence[int], frame: int, may_goto: int = 0) -> None:
+    def prepare_entry(self, registers: Sequence[int], frame: int, may_goto: int = 0, tail_calls: int = 0) -> None:
         """A clean CPU; R0-R9, R10 = frame, patterns in the callee-saved registers, sp and the return address.
 
-        may_goto: see Limits.
+        may_goto, tail_calls: see Limits.
         """
         self.uc.context_restore(self._clean)
         target, plan, slots = self.target, self.plan, self._slots
         self.harness[: 8 * RECORD_WORDS] = _NO_RECORD
         self.harness[ALLOWANCE : ALLOWANCE + 8] = may_goto.to_bytes(8, target.order)  # type: ignore[arg-type]
+        self.harness[TAIL_CALLS : TAIL_CALLS + 16] = bytes(8) + tail_calls.to_bytes(8, target.order)  # type: ignore[arg-type]
         values = [_PATTERN + index for index in range(len(slots))]
         sp = (plan.native - target.save_area - 64) & -target.alignment
         for number, value in enumerate((*registers, frame)):
@@ -288,6 +293,47 @@ class Machine:
         pc = self._final.read()[0]
         # The watchdog may fire when the guest has just stopped by itself.
         return Stop(pc, error, self._access, timeout and not error and pc != self.plan.exit)
+
+    def go_on(self, address: int) -> Stop:
+        """As start, inside a run: from a helper's stub, under the run's time limit."""
+        error, self._access = 0, None
+        try:
+            self.uc.emu_start(address, self.plan.exit)
+        except unicorn.UcError as failure:
+            error = failure.errno
+        pc = self._final.read()[0]
+        return Stop(pc, error, self._access, WATCHDOG.fired and not error and pc != self.plan.exit)
+
+    @contextmanager
+    def nested(self, arguments: Sequence[int]) -> Iterator[None]:
+        """At a stub: the CPU as it is where a function starts that the helper calls; afterwards what it was before.
+
+        Everything is preserved but R0-R5; R10 is a frame lower, and sp far enough below what its owner may use.
+        """
+        target, saved, expected = self.target, self.uc.context_save(), (self._expected, self._sp)
+        _, sp, _, *preserved = self._final.read()
+        values = dict(zip(target.callee_saved, preserved, strict=True))
+        values |= {target.homes[number]: value for number, value in enumerate(arguments, 1)}
+        values[target.homes[0]] = _PATTERN
+        values[target.homes[10]] = self.homes()[10] - FRAME & _M64
+        sp = (sp - target.bias - _NESTED & -target.alignment) + target.bias
+        if target.link:
+            values[target.link] = self.plan.exit
+        else:
+            at = sp - (self.plan.native - NATIVE_STACK)
+            self._stack[at : at + 8] = self.plan.exit.to_bytes(8, target.order)  # type: ignore[arg-type]
+        values[target.sp] = sp
+        registers = Registers(self.uc, target.emulation, tuple(values))
+        registers.write(list(values.values()))
+        self._expected = [values[name] for name in target.callee_saved]
+        self._sp = sp if target.link else sp + 8
+        self.depth += 1
+        try:
+            yield
+        finally:
+            self.depth -= 1
+            self.uc.context_restore(saved)
+            self._expected, self._sp = expected
 
     def result(self) -> int:
         """The C result register after a run."""

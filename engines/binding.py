@@ -55,8 +55,8 @@ class _Shown(Prepared):
         self.inner = inner
         self.image = inner.image
         self._unit = unit
-        origin = unit.programs[0].origin
-        self._heads = {pc for pc in range(len(origin)) if pc == 0 or origin[pc] != origin[pc - 1]}
+        self._origin = whole_origin(unit)
+        self._heads = {pc for pc, at in enumerate(self._origin) if pc == 0 or at != self._origin[pc - 1]}
 
     def run(self, entry: Input, world: World, limits: Limits) -> Outcome:
         """See Prepared."""
@@ -73,22 +73,31 @@ class _Shown(Prepared):
 
     def trace(self, entry: Input, world: World, limits: Limits) -> Iterator[Step]:
         """Of the instructions that stand for one of the program's, the first is its boundary."""
-        program = self._unit.programs[0]
         writes: tuple[tuple[int, bytes], ...] = ()
         for step in self.inner.trace(entry, world, limits):
             writes += step.writes
             if step.pc in self._heads:
-                yield Step(program.origin_of(step.pc), step.registers, writes)
+                yield Step(self._origin[step.pc], step.registers, writes)
                 writes = ()
 
     def boundaries(self) -> frozenset[int] | None:
         """See Prepared."""
         inner = self.inner.boundaries()
         pcs = self._heads if inner is None else self._heads & inner
-        return frozenset(self._unit.programs[0].origin_of(pc) for pc in pcs)
+        return frozenset(self._origin[pc] for pc in pcs)
 
     def _outcome(self, outcome: Outcome, entry: Input) -> Outcome:
         return translated(outcome, self._unit, entry)
+
+
+def whole_origin(unit: Unit) -> tuple[int, ...]:
+    """Slot of all programs of a bound unit put together (Unit.whole) -> slot of those given, put together."""
+    found: list[int] = []
+    start = 0
+    for program in unit.programs:
+        found += (start + at for at in program.origin)
+        start += len(program.source or program)
+    return tuple(found)
 
 
 def translated(outcome: Outcome, unit: Unit, entry: Input) -> Outcome:

@@ -22,10 +22,10 @@ _kept: tuple[Unit, bool, Front] | None = None
 
 
 def shared_front(unit: Unit, *, observe: bool) -> Front:
-    """The Ops of a unit's program; the last ones are kept, since the targets follow one another on the same unit."""
+    """The Ops of a unit; the last ones are kept, since the targets follow one another on the same unit."""
     global _kept
     if _kept is None or _kept[0] is not unit or _kept[1] != observe:
-        _kept = (unit, observe, front(unit, unit.programs[0], observe=observe))
+        _kept = (unit, observe, front(unit, unit.whole, observe=observe))
     return _kept[2]
 
 
@@ -81,7 +81,7 @@ class EmulatedEngine(Engine):
             orders=frozenset({target.order}),
             plans=True,
             conventions=NAMES,
-            shows=frozenset({"registers", "regions", "calls", "printed", "context", "packet"}),
+            shows=frozenset({"registers", "regions", "calls", "printed", "maps", "context", "packet"}),
             native=True,
         )
 

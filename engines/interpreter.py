@@ -18,7 +18,7 @@ class InterpreterPrepared(Prepared):
     """A decoded program."""
 
     def __init__(self, unit: Unit) -> None:
-        self.interpreter = Interpreter(unit, unit.programs[0])
+        self.interpreter = Interpreter(unit, unit.whole)
 
     def run(self, entry: Input, world: World, limits: Limits) -> Outcome:
         """See Prepared."""
@@ -37,7 +37,7 @@ class InterpreterEngine(Engine):
         orders=frozenset({"little", "big"}),
         plans=True,
         conventions=NAMES,
-        shows=frozenset({"registers", "regions", "calls", "printed", "context", "packet"}),
+        shows=frozenset({"registers", "regions", "calls", "printed", "maps", "context", "packet"}),
     )
 
     def prepare(self, unit: Unit, options: Options | None = None) -> Prepared:

@@ -19,9 +19,10 @@ from functools import cache
 
 from bpf.errors import NotHere, Refused
 from bpf.plan import STUB_SIZE, Unit
+from bpf.program import Map
 from bpf.spec.conventions import PLAIN
 from bpf.text import assemble
-from engines import syscall, test_run
+from engines import live_maps, syscall, test_run
 from engines.base import Abilities, Engine, Options, Prepared
 from engines.wrapper import (
     CALLEE_SAVED,
@@ -77,32 +78,92 @@ def final_message(log: str) -> str:
 class Loaded:
     """A program in the kernel with its maps, in the order of the wrapper; closed with the object."""
 
-    def __init__(self, wrapped: Wrapped, contents: Sequence[bytes | None]) -> None:
-        """contents: per map of the unit, what a read-only one holds for good. Raises Refused."""
+    def __init__(self, wrapped: Wrapped, contents: Sequence[bytes | None], others: Sequence[Wrapped] = ()) -> None:
+        """contents: per map of the unit, what read-only global data hold for good. others: its other programs.
+
+        Raises Refused.
+        """
         self.wrapped = wrapped
-        self.sizes = [map_.value_size for map_ in wrapped.program.maps]
+        maps = wrapped.program.maps
         descriptors: list[int] = []
         weakref.finalize(self, _close, descriptors)
         try:
-            for n, map_ in enumerate(wrapped.program.maps):
-                descriptors.append(syscall.create_array(map_.name, map_.value_size, readonly=map_.readonly))
-                if map_.readonly:
-                    syscall.write_value(descriptors[n], contents[n] or b"")
-                    syscall.freeze(descriptors[n])
+            self.live = live_maps.make(maps, sys.byteorder, descriptors)
         except OSError as error:
-            raise Refused(f"a map of {self.sizes[len(descriptors) - 1]} bytes: {_errno(error)}") from None
-        self.maps = tuple(descriptors)
+            raise Refused(f"a map that the kernel does not make: {_errno(error)}") from None
+        others_made: dict[str, int] = {}
+        for map_, content in zip(maps, (*contents, *[None] * len(maps)), strict=False):
+            if map_.name in self.live:
+                continue
+            try:
+                others_made[map_.name] = self._make(map_, content)
+                descriptors.append(others_made[map_.name])
+            except OSError as error:
+                raise Refused(f"a map of {map_.value_size} bytes: {_errno(error)}") from None
+        self.maps = tuple(
+            self.live[map_.name].descriptor if map_.name in self.live else others_made[map_.name] for map_ in maps
+        )
         self.code = bind(wrapped.program, self.maps)
         try:
-            self.descriptor, _ = syscall.load(self.code, name=wrapped.program.name, kind=wrapped.kind)
+            self.descriptor = self._load(wrapped, self.code)
         except syscall.LoadError as error:
             raise self._refusal(error) from None
         descriptors.append(self.descriptor)
+        self.programs = [self.descriptor]
+        for number, other in enumerate(others, 1):
+            try:
+                descriptor = self._load(other, bind(other.program, self.maps))
+            except syscall.LoadError as error:
+                raise Refused(f"program {number}: {final_message(error.log)} (errno {error.errno})") from None
+            descriptors.append(descriptor)
+            self.programs.append(descriptor)
+        self._members: dict[int, tuple[int, ...]] = {}
+
+    @staticmethod
+    def _make(map_: Map, content: bytes | None) -> int:
+        """A descriptor of a prog array, or of global data. Raises OSError."""
+        if map_.kind == "prog_array":
+            return syscall.create_prog_array(map_.name, map_.max_entries)
+        made = syscall.create_array(map_.name, map_.value_size, readonly=map_.readonly)
+        if map_.readonly:
+            syscall.write_value(made, content or b"")
+            syscall.freeze(made)
+        return made
+
+    @staticmethod
+    def _load(wrapped: Wrapped, code: bytes) -> int:
+        kind, prog = wrapped.kind, wrapped.program
+        return syscall.load(code, name=prog.name, kind=kind, functions=wrapped.functions)[0]
+
+    def fill_programs(self, array: int, members: tuple[int, ...]) -> None:
+        """Put programs into the prog array of that number, -1 for none, as far as they are not there already."""
+        there = self._members.get(array, (-1,) * len(members))
+        for index, (old, new) in enumerate(zip(there, members, strict=True)):
+            if new != old:
+                syscall.set_program(self.maps[array], index, None if new < 0 else self.programs[new])
+        self._members[array] = members
+
+    def fill(self, world: World) -> None:
+        """Have the maps hold what the world's hold. Raises Refused."""
+        try:
+            for name, live in self.live.items():
+                live.fill(world.maps[name], self.live)
+        except OSError as error:
+            raise Refused(f"a map that cannot be filled: {_errno(error)}") from None
+
+    def values(self) -> list[bytes]:
+        """The bytes of global data, memory and record; of other maps none. Raises OSError."""
+        return [
+            syscall.read_value(descriptor, map_.value_size) if map_.is_data else b""
+            for descriptor, map_ in zip(self.maps, self.wrapped.program.maps, strict=True)
+        ]
 
     def log(self, level: int) -> str:
         """The verifier's log at a level of bpf(): 1 steps up to an error, 2 all with states; in the wrapper's slots."""
         try:
-            descriptor, log = syscall.load(self.code, log_level=level, kind=self.wrapped.kind)
+            descriptor, log = syscall.load(
+                self.code, log_level=level, kind=self.wrapped.kind, functions=self.wrapped.functions
+            )  # fmt: skip
         except syscall.LoadError as error:
             return error.log
         os.close(descriptor)
@@ -146,10 +207,8 @@ class LinuxPrepared(Prepared):
             if register in CALLEE_SAVED:
                 raise Refused(f"R{register} has a value at entry, which no function of the kernel's starts with")
         unit = self._unit
-        contents = tuple(
-            self._content(map_.name, map_.initial, map_.value_size, world) if map_.readonly else None
-            for map_ in unit.maps
-        )
+        world.open_maps(unit)
+        contents = tuple(self._content(map_, world) if map_.readonly and map_.is_data else None for map_ in unit.maps)
         arguments = dict(sorted(entry.registers.items()))
         kind = unit.convention.type
         test_run.check(unit.convention, entry)
@@ -162,39 +221,44 @@ class LinuxPrepared(Prepared):
             while len(self._loaded) >= KEPT:
                 del self._loaded[next(iter(self._loaded))]
             wrapped = wrap_packet(unit) if context else wrap(unit, length, arguments)
-            self._loaded[key] = Loaded(wrapped, contents)
+            others = [wrap_packet(unit, number) for number in range(1, len(unit.programs))] if context else []
+            if any(map_.kind == "ringbuf" for map_ in unit.maps):
+                return Loaded(wrapped, contents, others)  # positions in a ring buffer only grow
+            self._loaded[key] = Loaded(wrapped, contents, others)
         return self._loaded[key]
 
     @staticmethod
-    def _content(name: str, initial: bytes, size: int, world: World) -> bytes:
-        return world.values.get(name, initial)[:size].ljust(size, b"\0")
+    def _content(map_: Map, world: World) -> bytes:
+        return bytes(world.maps[map_.name].values[: map_.value_size])
 
     def run(self, entry: Input, world: World, limits: Limits) -> Outcome:
         """One TEST_RUN. Helpers see the machine, not the world; R6-R9 are shown where they have a value."""
         unit = self._unit
         loaded = self.loaded(entry, world)
-        for map_, descriptor in zip(unit.maps, loaded.maps, strict=False):
-            if not map_.readonly:
-                syscall.write_value(descriptor, self._content(map_.name, map_.initial, map_.value_size, world))
+        for n, (map_, descriptor) in enumerate(zip(unit.maps, loaded.maps, strict=False)):
+            if map_.kind == "prog_array":
+                loaded.fill_programs(n, unit.members(map_, world.programs))
+            elif map_.is_data and not map_.readonly:
+                syscall.write_value(descriptor, self._content(map_, world))
+        loaded.fill(world)
         context = unit.convention.context
         if entry.memory and not context:
             syscall.write_value(loaded.maps[len(unit.maps)], entry.memory)
-        syscall.write_value(loaded.maps[-1], bytes(loaded.sizes[-1]))
+        syscall.write_value(loaded.maps[-1], bytes(loaded.wrapped.program.maps[-1].value_size))
+        packet = entry.packet if context else bytes(ETHERNET) if loaded.wrapped.kind == syscall.SOCKET_FILTER else b""
+        by_cpu = any(live.per_cpu for live in loaded.live.values())
         given: test_run.Given | None = None
         try:
-            if unit.convention.view is not None:
-                given = test_run.run(loaded.descriptor, unit, entry)
-            else:
-                syscall.test_run(loaded.descriptor, entry.packet if context else b"")
+            with live_maps.on_cpu(world.cpu if by_cpu else None):
+                if unit.convention.view is not None:
+                    given = test_run.run(loaded.descriptor, unit, entry)
+                else:
+                    syscall.test_run(loaded.descriptor, packet)
         except OSError as error:
             raise Refused(f"BPF_PROG_TEST_RUN: {_errno(error)}") from None
-        values = [
-            syscall.read_value(descriptor, size) for descriptor, size in zip(loaded.maps, loaded.sizes, strict=True)
-        ]
-        cells = lay_out(unit, entry, world)
-        outcome = _outcome(
-            unit, cells, values, unit.packet_start(len(entry.packet)) + data_offset(unit.convention, entry)
-        )
+        data = unit.packet_start(len(entry.packet)) + data_offset(unit.convention, entry)
+        outcome = _outcome(unit, lay_out(unit, entry, world), loaded.values(), data)
+        outcome = replace(outcome, maps={name: live.read(loaded.live) for name, live in loaded.live.items()})
         if given is None:
             return outcome
         r0 = outcome.r0 >> 32 << 32 | given.retval
@@ -215,7 +279,7 @@ def _outcome(unit: Unit, cells: Sequence[Cell], values: Sequence[bytes], data: i
     for n, register in enumerate(CALLEE_SAVED):
         if record[MASK] >> register & 1:
             registers[register] = record[SAVED + n]
-    by_name = {f"map {map_.name}": value for map_, value in zip(unit.maps, values, strict=False)}
+    by_name = {f"map {map_.name}": value for map_, value in zip(unit.maps, values, strict=False) if map_.is_data}
     if len(values) > len(unit.maps) + 1:
         by_name["memory"] = values[-2]
     regions = {
@@ -236,7 +300,8 @@ def _moved(unit: Unit, cells: Sequence[Cell], record: Sequence[int], data: int) 
     named = [(record[MEMORY], cell.region.start) for cell in cells if cell.region.name == "memory"]
     pairs += [(record[MEMORY], unit.context)] if unit.context else named
     for n, region in enumerate(unit.map_regions):
-        pairs.append((record[MAPS + 2 * n], region.start))
+        if record[MAPS + 2 * n]:
+            pairs.append((record[MAPS + 2 * n], region.start))
         pairs.append((record[MAPS + 2 * n + 1], unit.plan.handles + n * STUB_SIZE))
     return Moved(sys.byteorder, frozenset((actual - planned) & M64 for actual, planned in pairs))
 
@@ -253,7 +318,7 @@ class LinuxEngine(Engine):
         orders=frozenset({sys.byteorder}),
         plans=False,
         conventions=frozenset({"plain", "suite", "packet", *test_run.TYPES}),
-        shows=frozenset({"registers", "regions", "context", "packet"}),
+        shows=frozenset({"registers", "regions", "maps", "context", "packet"}),
         native=True,
     )
 
@@ -263,10 +328,10 @@ class LinuxEngine(Engine):
             raise Refused(
                 f"a {unit.order}-endian program does not run on this machine, which is {sys.byteorder}-endian"
             )
-        if unit.arena is not None:
-            raise Refused(f"map {unit.arena.name}: an arena lies elsewhere in the kernel, none is made there")
-        unit.constants(unit.programs[0])
-        for pc, insn in enumerate(unit.programs[0].insns):
+        for map_ in unit.maps:
+            live_maps.check(map_)
+        unit.constants(unit.whole)
+        for pc, insn in enumerate(unit.whole.insns):
             if insn is not None and insn.row.op == "call_helper":
                 helper = unit.convention.helpers[insn.imm]
                 if PLAIN.helpers.get(insn.imm) != helper:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from engines.base import Prepared
 from vm.step import Step, Writes
@@ -67,7 +67,7 @@ def lockstep(
 
     stop_at: also stop, with what = "", when both stand at that slot.
     """
-    worlds = [replace(world, printed=[]) for _ in range(2)]
+    worlds = [world.copy() for _ in range(2)]
     a, b = left.boundaries(), right.boundaries()
     visible = b if a is None else a if b is None else a & b
     lefts = _common(left.trace(entry, worlds[0], limits), visible)

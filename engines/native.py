@@ -25,15 +25,16 @@ from bpf.spec.conventions import NAMES
 from engines.base import Abilities, Engine, Options, Prepared
 from engines.binding import bind, shown
 from engines.emulated import EmulatedPrepared, shared_front
-from engines.native_child import LENGTH, Load, Run, send
+from engines.native_child import LENGTH, Callbacks, Load, Run, send
 from jit import host
 from jit.host import HostCode
 from jit.image import Image
 from jit.pipeline import compile_front
 from jit.registry import target
 from jit.target import Target
+from vm.maps.bound import named_regions
 from vm.memory import lay_out
-from vm.outcome import Call, Fault, Outcome
+from vm.outcome import Call, Fault, Outcome, located
 from vm.services import SERVICES, Packet
 from vm.step import Step
 from vm.world import Input, Limits, World
@@ -179,7 +180,11 @@ class NativePrepared(Prepared):
         self._unit = unit
         self._observe = options.observe
         self._target = image.target
-        self._helpers = {number: (found.name, found.arguments) for number, found in unit.convention.helpers.items()}
+        self._helpers = {
+            number: (found.name, found.arguments)
+            for number, found in unit.convention.helpers.items()
+            if not found.inline
+        }
         plan = unit.plan
         self._record, self._block = plan.harness, plan.harness + TABLES
         self._host, pieces = host_pieces(self._target, plan, self._block, (*self._helpers, *SERVICES))
@@ -187,6 +192,13 @@ class NativePrepared(Prepared):
             (plan.entries, MAX_FUNCTIONS * STUB_SIZE, image.entries),
             (plan.code, len(image.code) + PAGE - 1 & -PAGE, image.code),
         ]
+        # The code of each program ends where that of the next one starts.
+        ends = [plan.code + image.functions[main] for main in unit.mains[1:]] + [plan.code + len(image.code)]
+        functions = [frozenset(plan.entry(index) for index in unit.callees(start)) for start in unit.starts]
+        self._callbacks = Callbacks(
+            self._target.homes[:11], self._host.entered, self._host.checked,
+            tuple(zip(ends, functions, strict=True)),
+        )  # fmt: skip
         counters = (plan.counters.start, plan.counters.size)
         self._load = Load(pieces, plan.exit, self._block, self._record, counters, self._host.flush)
         self._be_loaded(Limits().seconds)
@@ -224,12 +236,14 @@ class NativePrepared(Prepared):
         given = [values.get(name, _PATTERN + index) for index, name in enumerate(code.entered)]
         poison = {machine.homes[number]: POISON + number for number in range(1, 6)}
         words = {host.ENTRY + at: value for at, value in enumerate(given)}
+        words[host.TARGET] = unit.plan.entry(0)
         words |= {
             host.DESTROYED + at: poison.get(name, _PATTERN + 0x100 + at) for at, name in enumerate(code.destroyed)
         }
         request = Run(
             cells, words, self._helpers, world, unit.order, machine.alignment, machine.bias, limits.seconds,
-            self._record, 8 * RECORD_WORDS, Packet.of(unit, entry), limits.may_goto,
+            self._record, 8 * RECORD_WORDS, Packet.of(unit, entry), limits.may_goto, named_regions(unit),
+            unit.plan.handles, limits.tail_calls, self._callbacks,
         )  # fmt: skip
         return given, request
 
@@ -258,7 +272,8 @@ class NativePrepared(Prepared):
             regions=answer["regions"],
             calls=tuple(Call(name, arguments) for name, arguments in answer["calls"]),
             printed=tuple(world.printed),
-            fault=fault,
+            fault=located(fault, self._unit),
+            maps=answer["maps"],
         )
 
     def _broken(self, block: list[int], given: list[int]) -> str:
@@ -290,7 +305,7 @@ def host_pieces(
 ) -> tuple[HostCode, list[tuple[int, int, bytes]]]:
     """The code around a program's own: the trampoline in the exit page, the stubs; each (address, room, bytes)."""
     module = import_module(machine.host)
-    code: HostCode = module.host_code(machine, plan.exit, block, plan.entry(0))
+    code: HostCode = module.host_code(machine, plan.exit, block)
     stubs = bytearray(MAX_HELPERS * STUB_SIZE)
     for number in helpers:
         at = number * STUB_SIZE
@@ -311,7 +326,7 @@ class NativeEngine(Engine):
             orders=frozenset({self.target.order}),
             plans=True,
             conventions=NAMES,
-            shows=frozenset({"registers", "regions", "calls", "printed", "context", "packet"}),
+            shows=frozenset({"registers", "regions", "calls", "printed", "maps", "context", "packet"}),
             native=True,
         )
 

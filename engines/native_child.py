@@ -19,9 +19,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import IO, Any
 
-from bpf.plan import ALLOWANCE, PAGE, Region
+from bpf.plan import ALLOWANCE, FRAME, PAGE, POISON, TAIL_CALLS, Region
 from jit import host
-from vm.helpers import Exit, Place, implementation
+from vm.helpers import Calling, Exit, Place, entered, implementation
+from vm.maps.bound import Bound, Named
 from vm.memory import Cell, Memory, OutOfReach
 from vm.services import CALL_TARGET, SERVICES, Packet, Trap, answer
 from vm.world import World
@@ -58,12 +59,27 @@ class Load:
 
 
 @dataclass(frozen=True, slots=True)
+class Callbacks:
+    """What it takes to call functions of the program for a helper.
+
+    homes      registers of R0-R10; entered, checked: see HostCode
+    functions  (where the code of a program ends, the entry slots that helpers may call for it), in order
+    """
+
+    homes: Sequence[str]
+    entered: Sequence[str]
+    checked: Sequence[str]
+    functions: Sequence[tuple[int, frozenset[int]]]
+
+
+@dataclass(frozen=True, slots=True)
 class Run:
     """One run.
 
     words    word of the block -> what it holds
     helpers  number -> (name, arguments)
-    saved    bytes of the exit record; may_goto: see Limits
+    saved    bytes of the exit record; may_goto, tail_calls: see Limits
+    maps     name and region of each map, whose first handle lies at `handles`
     """
 
     cells: Sequence[Cell]
@@ -78,6 +94,10 @@ class Run:
     saved: int
     packet: Packet
     may_goto: int
+    maps: Sequence[Named]
+    handles: int
+    tail_calls: int
+    callbacks: Callbacks
 
 
 @dataclass(slots=True)
@@ -192,11 +212,14 @@ class Host:
         record = self._view(wanted.record, wanted.saved)
         record[:] = b"\xee" * wanted.saved
         self._view(wanted.record + ALLOWANCE, 8)[:] = wanted.may_goto.to_bytes(8, wanted.order)  # type: ignore[arg-type]
+        tails = bytes(8) + wanted.tail_calls.to_bytes(8, wanted.order)  # type: ignore[arg-type]
+        self._view(wanted.record + TAIL_CALLS, 16)[:] = tails
         for word, value in wanted.words.items():
             self._block[word] = value
         self._block[host.CALLBACK] = ctypes.cast(self._callback, ctypes.c_void_p).value or 0
         calls = self._calls = Call()
-        place = Place(wanted.world, memory, wanted.order)
+        maps = Bound(wanted.maps, wanted.handles, wanted.world, memory)
+        place = Place(wanted.world, memory, wanted.order, maps)
         self._on_helper = lambda: self._helper(wanted, place)
         signal.setitimer(signal.ITIMER_REAL, wanted.seconds + _GRACE)
         self._enter()
@@ -205,6 +228,7 @@ class Host:
             "block": list(self._block),
             "record": bytes(record),
             "regions": memory.contents(),
+            "maps": maps.contents(),
             "calls": calls.made,
             "exit": calls.exit,
             "fault": calls.fault,
@@ -233,15 +257,51 @@ class Host:
                 return 0
             name, count = wanted.helpers[number]
             calls.made.append((name, tuple(arguments[:count])))
-            result = implementation(name)(place, arguments)
+            given = implementation(name)(place, arguments)
+            result = given if isinstance(given, int | Exit) else self._call_back(wanted, given, back)
         except (OutOfReach, Trap) as bad:
             calls.fault = (bad.kind, back, bad.address, "")
             return 1
         if isinstance(result, Exit):
             calls.exit = result.r0
             return 1
+        if result is None:
+            return 1
         block[host.ANSWER] = result & M64
         return 0
+
+    def _call_back(self, wanted: Run, helper: Calling, back: int) -> int | Exit | None:
+        """Call what a helper wants called, until it has its result; None where the run ends before.
+
+        A function that ends the run leaves the trampoline as one that returns does.
+        """
+        block, calls, known = self._block, self._calls, wanted.callbacks
+        kept = dict(zip(known.checked, block[host.KEPT : host.KEPT + len(known.checked)], strict=True))
+        kept[known.homes[10]] = kept[known.homes[10]] - FRAME & M64
+        host_sp = block[host.HOST_SP]
+        functions = next((entries for end, entries in known.functions if back <= end), frozenset())
+        r0: int | None = None
+        while True:
+            try:
+                invoke = helper.send(r0)  # type: ignore[arg-type]
+            except StopIteration as end:
+                result: int | Exit = end.value
+                return result
+            if invoke.function not in functions:
+                raise Trap("call target", invoke.function)
+            values = {**kept, **dict(zip(known.homes[:6], (POISON, *entered(invoke)), strict=True))}
+            for at, name in enumerate(known.entered):
+                block[host.ENTRY + at] = values.get(name, 0)
+            block[host.TARGET] = invoke.function
+            self._enter()
+            nested, block[host.HOST_SP] = block[host.HOST_SP], host_sp
+            if calls.fault is not None or calls.exit is not None:
+                return None
+            saved = block[host.SAVED : host.SAVED + len(known.checked)]
+            if block[host.FINAL_SP] != nested or [values[name] for name in known.checked] != list(saved):
+                calls.fault = ("abi", back, 0, "or a callee-saved register is not restored by a callback")
+                return None
+            r0 = block[host.RESULT]
 
 
 def _read(pipe: IO[bytes], size: int) -> bytes:

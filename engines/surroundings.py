@@ -11,14 +11,17 @@ from __future__ import annotations
 from dataclasses import replace
 
 from bpf.plan import PAGE, STUB_SIZE, Plan, Unit
+from bpf.program import Map
+from bpf.spec.maps import RULES
 from engines.base import Engine
 from engines.interpreter import InterpreterEngine
 from vm.outcome import AT_THE_PLAN, Difference, Moved, Outcome, difference
 from vm.world import Input, Limits, World
 
 M64 = (1 << 64) - 1
-SAME_EVERYWHERE = frozenset({"csum_diff", "unwind"})
-"""Helpers whose result depends on their arguments alone."""
+_OF_MAPS = frozenset(name for rules in RULES.values() for name in rules.helpers) - {"perf_event_output"}
+SAME_EVERYWHERE = frozenset({"csum_diff", "loop", "unwind", "spin_lock", "spin_unlock"}) | _OF_MAPS
+"""Helpers whose result depends on their arguments alone, on the maps, or on the functions that they call."""
 
 
 def _plan(name: str, shift: int, bits: int, flip: int) -> Plan:
@@ -58,6 +61,8 @@ def judge(
     world: as it was before the run; limits: those of the run. A run that is late is a difference. Where the program
     depends on its surroundings the answer is undecided and says why.
     """
+    if not engine.abilities.plans:
+        outcome = _without_elements(unit, expected, outcome)
     found = difference(expected, outcome)
     if late(expected, outcome):
         needed = expected.counts["instructions"]
@@ -68,18 +73,40 @@ def judge(
     return Difference(decided=False, why=why) if why else found
 
 
+def _without_elements(unit: Unit, expected: Outcome, outcome: Outcome) -> Outcome:
+    """An outcome without R1-R9 that hold the address of a map's element: an engine has it elsewhere, and cannot say."""
+    if expected.registers is None or outcome.registers is None:
+        return outcome
+    regions = [
+        region for map_, region in zip(unit.maps, unit.map_regions, strict=True) if not _told(map_) and region.size
+    ]
+    registers = list(outcome.registers)
+    for number, value in enumerate(expected.registers[1:], 1):
+        if value is not None and any(0 <= value - region.start <= region.size for region in regions):
+            registers[number] = None
+    return replace(outcome, registers=tuple(registers))
+
+
+def _told(map_: Map) -> bool:
+    """Whether an engine that chooses addresses can say where the memory of a map is."""
+    return map_.addressable or map_.kind == "arena"
+
+
 def _depends(unit: Unit, expected: Outcome, outcome: Outcome, entry: Input, world: World, limits: Limits) -> str:
     """On what of its surroundings the shown result of a program depends, in words; "" for nothing."""
     if expected.counts.get("ran_out"):
         return "a may_goto has run out, which happens elsewhere after another time"
+    for map_ in unit.maps:
+        held = len((expected.maps or {}).get(map_.name, ()))
+        if map_.kind.startswith("lru") and (expected.counts.get("evicted") or 2 * held > map_.max_entries):
+            return f"map {map_.name} is half full, and an LRU map may give up elements long before it is full"
     for call in expected.calls or ():
         if call.helper not in SAME_EVERYWHERE:
             return f"it calls {call.helper}, whose result is the machine's"
     shown = []
     units = [Unit(unit.programs, unit.maps, unit.convention, plan) for plan in PLANS]
     for bound, fill in zip(units, FILLS, strict=True):
-        own_world = replace(world, values=dict(world.values), printed=[])
-        run = InterpreterEngine().prepare(bound).run(replace(entry, stack_fill=fill), own_world, limits)
+        run = InterpreterEngine().prepare(bound).run(replace(entry, stack_fill=fill), world.copy(), limits)
         shown.append(_as_shown(run, outcome))
     if outcome.moved is not AT_THE_PLAN:
         shown[1:] = [replace(run, moved=_moved(units[0], unit)) for run, unit in zip(shown[1:], units[1:], strict=True)]
@@ -105,5 +132,6 @@ def _moved(here: Unit, there: Unit) -> Moved:
         (getattr(there.plan, name), getattr(here.plan, name))
         for name in ("stack", "context", "packet", "memory", "handles")
     ]
-    pairs += [(b.start, a.start) for a, b in zip(here.map_regions, there.map_regions, strict=True)]
+    regions = zip(here.maps, here.map_regions, there.map_regions, strict=True)
+    pairs += [(b.start, a.start) for map_, a, b in regions if _told(map_)]
     return Moved("big" if here.order == "big" else "little", frozenset((b - a) & M64 for b, a in pairs))

@@ -17,14 +17,16 @@ from functools import cache
 from typing import Any
 
 from bpf.errors import NotHere
+from engines.function_info import RECORD, FunctionInfo
 
 NUMBERS = {
     "x86_64": 321, "aarch64": 280, "riscv64": 280, "loongarch64": 280, "ppc64": 361, "ppc64le": 361, "s390x": 351,
 }  # fmt: skip
 """bpf()'s number by `uname -m`."""
 
-MAP_CREATE, MAP_LOOKUP, MAP_UPDATE, PROG_LOAD, TEST_RUN, OBJECT_INFO, MAP_FREEZE = 0, 1, 2, 5, 10, 15, 22
-ARRAY = 2  # BPF_MAP_TYPE_ARRAY
+MAP_CREATE, MAP_LOOKUP, MAP_UPDATE, MAP_DELETE, MAP_NEXT_KEY, PROG_LOAD = range(6)
+TEST_RUN, OBJECT_INFO, BTF_LOAD, MAP_TAKE, MAP_FREEZE = 10, 15, 18, 21, 22  # MAP_TAKE: BPF_MAP_LOOKUP_AND_DELETE_ELEM
+ARRAY, PROG_ARRAY = 2, 3  # BPF_MAP_TYPE_*
 SOCKET_FILTER, SYSCALL = 1, 31  # BPF_PROG_TYPE_*
 RDONLY_PROG, MMAPABLE = 0x80, 0x400  # map flags
 SLEEPABLE = 0x10  # program flag
@@ -57,8 +59,14 @@ class _ProgLoad(_Attr):
     _fields_ = [
         ("prog_type", c_uint32), ("insn_cnt", c_uint32), ("insns", c_uint64), ("license", c_uint64),
         ("log_level", c_uint32), ("log_size", c_uint32), ("log_buf", c_uint64), ("kern_version", c_uint32),
-        ("prog_flags", c_uint32), ("prog_name", c_char * 16),
+        ("prog_flags", c_uint32), ("prog_name", c_char * 16), ("prog_ifindex", c_uint32),
+        ("expected_attach_type", c_uint32), ("prog_btf_fd", c_uint32), ("func_info_rec_size", c_uint32),
+        ("func_info", c_uint64), ("func_info_cnt", c_uint32),
     ]  # fmt: skip
+
+
+class _BtfLoad(_Attr):
+    _fields_ = [("btf", c_uint64), ("btf_log_buf", c_uint64), ("btf_size", c_uint32)]
 
 
 class _TestRun(_Attr):
@@ -141,9 +149,77 @@ def _address(buffer: object) -> int:
 
 def create_array(name: str, value_size: int, *, readonly: bool = False) -> int:
     """A file descriptor of a new array map of one element, page-aligned. readonly: to programs. Raises OSError."""
-    flags = MMAPABLE | (RDONLY_PROG if readonly else 0)
+    return create_map(name, ARRAY, 4, value_size, 1, MMAPABLE | (RDONLY_PROG if readonly else 0))
+
+
+def create_map(
+    name: str, kind: int, key_size: int, value_size: int, max_entries: int, flags: int = 0, inner: int = 0
+) -> int:
+    """A descriptor of a new map. kind: BPF_MAP_TYPE_*; inner: one like the maps of a map-in-map. Raises OSError."""
     word = "".join(letter if letter.isascii() and (letter.isalnum() or letter in "_.") else "_" for letter in name)
-    return bpf(MAP_CREATE, _MapCreate(ARRAY, 4, value_size, 1, flags, 0, 0, word[:15].encode()))
+    return bpf(MAP_CREATE, _MapCreate(kind, key_size, value_size, max_entries, flags, inner, 0, word[:15].encode()))
+
+
+def _buffer(data: bytes) -> Any:
+    return ctypes.create_string_buffer(data, max(len(data), 1))
+
+
+def update(descriptor: int, key: bytes, value: bytes, flags: int = 0) -> None:
+    """Set an element; push where there are no keys. Raises OSError."""
+    given, data = _buffer(key), _buffer(value)
+    bpf(MAP_UPDATE, _MapElement(descriptor, _address(given) if key else 0, _address(data), flags))
+
+
+def lookup(descriptor: int, key: bytes, size: int, *, take: bool = False) -> bytes | None:
+    """A copy of the value of a key, None where there is none; take: and delete it. Raises OSError."""
+    given, data = _buffer(key), ctypes.create_string_buffer(max(size, 1))
+    command = MAP_TAKE if take else MAP_LOOKUP
+    try:
+        bpf(command, _MapElement(descriptor, _address(given) if key else 0, _address(data), 0))
+    except OSError as error:
+        if error.errno == errno.ENOENT:
+            return None
+        raise
+    return data.raw[:size]
+
+
+def delete(descriptor: int, key: bytes) -> None:
+    """Delete a key. Raises OSError."""
+    given = _buffer(key)
+    bpf(MAP_DELETE, _MapElement(descriptor, _address(given), 0, 0))
+
+
+def next_key(descriptor: int, key: bytes | None, size: int) -> bytes | None:
+    """The key of `size` bytes after one, the first after None; None after the last. Raises OSError."""
+    given, data = _buffer(key or b""), ctypes.create_string_buffer(size)
+    try:
+        bpf(MAP_NEXT_KEY, _MapElement(descriptor, 0 if key is None else _address(given), _address(data), 0))
+    except OSError as error:
+        if error.errno == errno.ENOENT:
+            return None
+        raise
+    return data.raw
+
+
+def map_id(descriptor: int) -> int:
+    """The kernel's number of a map. Raises OSError."""
+    info = (c_uint32 * 2)()  # type, id
+    bpf(OBJECT_INFO, _ObjectInfo(descriptor, ctypes.sizeof(info), _address(info)))
+    return int(info[1])
+
+
+def create_prog_array(name: str, entries: int) -> int:
+    """A file descriptor of a new prog array, which is empty. Raises OSError."""
+    return create_map(name, PROG_ARRAY, 4, 4, entries)
+
+
+def set_program(array: int, index: int, program: int | None) -> None:
+    """Put a program, by its file descriptor, into a prog array; None takes out what is there. Raises OSError."""
+    key = bytes(c_uint32(index))
+    if program is None:
+        delete(array, key)
+    else:
+        update(array, key, bytes(c_uint32(program)))
 
 
 def freeze(descriptor: int) -> None:
@@ -164,8 +240,18 @@ def read_value(descriptor: int, size: int) -> bytes:
     return data.raw
 
 
-def load(code: bytes, *, name: str = "", log_level: int = LOG_STATS, kind: int = SYSCALL) -> tuple[int, str]:
-    """A file descriptor of a program of a type, and the verifier's log. Raises LoadError."""
+def load(
+    code: bytes,
+    *,
+    name: str = "",
+    log_level: int = LOG_STATS,
+    kind: int = SYSCALL,
+    functions: FunctionInfo | None = None,
+) -> tuple[int, str]:
+    """A file descriptor of a program of a type, and the verifier's log. Raises LoadError.
+
+    functions: for a program whose functions the kernel must know.
+    """
     size = LOG_SIZE.get(log_level, LOG_LIMIT)
     text = ctypes.create_string_buffer(size)
     insns, license_ = ctypes.create_string_buffer(code, len(code)), ctypes.create_string_buffer(b"GPL")
@@ -174,6 +260,27 @@ def load(code: bytes, *, name: str = "", log_level: int = LOG_STATS, kind: int =
         kind, len(code) // 8, _address(insns), _address(license_), log_level, size, _address(text), 0,
         SLEEPABLE if kind == SYSCALL else 0, word[:15].encode(),
     )  # fmt: skip
+    if functions is None:
+        return _load(attr, text)
+    size = len(functions.records)
+    table = ctypes.create_string_buffer(functions.records, size)
+    attr.prog_btf_fd = _load_btf(functions.btf)
+    attr.func_info_rec_size, attr.func_info, attr.func_info_cnt = RECORD, _address(table), size // RECORD
+    try:
+        return _load(attr, text)
+    finally:
+        os.close(attr.prog_btf_fd)
+
+
+def _load_btf(data: bytes) -> int:
+    buffer = ctypes.create_string_buffer(data, len(data))
+    try:
+        return bpf(BTF_LOAD, _BtfLoad(_address(buffer), 0, len(data)))
+    except OSError as error:
+        raise LoadError(error.errno or 0, "the kernel does not take BTF of functions") from None
+
+
+def _load(attr: _ProgLoad, text: Any) -> tuple[int, str]:
     for attempt in range(_RETRIES):
         try:
             return bpf(PROG_LOAD, attr), text.value.decode("utf-8", "replace")

@@ -14,17 +14,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from bpf.isa import ROW, Insn, Kind, make
-from bpf.plan import Unit
+from bpf.plan import POISON, Unit
 from bpf.program import Function, Map, Program, program
 from bpf.rewrite import insert
+from bpf.spec.helpers import KERNEL
+from engines.function_info import FunctionInfo, function_info
 from engines.syscall import SOCKET_FILTER, SYSCALL
 
 R0, SAVED, MASK, FRAME_TOP, MEMORY, PACKET, MAPS = 0, 1, 5, 6, 7, 8, 9
 """Words of the record: R0; R6-R9; bit mask of the registers among them that were stored; R10 of the entered function;
 the address of the memory, or of the context; the address of the packet's data, where a program may have it; then for
-each map the addresses of its value and of the map itself."""
+each map the addresses of its value (0 where lddw has none) and of the map itself."""
 
 CALLEE_SAVED = range(6, 10)
+NOT_SLEEPABLE = frozenset({"lpm_trie"})
+"""Kinds of maps that no program of type syscall may have; a socket filter, on an empty frame, carries those."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,14 @@ class Wrapped:
     start: int
     origin: tuple[int | None, ...]
     kind: int = SYSCALL
+
+    @property
+    def functions(self) -> FunctionInfo | None:
+        """What the kernel must know of the functions; None if nothing."""
+        starts = [function.start for function in self.program.functions]
+        if len(starts) == 1 or not any(map(_wants_functions, self.program.insns)):
+            return None
+        return function_info(starts, self.program.order)
 
     def slot(self, number: int) -> int | None:
         """A slot as the user knows it; what was put in before an instruction counts as that. None in the wrapper."""
@@ -60,20 +72,22 @@ def wrap(unit: Unit, length: int, arguments: Mapping[int, int]) -> Wrapped:
     slots = (*start, *rewritten.program.insns)
     names = {0: "wrapper"} | {len(start) + function.start: function.name for function in rewritten.program.functions}
     result = program(slots, name=user.name, order=user.order, names=names, maps=maps)
-    return Wrapped(result, len(start), rewritten.origin)
+    sleeps = all(map_.kind not in NOT_SLEEPABLE for map_ in unit.maps)
+    return Wrapped(result, len(start), rewritten.origin, SYSCALL if sleeps else SOCKET_FILTER)
 
 
-def wrap_packet(unit: Unit) -> Wrapped:
-    """The packet program programs[0] of a unit with code that fills the record, which is its last map."""
-    user, record = unit.programs[0], len(unit.maps)
+def wrap_packet(unit: Unit, number: int = 0) -> Wrapped:
+    """A packet program of a unit with code that fills the record, which is its last map.
+
+    Programs that tail-call each other share it: what the last one to end leaves there is what the run gave.
+    """
+    user, record = unit.programs[number], len(unit.maps)
     rewritten = insert(user, _tails(user, record, keeps_r0=True))
-    notes = [
-        _value(2, record),
-        _store(2, 1, MEMORY),
-        *_packet(unit, 2, 3),
-        *_addresses(unit, 2, 3),
-        make(ROW["mov64_imm"], 2, imm=0),
-    ]
+    notes = [_value(2, record), _store(2, 1, MEMORY), *_packet(unit, 2, 3), *_addresses(unit, 2, 3)]
+    if number:  # whoever tail-calls it leaves nothing there
+        notes += [make(ROW["lddw_imm"], register, imm=POISON + register) for register in (2, 3)]
+    else:
+        notes.append(make(ROW["mov64_imm"], 2, imm=0))
     start = _slots(notes)
     functions = rewritten.program.functions[1:]
     names = {0: user.functions[0].name} | {len(start) + function.start: function.name for function in functions}
@@ -81,6 +95,14 @@ def wrap_packet(unit: Unit) -> Wrapped:
     result = program((*start, *rewritten.program.insns), name=user.name, order=user.order, names=names, maps=maps)
     kind = unit.convention.type
     return Wrapped(result, len(start), rewritten.origin, kind.number if kind else SOCKET_FILTER)
+
+
+def _wants_functions(insn: Insn | None) -> bool:
+    """Whether a program that has functions too may hold the instruction only if the kernel knows them."""
+    if insn is None:
+        return False
+    helper = KERNEL.get(insn.imm) if insn.row.op == "call_helper" else None
+    return insn.row.kind is Kind.PACKET or (helper is not None and (helper.inline or helper.callback > 0))
 
 
 def _record(unit: Unit) -> Map:
@@ -103,8 +125,9 @@ def _store(base: int, register: int, word: int) -> Insn:
 
 def _addresses(unit: Unit, base: int, scratch: int) -> Iterator[Insn]:
     """Store the addresses of all maps in the record, where `base` points."""
-    for index in range(len(unit.maps)):
-        yield from (_value(scratch, index), _store(base, scratch, MAPS + 2 * index))
+    for index, map_ in enumerate(unit.maps):
+        if map_.addressable:
+            yield from (_value(scratch, index), _store(base, scratch, MAPS + 2 * index))
         yield from (make(ROW["lddw_map_idx"], scratch, imm=index), _store(base, scratch, MAPS + 2 * index + 1))
 
 

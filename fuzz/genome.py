@@ -18,6 +18,7 @@ from bpf.isa import ROW, ROWS, Insn, Kind, Row, make
 from bpf.isa.opcodes import FRAME_POINTER
 from bpf.plan import FRAME
 from bpf.program import Map, Program, program
+from fuzz.digits import OFFSETS, VALUES, Digits
 
 DATA_SIZE = 256
 DATA = Map("data", value_size=DATA_SIZE, initial=bytes((31 * n + 7) & 0xFF for n in range(DATA_SIZE)))
@@ -25,6 +26,9 @@ DATA = Map("data", value_size=DATA_SIZE, initial=bytes((31 * n + 7) & 0xFF for n
 
 ARENA = Map("arena", kind="arena", value_size=0)
 """The arena of those that use one; its index is 1."""
+
+JUMPS = Map("jumps", kind="prog_array", max_entries=3, programs=(0, -1, 0))
+"""The prog array of those that tail-call: the program again, nothing, the program. Its index is the last."""
 
 MAX_GESTURES = 200
 MAX_FUNCTIONS = 4
@@ -35,22 +39,6 @@ _M64 = (1 << 64) - 1
 _STACK = 64  # bytes below R10 that accesses use; loop counters lie below them
 _RECORDS = -_STACK - 8 * (MAX_LOOPS + 1)  # the slots below it, down to the end of the frame, keep results
 _CONTEXT = _RECORDS  # the first of these slots keeps the context where there is one
-_VALUES = (
-    0, 1, _M64, 2, 0x8000_0000, 0x7FFF_FFFF, 0xFFFF_FFFF, 1 << 63, (1 << 63) - 1, 0xFFFF_FFFF_8000_0000, 7, 8, 31, 32,
-    33, 63, 64, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 1 << 32, (1 << 63) + 1, 0x5555_5555_AAAA_AAAA,
-    0xDEAD_BEEF_8765_4321, 0x0123_4567_89AB_CDEF, (1 << 32) + 1, 0x1_8000_0000, 0xFFFF_FFFF_0000_0000, _M64 - 1,
-    0xFFFF_FFFF_7FFF_FFFF,
-)  # fmt: skip
-_FREQUENT = (0, 1, _M64, 1 << 63, 0x8000_0000)
-_IMMEDIATES = (
-    0, 1, -1, 2, 3, 5, 7, 8, 31, 32, 63, 127, 128, -128, -129, 255, 256, 2047, 2048, -2048, -2049, 4095, 4096, 0x7FFF,
-    0x8000, -0x8000, -0x8001, 0xFFFF, 0x10000, 0x7FFF_F7FF, 0x7FFF_F800, 0x7FFF_FFFF, -0x8000_0000, 0x2_0000,
-    -0x1_0001, 0x0FF0_0FF0, -0xFF01, 0x1234_5020,
-)  # fmt: skip
-_OFFSETS = (
-    0, 1, -1, 127, 128, -128, -129, 255, 256, -256, -257, 2047, 2048, -2048, -2049, 4095, 4096, -4096, 32760, -32768,
-)  # fmt: skip
-
 _ALU = tuple(row for row in ROWS if row.kind is Kind.ALU)
 _BRANCHES = tuple(row for row in ROWS if row.kind in (Kind.BRANCH, Kind.GOTO))
 _PACKETS = tuple(row for row in ROWS if row.kind is Kind.PACKET)
@@ -68,66 +56,12 @@ _KINDS = (
     *("jump",) * 3,
     *("aim",) * 6,
     *("loop", "helper", "call", "function", "leave"),
-    *("may_goto", "indirect", "cast", "packet"),
+    *("may_goto", "indirect", "cast", "packet", "tail"),
 )  # weights; the simplest first
-_BARE = frozenset(_KINDS) - {"helper", "may_goto", "indirect", "cast", "packet"}
+_BARE = frozenset(_KINDS) - {"helper", "may_goto", "indirect", "cast", "packet", "tail"}
 _HELPERS = (7, 8, 14)  # get_prandom_u32, get_smp_processor_id, get_current_pid_tgid
-_GET_CURRENT_COMM = 16
-
-
-class _Digits:
-    """A gesture's number, read from its lowest digit up. radices: of the digits that have been read."""
-
-    __slots__ = ("radices", "rest")
-
-    def __init__(self, number: int) -> None:
-        self.rest = number & _M64
-        self.radices: list[int] = []
-
-    def below(self, radix: int) -> int:
-        """The next digit."""
-        self.rest, digit = divmod(self.rest, radix)
-        self.radices.append(radix)
-        return digit
-
-    def row(self, rows: Sequence[Row]) -> Row:
-        """One of the rows."""
-        return rows[self.below(len(rows))]
-
-    def register(self) -> int:
-        """R0 to R9."""
-        return self.below(10)
-
-    def value(self) -> int:
-        """64 bits, edges first."""
-        pick = self.below(2 * len(_VALUES))
-        if pick < len(_VALUES):
-            return _VALUES[pick]
-        return (self.rest * 0x9E37_79B9_7F4A_7C15 + _VALUES[pick - len(_VALUES)]) & _M64
-
-    def edge(self) -> int:
-        """64 bits that something may treat in a way of its own."""
-        pick = self.below(len(_VALUES) + 4 * len(_FREQUENT))
-        return _VALUES[pick] if pick < len(_VALUES) else _FREQUENT[pick % len(_FREQUENT)]
-
-    def immediate(self) -> int:
-        """32 bits signed, edges first."""
-        pick = self.below(3 * len(_IMMEDIATES))
-        if pick < len(_IMMEDIATES):
-            return _IMMEDIATES[pick]
-        if pick < 2 * len(_IMMEDIATES):
-            return _IMMEDIATES[pick % 3 if pick % 2 else pick - len(_IMMEDIATES)]
-        raw = (self.rest * 0x9E37_79B1 + _IMMEDIATES[pick % len(_IMMEDIATES)]) & 0xFFFF_FFFF
-        return raw - ((raw & 0x8000_0000) << 1)
-
-    def beside(self, number: int) -> int:
-        """64 bits that are a number, its neighbour, negative or inverse, or are so but for a bit or the upper half."""
-        near = (
-            *(number, number + 1, number - 1, -number, ~number),
-            *(number ^ 1 << 32, number ^ 1 << 31, number & 0xFFFF_FFFF, number ^ -1 << 32, ~number ^ -1 << 32),
-        )
-        pick = self.below(len(near) + 2)
-        return near[pick] & _M64 if pick < len(near) else self.edge()
+_GET_CURRENT_COMM, _TAIL_CALL = 16, 12
+_INDICES = (0, 1, 2, 3, 1 << 32, 0xFFFF_FFFF, (1 << 32) + 2, (1 << 32) + 3, _M64, 0x8000_0000)  # of tail calls
 
 
 class _Body:
@@ -144,7 +78,8 @@ class _Body:
         self.calls: list[tuple[int, int]] = []  # (slot, digit that picks the callee)
         self.indirect: list[tuple[int, int]] = []  # (slot of a callx, its helper, 0 for a function)
         self.casts = False
-        self.aim: _Digits | None = None  # says what the operands of the next operation are set to
+        self.tails: list[int] = []  # slots of the prog array's lddw
+        self.aim: Digits | None = None  # says what the operands of the next operation are set to
         if packet:
             self.add("stx64", FRAME_POINTER, 1, _CONTEXT)
 
@@ -203,7 +138,7 @@ class _Body:
 
 def decode(
     genome: Sequence[int], order: str = "little", *, bare: bool = False, packet: bool = False,
-    read: list[_Digits] | None = None,
+    read: list[Digits] | None = None,
 ) -> Program:  # fmt: skip
     """The program of a genome, in a byte order. Total: never raises.
 
@@ -216,7 +151,7 @@ def decode(
         _set_up(bodies[0])
     loops = 0
     for number in genome[:MAX_GESTURES]:
-        digits = _Digits(number)
+        digits = Digits(number)
         if read is not None:
             read.append(digits)
         kind = _KINDS[digits.below(len(_KINDS))]
@@ -246,7 +181,7 @@ def decode(
 
 def radices(genome: Sequence[int]) -> list[list[int]]:
     """The radices of the digits that decoding reads of each gesture."""
-    read: list[_Digits] = []
+    read: list[Digits] = []
     decode(genome, packet=True, read=read)
     return [digits.radices for digits in read] + [[]] * len(genome[MAX_GESTURES:])
 
@@ -254,12 +189,12 @@ def radices(genome: Sequence[int]) -> list[list[int]]:
 def _set_up(body: _Body) -> None:
     """Every register and every byte of the stack that gestures use get a value."""
     for register in range(10):
-        body.add("lddw_imm", register, imm=_VALUES[-1 - register])
+        body.add("lddw_imm", register, imm=VALUES[-1 - register])
     for at in range(-_STACK, 0, 8):
         body.add("stx64", 10, -at // 8, at)
 
 
-def _operation(row: Row, dst: int, body: _Body, digits: _Digits) -> Insn:
+def _operation(row: Row, dst: int, body: _Body, digits: Digits) -> Insn:
     """An instruction of the row; after an aim, its operands are set first to values that suit it and each other."""
     src = imm = 0
     if "src" in row.fields:
@@ -288,17 +223,17 @@ def _record(body: _Body, dst: int) -> None:
     body.aim = None
 
 
-def _alu(body: _Body, digits: _Digits) -> None:
+def _alu(body: _Body, digits: Digits) -> None:
     row, dst = digits.row(_ALU), digits.register()
     body.append(_operation(row, dst, body, digits))
     _record(body, dst)
 
 
-def _value(body: _Body, digits: _Digits) -> None:
+def _value(body: _Body, digits: Digits) -> None:
     body.add("lddw_imm", digits.register(), imm=digits.value())
 
 
-def _access(rows: Sequence[Row], body: _Body, digits: _Digits) -> None:
+def _access(rows: Sequence[Row], body: _Body, digits: Digits) -> None:
     """One access: to the stack through R10, or to the data map through a register that is set up for it."""
     row = digits.row(rows)
     size = row.width // 8
@@ -309,7 +244,7 @@ def _access(rows: Sequence[Row], body: _Body, digits: _Digits) -> None:
     else:
         base = digits.register()
         at = digits.below((DATA_SIZE - size) // step + 1) * step
-        off = _OFFSETS[digits.below(len(_OFFSETS))]
+        off = OFFSETS[digits.below(len(OFFSETS))]
         body.add("lddw_map_idx_value", base, imm=at << 32)
         if off:
             body.add("add64_imm", base, imm=-off)
@@ -322,7 +257,7 @@ def _access(rows: Sequence[Row], body: _Body, digits: _Digits) -> None:
     body.append(make(row, dst, src, off, imm))
 
 
-def _jump(body: _Body, digits: _Digits) -> None:
+def _jump(body: _Body, digits: Digits) -> None:
     """A jump, nearly always a conditional one, over the next one to four gestures."""
     row = digits.row(_BRANCHES)
     if row.kind is Kind.GOTO:
@@ -336,12 +271,12 @@ def _jump(body: _Body, digits: _Digits) -> None:
     _record(body, FRAME_POINTER)
 
 
-def _may_goto(body: _Body, digits: _Digits) -> None:
+def _may_goto(body: _Body, digits: Digits) -> None:
     body.open.append((1 + digits.below(4), len(body.slots)))
     body.append(make(ROW["may_goto"]))
 
 
-def _leave(body: _Body, digits: _Digits) -> None:
+def _leave(body: _Body, digits: Digits) -> None:
     """An exit that a conditional jump leaps over."""
     row = digits.row([row for row in _BRANCHES if row.kind is Kind.BRANCH])
     insn = _operation(row, digits.below(11), body, digits)
@@ -350,7 +285,7 @@ def _leave(body: _Body, digits: _Digits) -> None:
     body.add("exit")
 
 
-def _loop(body: _Body, digits: _Digits, number: int) -> None:
+def _loop(body: _Body, digits: Digits, number: int) -> None:
     """The head of a loop over the next one to four gestures, which turns one to four times; R9 counts in memory."""
     body.land_all()  # a jump into the body would go past the counter's first value
     counter = -_STACK - 8 * number
@@ -358,7 +293,7 @@ def _loop(body: _Body, digits: _Digits, number: int) -> None:
     body.loops.append((1 + digits.below(4), len(body.slots), counter))
 
 
-def _helper(body: _Body, digits: _Digits) -> None:
+def _helper(body: _Body, digits: Digits) -> None:
     """A helper without arguments, or one that is given 16 bytes of the stack."""
     helper = digits.below(len(_HELPERS) + 1)
     if helper < len(_HELPERS):
@@ -370,7 +305,7 @@ def _helper(body: _Body, digits: _Digits) -> None:
     body.add("call_helper", imm=_GET_CURRENT_COMM)
 
 
-def _call(body: _Body, digits: _Digits) -> None:
+def _call(body: _Body, digits: Digits) -> None:
     _hand_on(body)
     body.calls.append((len(body.slots), digits.below(MAX_FUNCTIONS)))
     body.add("mov64_imm", 0, imm=0)  # becomes the call where there is a function to call
@@ -385,7 +320,7 @@ def _hand_on(body: _Body) -> None:
         body.add("ldx64", 1, FRAME_POINTER, _CONTEXT)
 
 
-def _indirect(body: _Body, digits: _Digits) -> None:
+def _indirect(body: _Body, digits: Digits) -> None:
     """A call of a helper without arguments by a register, or (see _link) of the last function."""
     register, pick = digits.register(), digits.below(len(_HELPERS) + 2)
     helper = _HELPERS[pick] if pick < len(_HELPERS) else 0
@@ -398,7 +333,7 @@ def _indirect(body: _Body, digits: _Digits) -> None:
     body.add("callx", register)
 
 
-def _cast(body: _Body, digits: _Digits) -> None:
+def _cast(body: _Body, digits: Digits) -> None:
     """A cast of any number, or of an address in the arena with an access there."""
     body.casts = True
     row, dst, imm = ROW["addr_space_cast"], digits.register(), _CASTS[digits.below(len(_CASTS))]
@@ -419,7 +354,7 @@ def _cast(body: _Body, digits: _Digits) -> None:
     body.append(make(access, other if load else dst, dst if load else other if "src" in access.fields else 0, 0, value))
 
 
-def _packet(body: _Body, digits: _Digits) -> None:
+def _packet(body: _Body, digits: Digits) -> None:
     """A load from the packet, mostly from one of its first bytes by any of the three ways to count."""
     if not body.packet:
         return
@@ -433,6 +368,22 @@ def _packet(body: _Body, digits: _Digits) -> None:
     if src != 6:
         body.add("lddw_imm", src, imm=(digits.edge() & -1 << 32 | (offset - imm) & 0xFFFF_FFFF) & _M64)
     body.append(make(row, src=src, imm=imm))
+
+
+def _tail(body: _Body, digits: Digits) -> None:
+    """A tail call, which has the context; what it leaves in R0 may be overwritten, since nobody may read it on Linux.
+
+    Taken or not, a run ends: it enters the program 34 times at most.
+    """
+    if not body.packet:
+        return
+    body.add("lddw_imm", 3, imm=_INDICES[digits.below(len(_INDICES))])
+    _hand_on(body)
+    body.tails.append(len(body.slots))
+    body.add("lddw_map_idx", 2)
+    body.add("call_helper", imm=_TAIL_CALL)
+    if digits.below(3) < 2:
+        body.add("mov64_imm", 0, imm=digits.below(256))
 
 
 _GESTURES = {
@@ -449,6 +400,7 @@ _GESTURES = {
     "indirect": _indirect,
     "cast": _cast,
     "packet": _packet,
+    "tail": _tail,
 }
 
 
@@ -489,6 +441,11 @@ def _link(bodies: Sequence[_Body], order: str) -> Program:
             elif not helper:
                 slots[at] = make(ROW["mov64_imm"])
     maps = (DATA, ARENA) if any(bodies[index].casts for index in reached) else (DATA,)
+    tails = [starts[index] + slot for index in reached for slot in bodies[index].tails]
+    for at in tails:
+        slots[at] = make(ROW["lddw_map_idx"], 2, imm=len(maps))
+    if tails:
+        maps = (*maps, JUMPS)
     return program(slots, name="fuzz", order=order, maps=() if bodies[0].bare else maps)
 
 

@@ -19,7 +19,7 @@ from jit.target import Target
 OP_NAMES = (
     *("add", "sub", "mul", "div", "sdiv", "mod", "smod", "or", "and", "xor", "lsh", "rsh", "arsh"),
     *("mov", "neg", "movsx", "to_le", "to_be", "bswap", "const", "load", "store", "atomic"),
-    *("branch", "goto", "call_helper", "call_local", "exit"),
+    *("branch", "goto", "call_helper", "call_local", "exit", "tail_jump"),
 )
 SAVED = (6, 7, 8, 9)  # the BPF registers that a callee preserves
 

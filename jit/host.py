@@ -1,7 +1,7 @@
 """The contract between a process that runs compiled code on its own CPU and the code that enters it.
 
 Both share a block of 64-bit words at a fixed address. A target that can be a host has a module (Target.host) with a
-function `host_code(target, base, block, entry)` that gives a HostCode for these addresses.
+function `host_code(target, base, block)` that gives a HostCode for these addresses.
 """
 
 from __future__ import annotations
@@ -15,9 +15,11 @@ WORD = 8
 CALLBACK, HOST_SP, RESULT, FINAL_SP, NUMBER, RETURN, CALL_SP, ANSWER = range(8)
 ARGUMENTS = 8  # R1-R5 at a helper call
 AX = 13  # its home there
+TARGET = 14  # address of the function to enter
 ENTRY = 16  # what registers hold at entry, in the order of HostCode.entered
 SAVED = 48  # what callee-saved registers hold at the end, in the order of HostCode.checked
 DESTROYED = 80  # what caller-saved registers hold after a helper call, in the order of HostCode.destroyed
+KEPT = 96  # what callee-saved registers hold at a helper call, in the order of HostCode.checked
 BLOCK_SIZE = WORD * 112
 
 
@@ -25,7 +27,8 @@ BLOCK_SIZE = WORD * 112
 class HostCode:
     """Machine code for the exit page, at `base`, and for the stubs.
 
-    code       a C function without arguments that enters the program, and what the stubs share
+    code       a C function without arguments that enters a function, and what the stubs share; a callback from a stub
+               may call it again, when it puts HOST_SP back afterwards
     common     address of what the stubs share
     entered, checked, destroyed   names of registers, see the words of the block
     flush      whether the CPU must be told of code that was written as data

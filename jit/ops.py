@@ -2,18 +2,18 @@
 
 With every pass off an Op is a BPF instruction. What is the same for all machines is settled here once: addresses of
 symbols, division by a constant zero, poison after local calls, the exit record, and what takes several Ops: may_goto,
-callx, loads from the packet, casts between address spaces.
+callx, tail calls, loads from the packet, casts between address spaces.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
 from bpf.isa import ROWS, Insn, Kind, Row
 from bpf.isa.effects import signed
 from bpf.isa.opcodes import FRAME_POINTER, TO_ARENA
-from bpf.plan import ALLOWANCE, CALL_TARGET, COUNTER, LOAD_PACKET, POISON, RECORD_WORDS, Unit
+from bpf.plan import ALLOWANCE, CALL_TARGET, COUNTER, LOAD_PACKET, POISON, RECORD_WORDS, TAIL_CALLS, Unit
 from bpf.program import Program
 from jit.analysis import liveness
 
@@ -29,7 +29,8 @@ class Op:
     name    add sub mul div sdiv mod smod or and xor lsh rsh arsh (dst = a op b), mov neg (dst = b / -a),
             movsx (dst = sign-extended low `bits` of b), to_le to_be bswap (dst = a), const (dst = 64-bit imm),
             load (dst = [a + off]), store ([a + off] = b), atomic ([a + off] op= b), branch (if a cond b goto target),
-            goto, call_helper, call_local, exit
+            goto, call_helper, call_local, exit,
+            tail_jump (leave the function and enter the code at a, which is AX; R1 and R10 stay)
     width   32 or 64 (ALU, branch); 8 to 64, of the access (load, store, atomic)
     dst, a, b   registers 0-11; b is NONE where the operand is imm
     imm     signed 32-bit immediate (const: unsigned 64); helper number
@@ -131,12 +132,14 @@ def front(unit: Unit, program: Program, *, observe: bool = False) -> Front:
     starts = {function.start for function in program.functions}
     bounds: list[int] = []
     leaving: list[Op] = []  # jumps whose target is a slot still
-    entry_end = program.functions[0].end
+    recorded = _recorded(unit, program) if observe else range(0)
     for pc, insn in enumerate(program.insns):
         if pc in starts:
             bounds.append(len(ops))
             if live is None or live[pc] & 1:
                 ops.append(Op("const", NONE, dst=0, imm=POISON))
+            if unit.tail_calls and program.function_at(pc) in unit.mains:
+                ops += _tail_called(unit, pc, 0b111100 if live is None else live[pc], len(ops))
             if program.function_at(pc) in counting:
                 ops += _start_counter(unit)
         first[pc] = len(ops)
@@ -144,13 +147,16 @@ def front(unit: Unit, program: Program, *, observe: bool = False) -> Front:
             continue
         row = insn.row
         alone = row.name in _ALONE
+        tail = pc in unit.tail_calls
         if not alone:
-            record = observe and pc < entry_end
+            record = pc in recorded
             ops += _before(unit, pc, row, record)
-        if alone or row.name not in _SEVERAL:
+        if tail:
+            ops += _tail_call(unit, pc, len(ops))
+        elif alone or row.name not in _SEVERAL:
             ops.append(_op(program, pc, insn, constants))
         else:
-            ops += _several(unit, program, pc, insn, len(ops))
+            ops += _several(unit, pc, insn, len(ops))
         if alone:
             continue
         if row.jumps:
@@ -159,7 +165,9 @@ def front(unit: Unit, program: Program, *, observe: bool = False) -> Front:
             ops += _count_down(pc)
         if row.clobbers:
             # A helper stub leaves the poison in R2-R5 itself, and in R1 unless its home is the result register.
-            for register in range(1, 6 if row.op in ("call_local", "callx") else 2):
+            if tail and (live is None or live[pc + 1] & 1):
+                ops.append(Op("const", pc, dst=0, imm=POISON))
+            for register in range(1, 6 if tail or row.op in ("call_local", "callx") else 2):
                 if live is None or live[pc + 1] >> register & 1:
                     ops.append(Op("const", pc, dst=register, imm=POISON + register))
         if row.kind is Kind.PACKET:
@@ -202,6 +210,59 @@ def _before(unit: Unit, pc: int, row: Row, record: bool) -> list[Op]:
     return _record(unit, pc) if record and row.kind is Kind.EXIT else []
 
 
+def _recorded(unit: Unit, program: Program) -> Container[int]:
+    """The slots whose exits store the exit record: of every function that may end the run. The last to store counts."""
+    entered = unit.mains if unit.tail_calls else (0,)
+    functions = [program.functions[index] for index in entered]
+    if len(functions) == 1:
+        return range(functions[0].end)
+    return frozenset(pc for function in functions for pc in range(function.start, function.end))
+
+
+def _tail_called(unit: Unit, pc: int, wanted: int, at: int) -> list[Op]:
+    """The poison in R2-R5 where a tail call enters a program; programs[0] is entered by others first. at: see _several.
+
+    wanted: mask of registers.
+    """
+    poison = [
+        Op("const", NONE, dst=register, imm=POISON + register) for register in range(2, 6) if wanted >> register & 1
+    ]
+    if not poison or pc:
+        return poison
+    return [
+        Op("const", NONE, dst=AX, imm=unit.plan.harness + TAIL_CALLS),
+        Op("load", NONE, dst=AX, a=AX),
+        Op("branch", NONE, a=AX, imm=0, cond="jeq", target=at + 3 + len(poison)),
+        *poison,
+    ]
+
+
+def _tail_call(unit: Unit, pc: int, at: int) -> list[Op]:
+    """Three checks, each of which leads behind this; then count, leave the function and enter the other program.
+
+    R2 (the map, which is known) to R5 are free here, since both ways on destroy them. at: see _several.
+    """
+    index = unit.tail_calls[pc]
+    out = at + 15
+    return [
+        Op("branch", pc, 32, a=3, imm=unit.maps[index].max_entries, cond="jge", target=out),
+        Op("mov", pc, 32, dst=3, b=3),
+        Op("const", pc, dst=AX, imm=unit.plan.harness + TAIL_CALLS),
+        Op("load", pc, dst=4, a=AX),
+        Op("load", pc, dst=5, a=AX, off=8),
+        Op("branch", pc, a=4, b=5, cond="jge", target=out),
+        Op("lsh", pc, dst=3, a=3, imm=3),
+        Op("const", pc, dst=5, imm=unit.map_regions[index].start),
+        Op("add", pc, dst=3, a=3, b=5),
+        Op("load", pc, dst=3, a=3),
+        Op("branch", pc, a=3, imm=0, cond="jeq", target=out),
+        Op("add", pc, dst=4, a=4, imm=1),
+        Op("store", pc, a=AX, b=4),
+        Op("mov", pc, dst=AX, b=3),
+        Op("tail_jump", pc, a=AX),
+    ]
+
+
 def _start_counter(unit: Unit) -> list[Op]:
     """Give the counter of the function that has been entered its first value."""
     return [
@@ -231,11 +292,11 @@ def _leave(unit: Unit, pc: int, at: int, record: bool) -> list[Op]:
     return [Op("branch", pc, a=0, imm=0, cond="jsge", target=at + 1 + len(leave)), *leave]
 
 
-def _several(unit: Unit, program: Program, pc: int, insn: Insn, at: int) -> list[Op]:
+def _several(unit: Unit, pc: int, insn: Insn, at: int) -> list[Op]:
     """The Ops of an instruction that takes several. at: the index that the first of them gets."""
     if insn.row.kind is Kind.CAST:
         return _cast(unit, pc, insn, at)
-    return _callx(unit, program, pc, insn.dst, at) if insn.row.op == "callx" else _load_packet(pc, insn)
+    return _callx(unit, pc, insn.dst, at) if insn.row.op == "callx" else _load_packet(pc, insn)
 
 
 def _load_packet(pc: int, insn: Insn) -> list[Op]:
@@ -247,9 +308,9 @@ def _load_packet(pc: int, insn: Insn) -> list[Op]:
     return [*offset, Op("mov", pc, dst=1, b=6), Op("call_helper", pc, imm=LOAD_PACKET[insn.row.width])]
 
 
-def _callx(unit: Unit, program: Program, pc: int, register: int, at: int) -> list[Op]:
+def _callx(unit: Unit, pc: int, register: int, at: int) -> list[Op]:
     """Ask for each function whose address is taken; the service knows helpers, by their number in AX, and faults."""
-    functions = program.address_taken
+    functions = unit.callees(pc)
     end = at + 4 * len(functions) + 2
     ops: list[Op] = []
     for number, index in enumerate(functions, 1):

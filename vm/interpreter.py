@@ -6,21 +6,22 @@ instruction is `registers[d] = effect(registers[d], registers[s])` whatever its 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from bpf.isa import Insn, Kind
-from bpf.plan import FRAME, PAGE, POISON, Unit
+from bpf.plan import CELL, FRAME, PAGE, POISON, Unit
 from bpf.program import Program
-from vm.helpers import Exit, Helper, Place, implementation
+from vm.helpers import Calling, Exit, Helper, Invoke, Place, entered, implementations
+from vm.maps.bound import NO_MAPS, Bound, named_regions
 from vm.memory import Memory, OutOfReach, lay_out
-from vm.outcome import Call, Fault, Outcome, Status
+from vm.outcome import Call, Fault, Outcome, Status, located
 from vm.services import Packet, Trap, load_packet
 from vm.step import Step, Watch
 from vm.world import Input, Limits, World
 
-ALU, BRANCH, LOAD, STORE, GOTO, ATOMIC, ORDERED, HELPER, LOCAL, EXIT, COUNTDOWN, CALLX, PACKET, CAST = range(14)
+ALU, BRANCH, LOAD, STORE, GOTO, ATOMIC, ORDERED, HELPER, LOCAL, EXIT, COUNTDOWN, CALLX, PACKET, CAST, TAIL = range(15)
 
 M64 = (1 << 64) - 1
 
@@ -35,6 +36,8 @@ class State:
 
     registers  R0-R10, then the program's immediates
     frames     per active local call: (return slot, R6, R7, R8, R9, passes)
+    calling    helpers that wait for a function they have called: (frames before the call, the helper)
+    outer      R6-R9 at entry; tails: tail calls that the run may still take
     passes     how often the active function may still pass a may_goto; allowance: what a function starts with
     ran_out    how many may_goto have found no passes left
     """
@@ -45,32 +48,31 @@ class State:
     packet: Packet
     passes: int
     allowance: int
+    outer: Sequence[int] = ()
+    tails: int = 0
     pc: int = 0
     frames: list[tuple[int, int, int, int, int, int]] = field(default_factory=list)
+    calling: list[tuple[int, Calling]] = field(default_factory=list)
     ran_out: int = 0
     calls: list[Call] = field(default_factory=list)
     executed: int = 0
     ended: Status | None = None
     fault: Fault | None = None
     overruns: list[tuple[int, int]] = field(default_factory=list)
+    maps: Bound = NO_MAPS
 
 
 class Interpreter:
-    """One program of a unit, decoded."""
+    """Unit.whole, decoded."""
 
-    def __init__(self, unit: Unit, program: Program, index: int = 0) -> None:
+    def __init__(self, unit: Unit, program: Program) -> None:
         self.unit = unit
         self.program = program
-        self.index = index
+        self._maps = named_regions(unit)
         self._constants: list[int] = []
-        self._helpers: dict[int, tuple[str, int, Helper]] = {
-            number: (helper.name, helper.arguments, implementation(helper.name))
-            for number, helper in unit.convention.helpers.items()
-        }
-        # What callx may call: helpers by number, functions by their entry slots.
-        self._callees: dict[int, tuple[int, Any]] = {number: (HELPER, it) for number, it in self._helpers.items()}
-        self._callees |= {
-            unit.plan.entry(index): (LOCAL, program.functions[index].start) for index in program.address_taken
+        self._helpers = implementations(unit.convention)
+        self._functions = {
+            unit.plan.entry(index): (index, function.start) for index, function in enumerate(program.functions)
         }
         addresses = unit.constants(program)
         slots: dict[int, int] = {}
@@ -122,6 +124,9 @@ class Interpreter:
             return CALLX, None, dst, 0, 0
         if row.op == "call_local":
             return LOCAL, None, 0, 0, pc + 1 + insn.distance
+        if pc in self.unit.tail_calls:
+            index = self.unit.tail_calls[pc]
+            return TAIL, None, 0, 0, (self.unit.map_regions[index].start, self.unit.maps[index].max_entries)
         return HELPER, self._helpers[imm], 0, 0, 0
 
     def start(self, entry: Input, world: World, limits: Limits) -> State:
@@ -129,7 +134,10 @@ class Interpreter:
         memory = Memory(lay_out(self.unit, entry, world))
         registers = entry.entry_registers(memory.address("memory"), self.unit.context)
         allowance, packet = limits.may_goto, Packet.of(self.unit, entry)
-        return State([*registers, self.unit.plan.stack, *self._constants], memory, world, packet, allowance, allowance)
+        return State(
+            [*registers, self.unit.plan.stack, *self._constants], memory, world, packet, allowance, allowance,
+            registers[6:10], limits.tail_calls, maps=Bound(self._maps, self.unit.plan.handles, world, memory),
+        )  # fmt: skip
 
     def run(self, entry: Input, world: World, limits: Limits, *, exact: bool = False) -> Outcome:
         """Run to the end. exact: `counts["overruns"]` says how many accesses left their region within its pages."""
@@ -150,6 +158,10 @@ class Interpreter:
             counts["overruns"] = len(state.overruns)
         if state.ran_out:
             counts["ran_out"] = state.ran_out
+        maps, evicted = state.maps.contents(), state.maps.evicted()
+        if evicted:
+            counts["evicted"] = evicted
+        state.maps.end()
         return Outcome(
             status=state.ended or "limit",
             r0=state.registers[0] if done else 0,
@@ -157,14 +169,16 @@ class Interpreter:
             regions=state.memory.contents(),
             calls=tuple(state.calls),
             printed=tuple(state.world.printed),
-            fault=state.fault,
+            fault=located(state.fault, self.unit),
             counts=counts,
+            maps=maps,
         )
 
     def trace(self, entry: Input, world: World, limits: Limits) -> Iterator[Step]:
         """Each instruction boundary in turn; the outcome is `outcome(state)` of the last one."""
         state = self.start(entry, world, limits)
         yield from self.trace_state(state, limits)
+        state.maps.end()
 
     def trace_state(self, state: State, limits: Limits) -> Iterator[Step]:
         """As trace, from a state that the caller keeps."""
@@ -244,9 +258,9 @@ class Interpreter:
         state.pc = pc
         state.executed += executed
 
-    def _fault(self, state: State, bad: OutOfReach, pc: int) -> None:
+    def _fault(self, state: State, bad: OutOfReach | Trap, pc: int) -> None:
         state.ended = "fault"
-        state.fault = Fault(bad.kind, self.index, pc, bad.address)
+        state.fault = Fault(bad.kind, 0, pc, bad.address)
 
     def _rare(self, state: State, kind: int, effect: Any, d: int, s: int, extra: Any) -> None:
         """The instructions that loops are not made of; moves state.pc or ends the run."""
@@ -266,6 +280,8 @@ class Interpreter:
             self._helper(state, *effect)
         elif kind == CALLX:
             self._callx(state, registers[d])
+        elif kind == TAIL:
+            self._tail_call(state, *extra)
         elif kind == PACKET:
             self._load_packet(state, effect, registers[s], *extra)
         elif kind == CAST:
@@ -284,6 +300,8 @@ class Interpreter:
         state.pc, *registers[6:10], state.passes = state.frames.pop()
         registers[10] += FRAME
         registers[1:6] = (POISON + register for register in range(1, 6))
+        if state.calling and state.calling[-1][0] == len(state.frames):
+            self._resume(state, registers[0])
 
     def _call(self, state: State, start: int) -> None:
         registers = state.registers
@@ -294,14 +312,37 @@ class Interpreter:
         state.pc = start
 
     def _callx(self, state: State, value: int) -> None:
-        kind, callee = self._callees.get(value, (-1, None))
-        if kind == HELPER:
-            self._helper(state, *callee)
-        elif kind == LOCAL:
-            self._call(state, callee)
+        if value in self._helpers:
+            self._helper(state, *self._helpers[value])
+            return
+        start = self._callee(state, state.pc, value)
+        if start is not None:
+            self._call(state, start)
+
+    def _callee(self, state: State, pc: int, value: int) -> int | None:
+        """The start of the function with that entry slot, which an instruction at pc calls; None is a fault."""
+        index, start = self._functions.get(value, (-1, 0))
+        if index in self.unit.callees(pc):
+            return start
+        state.ended = "fault"
+        state.fault = Fault("call target", 0, pc, value)
+        return None
+
+    def _tail_call(self, state: State, cells: int, entries: int) -> None:
+        registers, frames = state.registers, state.frames
+        index, target = registers[3] & 0xFFFF_FFFF, 0
+        if index < entries and state.tails:
+            target = int.from_bytes(state.memory.read(cells + CELL * index, CELL), self.program.order)  # type: ignore[arg-type]
+        if target:
+            state.tails -= 1
+            registers[0] = POISON
+            registers[2:6] = (POISON + register for register in range(2, 6))
+            registers[6:10] = frames[-1][1:5] if frames else state.outer
+            state.passes = state.allowance
+            state.pc = self._functions[target][1]
         else:
-            state.ended = "fault"
-            state.fault = Fault("call target", self.index, state.pc, value)
+            registers[0:6] = (POISON + register for register in range(6))
+            state.pc += 1
 
     def _load_packet(self, state: State, effect: Any, offset: int, width: int, added: int) -> None:
         registers = state.registers
@@ -309,7 +350,7 @@ class Interpreter:
             raw = load_packet(state.packet, state.memory, width, registers[6], offset + added)
         except Trap as trap:
             state.ended = "fault"
-            state.fault = Fault(trap.kind, self.index, state.pc, trap.address)
+            state.fault = Fault(trap.kind, 0, state.pc, trap.address)
             return
         registers[1:6] = (POISON + register for register in range(1, 6))
         if raw is None:
@@ -323,17 +364,44 @@ class Interpreter:
         registers = state.registers
         state.calls.append(Call(name, tuple(registers[1 : 1 + count])))
         try:
-            result = function(Place(state.world, state.memory, self.program.order), registers[1:6])
-        except OutOfReach as bad:
+            result = function(Place(state.world, state.memory, self.program.order, state.maps), registers[1:6])
+        except (OutOfReach, Trap) as bad:
             self._fault(state, bad, state.pc)
             return
+        state.pc += 1
+        if isinstance(result, int | Exit):
+            self._return(state, result)
+        else:
+            state.calling.append((len(state.frames), result))
+            self._resume(state, None)
+
+    def _return(self, state: State, result: int | Exit) -> None:
+        """A helper has come to its end."""
+        registers = state.registers
         if isinstance(result, Exit):
             registers[0] = result.r0
             state.ended = "done"
             return
         registers[0] = result & M64
         registers[1:6] = (POISON + register for register in range(1, 6))
-        state.pc += 1
+
+    def _resume(self, state: State, r0: int | None) -> None:
+        """The helper that waits goes on with what the function that it called has returned; pc is behind its call."""
+        helper = state.calling[-1][1]
+        try:
+            invoke: Invoke = helper.send(r0)  # type: ignore[arg-type]
+        except StopIteration as end:
+            state.calling.pop()
+            self._return(state, end.value)
+            return
+        except OutOfReach as bad:
+            self._fault(state, bad, state.pc - 1)
+            return
+        start = self._callee(state, state.pc - 1, invoke.function)
+        if start is not None:
+            state.pc -= 1
+            self._call(state, start)
+            state.registers[1:6] = entered(invoke)
 
     def _ordered(self, state: State, effect: Any, d: int, s: int, offset: int, size: int, load: bool) -> None:
         """A load-acquire or store-release: an ordinary access that must be aligned."""

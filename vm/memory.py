@@ -36,7 +36,8 @@ class OutOfReach(Exception):
 
 
 def lay_out(unit: Unit, entry: Input, world: World) -> tuple[Cell, ...]:
-    """The regions of a run: stack, memory and a packet if there is any, a context to read, and the maps' values."""
+    """The regions of a run: stack, memory, packet and context if there are any, the values of maps, which it opens."""
+    world.open_maps(unit)
     stack = unit.stack
     cells = [Cell(stack, bytes((entry.stack_fill,)) * stack.mapped)]
     if entry.memory:
@@ -49,11 +50,15 @@ def lay_out(unit: Unit, entry: Input, world: World) -> tuple[Cell, ...]:
         content = build(unit, entry, unit.packet_start(len(entry.packet)))
         cells.append(_cell(Region("context", unit.context, len(content)), content))
     for map_, region in zip(unit.maps, unit.map_regions, strict=True):
-        cells.append(_cell(region, world.values.get(map_.name, map_.initial)))
+        state = world.maps.get(map_.name)
+        if map_.kind == "prog_array":
+            cells.append(_cell(region, unit.cells(map_, world.programs)))
+        elif region.size:
+            cells.append(_cell(region, world.values.get(map_.name, b"") if state is None else state.values))
     return tuple(cells)
 
 
-def _cell(region: Region, data: bytes) -> Cell:
+def _cell(region: Region, data: bytes | bytearray) -> Cell:
     return Cell(region, (bytes(region.start - region.first_page) + data).ljust(region.mapped, b"\0"))
 
 
@@ -95,6 +100,11 @@ class Memory:
     def address(self, name: str) -> int:
         """Start of the region of that name, 0 where there is none."""
         return next((cell.region.start for cell in self.cells if cell.region.name == name), 0)
+
+    def view(self, address: int, size: int) -> memoryview:
+        """Bytes of one region as they are, whoever may write them."""
+        buffer, first, _ = self.pages[address >> 12]
+        return memoryview(buffer)[address - first : address - first + size]
 
     def first_bad(self, address: int, size: int, write: bool) -> int | None:
         """The first byte of [address, address + size) that cannot be read (written); None when all can."""

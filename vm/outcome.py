@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
+
+from bpf.plan import Unit
+from vm.maps.base import Contents, Value
 
 Status = Literal["done", "fault", "limit", "unspecified"]
 
@@ -30,8 +33,17 @@ class Fault:
 
     def __str__(self) -> str:
         where = f" at insn {self.pc}" if self.pc >= 0 else ""
+        where += f" of program {self.program}" if self.program else ""
         address = f" of 0x{self.address:x}" if self.address else ""
         return f"{self.kind} fault{address}{where}" + (f" ({self.detail})" if self.detail else "")
+
+
+def located(fault: Fault | None, unit: Unit) -> Fault | None:
+    """A fault at a slot of Unit.whole as one of a program."""
+    if fault is None or fault.pc < 0 or len(unit.programs) == 1:
+        return fault
+    number, pc = unit.place(fault.pc)
+    return replace(fault, program=number, pc=pc)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +105,7 @@ class Outcome:
     counts     "instructions": executed BPF instructions; "native": executed native ones (where counted);
                "ran_out": how many may_goto have gone elsewhere (where counted, and not 0)
     moved      how far addresses are from the plan's
+    maps       name -> contents of every map but global data and arenas, which are regions
     context    field name -> value of the context after the run; packet: the packet then. Of a program type
     """
 
@@ -105,6 +118,7 @@ class Outcome:
     fault: Fault | None = None
     counts: Mapping[str, int] = field(default_factory=dict)
     moved: Moved = AT_THE_PLAN
+    maps: Mapping[str, Contents] | None = None
     context: Mapping[str, int] | None = None
     packet: bytes | None = None
 
@@ -147,7 +161,7 @@ def difference(a: Outcome, b: Outcome, *, stack: bool = True) -> Difference:
         return Difference(f"ended with {b.summary()}, expected {a.summary()}")
     skipped = [
         name
-        for name in ("registers", "regions", "calls", "printed")
+        for name in ("registers", "regions", "calls", "printed", "maps")
         if (getattr(a, name) is None) != (getattr(b, name) is None)
     ]
     if a.status == "done":
@@ -161,6 +175,8 @@ def difference(a: Outcome, b: Outcome, *, stack: bool = True) -> Difference:
         return Difference(_first_call(a.calls, b.calls))
     if a.printed is not None and b.printed is not None and a.printed != b.printed:
         return Difference(f"printed {list(b.printed)}, expected {list(a.printed)}")
+    if a.maps is not None and b.maps is not None and (what := _maps(a.maps, b.maps, b.moved)):
+        return Difference(what)
     if what := _first_of_context(a, b):
         return Difference(what)
     if a.regions is not None and b.regions is not None:
@@ -192,6 +208,46 @@ def _first_of_context(expected: Outcome, got: Outcome) -> str:
 def _same_fault(a: Fault | None, b: Fault | None) -> bool:
     """Whether two faults are one; that of an external runtime, which says nothing of it, is like any other."""
     return a == b or (a is not None and b is not None and "error" in (a.kind, b.kind))
+
+
+def _maps(expected: Mapping[str, Contents], got: Mapping[str, Contents], moved: Moved) -> str:
+    """The first map that two outcomes both show and that differs, in words; "" for none."""
+    for name, left in expected.items():
+        right = got.get(name)
+        if right is None or left == right:
+            continue
+        what = _elements(left, right, moved)
+        if what:
+            return f"map {name} {what}"
+    return ""
+
+
+def _elements(left: Contents, right: Contents, moved: Moved) -> str:
+    pairs: list[tuple[str, Value, Value]]
+    if isinstance(left, tuple) or isinstance(right, tuple):
+        if len(left) != len(right):
+            return f"has {len(right)} values, expected {len(left)}"
+        pairs = [(str(n), one, other) for n, (one, other) in enumerate(zip(left, right, strict=True))]
+    else:
+        for name in (*left, *right):
+            if name not in right or name not in left:
+                return f"has no key {name.hex()}" if name in left else f"has a key {name.hex()}, expected none"
+        pairs = [(key.hex(), value, right[key]) for key, value in left.items()]
+    for key, one, other in pairs:
+        for cpu, mine, its in _by_cpu(one, other):
+            if mine is None or its is None or mine == its:
+                continue
+            if len(mine) != len(its) or moved.first(mine, its) is not None:
+                return f"[{key}]{cpu} is {its.hex()}, expected {mine.hex()}"
+    return ""
+
+
+def _by_cpu(one: Value, other: Value) -> list[tuple[str, bytes | None, bytes | None]]:
+    if isinstance(one, bytes) or isinstance(other, bytes):
+        assert isinstance(one, bytes)
+        assert isinstance(other, bytes)
+        return [("", one, other)]
+    return [(f" on CPU {n}", mine, its) for n, (mine, its) in enumerate(zip(one, other, strict=True))]
 
 
 def _first_call(expected: tuple[Call, ...], got: tuple[Call, ...]) -> str:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
-from bpf.plan import POISON, RECORD_WORDS
+from bpf.errors import BadInput
+from bpf.plan import POISON, RECORD_WORDS, Unit
+from bpf.program import Map
+from bpf.spec.maps import RULES
+from bpf.tail import MAX_TAIL_CALLS
+from vm.maps import MapState, new_map
 
 DIRTY = tuple((0x9E37_79B9_7F4A_7C15 * (2 * register + 3)) & (1 << 64) - 1 for register in range(RECORD_WORDS))
 """What registers hold that nobody set: upper and lower halves full of bits, all different."""
@@ -43,6 +49,10 @@ class Input:
         return values
 
 
+Element = tuple[bytes | int, bytes | int | str]
+"""Key and value; numbers take the program's byte order; a str is the name of a map in a map of maps."""
+
+
 @dataclass(slots=True)
 class World:
     """Clock, randomness, CPU, task: what helpers see and change. Part of the input; the same for every engine.
@@ -52,6 +62,9 @@ class World:
     cpu      number of the CPU
     pid_tgid, uid_gid, comm   the current task
     values   map name -> bytes of its first value, over what the object file says
+    elements map name -> what is put into it when it comes to be; a map without keys takes the values alone
+    maps     map name -> the map; it comes to be with the first run that has it, and keeps its contents from run to run
+    programs name of a prog array -> the programs in it (see Map.programs), over what the map says
     printed  lines that trace_printk wrote
     """
 
@@ -63,16 +76,64 @@ class World:
     uid_gid: int = 1000 << 32 | 1000
     comm: bytes = b"crossbpf"
     values: dict[str, bytes] = field(default_factory=dict)
+    programs: dict[str, tuple[int, ...]] = field(default_factory=dict)
     printed: list[str] = field(default_factory=list)
+    elements: dict[str, Sequence[Element]] = field(default_factory=dict)
+    maps: dict[str, MapState] = field(default_factory=dict)
 
-    def snapshot(self) -> tuple[int, int, int]:
-        """What a run can change, besides the printed lines."""
-        return self.clock, self.random, self.cpu
+    def snapshot(self) -> Snapshot:
+        """What a run can change, besides the printed lines; plain data."""
+        return self.clock, self.random, self.cpu, {name: state.save() for name, state in self.maps.items()}
 
-    def restore(self, snapshot: tuple[int, int, int]) -> None:
-        """Go back to a snapshot; nothing has been printed."""
-        self.clock, self.random, self.cpu = snapshot
+    def restore(self, snapshot: Snapshot) -> None:
+        """Go back to a snapshot; nothing has been printed, and maps that came to be later are gone."""
+        self.clock, self.random, self.cpu, maps = snapshot
         self.printed.clear()
+        for name, state in list(self.maps.items()):
+            if name in maps:
+                state.load(maps[name])
+            else:
+                del self.maps[name]
+
+    def copy(self) -> World:
+        """A world of its own in the same state, without printed lines."""
+        maps = {name: state.copy() for name, state in self.maps.items()}
+        return replace(
+            self,
+            values=dict(self.values),
+            programs=dict(self.programs),
+            printed=[],
+            elements=dict(self.elements),
+            maps=maps,
+        )
+
+    def open_maps(self, unit: Unit) -> None:
+        """Have all maps of a unit. One of the same name that was declared otherwise gives way. Raises BadInput."""
+        for map_ in unit.maps:
+            there = self.maps.get(map_.name)
+            if map_.kind not in RULES or (there is not None and (there.map, there.order) == (map_, unit.order)):
+                continue
+            state = self.maps[map_.name] = new_map(map_, "big" if unit.order == "big" else "little")
+            first = self.values.get(map_.name, b"")[: map_.value_size]
+            state.values[: len(first)] = first
+            members = [(n, unit.maps[number].name) for n, number in enumerate(map_.maps) if number != -1]
+            for key, value in (*members, *self.elements.get(map_.name, ())):
+                _put(state, map_, key, value)
+
+
+Snapshot = tuple[int, int, int, dict[str, tuple[Any, ...]]]
+
+
+def _put(state: MapState, map_: Map, key: bytes | int, value: bytes | int | str) -> None:
+    """Put an element into a map of a world. Raises BadInput."""
+    try:
+        if isinstance(key, int):
+            key = key.to_bytes(map_.key_size, state.order) if map_.key_size else b""
+        if isinstance(value, int):
+            value = value.to_bytes(map_.value_size, state.order, signed=value < 0)
+        state.update(key, value.encode() if isinstance(value, str) else value)
+    except (ValueError, OverflowError, OSError) as error:
+        raise BadInput(f"map {map_.name}: an element cannot be put there: {error}") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +143,14 @@ class Limits:
     instructions  BPF instructions, for engines that count them
     seconds       wall time, for engines that don't
     may_goto      how often each activation of a function passes a may_goto before it goes elsewhere
+    tail_calls    how many a run takes, 0 to 33: that is Linux's number since 5.17, before it was 32
     """
 
     instructions: int = 20_000_000
     seconds: float = 5.0
     may_goto: int = 65_536
+    tail_calls: int = MAX_TAIL_CALLS
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.tail_calls <= MAX_TAIL_CALLS:
+            raise ValueError(f"{self.tail_calls} tail calls: 0 to {MAX_TAIL_CALLS} have room on the stack")

@@ -1,5 +1,6 @@
 """Object files: ELF as clang's BPF target makes it."""
 
 from bpf.object.elf import Entry, Object, load
+from bpf.object.link import link
 
-__all__ = ["Entry", "Object", "load"]
+__all__ = ["Entry", "Object", "link", "load"]

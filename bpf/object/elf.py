@@ -1,32 +1,29 @@
-"""From clang's BPF object file to programs.
+"""From clang's BPF object files to programs.
 
     load(data) -> programs of one section      Object(data).program(entry) -> one program
+    Object(link([("a.o", data), ("b.o", data)])) -> several files as one
 
 A program is a global function and what it reaches. Its code starts with that function; the functions it calls, or
-takes the address of, follow in file order, whatever section they are in. A data section that it refers to
-(.rodata*, .data*, .bss*) becomes a Map of one element, and the reference an `lddw map_idx_value`.
+takes the address of, follow in file order, whatever section they are in. A map that it refers to is one of its maps,
+the reference an `lddw map_idx`; so is a data section (.rodata*, .data*, .bss*), as a map of one element, the reference
+an `lddw map_idx_value`. Maps are numbered in the order of their sections and declarations.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
-from bpf.errors import BadObject, BadProgram, CrossbpfError, Refused, UnknownOpcode
-from bpf.isa import ROW, SLOT, Insn, Kind, decode, make, opcodes
-from bpf.isa.effects import signed
-from bpf.object import btf
-from bpf.object.dwarf import Place, line_table
-from bpf.object.reader import Relocation, Section, Symbol, read
+from bpf.errors import BadObject, BadProgram, CrossbpfError
+from bpf.isa import ROW, SLOT, Insn, Kind, make
+from bpf.object.bodies import WHOLE, Bodies, Body, Key
+from bpf.object.btf import Btf
+from bpf.object.core_patch import settle
+from bpf.object.dwarf import Place
+from bpf.object.externs import Externs
+from bpf.object.parts import Parts, open_parts
+from bpf.object.reader import Symbol
 from bpf.program import Line, Map, Program, program
-
-# Relocation types: Documentation/bpf/llvm_reloc.rst of Linux.
-R_BPF_64_64, R_BPF_64_32 = 1, 10
-
-_DATA = (".rodata", ".data", ".bss")
-_UNSUPPORTED_OPCODES = {
-    opcodes.JMP | opcodes.X | opcodes.JMP_OPS["ja"]: ("a jump table (gotox)", "compile with -fno-jump-tables"),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,47 +35,57 @@ class Entry:
     place: Place
 
 
-@dataclass(slots=True)
-class _Body:
-    """A function of a program being put together: its instructions, and what its relocations and calls mean."""
-
-    place: Place
-    name: str
-    insns: tuple[Insn | None, ...]
-    functions: dict[int, Place] = field(default_factory=dict)  # slot of a call or lddw -> the function meant
-    data: dict[int, Place] = field(default_factory=dict)  # slot of an lddw -> the byte of a data section meant
-
-
-def load(data: bytes, *, file: str = "", section: str | None = None, name: str | None = None) -> list[Program]:
+def load(
+    data: bytes,
+    *,
+    file: str = "",
+    section: str | None = None,
+    name: str | None = None,
+    target: Btf | None = None,
+    kconfig: Mapping[str, int | str] | None = None,
+) -> list[Program]:
     """The programs of an object file of either byte order.
 
     section: the section to load from; without it, the first one named by SEC(...) that has a global function, else
     .text. name: a function; without it, every global function of the section, in file order: the first is the one
-    to run unless the user says another. file: for error messages and nothing else.
+    to run unless the user says another. target, kconfig: see Object. file: for error messages and nothing else.
     Raises BadObject for a broken file or a choice that it does not offer, Refused for what is not supported.
     """
     try:
-        opened = Object(data)
+        opened = Object(data, target=target, kconfig=kconfig)
         return [opened.program(entry) for entry in opened.choose(section, name)]
     except CrossbpfError as error:
         raise error.at(file=file) from None
 
 
 class Object:
-    """An opened object file: `entries` says which programs it offers, `program` makes one."""
+    """An opened object file: `entries` says which programs it offers, `program` makes one.
 
-    def __init__(self, data: bytes) -> None:
-        self._elf = read(data)
-        self._names = self._functions()
-        ext = btf.open_ext(self._elf)
-        self._core = btf.core_relocations(ext) if ext else {}
-        self._lines = self._source(btf.line_info(ext) if ext else {})
-        self.order = self._elf.order
+    target   the types of the machine that the program shall run on, for CO-RE; None: the object's own
+    kconfig  kernel configuration: LINUX_KERNEL_VERSION and CONFIG_* -> a number, "y", "n", "m" or text
+    """
+
+    def __init__(
+        self, data: bytes | Parts, *, target: Btf | None = None, kconfig: Mapping[str, int | str] | None = None
+    ) -> None:
+        self._parts = data if isinstance(data, Parts) else open_parts(data)
+        self._externs = Externs(self._parts, kconfig or {})
+        self._bodies = Bodies(self._parts, target, self._externs)
+        elf = self._parts.elf
+        self.order = elf.order
+        self.types = self._parts.types
+        self.license = self._parts.strings("license")
+        self.version = self._parts.version
         self.entries = tuple(
-            Entry(symbol.name, self._elf.sections[place[0]].name, place)
-            for place, symbol in sorted(self._names.items())
+            Entry(symbol.name, elf.sections[place[0]].name, place)
+            for place, symbol in sorted(self._bodies.names.items())
             if symbol.binding != "LOCAL" and not symbol.hidden
         )
+
+    @property
+    def maps(self) -> tuple[Map, ...]:
+        """Every map that the object declares, without initial values. Raises BadObject."""
+        return tuple(declaration.map for declaration in self._bodies.declared.values())
 
     def choose(self, section: str | None = None, name: str | None = None) -> list[Entry]:
         """The entries that `load` takes, never none. Raises BadObject naming what there is."""
@@ -96,218 +103,106 @@ class Object:
 
     def program(self, entry: Entry) -> Program:
         """The program that starts at `entry`. Raises BadObject and Refused."""
-        bodies = self._reach(entry.place)
-        first = bodies.pop(entry.place)
-        rest = sorted(bodies.values(), key=lambda body: (body.place[0] != entry.place[0], body.place))
-        return self._link(entry.name, [first, *rest])
+        return self.programs(entry)[0]
 
-    def _source(self, known: dict[tuple[str, int], Line]) -> dict[Place, Line]:
-        """DWARF's lines, with what BTF knows: the text of a line, and the head of a function instead of its brace."""
-        texts = {(line.file, line.line): line.text for line in known.values()}
-        lines = {
-            place: replace(line, text=texts.get((line.file, line.line), ""))
-            for place, line in line_table(self._elf).items()
-        }
-        indices = {section.name: section.index for section in self._elf.sections if section.code}
-        for (section, offset), line in known.items():
-            if section in indices:
-                lines[indices[section], offset] = line
-        return lines
+    def programs(self, *entries: Entry) -> tuple[Program, ...]:
+        """Programs that share their maps, as a Unit wants them: those named, then those that prog arrays hold.
 
-    # -- functions ------------------------------------------------------------------------------------------------
+        `Map.programs` and `Map.maps` are numbers in this tuple and in the programs' `maps`. Raises BadObject, Refused.
+        """
+        starts = [entry.place for entry in entries]
+        groups: list[list[Body]] = []
+        used: set[Key] = set()
+        values: dict[Key, dict[int, Place]] = {}
+        for place in starts:  # grows while it is walked
+            bodies = self._bodies.reach(place)
+            first = bodies.pop(place)
+            near = [at for at in sorted(bodies) if at[0] == place[0]]
+            far = [at for at in sorted(bodies) if at[0] != place[0]]
+            groups.append([first, *(bodies[at] for at in (*near, *far))])
+            waiting = [key for body in groups[-1] for key, _ in body.data.values()]
+            while waiting:
+                key = waiting.pop()
+                if key in used:
+                    continue
+                used.add(key)
+                if key[1] == WHOLE:
+                    continue
+                values[key] = self._bodies.initial(key)
+                if self._bodies.declared[key].map.kind == "prog_array":
+                    starts += [target for target in values[key].values() if target not in starts]
+                else:
+                    waiting += values[key].values()
+        keys = sorted(used)
+        configured = {name: symbol for group in groups for body in group for name, symbol in body.configuration.items()}
+        maps = self._maps(keys, values, starts, configured)
+        return tuple(self._link(group, keys, maps) for group in groups)
 
-    def _functions(self) -> dict[Place, Symbol]:
-        """Where functions start. Of several names for one place the global one counts."""
-        found: dict[Place, Symbol] = {}
-        for symbol in self._elf.symbols:
-            index = symbol.section
-            if not isinstance(index, int) or not 0 <= index < len(self._elf.sections):
-                continue
-            section = self._elf.sections[index]
-            if not section.code or symbol.value >= len(section.data):
-                continue
-            if symbol.kind == "FUNC" or (symbol.kind == "NOTYPE" and symbol.binding == "GLOBAL"):
-                if symbol.value % SLOT:
-                    raise BadObject(
-                        f"function {symbol.name} is not at an instruction", place=self._at(index, symbol.value)
-                    )
-                place = (index, symbol.value)
-                if place not in found or found[place].binding == "LOCAL":
-                    found[place] = symbol
-        return found
+    # -- maps -----------------------------------------------------------------------------------------------------
 
-    def _at(self, section: int, offset: int) -> str:
-        return f"section {self._elf.sections[section].name}+0x{offset:x}"
-
-    def _reach(self, entry: Place) -> dict[Place, _Body]:
-        bodies: dict[Place, _Body] = {}
-        waiting = [entry]
-        while waiting:
-            place = waiting.pop()
-            if place not in bodies:
-                bodies[place] = body = self._body(place)
-                waiting += body.functions.values()
-        return bodies
-
-    def _body(self, place: Place) -> _Body:
-        """Decode the function at `place`, up to the next one, and say what it refers to."""
-        index, start = place
-        section, name = self._elf.sections[index], self._names[place].name
-        ends = [offset for owner, offset in self._names if owner == index and offset > start]
-        end = min(ends, default=len(section.data))
-        for offset in self._core.get(section.name, ()):
-            if start <= offset < end:
-                raise Refused(
-                    f"function {name} has a CO-RE relocation, which is not supported yet",
-                    place=self._at(index, offset),
-                    remedy="access the structure without preserve_access_index",
+    def _maps(
+        self, keys: Sequence[Key], values: Mapping[Key, Mapping[int, Place]], starts: Sequence[Place],
+        configured: Mapping[str, Symbol],
+    ) -> tuple[Map, ...]:  # fmt: skip
+        """Maps in the order of their keys. Of two data sections with one name the later gets its index."""
+        maps: list[Map] = []
+        for key in keys:
+            if key == self._bodies.kconfig:
+                maps.append(self._externs.configured(configured, "section .kconfig"))
+            elif key[1] == WHOLE:
+                section = self._parts.elf.sections[key[0]]
+                taken = any(section.name == other.name for other in maps)
+                name = f"{section.name}#{section.index}" if taken else section.name
+                maps.append(
+                    Map(name, value_size=len(section.data), initial=section.data, readonly=not section.writable)
                 )
-        body = _Body(place, name, self._decode(section, start, end, name))
-        for slot, insn in enumerate(body.insns):
-            offset = start + SLOT * slot
-            relocation = section.relocations.get(offset)
-            if relocation is not None:
-                self._resolve(body, slot, insn, relocation)
-            elif insn is not None and insn.row.op in ("call_local", "func"):
-                body.functions[slot] = self._function((index, offset + SLOT * (1 + insn.distance)), place, slot)
-        return body
-
-    def _decode(self, section: Section, start: int, end: int, name: str) -> tuple[Insn | None, ...]:
-        try:
-            return decode(section.data[start:end], self._elf.order)
-        except BadProgram as error:
-            offset = start + SLOT * (error.pc or 0)
-            place = f"section {section.name}+0x{offset:x}"
-            opcode = section.data[offset] if isinstance(error, UnknownOpcode) else -1
-            if opcode in _UNSUPPORTED_OPCODES:
-                what, remedy = _UNSUPPORTED_OPCODES[opcode]
-                raise Refused(
-                    f"function {name} has {what}, which is not supported", place=place, remedy=remedy
-                ) from None
-            raise BadObject(f"function {name}: {error.message}", place=place, remedy=error.remedy) from None
-
-    # -- relocations ----------------------------------------------------------------------------------------------
-
-    def _resolve(self, body: _Body, slot: int, insn: Insn | None, relocation: Relocation) -> None:
-        """Note in `body` what the instruction at `slot` refers to."""
-        place = self._at(body.place[0], relocation.offset)
-        if relocation.symbol >= len(self._elf.symbols):
-            raise BadObject(f"relocation names symbol {relocation.symbol}, which is not there", place=place)
-        symbol = self._elf.symbols[relocation.symbol]
-        is_call = relocation.kind == R_BPF_64_32 and insn is not None and insn.row.op == "call_local"
-        is_wide = relocation.kind == R_BPF_64_64 and insn is not None and insn.row.name == "lddw_imm"
-        if insn is None or not (is_call or is_wide):
-            what = "no instruction" if insn is None else insn.row.name
-            raise BadObject(f"relocation of type {relocation.kind} on {what}", place=place)
-        index = self._defined(symbol, place, is_call)
-        offset = symbol.value + SLOT * (1 + insn.imm) if is_call else symbol.value + signed(insn.imm, 32)
-        if self._elf.sections[index].code:
-            body.functions[slot] = self._function((index, offset), body.place, slot)
-        elif is_call:
-            raise BadObject(f"call into section {self._elf.sections[index].name}, which is not code", place=place)
-        else:
-            self._check_data(index, offset, place, symbol)
-            body.data[slot] = (index, offset)
-
-    def _defined(self, symbol: Symbol, place: str, is_call: bool) -> int:
-        """The index of the section that the symbol is in."""
-        if symbol.section == "UNDEF":
-            what = "function" if is_call else "variable"
-            remedy = (
-                "define it in this file; kernel functions (kfuncs) are not supported yet"
-                if is_call
-                else "define it in this file; kernel variables (.ksyms, .kconfig) are not supported yet"
-            )
-            raise Refused(f"{what} {symbol.name} is not defined", place=place, remedy=remedy)
-        if symbol.section == "COMMON":
-            raise Refused(f"variable {symbol.name} is in no section", place=place, remedy="compile with -fno-common")
-        if not isinstance(symbol.section, int) or not 0 <= symbol.section < len(self._elf.sections):
-            raise BadObject(f"symbol {symbol.name} is in section {symbol.section}, which is not there", place=place)
-        return symbol.section
-
-    def _name(self, number: int) -> str:
-        """What to call a symbol: a section's symbol has no name of its own."""
-        if number >= len(self._elf.symbols):
-            return f"symbol {number}"
-        symbol = self._elf.symbols[number]
-        index = symbol.section
-        known = isinstance(index, int) and index < len(self._elf.sections)
-        return symbol.name or (self._elf.sections[int(index)].name if known else f"symbol {number}")
-
-    def _function(self, target: Place, caller: Place, slot: int) -> Place:
-        if target not in self._names:
-            raise BadObject(
-                f"call to {self._at(*target)}, where no function starts",
-                place=self._at(caller[0], caller[1] + SLOT * slot),
-                remedy="give the function a symbol of type @function",
-            )
-        return target
-
-    def _check_data(self, index: int, offset: int, place: str, symbol: Symbol) -> None:
-        """Refuse a reference to a section that cannot become a map with global data."""
-        section = self._elf.sections[index]
-        if section.name in ("maps", ".maps"):
-            raise Refused(
-                f"map {symbol.name or section.name} is declared in section {section.name}; maps are not supported yet",
-                place=place,
-                remedy="keep the data in a global variable",
-            )
-        if section.name == ".jumptables":
-            raise Refused("a jump table, which is not supported", place=place, remedy="compile with -fno-jump-tables")
-        if not section.allocated or not section.name.startswith(_DATA):
-            raise Refused(
-                f"reference to section {section.name}, which is none of .rodata, .data and .bss",
-                place=place,
-                remedy="take SEC(...) off the variable",
-            )
-        if section.relocations:
-            first = min(section.relocations.values(), key=lambda relocation: relocation.offset)
-            what = self._name(first.symbol)
-            raise Refused(
-                f"section {section.name} holds the address of {what}, which data cannot have",
-                place=self._at(index, first.offset),
-                remedy="choose among functions or data with a switch",
-            )
-        if not 0 <= offset < len(section.data):
-            raise BadObject(
-                f"reference to {section.name}{offset:+#x}, outside of its {len(section.data)} bytes", place=place
-            )
+            else:
+                maps.append(_initialised(self._bodies.declared[key].map, values[key], keys, starts))
+        return tuple(maps)
 
     # -- layout ---------------------------------------------------------------------------------------------------
 
-    def _link(self, name: str, bodies: Sequence[_Body]) -> Program:
-        """Put functions one after the other, number the data sections, and fill in distances and offsets."""
+    def _link(self, bodies: Sequence[Body], keys: Sequence[Key], maps: Sequence[Map]) -> Program:
+        """Put functions one after the other and fill in distances, numbers of maps and offsets."""
         starts: dict[Place, int] = {}
         size = 0
         for body in bodies:
             starts[body.place] = size
             size += len(body.insns)
-        used = sorted({index for body in bodies for index, _ in body.data.values()})
         insns: list[Insn | None] = []
         lines: dict[int, Line] = {}
+        poisoned: dict[int, str] = {}
+        types: dict[int, int] = {}
+        sections = self._parts.elf.sections
         for body in bodies:
             base = len(insns)
+            index, start = body.place
             for slot, insn in enumerate(body.insns):
                 pc = base + slot
-                section, start = body.place
-                line = self._lines.get((section, start + SLOT * slot))
+                line = self._parts.lines.get((index, start + SLOT * slot))
                 if line is not None and insn is not None:
                     lines[pc] = line
-                insns.append(_patched(insn, body, slot, pc, starts, used))
+                insns.append(_patched(insn, body, slot, pc, starts, keys))
+            poisoned |= {base + slot: reason for slot, reason in body.poisoned.items()}
+            number = self._parts.ext.functions.get((sections[index].name, start))
+            if number is not None:
+                types[base] = number
+        names = {starts[body.place]: body.name for body in bodies}
         try:
-            return program(
-                insns, name=name, order=self._elf.order, names={starts[body.place]: body.name for body in bodies},
-                maps=_maps([self._elf.sections[index] for index in used]), lines=lines,
-            )  # fmt: skip
+            made = program(insns, name=bodies[0].name, order=self.order, names=names, maps=maps, lines=lines)
         except BadProgram as error:
             body = [body for body in bodies if starts[body.place] <= (error.pc or 0)][-1]
             offset = body.place[1] + SLOT * ((error.pc or 0) - starts[body.place])
             message = f"function {body.name}: {error.message}"
-            raise BadObject(message, place=self._at(body.place[0], offset), remedy=error.remedy) from None
+            raise BadObject(message, place=self._parts.at(body.place[0], offset), remedy=error.remedy) from None
+        return replace(
+            made, insns=tuple(settle(made, poisoned)), btf=self.types, types=types,
+            section=sections[bodies[0].place[0]].name, license=self.license, version=self.version,
+        )  # fmt: skip
 
 
 def _patched(
-    insn: Insn | None, body: _Body, slot: int, pc: int, starts: dict[Place, int], used: Sequence[int]
+    insn: Insn | None, body: Body, slot: int, pc: int, starts: Mapping[Place, int], keys: Sequence[Key]
 ) -> Insn | None:
     """The instruction with what it refers to filled in."""
     if insn is None:
@@ -318,16 +213,17 @@ def _patched(
             insn = make(ROW["lddw_func"], insn.dst)
         return insn.with_distance(distance)
     if slot in body.data:
-        section, offset = body.data[slot]
-        return make(ROW["lddw_map_idx_value"], insn.dst, imm=offset << 32 | used.index(section))
+        key, offset = body.data[slot]
+        if offset is None:
+            return make(ROW["lddw_map_idx"], insn.dst, imm=keys.index(key))
+        return make(ROW["lddw_map_idx_value"], insn.dst, imm=(offset & 0xFFFFFFFF) << 32 | keys.index(key))
     return insn
 
 
-def _maps(sections: Sequence[Section]) -> list[Map]:
-    """Data sections as the kernel sees them: arrays with one element. Of two with one name the later gets its index."""
-    maps: list[Map] = []
-    for section in sections:
-        taken = any(section.name == other.name for other in maps)
-        name = f"{section.name}#{section.index}" if taken else section.name
-        maps.append(Map(name, value_size=len(section.data), initial=section.data, readonly=not section.writable))
-    return maps
+def _initialised(map_: Map, values: Mapping[int, Place], keys: Sequence[Key], starts: Sequence[Place]) -> Map:
+    """A declared map with its initial values as numbers."""
+    if not values:
+        return map_
+    where: Sequence[Place] = starts if map_.kind == "prog_array" else keys
+    cells = tuple(where.index(values[index]) if index in values else -1 for index in range(max(values) + 1))
+    return replace(map_, programs=cells) if map_.kind == "prog_array" else replace(map_, maps=cells)

@@ -13,6 +13,7 @@ from elftools.elf.sections import SymbolTableSection
 from bpf.errors import BadObject
 
 MAX_DATA = 1 << 26  # bytes of all sections; a .bss may claim any size without bringing the bytes
+MAX_ALIGN = 4096
 
 _KEPT = (".BTF", ".BTF.ext", ".debug_line", ".debug_str", ".debug_line_str")  # what is read beside code and data
 
@@ -40,7 +41,7 @@ class Symbol:
 
 @dataclass(slots=True)
 class Section:
-    """A section. `data` is empty for one that only tools read; a .bss has its zeros."""
+    """A section. `data` is empty for one that only tools read; a .bss has its zeros. align: of its start, in bytes."""
 
     index: int
     name: str
@@ -49,6 +50,7 @@ class Section:
     writable: bool
     data: bytes = b""
     relocations: dict[int, Relocation] = field(default_factory=dict)
+    align: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,22 @@ def read(data: bytes) -> Elf:
         raise
     except Exception as error:  # noqa: BLE001  whatever pyelftools trips over, KeyError to MemoryError
         raise BadObject(f"broken ELF file: {_reason(error)}", place=here[-1]) from None
+
+
+def section_bytes(data: bytes, name: str) -> bytes:
+    """The bytes of one section of an ELF file for any machine, b"" if it has none. Raises BadObject."""
+    try:
+        section = ELFFile(io.BytesIO(data)).get_section_by_name(name)
+        if section is None or section["sh_type"] == "SHT_NOBITS":
+            return b""
+        if section["sh_flags"] & SH_FLAGS.SHF_COMPRESSED or section["sh_size"] > len(data):
+            raise BadObject("section is compressed, or ends after the file", place=f"section {name}")
+        found: bytes = section.data()
+        return found
+    except BadObject:
+        raise
+    except Exception as error:  # noqa: BLE001  as in `read`
+        raise BadObject(f"broken ELF file: {_reason(error)}") from None
 
 
 def _reason(error: Exception) -> str:
@@ -105,7 +123,7 @@ def _read(elf: ELFFile, size: int, here: list[str]) -> Elf:
         here.append(f"section {index} {raw.name}")
         section = Section(
             index, raw.name, bool(flags & SH_FLAGS.SHF_EXECINSTR), bool(flags & SH_FLAGS.SHF_ALLOC),
-            bool(flags & SH_FLAGS.SHF_WRITE),
+            bool(flags & SH_FLAGS.SHF_WRITE), align=min(max(raw["sh_addralign"], 1), MAX_ALIGN),
         )  # fmt: skip
         sections.append(section)
         if isinstance(raw, SymbolTableSection):

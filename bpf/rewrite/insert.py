@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bpf.errors import Refused
 from bpf.isa import Insn, Kind
@@ -54,6 +54,10 @@ def insert(prog: Program, before: Mapping[int, Sequence[Insn]]) -> Rewritten:
     names = {arrivals[function.start]: function.name for function in prog.functions}
     lines = {arrivals[pc]: line for pc, line in prog.lines.items()}
     result = program(slots, name=prog.name, order=prog.order, names=names, maps=prog.maps, lines=lines)
+    types = {arrivals[pc]: number for pc, number in prog.types.items()}
+    result = replace(
+        result, btf=prog.btf, types=types, section=prog.section, license=prog.license, version=prog.version
+    )
     return Rewritten(result, prog, tuple(origin))
 
 

@@ -1,4 +1,4 @@
-"""Map types as data: number, the name that bpftool gives it, the kernel it came in."""
+"""Map types as data: number, the name that bpftool gives it, the kernel it came in; flags; what may be declared."""
 
 from __future__ import annotations
 
@@ -33,3 +33,72 @@ MAP_TYPES: Mapping[str, MapType] = MappingProxyType(
 """Every map type of Linux 6.12 by name, in the order of their numbers."""
 
 BY_NUMBER: Mapping[int, MapType] = MappingProxyType({map_type.number: map_type for map_type in MAP_TYPES.values()})
+
+NO_PREALLOC, NO_COMMON_LRU, NUMA_NODE, RDONLY, WRONLY = 1, 2, 4, 8, 0x10  # BPF_F_*, at creation
+ZERO_SEED, RDONLY_PROG, WRONLY_PROG, MMAPABLE, PRESERVE_ELEMS, INNER_MAP = 0x40, 0x80, 0x100, 0x400, 0x800, 0x1000
+ACCESS = RDONLY | WRONLY | RDONLY_PROG | WRONLY_PROG
+
+ANY, NOEXIST, EXIST, F_LOCK = 0, 1, 2, 4  # flags of an update
+"""ANY: make or change; NOEXIST: only make; EXIST: only change; F_LOCK: under the value's spin lock."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What Linux accepts when a map of a type is created.
+
+    keys, values  least and greatest size in bytes; a type without keys (or values) has 0 and 0
+    flags         those that may be set
+    needs         those that must be
+    per_cpu       whether there is a value for each CPU
+    helpers       those that take such a map
+    """
+
+    keys: tuple[int, int]
+    values: tuple[int, int]
+    helpers: frozenset[str]
+    flags: int = NUMA_NODE | ACCESS
+    needs: int = 0
+    per_cpu: bool = False
+
+
+LOOKUP, UPDATE, DELETE = "map_lookup_elem", "map_update_elem", "map_delete_elem"
+PUSH, POP, PEEK, PERCPU = "map_push_elem", "map_pop_elem", "map_peek_elem", "map_lookup_percpu_elem"
+_ELEMENTS = frozenset({LOOKUP, UPDATE, DELETE})
+_CPU_ELEMENTS = _ELEMENTS | {PERCPU}
+_LOOKUP = frozenset({LOOKUP})
+_QUEUE = frozenset({PUSH, POP, PEEK})
+_RING = frozenset({"ringbuf_output", "ringbuf_reserve", "ringbuf_submit", "ringbuf_discard", "ringbuf_query"})
+
+_KMALLOC = 4 << 20  # KMALLOC_MAX_SIZE
+_BIG = (1, (1 << 31) - 1)
+_PER_CPU = (1, 32 << 10)  # PCPU_MIN_UNIT_SIZE
+_WORD, _NONE = (4, 4), (0, 0)
+_HASH = NO_PREALLOC | NUMA_NODE | ACCESS | ZERO_SEED
+_LRU = _HASH & ~NO_PREALLOC | NO_COMMON_LRU
+_KEY = (1, 64 << 10)
+_ENTRY = (1, _KMALLOC - (65 << 10))
+
+RULES: Mapping[str, Rules] = MappingProxyType(
+    {
+        "array": Rules(_WORD, _BIG, _ELEMENTS, NUMA_NODE | ACCESS | MMAPABLE | INNER_MAP),
+        "percpu_array": Rules(_WORD, _PER_CPU, _CPU_ELEMENTS, ACCESS, per_cpu=True),
+        "hash": Rules(_KEY, _ENTRY, _ELEMENTS, _HASH),
+        "percpu_hash": Rules(_KEY, _PER_CPU, _CPU_ELEMENTS, _HASH & ~NUMA_NODE, per_cpu=True),
+        "lru_hash": Rules(_KEY, _ENTRY, _ELEMENTS, _LRU),
+        "lru_percpu_hash": Rules(_KEY, _PER_CPU, _CPU_ELEMENTS, _LRU & ~NUMA_NODE, per_cpu=True),
+        "lpm_trie": Rules((5, 260), _ENTRY, _ELEMENTS, NO_PREALLOC | NUMA_NODE | ACCESS, NO_PREALLOC),
+        "queue": Rules(_NONE, _ENTRY, _QUEUE),
+        "stack": Rules(_NONE, _ENTRY, _QUEUE),
+        "bloom_filter": Rules(_NONE, _ENTRY, frozenset({PUSH, PEEK}), NUMA_NODE | ZERO_SEED | ACCESS),
+        "ringbuf": Rules(_NONE, _NONE, _RING, NUMA_NODE),
+        "perf_event_array": Rules(
+            _WORD, _WORD, frozenset({"perf_event_output"}), NUMA_NODE | RDONLY | WRONLY | PRESERVE_ELEMS
+        ),
+        "array_of_maps": Rules(_WORD, _WORD, _LOOKUP, NUMA_NODE | RDONLY | WRONLY),
+        "hash_of_maps": Rules(_KEY, _WORD, _LOOKUP, _HASH & ~(RDONLY_PROG | WRONLY_PROG)),
+        "devmap": Rules(_WORD, (4, 8), _LOOKUP, NUMA_NODE | RDONLY | WRONLY),
+        "devmap_hash": Rules(_WORD, (4, 8), _LOOKUP, NUMA_NODE | RDONLY | WRONLY),
+        "cpumap": Rules(_WORD, (4, 8), frozenset(), NUMA_NODE),
+    }
+)
+"""The map types that exist here, besides the arena."""

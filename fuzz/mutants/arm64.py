@@ -165,4 +165,9 @@ MUTANTS = (
         "result-of-32-bits", "any: return value cut", "self.emit(e.mov(1, RESULT, HOME[0]))",
         "self.emit(e.mov(0, RESULT, HOME[0]))", "r0 = -1; exit",
     ),
+    lower(
+        "tail-call-without-epilogue", "any: tail call: callee-saved register not restored before the jump",
+        "        self._leave(self.function)\n", "",
+        "call f; r0 += 1; exit; f:; r6 = 7; r3 = 0; r2 = map[idx:0]; call 12; r0 = 100; exit", jumps=True,
+    ),
 )  # fmt: skip

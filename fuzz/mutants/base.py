@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from fuzz.mutants.mutant import Mutant, faults_in
+from typing import Any
+
+from fuzz.mutants.mutant import Edit, Mutant, faults_in
 
 ops = faults_in("jit.ops", "x86_64")
 backend = faults_in("jit.backend", "x86_64")
@@ -21,12 +23,24 @@ def _elided(what: str, condition: str, line: str) -> Mutant:
 
 def _widened(when: str, condition: str, witness: str) -> Mutant:
     """A 32-bit addition that is done at 64 bits, because the zero extension seems to be unnecessary."""
-    old = "        ops.append(_op(program, pc, insn, constants))"
-    new = f"{old}\n        if len(ops) > 1 and ops[-2].name == 'add' and {condition}:\n            ops[-2].width = 64"
+    old = "            ops.append(_op(program, pc, insn, constants))\n"
+    new = f"{old}            if len(ops) > 1 and ops[-2].name == 'add' and {condition}:\n                ops[-2].width = 64\n"
     return ops(
         f"zero-extension-lost-{when}", f"any: zero extension marked unnecessary {when.replace('-', ' ')}", old, new,
         witness,
     )  # fmt: skip
+
+
+_JUMP = "r2 = map[idx:0]; call 12"
+
+
+def _entries(setup: str, *more: str) -> str:
+    """A witness whose R0 tells how often it was entered: main calls a function, which enters main again."""
+    return "; ".join(("call f; r0 += 1; exit; f:", setup, _JUMP, *more, "r0 = 100; exit"))
+
+
+def _tail(name: str, source: str, old: str, new: str, witness: str, **more: Any) -> Mutant:
+    return ops(f"tail-{name}", f"any: tail call: {source}", old, new, witness, jumps=True, **more)
 
 
 MUTANTS = (
@@ -127,8 +141,8 @@ MUTANTS = (
     ),
     ops(
         "r1-survives-a-call", "any: caller-saved register live across a call",
-        'for register in range(1, 6 if row.op in ("call_local", "callx") else 2):',
-        'for register in range(2, 6 if row.op in ("call_local", "callx") else 2):', "call 8; r0 = r1; exit", on="arm64",
+        'for register in range(1, 6 if tail or row.op in ("call_local", "callx") else 2):',
+        'for register in range(2, 6 if tail or row.op in ("call_local", "callx") else 2):', "call 8; r0 = r1; exit", on="arm64",
     ),
     backend(
         "second-exit-restores-nothing", "any: callee-saved register not restored on one exit path",
@@ -234,7 +248,7 @@ MUTANTS = (
     ),
     ops(
         "callx-knows-one-function", "any: branch table off by one (callx of the second function)",
-        "    functions = program.address_taken\n", "    functions = program.address_taken[:1]\n",
+        "    functions = unit.callees(pc)\n", "    functions = unit.callees(pc)[:1]\n",
         "r1 = func[f]; r2 = func[g]; callx r2; exit; f:; r0 = 1; exit; g:; r0 = 2; exit",
     ),
     ops(
@@ -262,5 +276,72 @@ MUTANTS = (
         "cast-keeps-upper-bits", "any: an arena pointer is not cut to 32 bits",
         '[Op("mov", pc, 32, dst=dst, b=insn.src), *ops]', '[Op("mov", pc, dst=dst, b=insn.src), *ops]',
         "r1 = -1; r0 = addr_space_cast(r1, 0, 1); exit", arena=True,
+    ),
+    _tail(
+        "index-compared-as-64-bits", "index compared as 64 bits", 'Op("branch", pc, 32, a=3, imm=unit.maps',
+        'Op("branch", pc, a=3, imm=unit.maps', _entries("r3 = 0x100000002 ll"),
+    ),
+    _tail(
+        "index-used-as-64-bits", "index used as 64 bits", 'Op("mov", pc, 32, dst=3, b=3),\n        Op("const", pc, dst=AX',
+        'Op("mov", pc, dst=3, b=3),\n        Op("const", pc, dst=AX', _entries("r3 = 0x100000002 ll"),
+    ),
+    _tail(
+        "index-signed", "index compared with its sign", 'imm=unit.maps[index].max_entries, cond="jge"',
+        'imm=unit.maps[index].max_entries, cond="jsge"', _entries("r3 = 0x80000002 ll"),
+    ),
+    _tail(
+        "bound-one-more", "bound off by one", 'imm=unit.maps[index].max_entries, cond="jge"',
+        'imm=unit.maps[index].max_entries, cond="jgt"', _entries("r3 = 512"),
+    ),
+    _tail(
+        "bound-one-less", "bound off by one", 'imm=unit.maps[index].max_entries, cond="jge"',
+        'imm=unit.maps[index].max_entries - 1, cond="jge"', _entries("r3 = 511"),
+    ),
+    _tail(
+        "count-34", "count off by one (34 calls)", 'Op("branch", pc, a=4, b=5, cond="jge", target=out)',
+        'Op("branch", pc, a=4, b=5, cond="jgt", target=out)', _entries("r3 = 0"),
+    ),
+    _tail(
+        "count-32", "count off by one (32 calls)", "    out = at + 15\n", "    out = at + 16\n", _entries("r3 = 0"),
+        also=(Edit(
+            "jit.ops", "a=AX, off=8),\n", 'a=AX, off=8),\n        Op("sub", pc, dst=5, a=5, imm=1),\n'
+        ),),
+    ),
+    _tail(
+        "failed-call-counts", "a call that is not taken counts",
+        """        Op("load", pc, dst=3, a=3),
+        Op("branch", pc, a=3, imm=0, cond="jeq", target=out),
+        Op("add", pc, dst=4, a=4, imm=1),
+        Op("store", pc, a=AX, b=4),
+""",
+        """        Op("load", pc, dst=3, a=3),
+        Op("add", pc, dst=4, a=4, imm=1),
+        Op("store", pc, a=AX, b=4),
+        Op("branch", pc, a=3, imm=0, cond="jeq", target=out),
+""",
+        _entries("r6 = r1; r3 = 1", "r1 = r6; r3 = 0", _JUMP),
+    ),
+    _tail(
+        "count-of-each-function", "count not kept across BPF-to-BPF calls",
+        "            if unit.tail_calls and program.function_at(pc) in unit.mains:\n",
+        "            if unit.tail_calls and program.function_at(pc) not in unit.mains:\n"
+        "                ops += [\n"
+        '                    Op("const", NONE, dst=AX, imm=unit.plan.harness + TAIL_CALLS),\n'
+        '                    Op("store", NONE, a=AX, imm=0),\n'
+        "                ]\n"
+        "            if unit.tail_calls and program.function_at(pc) in unit.mains:\n",
+        _entries("r3 = 0"),
+    ),
+    _tail(
+        "count-read-at-the-wrong-place", "count read at the wrong slot", 'Op("load", pc, dst=4, a=AX),',
+        'Op("load", pc, dst=4, a=AX, off=-8),', _entries("r3 = 0"),
+    ),
+    _tail(
+        "empty-slot-entered", "empty slot not noticed", 'Op("branch", pc, a=3, imm=0, cond="jeq", target=out)',
+        'Op("branch", pc, a=3, imm=1, cond="jeq", target=out)', _entries("r3 = 1"),
+    ),
+    _tail(
+        "cell-of-the-wrong-size", "index scaled by the wrong size", 'Op("lsh", pc, dst=3, a=3, imm=3)',
+        'Op("lsh", pc, dst=3, a=3, imm=2)', _entries("r3 = 2"),
     ),
 )  # fmt: skip

@@ -12,6 +12,7 @@ from bpf.spec.conventions import PACKET, PLAIN
 from bpf.text import assemble
 from engines import Engine
 from fuzz.mutants.variant import variant
+from fuzz.suite.tails import JUMPS
 from jit.registry import TARGETS, backend
 from jit.target import Target
 from vm.world import Input
@@ -39,7 +40,7 @@ class Mutant:
     on        the target that the witness shows it on
     observe   whether the witness is compiled with Options.observe
     packet    the witness's packet, where it needs one: it is then entered by the packet convention
-    arena     whether the witness has an arena, as map 0
+    arena     whether the witness has an arena, as map 0; jumps: whether it has the suite's prog array there
     """
 
     name: str
@@ -50,6 +51,7 @@ class Mutant:
     observe: bool = True
     packet: bytes = b""
     arena: bool = False
+    jumps: bool = False
 
     @property
     def targets(self) -> tuple[Target, ...]:
@@ -69,7 +71,8 @@ class Mutant:
         """The witness, in the byte order of its target."""
         text = "\n".join(line.strip() for line in self.witness.split(";"))
         program = assemble(text, order=TARGETS[self.on].order, name=self.name)
-        return Unit((program,), (ARENA,) if self.arena else (), PACKET if self.packet else PLAIN)
+        maps = (ARENA,) * self.arena or (JUMPS,) * self.jumps
+        return Unit((program,), maps, PACKET if self.packet else PLAIN)
 
     @property
     def entry(self) -> Input:

@@ -210,4 +210,9 @@ MUTANTS = (
         "epilogue-of-another-size", "any: prologue size changed after the last pass",
         "self.put(x.addi(SP, SP, _frame(saved)))", "self.put(x.addi(SP, SP, 8 * len(saved)))", "r6 = 1; r0 = 0; exit",
     ),
+    lower(
+        "tail-call-without-epilogue", "any: tail call: callee-saved register not restored before the jump",
+        "        self._leave(self.function)\n", "",
+        "call f; r0 += 1; exit; f:; r6 = 7; r3 = 0; r2 = map[idx:0]; call 12; r0 = 100; exit", jumps=True,
+    ),
 )  # fmt: skip

@@ -207,4 +207,15 @@ MUTANTS = (
         "ldsx16-unsigned", "any: a sign-extending load that does not", "(16, True): z.lgh", "(16, True): z.llgh",
         "r1 = -1; *(u64 *)(r10 - 8) = r1; r0 = *(s16 *)(r10 - 8); exit",
     ),
+    lower(
+        "tail-call-without-epilogue", "any: tail call: callee-saved register not restored before the jump",
+        "        self._leave(self.function)\n", "",
+        "call f; r0 += 1; exit; f:; r6 = 7; r3 = 0; r2 = map[idx:0]; call 12; r0 = 100; exit", jumps=True,
+    ),
+    lower(
+        "tail-call-of-a-restored-register", "s390x: tail call: the target's address restored away before the jump",
+        "        self.emit(z.lgr(1, HOME[op.a]))\n        self._leave(self.function)\n",
+        "        self._leave(self.function)\n        self.emit(z.lgr(1, HOME[op.a]))\n",
+        "call f; r0 += 1; exit; f:; r3 = 0; r2 = map[idx:0]; call 12; r0 = 100; exit", jumps=True,
+    ),
 )  # fmt: skip

@@ -187,4 +187,9 @@ MUTANTS = (
             )
         ],
     ),
+    lower(
+        "tail-call-without-epilogue", "any: tail call: callee-saved register not restored before the jump",
+        "        self._leave(self.function)\n", "",
+        "call f; r0 += 1; exit; f:; r6 = 7; r3 = 0; r2 = map[idx:0]; call 12; r0 = 100; exit", jumps=True,
+    ),
 )  # fmt: skip

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import multiprocessing
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from bpf.errors import CrossbpfError, Refused
@@ -23,11 +24,12 @@ from fuzz.suite.flow import long_programs
 from fuzz.suite.reach import reach
 from fuzz.suite.rows import exercises
 from vm.outcome import Outcome
-from vm.world import Input, World
+from vm.world import Input, Limits, World
 
 Status = Literal["passed", "failed", "refused", "undecided"]
 
 LONG = "long"
+PATIENCE = 2
 NAMES = (*(row.name for row in ROWS if row.op != "btf_id"), LONG)
 """What the suite is made of: every row that can run, and long programs of all of them."""
 
@@ -43,7 +45,7 @@ def cases(name: str, order: str, every: int = 1) -> Iterator[Case]:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What one engine made of one case. message: why it has not passed."""
+    """What one engine made of one case. message: why it has not passed; hangs: because it did not end."""
 
     row: str
     case: str
@@ -51,10 +53,16 @@ class Result:
     status: Status
     evaluations: int
     message: str = ""
+    hangs: bool = False
 
 
-def run_row(name: str, engines: Sequence[Engine], plan: Plan, every: int = 1) -> Iterator[Result]:
-    """All cases of one of NAMES on the engines that it is for; those without maps get what can be done without."""
+def run_row(
+    name: str, engines: Sequence[Engine], plan: Plan, every: int = 1, seconds: float = LIMITS.seconds
+) -> Iterator[Result]:
+    """All cases of one of NAMES on the engines that it is for; those without maps get what can be done without.
+
+    seconds: the time limit of a run on those. One that has hung twice is not asked about the rest of the row.
+    """
     for order in ("little", "big"):
         group = [candidate for candidate in engines if candidate.abilities.maps and order in candidate.abilities.orders]
         if group:
@@ -63,14 +71,23 @@ def run_row(name: str, engines: Sequence[Engine], plan: Plan, every: int = 1) ->
                 recorded = answers().get((case.name, order)) if every == 1 and plan is DEFAULT_PLAN else None
                 yield from run_case(case, aimed, plan, recorded=recorded)
     bare = [candidate for candidate in engines if not candidate.abilities.maps]
-    if bare:
-        for case, memory in bare_cases(name):
-            yield from run_case(case, bare, plan, Input(memory))
+    hung: Counter[str] = Counter()
+    for case, memory in bare_cases(name) if bare else ():
+        for candidate in bare:
+            if hung[candidate.name] >= PATIENCE:
+                why = f"not run: it has hung {PATIENCE} times on this instruction"
+                yield Result(case.row, case.name, candidate.name, "undecided", case.evaluations, why)
+                continue
+            limits = replace(LIMITS, seconds=seconds)
+            for result in run_case(case, [candidate], plan, Input(memory), limits=limits):
+                hung[candidate.name] += result.hangs
+                yield result
 
 
 def run_case(
-    case: Case, engines: Sequence[Engine], plan: Plan, entry: Input | None = None, recorded: str | None = None
-) -> Iterator[Result]:
+    case: Case, engines: Sequence[Engine], plan: Plan, entry: Input | None = None, recorded: str | None = None,
+    limits: Limits = LIMITS,
+) -> Iterator[Result]:  # fmt: skip
     """One case on engines of its byte order. The interpreter's answer is compared with the recorded digest."""
     if not engines:
         return
@@ -80,9 +97,20 @@ def run_case(
     for candidate in engines:
         if candidate.name == "interpreter":
             status, message = _judge_answer(expected, recorded)
+            yield Result(case.row, case.name, candidate.name, status, case.evaluations, message)
+            continue
+        try:
+            judged = trial(candidate, unit, expected, entry, World(), limits)
+        except Refused as reason:
+            yield Result(case.row, case.name, candidate.name, "refused", case.evaluations, str(reason))
+            continue
+        found, hangs = judged.found, judged.outcome is not None and judged.outcome.status == "limit"
+        if found:
+            message = found.what if hangs else found.what + _place(candidate, unit, entry)
+            yield Result(case.row, case.name, candidate.name, "failed", case.evaluations, message, hangs)
         else:
-            status, message = _judge(candidate, unit, expected, entry)
-        yield Result(case.row, case.name, candidate.name, status, case.evaluations, message)
+            status = "passed" if found.decided else "undecided"
+            yield Result(case.row, case.name, candidate.name, status, case.evaluations, found.why)
 
 
 def _judge_answer(outcome: Outcome, recorded: str | None) -> tuple[Status, str]:
@@ -91,16 +119,6 @@ def _judge_answer(outcome: Outcome, recorded: str | None) -> tuple[Status, str]:
     if recorded is not None and digest(outcome) != recorded:
         return "failed", f"gives {digest(outcome)}, the recorded answer is {recorded}"
     return "passed", ""
-
-
-def _judge(candidate: Engine, unit: Unit, expected: Outcome, entry: Input) -> tuple[Status, str]:
-    try:
-        found = trial(candidate, unit, expected, entry, World(), LIMITS).found
-    except Refused as reason:
-        return "refused", str(reason)
-    if found:
-        return "failed", found.what + _place(candidate, unit, entry)
-    return ("passed", "") if found.decided else ("undecided", found.why)
 
 
 def _place(candidate: Engine, unit: Unit, entry: Input) -> str:
@@ -118,30 +136,32 @@ def _place(candidate: Engine, unit: Unit, entry: Input) -> str:
     return f"; parts at insn {parting.pc}: {parting.what} ({state})"
 
 
-def _work(name: str, engines: Sequence[str], commands: Sequence[str], plan: str, every: int) -> list[Result]:
+def _work(
+    name: str, engines: Sequence[str], commands: Sequence[str], plan: str, every: int, seconds: float
+) -> list[Result]:
     """In a worker process: one of NAMES on engines, which are made there."""
-    return list(run_row(name, [*map(engine, engines), *plugins(commands)], PLANS[plan], every))
+    return list(run_row(name, [*map(engine, engines), *plugins(commands)], PLANS[plan], every, seconds))
 
 
 def run_suite(
     names: Sequence[str], engines: Sequence[str], commands: Sequence[str] = (), *, plan: str = "high", every: int = 1,
-    jobs: int = 1,
+    seconds: float = LIMITS.seconds, jobs: int = 1,
 ) -> Iterator[list[Result]]:  # fmt: skip
     """The results of each of the names as it is done, in any order, from `jobs` processes.
 
-    engines: names; commands: external runtimes.
+    engines: names; commands: external runtimes; seconds: time limit of a run of those.
 
     A process that dies gives a failed result for what it was at.
     """
     unfinished = set(names)
     try:
-        for results in _in_processes(names, (engines, commands, plan, every), jobs):
+        for results in _in_processes(names, (engines, commands, plan, every, seconds), jobs):
             unfinished.discard(results[0].row if results else "")
             yield results
     except BrokenProcessPool:
         for name in sorted(unfinished, key=names.index):
             try:
-                yield from _in_processes([name], (engines, commands, plan, every), 1)
+                yield from _in_processes([name], (engines, commands, plan, every, seconds), 1)
             except BrokenProcessPool:
                 yield [Result(name, name, "a process", "failed", 0, "died, and nothing is known of what it ran")]
 

@@ -15,6 +15,7 @@ from fuzz.suite import special
 from fuzz.suite.exercise import DATA, DATA_SIZE, RESULTS, Case, Exercise
 from fuzz.suite.flow import flow
 from fuzz.suite.operands import operands
+from fuzz.suite.tails import tails
 from fuzz.suite.uses import uses
 from fuzz.suite.values import CORNERS, EDGES, IMMEDIATES, M64, OFFSETS
 
@@ -40,6 +41,8 @@ def exercises(row: Row, order: str, every: int = 1) -> Iterator[Case]:
     if row.op != "btf_id":
         yield from uses(row, order, every)
         yield from flow(row, order)
+    if row.op == "call_helper":
+        yield from tails(order)
 
 
 def _free(*taken: int) -> int:

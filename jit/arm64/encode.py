@@ -376,6 +376,13 @@ def bl(distance: int) -> int:
     return 0x94000000 | _words(distance, 26)
 
 
+def br(rn: int) -> int:
+    """br: to the address in a register."""
+    if rn >> 5:
+        raise _registers(rn)
+    return 0xD61F0000 | rn << 5
+
+
 def b_cond(cond: int, distance: int) -> int:
     """b.cond."""
     if cond >> 4:

@@ -41,8 +41,8 @@ def _store(word: int, register: int) -> int:
     return e.str_(64, register, _BLOCK, host.WORD * word)
 
 
-def host_code(target: Target, base: int, block: int, entry: int) -> HostCode:
-    """The trampoline to `entry`, and behind it what the helper stubs share."""
+def host_code(target: Target, base: int, block: int) -> HostCode:
+    """The trampoline, and behind it what the helper stubs share."""
     entered = host.entered(target, _PLATFORM)
     checked = tuple(name for name in target.callee_saved if name not in _PLATFORM)
     destroyed = tuple(name for name in host.destroyed(target) if _number(name) not in (_BLOCK, _SCRATCH))
@@ -51,7 +51,7 @@ def host_code(target: Target, base: int, block: int, entry: int) -> HostCode:
     out += [e.stp(first, second, SP, at) for first, second, at in _PAIRS]
     out += [*to_block, e.add_imm(1, _SCRATCH, SP, 0), _store(host.HOST_SP, _SCRATCH)]
     out += [_load(_number(name), host.ENTRY + at) for at, name in enumerate(entered)]
-    out.append(e.bl(entry - (base + 4 * len(out))))
+    out += [_load(_SCRATCH, host.TARGET), _BLR | _SCRATCH << 5]
     out += [*to_block, _store(host.RESULT, 0), e.add_imm(1, _SCRATCH, SP, 0), _store(host.FINAL_SP, _SCRATCH)]
     out += [_store(host.SAVED + at, _number(name)) for at, name in enumerate(checked)]
     leave = base + 4 * len(out)
@@ -63,6 +63,7 @@ def host_code(target: Target, base: int, block: int, entry: int) -> HostCode:
     # to the stack first; C wants an aligned stack even where the program has not kept it.
     out += [*to_block, _store(host.NUMBER, _SCRATCH), e.add_imm(1, _SCRATCH, SP, 0), _store(host.CALL_SP, _SCRATCH)]
     out += [_store(host.RETURN, LINK), _store(host.AX, _number(target.homes[11]))]
+    out += [_store(host.KEPT + at, _number(name)) for at, name in enumerate(checked)]
     out += [_store(host.ARGUMENTS + at, _number(name)) for at, name in enumerate(target.arguments)]
     out += [e.and_imm(1, SP, _SCRATCH, -16 & (1 << 64) - 1), e.stp_pre(19, 20, SP, -16)]
     out += [e.mov(1, 19, LINK), e.mov(1, 20, _SCRATCH), _load(_SCRATCH, host.CALLBACK), _BLR | _SCRATCH << 5]

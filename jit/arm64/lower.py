@@ -99,14 +99,22 @@ class Arm64(Backend):
 
     def epilogue(self, function: OpFunction) -> None:
         """The prologue backwards."""
+        self._leave(function)
+        self.emit(e.mov(1, RESULT, HOME[0]))
+        self.emit(e.RET)
+
+    def lower_tail_jump(self, op: Op) -> None:
+        """Undo the prologue and jump; AX is caller-saved."""
+        self._leave(self.function)
+        self.emit(e.br(HOME[op.a]))
+
+    def _leave(self, function: OpFunction) -> None:
         size, pairs = self._pairs(function)
         for at, (first, *second) in reversed(pairs):
             if second:
                 self.emit(e.ldp(first, second[0], SP, at) if at else e.ldp_post(first, second[0], SP, size))
             else:
                 self.emit(e.ldr(64, first, SP, at) if at else e.ldr_post(first, SP, size))
-        self.emit(e.mov(1, RESULT, HOME[0]))
-        self.emit(e.RET)
 
     def encode_fixup(self, kind: str, args: tuple[int, ...], form: int, distance: int) -> bytes:
         """See Backend."""

@@ -87,6 +87,16 @@ class Power(Backend):
 
     def epilogue(self, function: OpFunction) -> None:
         """Undo the prologue, move R0 to r3, return."""
+        self._leave(function)
+        self.emit(p.mr(RESULT, HOME[0]))
+        self.emit(p.BLR)
+
+    def lower_tail_jump(self, op: Op) -> None:
+        """Undo the prologue and jump; AX is caller-saved."""
+        self._leave(self.function)
+        self.out += (p.mtctr(HOME[op.a]), p.BCTR)
+
+    def _leave(self, function: OpFunction) -> None:
         if function.calls:
             self.emit(p.addi(SP, SP, _frame(function)))
             self.emit(p.ld(R0, SAVED_LR, SP))
@@ -94,8 +104,6 @@ class Power(Backend):
             self.emit(p.ld(register, offset, SP))
         if function.calls:
             self.emit(p.mtlr(R0))
-        self.emit(p.mr(RESULT, HOME[0]))
-        self.emit(p.BLR)
 
     def encode_fixup(self, kind: str, args: tuple[int, ...], form: int, distance: int) -> bytes:
         """See Backend. A far branch goes through CTR; a conditional one that is not near skips it on the inverse."""

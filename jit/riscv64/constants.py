@@ -1,4 +1,4 @@
-"""Numbers in registers: the lui, addi, slli and srli that make a 64-bit value."""
+"""Numbers in registers: the lui, addi, slli and srli that make a 64-bit value. How far jumps reach."""
 
 from __future__ import annotations
 
@@ -12,6 +12,16 @@ def split(value: int) -> tuple[int, int]:
     """(high, low): value = (high << 12) + low with a signed 12-bit low, as lui or auipc with addi sees it."""
     high = value + 0x800 >> 12
     return high, value - (high << 12)
+
+
+def far(before: int) -> tuple[int, int]:
+    """Reach of auipc with jalr, `before` bytes after the start: a signed 20-bit high part, a signed 12-bit low part."""
+    return before - (1 << 31) - 0x800, before + (1 << 31) - 0x800 - 2
+
+
+def near(before: int) -> tuple[int, int]:
+    """Reach of jal, `before` bytes after the start."""
+    return before - 0x100000, before + 0xFFFFE
 
 
 Steps = tuple[tuple[Callable[..., int], int], ...]  # (encoder, its immediate), each applied to the result so far

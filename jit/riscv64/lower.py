@@ -15,7 +15,7 @@ from jit.backend import SAVED, Backend
 from jit.ops import NONE, Front, Op, OpFunction, as_unsigned
 from jit.relax import Form
 from jit.riscv64 import encode as x
-from jit.riscv64.constants import li, split
+from jit.riscv64.constants import far, li, near, split
 from jit.riscv64.encode import RA, SP, T1, T2, T3, T4, ZERO
 from jit.target import Target
 
@@ -53,27 +53,17 @@ _FULL = x.ACQUIRE + x.RELEASE
 _NEAR = range(-4096, 4095)  # what two addi add up to
 
 
-def _far(before: int) -> tuple[int, int]:
-    """Reach of auipc with jalr, `before` bytes after the start: a signed 20-bit high part, a signed 12-bit low part."""
-    return before - (1 << 31) - 0x800, before + (1 << 31) - 0x800 - 2
-
-
-def _jal(before: int) -> tuple[int, int]:
-    """Reach of jal, `before` bytes after the start."""
-    return before - 0x100000, before + 0xFFFFE
-
-
 class RiscV(Backend):
     """Ops to RISC-V."""
 
     unit = 1
     forms: ClassVar = {
-        "goto": (Form(4, *_jal(0)), Form(8, *_far(0))),
-        "call": (Form(4, *_jal(0)), Form(8, *_far(0))),
-        "branch": (Form(4, -0x1000, 0xFFE), Form(8, *_jal(4)), Form(12, *_far(4))),
+        "goto": (Form(4, *near(0)), Form(8, *far(0))),
+        "call": (Form(4, *near(0)), Form(8, *far(0))),
+        "branch": (Form(4, -0x1000, 0xFFE), Form(8, *near(4)), Form(12, *far(4))),
         # With a first form of 2 bytes: c.j; c.beqz and c.bnez.
-        "c.goto": (Form(2, -0x800, 0x7FE), Form(4, *_jal(0)), Form(8, *_far(0))),
-        "c.branch": (Form(2, -0x100, 0xFE), Form(4, -0x1000, 0xFFE), Form(6, *_jal(2)), Form(10, *_far(2))),
+        "c.goto": (Form(2, -0x800, 0x7FE), Form(4, *near(0)), Form(8, *far(0))),
+        "c.branch": (Form(2, -0x100, 0xFE), Form(4, -0x1000, 0xFFE), Form(6, *near(2)), Form(10, *far(2))),
     }
 
     def __init__(self, target: Target, front: Front, features: frozenset[str]) -> None:
@@ -96,11 +86,19 @@ class RiscV(Backend):
 
     def epilogue(self, function: OpFunction) -> None:
         """Undo the prologue and return R0 in a0."""
+        self._leave(function)
+        self.put(x.addi(x.A0, HOME[0], 0), x.jalr(ZERO, RA, 0))
+
+    def lower_tail_jump(self, op: Op) -> None:
+        """Undo the prologue and jump; not by t0, AX's home, since that counts as a return."""
+        self._leave(self.function)
+        self.put(x.addi(T1, HOME[op.a], 0), x.jalr(ZERO, T1, 0))
+
+    def _leave(self, function: OpFunction) -> None:
         saved = _saved(function)
         if saved:
             self.put(*(x.ld(register, SP, 8 * slot) for slot, register in enumerate(saved)))
             self.put(x.addi(SP, SP, _frame(saved)))
-        self.put(x.addi(x.A0, HOME[0], 0), x.jalr(ZERO, RA, 0))
 
     def jump(self, kind: str, args: tuple[int, ...], label: int) -> None:
         """See Backend; an unconditional jump may have its 2-byte form."""

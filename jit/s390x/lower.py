@@ -146,12 +146,21 @@ class S390X(Backend):
     def epilogue(self, function: OpFunction) -> None:
         """Undo the prologue and return R0 in r2."""
         self.emit(z.lgr(RESULT, HOME[0]))
+        self._leave(function)
+        self.emit(z.bcr(ALWAYS, LINK))
+
+    def lower_tail_jump(self, op: Op) -> None:
+        """Undo the prologue and jump. AX's home is preserved, and so is that of R5, so nobody hands it on."""
+        self.emit(z.lgr(1, HOME[op.a]))
+        self._leave(self.function)
+        self.emit(z.bcr(ALWAYS, 1))
+
+    def _leave(self, function: OpFunction) -> None:
         saved = self._saved(function)
         if saved:
             first, last = saved
             disp = 8 * first + (SAVE_AREA if function.calls else 0)
             self.emit(z.lg(first, SP, disp) if first == last else z.lmg(first, last, SP, disp))
-        self.emit(z.bcr(ALWAYS, LINK))
 
     def encode_fixup(self, kind: str, args: tuple[int, ...], form: int, distance: int) -> bytes:
         """See Backend."""

@@ -295,6 +295,11 @@ def jmp(short: bool, distance: int) -> bytes:
         raise _too_far(distance) from None
 
 
+def jmp_reg(register: int) -> bytes:
+    """jmp to the address in a register."""
+    return rr(0, 0xFF, 4, register)
+
+
 def call(distance: int) -> bytes:
     """call to `distance` bytes from its own first byte."""
     try:

@@ -15,7 +15,7 @@ NUMBERS = {
     )
 }
 _CALLEE_SAVED = (x.RBX, x.RBP, x.R12, x.R13, x.R14, x.R15)
-_CALL, _JUMP = 2, 4  # /digit of the group FF
+_CALL = 2  # /digit of the group FF
 
 
 def _load(register: int, base: int, word: int) -> bytes:
@@ -26,14 +26,14 @@ def _store(base: int, word: int, register: int) -> bytes:
     return x.store(64, base, host.WORD * word, register)
 
 
-def host_code(target: Target, base: int, block: int, entry: int) -> HostCode:
-    """The trampoline to `entry`, and behind it what the helper stubs share."""
+def host_code(target: Target, base: int, block: int) -> HostCode:
+    """The trampoline, and behind it what the helper stubs share."""
     entered, checked, destroyed = host.entered(target), target.callee_saved, host.destroyed(target)
     code = b"".join(x.push(register) for register in _CALLEE_SAVED)
     code += x.arith_imm(1, x.SUB, RSP, 8)  # aligned: the return address and six registers were pushed
     code += x.mov_imm(1, R11, block) + _store(R11, host.HOST_SP, RSP)
     code += b"".join(_load(NUMBERS[name], R11, host.ENTRY + at) for at, name in enumerate(entered))
-    code += x.call(entry - (base + len(code)))
+    code += _load(R11, R11, host.TARGET) + x.rr(0, 0xFF, _CALL, R11)
     code += x.mov_imm(1, R11, block) + _store(R11, host.RESULT, RAX) + _store(R11, host.FINAL_SP, RSP)
     code += b"".join(_store(R11, host.SAVED + at, NUMBERS[name]) for at, name in enumerate(checked))
     leave = base + len(code)
@@ -43,6 +43,7 @@ def host_code(target: Target, base: int, block: int, entry: int) -> HostCode:
     code += x.mov_imm(1, R11, block) + _store(R11, host.NUMBER, RAX) + _store(R11, host.CALL_SP, RSP)
     code += b"".join(_store(R11, host.ARGUMENTS + at, NUMBERS[name]) for at, name in enumerate(target.arguments))
     code += _store(R11, host.AX, NUMBERS[target.homes[11]])
+    code += b"".join(_store(R11, host.KEPT + at, NUMBERS[name]) for at, name in enumerate(checked))
     code += x.load(64, False, RAX, RSP, 0) + _store(R11, host.RETURN, RAX)
     # C wants an aligned stack even where the program has not kept it; rbx remembers where it was.
     code += x.push(RBX) + x.mov(1, RBX, RSP) + x.arith_imm(1, x.AND, RSP, -16)

@@ -47,12 +47,20 @@ class X86(Backend):
 
     def epilogue(self, function: OpFunction) -> None:
         """Undo the prologue; R0 is in rax already."""
+        self._leave(function)
+        self.emit(x.RET)
+
+    def lower_tail_jump(self, op: Op) -> None:
+        """Undo the prologue and jump; AX is caller-saved."""
+        self._leave(self.function)
+        self.emit(x.jmp_reg(HOME[op.a]))
+
+    def _leave(self, function: OpFunction) -> None:
         saved = [HOME[r] for r in SAVED if function.written >> r & 1]
         if function.calls and len(saved) % 2 == 0:
             self.emit(x.arith_imm(1, x.ADD, RSP, 8))
         for register in reversed(saved):
             self.emit(x.pop(register))
-        self.emit(x.RET)
 
     def encode_fixup(self, kind: str, args: tuple[int, ...], form: int, distance: int) -> bytes:
         """See Backend."""

@@ -240,3 +240,28 @@ def test_what_a_runtime_does_wrong_is_shrunk_and_written(
             namespace["test_agrees"]()
     monkeypatch.delenv("SMALL_RUNTIME")
     namespace["test_agrees"]()
+
+
+@posix
+def test_the_suite_on_a_runtime(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sound one passes; a wrong one fails where it is wrong; one that hangs is not asked for ever."""
+
+    def suite(what: str, seconds: float) -> tuple[int, dict[str, Any]]:
+        monkeypatch.setenv("SMALL_RUNTIME", what)
+        arguments = ["conform", "--target", "arm64", "--plugin", SMALL, "--only", "xor64", "--jobs", "1"]
+        code = main([*arguments, "--seconds", str(seconds), "--json"])
+        return code, json.loads(capsys.readouterr().out)
+
+    code, record = suite(":0", 10)
+    (name,) = set(record["engines"]) - {"arm64"}
+    assert code == 0
+    assert record["rows"]["xor64_imm"][name]["passed"] >= 3
+    code, record = suite("wrong:a7", 10)
+    assert code == 1
+    assert record["rows"]["xor64_imm"][name]["failed"] >= 3
+    assert "failed" not in record["rows"]["xor64_reg"][name]
+    code, record = suite("hang:a7", 0.3)
+    assert code == 1
+    words = [failure["message"] for failure in record["failures"] if failure["program"].startswith("xor64_imm ")]
+    assert sum("did not end within" in message for message in words) == 2
+    assert any("not run: it has hung 2 times" in message for message in words)

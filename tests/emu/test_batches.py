@@ -54,9 +54,9 @@ def batches(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     sizes: list[int] = []
 
     def count(
-        host: Machine, image: Image, table: Sequence[Sequence[int]], seconds: float, may_goto: int
+        host: Machine, image: Image, table: Sequence[Sequence[int]], seconds: float, *limits: int
     ) -> list[tuple[int, ...]]:
-        records = run_batch(host, image, table, seconds, may_goto)
+        records = run_batch(host, image, table, seconds, *limits)
         sizes.append(len(records))
         return records
 

@@ -47,7 +47,9 @@ class Stand:
     def read_value(self, descriptor: int, size: int) -> bytes:
         return self.values[descriptor]
 
-    def load(self, code: bytes, *, name: str = "", log_level: int = 4, kind: int = 31) -> tuple[int, str]:
+    def load(
+        self, code: bytes, *, name: str = "", log_level: int = 4, kind: int = 31, functions: object = None
+    ) -> tuple[int, str]:
         self.names.append(name)
         self.kinds.append(kind)
         descriptor = 1_000_000 + len(self.programs)  # close() does not know it
@@ -67,7 +69,7 @@ class Stand:
             self.values[n] = outcome.regions[region.name][at : at + maps[n].value_size]
         return 0
 
-    LOG_STEPS = syscall.LOG_STEPS
+    LOG_STEPS, SOCKET_FILTER, SYSCALL = syscall.LOG_STEPS, syscall.SOCKET_FILTER, syscall.SYSCALL
     LoadError = syscall.LoadError
 
 

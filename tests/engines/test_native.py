@@ -301,7 +301,7 @@ def test_trampoline(name: str, call: str, number: int, goes_on: bool) -> None:
     for address, _, data in pieces:
         machine.uc.mem_write(address, data)
     block = [0] * (host.BLOCK_SIZE // host.WORD)
-    block[host.CALLBACK], block[host.ANSWER] = callback, 0x1000
+    block[host.CALLBACK], block[host.ANSWER], block[host.TARGET] = callback, 0x1000, plan.entry(0)
     for at in range(len(code.entered)):
         block[host.ENTRY + at] = 0xA0_0000 + at
     for at, home in enumerate(code.destroyed):
@@ -325,6 +325,8 @@ def test_trampoline(name: str, call: str, number: int, goes_on: bool) -> None:
     assert number == 8 or after[host.AX] == 7
     assert after[host.CALL_SP] % target.alignment == target.bias
     assert image.pc_at(after[host.RETURN] - 1) == 2
+    r6 = code.checked.index(target.homes[6])
+    assert after[host.KEPT + r6] == 7
     if goes_on:
         assert after[host.RESULT] == 0x1000 + POISON + 1 + 7
         assert after[host.FINAL_SP] == after[host.HOST_SP]

@@ -314,6 +314,7 @@ def test_the_law_of_the_backends_names_row_and_target(monkeypatch: pytest.Monkey
 def test_a_lowering_that_is_not_there(name: str, target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
     owner = next(cls for cls in backend(target).__mro__ if f"lower_{name}" in vars(cls))
     monkeypatch.delattr(owner, f"lower_{name}")
-    row = next(row for row in RUNNABLE if op_name(row) == name)
+    # Whatever the row: a backend is asked for all of its lowerings. A tail jump is no row of its own.
+    row = next((row for row in RUNNABLE if op_name(row) == name), RUNNABLE[0])
     with pytest.raises(AttributeError, match=f"lower_{name}"):
         check_row(row.name, target.name)

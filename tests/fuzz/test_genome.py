@@ -12,7 +12,7 @@ from bpf.isa import ROWS, Kind
 from bpf.plan import Unit
 from bpf.spec.conventions import PACKET
 from engines import ENGINES, Options
-from fuzz.genome import _KINDS, ARENA, DATA, MAX_GESTURES, decode, draw
+from fuzz.genome import _KINDS, ARENA, DATA, JUMPS, MAX_GESTURES, decode, draw
 from fuzz.suite.special import applies
 from jit.registry import TARGETS
 from vm.outcome import difference
@@ -63,6 +63,25 @@ def test_programs_with_packets_agree(target: str) -> None:
 @given(genome=GENOMES)
 def test_byte_order_changes_nothing_but_itself(genome: list[int]) -> None:
     assert decode(genome, "big").insns == decode(genome, "little").insns
+
+
+def test_tail_calls_are_for_packets() -> None:
+    """Each of them enters the program again, nothing, or falls through; where the map lies is the last index."""
+    tail = len(_KINDS) - 1
+    assert JUMPS not in decode((tail,)).maps
+    cast = len(_KINDS) - 3
+    for genome, maps in (((tail,), (DATA, JUMPS)), ((cast, tail), (DATA, ARENA, JUMPS))):
+        prog = decode(genome, packet=True)
+        assert prog.maps == maps
+        assert Unit((prog,), convention=PACKET).tail_calls
+    seen = set()
+    for digit in range(10):
+        prog = decode((len(_KINDS) * (digit + 10 * 2) + tail,), packet=True)
+        unit = Unit((prog,), convention=PACKET)
+        seen.add(
+            ENGINES["interpreter"].prepare(unit).run(Input(packet=bytes(14)), World(), Limits()).counts["instructions"]
+        )
+    assert len(seen) == 2  # either 34 entries or one
 
 
 def test_the_simplest() -> None:

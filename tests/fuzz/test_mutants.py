@@ -66,6 +66,16 @@ def test_every_witness_agrees_without_its_mutant_and_differs_with_it(family: str
     assert not wrong
 
 
+@each_family
+def test_a_mutant_is_a_fault_of_some_programs_and_no_wreck(family: str) -> None:
+    """It still compiles programs of all kinds: an edit that tears the source apart shows nothing."""
+    text = "r6 = 1; r0 = r10; r0 += -8; *(u64 *)(r0 + 0) = r6; call 8; w0 += 1; if r6 == 1 goto +1; r0 = 2; exit"
+    for mutant in of(family):
+        unit = Unit((assemble(text.replace("; ", "\n"), order=TARGETS[mutant.on].order),))
+        (engine,) = (engine for engine in mutant.engines() if engine.name == mutant.on)
+        engine.prepare(unit, Options())
+
+
 def test_there_are_enough() -> None:
     counts = {family: len(of(family)) for family in _FAMILIES}
     assert sum(counts.values()) == len(MUTANTS) >= 80

@@ -170,7 +170,9 @@ def test_a_fault_is_placed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "parts at insn" in first.message and "R3=0x" in first.message
 
 
-def dies(name: str, engines: Sequence[str], commands: Sequence[str], plan: str, every: int) -> list[Result]:
+def dies(
+    name: str, engines: Sequence[str], commands: Sequence[str], plan: str, every: int, seconds: float
+) -> list[Result]:
     """Stands for generated._work: dies at one name."""
     if name == "neg64":
         os._exit(3)
@@ -190,19 +192,20 @@ def test_all_of_it_on_all_engines() -> None:
     assert not bad, bad[:5]
 
 
-def test_the_kernel_as_a_judge() -> None:
-    """Everything that the live kernel loads gives the same R0, R6-R9 and memory; here few of the operands."""
+@pytest.mark.parametrize("rows", [pytest.param(1, marks=pytest.mark.deep), 5], ids=["all", "some"])
+def test_the_kernel_as_a_judge(rows: int) -> None:
+    """Everything that the live kernel loads gives the same R0, R6-R9 and memory."""
     try:
         kernel = engine("linux")
         kernel.prepare(Unit((next(iter(cases("neg64", sys.byteorder))).program,))).run(Input(), World(), Limits())
     except Refused as reason:
         pytest.skip(str(reason))
     counts = Counter[str]()
-    for row in RUNNABLE:
-        for result in run_row(row.name, [kernel], DEFAULT_PLAN, 100):
+    for row in RUNNABLE[::rows]:
+        for result in run_row(row.name, [kernel], DEFAULT_PLAN, SPARSE):
             counts[result.status] += 1
             assert result.status != "failed", result
-    assert counts["passed"] > 500, counts
+    assert counts["passed"] > 600 / rows, counts
 
 
 # Without maps ------------------------------------------------------------------------------------

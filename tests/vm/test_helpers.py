@@ -34,7 +34,7 @@ def call(where: Place, name: str, *arguments: int) -> int | Exit:
 
 def test_every_helper_has_an_implementation() -> None:
     for helper in (*KERNEL.values(), *SUITE.values()):
-        assert callable(implementation(helper.name))
+        assert helper.inline or callable(implementation(helper.name))
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ TEXT = (
     "*(u64 *)(r10 - 8) = 0x64; r1 = r10; r1 += -8; r2 = 8; call 6; r0 = r6; exit"
 )
 PROGRAM = assemble(TEXT.replace("; ", "\n"))
-CHANGED = {"clock", "random", "cpu"}
+CHANGED = {"clock", "random", "cpu", "maps"}
 
 
 @given(clock=WORDS, tick=WORDS, random=WORDS)

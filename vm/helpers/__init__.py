@@ -1,6 +1,6 @@
 """What helpers do: functions on the World and on guest memory that know nothing of who called them."""
 
-from vm.helpers.base import Exit, Helper, Place
-from vm.helpers.registry import implementation
+from vm.helpers.base import Calling, Exit, Helper, Invoke, Place, entered
+from vm.helpers.registry import implementation, implementations
 
-__all__ = ["Exit", "Helper", "Place", "implementation"]
+__all__ = ["Calling", "Exit", "Helper", "Invoke", "Place", "entered", "implementation", "implementations"]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from vm.helpers import basic
+from bpf.spec.conventions import Convention
+from vm.helpers import basic, control, maps
 from vm.helpers.base import Helper
 
 _IMPLEMENTATIONS: dict[str, Helper] = {
@@ -16,9 +17,34 @@ _IMPLEMENTATIONS: dict[str, Helper] = {
     "trace_printk": basic.trace_printk,
     "csum_diff": basic.csum_diff,
     "unwind": basic.unwind,
+    "map_lookup_elem": maps.map_lookup_elem,
+    "map_update_elem": maps.map_update_elem,
+    "map_delete_elem": maps.map_delete_elem,
+    "map_push_elem": maps.map_push_elem,
+    "map_pop_elem": maps.map_pop_elem,
+    "map_peek_elem": maps.map_peek_elem,
+    "map_lookup_percpu_elem": maps.map_lookup_percpu_elem,
+    "ringbuf_output": maps.ringbuf_output,
+    "ringbuf_reserve": maps.ringbuf_reserve,
+    "ringbuf_submit": maps.ringbuf_submit,
+    "ringbuf_discard": maps.ringbuf_discard,
+    "ringbuf_query": maps.ringbuf_query,
+    "perf_event_output": maps.perf_event_output,
+    "spin_lock": maps.spin_lock,
+    "spin_unlock": maps.spin_unlock,
+    "loop": control.loop,
 }
 
 
 def implementation(name: str) -> Helper:
     """The function of a helper that bpf/spec/helpers.py lists."""
     return _IMPLEMENTATIONS[name]
+
+
+def implementations(convention: Convention) -> dict[int, tuple[str, int, Helper]]:
+    """Of the helpers that somebody is called for: number -> (name, how many arguments, what it does)."""
+    return {
+        number: (helper.name, helper.arguments, implementation(helper.name))
+        for number, helper in convention.helpers.items()
+        if not helper.inline
+    }

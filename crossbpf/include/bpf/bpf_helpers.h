@@ -5,8 +5,12 @@
 #include <linux/bpf.h>
 #include <linux/types.h>
 
+#include <bpf/bpf_helper_defs.h>
+
 /* Put a function or variable into the ELF section NAME, which tells a loader what it is. */
-#define SEC(NAME) __attribute__((section(NAME), used))
+#define SEC(NAME) \
+	_Pragma("GCC diagnostic push") _Pragma("GCC diagnostic ignored \"-Wignored-attributes\"") \
+	__attribute__((section(NAME), used)) _Pragma("GCC diagnostic pop")
 
 #undef __always_inline
 #define __always_inline inline __attribute__((always_inline))
@@ -27,6 +31,34 @@
 #define __uint(name, value) int (*name)[value]
 #define __type(name, value) typeof(value) *name
 #define __array(name, value) typeof(value) *name[]
+#define __CROSSBPF_PASTE(a, b) a##b
+#define __CROSSBPF_UNIQUE(stem, count) __CROSSBPF_PASTE(stem, count)
+#define __ulong(name, value) enum { __CROSSBPF_UNIQUE(__unique_value_, __COUNTER__) = (value) } name
+
+/* What the kernel defines: its configuration, its symbols; and a value of the former. */
+#define __kconfig __attribute__((section(".kconfig")))
+#define __ksym __attribute__((section(".ksyms")))
+#define bpf_ksym_exists(symbol) (!!(symbol))
+
+enum libbpf_tristate {
+	TRI_NO = 0,
+	TRI_YES = 1,
+	TRI_MODULE = 2,
+};
+
+enum libbpf_pin_type {
+	LIBBPF_PIN_NONE,
+	LIBBPF_PIN_BY_NAME,
+};
+
+/* Marks that the verifier and tools read. */
+#define __arg_ctx __attribute__((btf_decl_tag("arg:ctx")))
+#define __arg_nonnull __attribute__((btf_decl_tag("arg:nonnull")))
+#define __kptr __attribute__((btf_type_tag("kptr")))
+#define __kptr_untrusted __attribute__((btf_type_tag("kptr_untrusted")))
+#define __percpu_kptr __attribute__((btf_type_tag("percpu_kptr")))
+
+#define KERNEL_VERSION(a, b, c) (((a) << 16) + ((b) << 8) + ((c) > 255 ? 255 : (c)))
 
 #ifndef NULL
 #define NULL ((void *)0)
@@ -45,66 +77,6 @@
 #ifndef barrier_var
 #define barrier_var(variable) __asm__ volatile("" : "+r"(variable))
 #endif
-
-/* A helper is called by its number: a constant pointer of that value, which clang folds into `call NUMBER`. */
-#define __CROSSBPF_HELPER(type, name, ...) \
-	static type (*const bpf_##name)(__VA_ARGS__) __attribute__((unused)) = (type (*)(__VA_ARGS__))BPF_FUNC_##name
-
-__CROSSBPF_HELPER(void *, map_lookup_elem, void *map, const void *key);
-__CROSSBPF_HELPER(long, map_update_elem, void *map, const void *key, const void *value, __u64 flags);
-__CROSSBPF_HELPER(long, map_delete_elem, void *map, const void *key);
-__CROSSBPF_HELPER(long, map_push_elem, void *map, const void *value, __u64 flags);
-__CROSSBPF_HELPER(long, map_pop_elem, void *map, void *value);
-__CROSSBPF_HELPER(long, map_peek_elem, void *map, void *value);
-__CROSSBPF_HELPER(long, for_each_map_elem, void *map, void *callback, void *data, __u64 flags);
-__CROSSBPF_HELPER(long, tail_call, void *ctx, void *prog_array, __u32 index);
-__CROSSBPF_HELPER(long, loop, __u32 count, void *callback, void *data, __u64 flags);
-
-__CROSSBPF_HELPER(__u64, ktime_get_ns, void);
-__CROSSBPF_HELPER(__u64, ktime_get_boot_ns, void);
-__CROSSBPF_HELPER(__u64, ktime_get_coarse_ns, void);
-__CROSSBPF_HELPER(__u64, ktime_get_tai_ns, void);
-__CROSSBPF_HELPER(__u64, jiffies64, void);
-__CROSSBPF_HELPER(__u32, get_prandom_u32, void);
-__CROSSBPF_HELPER(__u32, get_smp_processor_id, void);
-__CROSSBPF_HELPER(long, get_numa_node_id, void);
-__CROSSBPF_HELPER(__u64, get_current_pid_tgid, void);
-__CROSSBPF_HELPER(__u64, get_current_uid_gid, void);
-__CROSSBPF_HELPER(long, get_current_comm, void *buffer, __u32 size);
-__CROSSBPF_HELPER(__u64, get_current_task, void);
-__CROSSBPF_HELPER(__u64, get_current_cgroup_id, void);
-
-__CROSSBPF_HELPER(long, trace_printk, const char *format, __u32 format_size, ...);
-__CROSSBPF_HELPER(long, snprintf, char *out, __u32 out_size, const char *format, __u64 *data, __u32 data_size);
-__CROSSBPF_HELPER(long, strncmp, const char *a, __u32 a_size, const char *b);
-__CROSSBPF_HELPER(long, probe_read_kernel, void *to, __u32 size, const void *from);
-__CROSSBPF_HELPER(long, probe_read_user, void *to, __u32 size, const void *from);
-__CROSSBPF_HELPER(long, probe_read_kernel_str, void *to, __u32 size, const void *from);
-__CROSSBPF_HELPER(long, probe_read_user_str, void *to, __u32 size, const void *from);
-
-__CROSSBPF_HELPER(__s64, csum_diff, __be32 *from, __u32 from_size, __be32 *to, __u32 to_size, __wsum seed);
-__CROSSBPF_HELPER(long, skb_load_bytes, const void *skb, __u32 offset, void *to, __u32 size);
-__CROSSBPF_HELPER(long, skb_store_bytes, struct __sk_buff *skb, __u32 offset, const void *from, __u32 size, __u64 flags);
-__CROSSBPF_HELPER(long, l3_csum_replace, struct __sk_buff *skb, __u32 offset, __u64 from, __u64 to, __u64 size);
-__CROSSBPF_HELPER(long, l4_csum_replace, struct __sk_buff *skb, __u32 offset, __u64 from, __u64 to, __u64 flags);
-__CROSSBPF_HELPER(long, skb_pull_data, struct __sk_buff *skb, __u32 size);
-__CROSSBPF_HELPER(long, skb_change_tail, struct __sk_buff *skb, __u32 size, __u64 flags);
-__CROSSBPF_HELPER(__u32, get_hash_recalc, struct __sk_buff *skb);
-__CROSSBPF_HELPER(long, redirect, __u32 ifindex, __u64 flags);
-__CROSSBPF_HELPER(long, redirect_map, void *map, __u64 key, __u64 flags);
-__CROSSBPF_HELPER(long, clone_redirect, struct __sk_buff *skb, __u32 ifindex, __u64 flags);
-__CROSSBPF_HELPER(long, xdp_adjust_head, struct xdp_md *xdp, int delta);
-__CROSSBPF_HELPER(long, xdp_adjust_meta, struct xdp_md *xdp, int delta);
-__CROSSBPF_HELPER(long, xdp_adjust_tail, struct xdp_md *xdp, int delta);
-
-__CROSSBPF_HELPER(long, perf_event_output, void *ctx, void *map, __u64 flags, void *data, __u64 size);
-__CROSSBPF_HELPER(long, ringbuf_output, void *ring, void *data, __u64 size, __u64 flags);
-__CROSSBPF_HELPER(void *, ringbuf_reserve, void *ring, __u64 size, __u64 flags);
-__CROSSBPF_HELPER(void, ringbuf_submit, void *record, __u64 flags);
-__CROSSBPF_HELPER(void, ringbuf_discard, void *record, __u64 flags);
-__CROSSBPF_HELPER(__u64, ringbuf_query, void *ring, __u64 flags);
-__CROSSBPF_HELPER(long, spin_lock, struct bpf_spin_lock *lock);
-__CROSSBPF_HELPER(long, spin_unlock, struct bpf_spin_lock *lock);
 
 /* Print a line; the format is a string literal, followed by at most three numbers. */
 #define bpf_printk(format, ...) \

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import struct
+from functools import cache
 from pathlib import Path
 from typing import ClassVar
 
 import pytest
 
 from bpf.errors import NotHere
+from bpf.plan import PLANS, Unit
+from bpf.program import Program
 from crossbpf import cc
+from vm.interpreter import Interpreter
+from vm.outcome import Outcome
+from vm.world import Input, Limits, World
 
 EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
 NAMES = sorted(path.stem for path in EXAMPLES.glob("*.c"))
 SUFFIX = {"little": ".bpfel.o", "big": ".bpfeb.o"}
 ORDERS = tuple(SUFFIX)
+PROGRAMS = EXAMPLES.parent / "tests" / "data" / "objects"
 
 
 def example(name: str, order: str) -> bytes:
@@ -31,6 +38,23 @@ def compiled(source: str, order: str, folder: Path, *cflags: str) -> bytes:
     path = folder / "test.c"
     path.write_text(source)
     return cc.compile_c(path, order, cflags=cflags)
+
+
+@cache
+def built(name: str, order: str, *cflags: str) -> bytes:
+    """The object of a program in tests/data/objects; the test is skipped where there is no compiler."""
+    try:
+        cc.find()
+    except NotHere as error:
+        pytest.skip(str(error))
+    return cc.compile_c(PROGRAMS / f"{name}.c", order, cflags=cflags)
+
+
+def outcome(program: Program, memory: bytes = b"", plan: str = "high") -> Outcome:
+    """What a program does with a copy of memory."""
+    run = Interpreter(Unit((program,), plan=PLANS[plan]), program).run(Input(memory), World(), Limits())
+    assert run.status == "done", run.summary()
+    return run
 
 
 class Surgeon:

@@ -1,0 +1,202 @@
+"""Maps of the live kernel: programs leave the same in them, declarations and updates fail in the same way.
+
+Skipped, with the reason, where bpf() is absent or not permitted.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from collections import Counter
+
+import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+
+from bpf.errors import Refused
+from bpf.map_rules import check_map
+from bpf.plan import Unit
+from bpf.program import Map
+from bpf.spec.maps import MAP_TYPES, RULES
+from bpf.text import assemble
+from engines import ENGINES, syscall
+from engines.judging import trial
+from engines.linux import LinuxEngine, unavailable
+from engines.live_maps import LiveMap
+from tests.engines.map_programs import KEYED, QUEUES, RING, Op, keyed_ops, program_text, queue_ops, ring_ops
+from vm.maps import MapState, new_map
+from vm.world import Input, Limits, World
+
+pytestmark = pytest.mark.skipif(bool(unavailable()), reason=unavailable() or "the kernel is there")
+HERE = sys.byteorder
+SETTINGS = settings(max_examples=60, database=None, derandomize=True, deadline=None, phases=(Phase.generate,))
+
+
+def agrees(map_: Map, ops: list[Op], seen: Counter[str]) -> None:
+    unit = Unit((assemble(program_text(ops), order=HERE),), (map_,))
+    given, world = Input(bytes(8 * len(ops))), World()
+    expected = ENGINES["interpreter"].prepare(unit).run(given, world.copy(), Limits())
+    assert expected.status == "done", expected.fault
+    judged = trial(LinuxEngine(), unit, expected, given, world, Limits())
+    assert not judged.found, (map_, ops, judged.found.what)
+    seen["agrees" if judged.found.decided else judged.found.why] += 1
+    if judged.found.decided:
+        assert judged.outcome is not None
+        assert judged.outcome.maps is not None
+
+
+@pytest.mark.parametrize("map_", KEYED, ids=lambda map_: f"{map_.kind}-{map_.flags}")
+def test_programs_on_keys(map_: Map) -> None:
+    seen: Counter[str] = Counter()
+
+    @SETTINGS
+    @given(ops=keyed_ops(map_))
+    def run(ops: list[Op]) -> None:
+        agrees(map_, ops, seen)
+
+    run()
+    assert seen["agrees"] == sum(seen.values()), seen
+
+
+@pytest.mark.parametrize("map_", QUEUES, ids=lambda map_: map_.kind)
+def test_programs_on_queues(map_: Map) -> None:
+    seen: Counter[str] = Counter()
+
+    @SETTINGS
+    @given(ops=queue_ops())
+    def run(ops: list[Op]) -> None:
+        agrees(map_, ops, seen)
+
+    run()
+    assert seen["agrees"] == sum(seen.values()), seen
+
+
+def test_programs_on_ring_buffers() -> None:
+    seen: Counter[str] = Counter()
+
+    @SETTINGS
+    @given(ops=ring_ops())
+    def run(ops: list[Op]) -> None:
+        agrees(RING, ops, seen)
+
+    run()
+    assert seen["agrees"] == sum(seen.values()), seen
+
+
+# Maps in maps --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["array_of_maps", "hash_of_maps"])
+def test_maps_in_maps(kind: str) -> None:
+    inner = Map("first", "hash", 4, 8, 4)
+    maps = (Map("m", kind, 4, 4, 4, maps=(1, -1, 2), inner=inner), inner, Map("second", "hash", 4, 8, 4))
+    text = """
+        r9 = r1; *(u32 *)(r10 - 4) = 2; r1 = map[idx:0]; r2 = r10; r2 += -4; call 1; if r0 == 0 goto none
+        *(u64 *)(r10 - 16) = 9; r1 = r0; r2 = r10; r2 += -4; r3 = r10; r3 += -16; r4 = 0; call 2
+        none: *(u64 *)(r9 + 0) = r0
+        *(u32 *)(r10 - 4) = 1; r1 = map[idx:0]; r2 = r10; r2 += -4; call 1; if r0 == 0 goto nothing; r0 = 1
+        nothing: *(u64 *)(r9 + 8) = r0; r0 = 0; exit"""
+    unit = Unit((assemble(text, order=HERE),), maps)
+    expected = ENGINES["interpreter"].prepare(unit).run(Input(bytes(16)), World(), Limits())
+    judged = trial(LinuxEngine(), unit, expected, Input(bytes(16)), World(), Limits())
+    assert (judged.found.what, judged.found.decided) == ("", True)
+    assert expected.maps is not None
+    assert expected.maps["second"] == {(2).to_bytes(4, HERE): (9).to_bytes(8, HERE)}
+
+
+# bpf() ---------------------------------------------------------------------------------------------
+
+
+def by_hand(mine: MapState, name: str, key: bytes, value: bytes, flags: int) -> object:
+    """What an operation gives: a value, None, or the errno."""
+    try:
+        if name == "update":
+            mine.update(key, value, flags)
+        elif name == "delete":
+            mine.delete(key)
+        else:
+            found = mine.lookup(key)
+            return None if found is None else bytes(found)
+    except OSError as error:
+        return f"errno {error.errno}"
+    return None
+
+
+def by_call(descriptor: int, name: str, key: bytes, value: bytes, flags: int) -> object:
+    """The same from bpf()."""
+    try:
+        if name == "update":
+            syscall.update(descriptor, key, value, flags)
+        elif name == "delete":
+            syscall.delete(descriptor, key)
+        else:
+            return syscall.lookup(descriptor, key, len(value))
+    except OSError as error:
+        return f"errno {error.errno}"
+    return None
+
+
+def elements_of(map_: Map) -> st.SearchStrategy[bytes]:
+    if map_.kind == "lpm_trie":
+        lengths = st.sampled_from([0, 1, 8, 31, 32, 33]).map(lambda length: length.to_bytes(4, HERE))
+        return st.builds(bytes.__add__, lengths, st.sampled_from([bytes(4), b"\x80\0\0\1", b"\xff\xff\0\0"]))
+    return st.integers(0, 6).map(lambda key: key.to_bytes(4, HERE) if map_.key_size else b"")
+
+
+BY_HAND = (*(map_ for map_ in KEYED if not RULES[map_.kind].per_cpu), *QUEUES)
+
+
+@pytest.mark.parametrize("map_", BY_HAND, ids=lambda map_: f"{map_.kind}-{map_.flags}")
+def test_bpf_calls_fail_alike(map_: Map) -> None:
+    @SETTINGS
+    @given(data=st.data())
+    def run(data: st.DataObject) -> None:
+        mine, live = new_map(map_, HERE), LiveMap(map_, HERE)
+        keys, flags = elements_of(map_), st.sampled_from([0, 0, 0, 1, 2, 3, 4, 5, 8])
+        try:
+            for _ in range(data.draw(st.integers(1, 12))):
+                key, value, flag = data.draw(keys), data.draw(st.binary(min_size=8, max_size=8)), data.draw(flags)
+                name = data.draw(st.sampled_from(["update", "lookup", *(["delete"] if map_.key_size else [])]))
+                assert by_hand(mine, name, key, value, flag) == by_call(live.descriptor, name, key, value, flag), name
+            assert mine.contents() == live.read({})
+        finally:
+            os.close(live.descriptor)
+
+    run()
+
+
+SIZES = st.sampled_from([0, 1, 2, 4, 5, 8, 16, 64, 259, 260, 261, 4096, 32 << 10, (32 << 10) + 1])
+COUNTS = st.sampled_from([0, 1, 2, 3, 16, 4096, 8192, 12288, 1 << 16])
+FLAGS = st.lists(st.sampled_from([1 << bit for bit in range(14) if bit not in (2, 9)]), max_size=2).map(sum)
+MADE = sorted(set(RULES) - {"array_of_maps", "hash_of_maps", "devmap", "devmap_hash", "cpumap"})
+OFTEN = {"array": (4, 8), "percpu_array": (4, 8), "lpm_trie": (8, 8), "perf_event_array": (4, 4), "ringbuf": (0, 0),
+         "queue": (0, 8), "stack": (0, 8), "bloom_filter": (0, 8)}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", MADE)
+def test_declarations_are_refused_alike(kind: str) -> None:
+    usual_key, usual_value = OFTEN.get(kind, (4, 8))
+    often = st.booleans()
+
+    @settings(SETTINGS, max_examples=120)
+    @given(key=SIZES, value=SIZES, count=COUNTS, flags=FLAGS, usual=st.tuples(often, often))
+    def run(key: int, value: int, count: int, flags: int, usual: tuple[bool, bool]) -> None:
+        key, value = usual_key if usual[0] else key, usual_value if usual[1] else value
+        map_ = Map("m", kind, key, value, count, flags=flags)
+        try:
+            check_map(map_)
+            refused = ""
+        except Refused as reason:
+            refused = str(reason)
+        if "are supported" in refused or key * count > 64 << 20:
+            return  # too much memory for here, or for the kernel
+        try:
+            descriptor = syscall.create_map("m", MAP_TYPES[kind].number, key, value, count, flags)
+        except OSError as error:
+            assert refused or error.errno == errno.ENOMEM, (map_, error)
+            return
+        os.close(descriptor)
+        assert not refused, (map_, refused)
+
+    run()
