@@ -15,9 +15,11 @@ from bpf.plan import Unit
 from bpf.spec.conventions import Convention
 from crossbpf import pcap
 from crossbpf.inputs import memory_bytes, read_bytes, read_source, write_bytes
-from crossbpf.options import compile_options, compiling, hexadecimal, plans_named
+from crossbpf.maps import elements, map_option, map_record, show_maps
+from crossbpf.options import compile_options, compiling, hexadecimal, plans_named, wide_console
 from crossbpf.types import convention_named, convention_of, fields_for
 from engines import Engine, Prepared, engine
+from engines.compare import Row
 from vm.contexts import build, read_back
 from vm.outcome import Outcome
 from vm.world import Input, Limits, World
@@ -51,6 +53,7 @@ class Run:
 )
 @click.option("--packets", type=click.IntRange(1), metavar="N", help="Only the first N packets of a capture.")
 @click.option("--ctx", multiple=True, metavar="NAME=VALUE,...|FILE", help="Fields of the context.")
+@map_option
 @click.option(
     "--repeat",
     default=1,
@@ -73,13 +76,14 @@ class Run:
 @compiling
 def run(
     file: str, prog: str | None, kind: str | None, data_in: str | None, packets: int | None, ctx: Sequence[str],
-    repeat: int, data_out: str | None, name: str, jit: str, plan: str, seconds: float, as_json: bool, cc: str | None,
-    cflags: str, includes: Sequence[str], entry: str | None, big_endian: bool,
+    contents: Sequence[str], repeat: int, data_out: str | None, name: str, jit: str, plan: str, seconds: float,
+    as_json: bool, cc: str | None, cflags: str, includes: Sequence[str], entry: str | None, big_endian: bool,
 ) -> int:  # fmt: skip
     """Run a program as what it is: XDP, tc, socket filter, cgroup_skb...
 
-    Shows what it returns and what that means, what it has changed in the packet and the context, and the lines that it
-    has printed. A program without a type gets the data as memory: R1 is its address and R2 its length.
+    Shows what it returns and what that means, what it has changed in the packet and the context, the lines that it has
+    printed, and its maps after the last run, which keep their contents from run to run. A program without a type gets
+    the data as memory: R1 is its address and R2 its length.
 
     Exit code: 0 it ran to its end, 1 it did not (a fault, a limit), 2 unreadable or refused.
     """  # fmt: skip
@@ -94,7 +98,7 @@ def run(
     unit = Unit((program,), convention=convention, plan=plans_named(plan)[0])
     inputs = [_input(convention, frame, ctx) for frame in frames[:packets]]
     prepared, used, why = prepare(unit, chosen, jit)
-    limits, world = Limits(seconds=seconds), World()
+    limits, world = Limits(seconds=seconds), World(elements=elements(contents, program))
     runs = []
     for number, given in enumerate(inputs):
         try:
@@ -108,10 +112,12 @@ def run(
     if data_out is not None:
         _write(data_out, [one.outcome.packet or b"" for one in runs])
     if as_json:
-        record = {
+        record: dict[str, Any] = {
             "file": source.file, "prog": program.name, "type": convention.name, "engine": used.name, "fallback": why,
             "runs": [_record(one, convention) for one in runs],
         }  # fmt: skip
+        if runs[-1].outcome.maps:
+            record["maps"] = map_record(runs[-1].outcome.maps)
         click.echo(json.dumps(record))
     else:
         if why:
@@ -119,6 +125,8 @@ def run(
         for one in runs:
             for line in lines(one, convention, f"packet {one.number}: " if captured else "", repeat):
                 click.echo(line)
+        if runs[-1].outcome.maps:
+            show_maps(wide_console(), [Row(used.name, unit.order, "reference", outcome=runs[-1].outcome)], program)
         click.echo(f"{program.name} ({convention.name}) on {used.name}, plan {unit.plan.name}")
     return 0 if all(one.outcome.status == "done" for one in runs) else 1
 

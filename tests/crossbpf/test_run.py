@@ -167,6 +167,22 @@ def test_the_section_says_the_type(tmp_path: Path, capsys: pytest.CaptureFixture
         assert (code, words in out.splitlines()[0]) == (0, True)
 
 
+@pytest.mark.parametrize("engine", ["interpreter", "native", "ppc64le"])
+def test_maps_keep_their_contents(engine: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, capture = tmp_path / "counts.o", tmp_path / "in.pcap"
+    path.write_bytes(compiled((PACKETS.parent / "counts.c").read_text("utf-8"), "little", tmp_path))
+    capture.write_bytes(write([FRAME, FRAME[:40], FRAME[:12] + b"\x86\xdd" + FRAME[14:]]))
+    code, out, _ = run(capsys, "run", path, "--data-in", capture, "--engine", engine, "--json")
+    record = json.loads(out)
+    assert (code, [one["meaning"] for one in record["runs"]]) == (0, ["XDP_PASS"] * 3)
+    assert record["maps"]["counts"] == {
+        (0x800).to_bytes(4, "little").hex(): ((2).to_bytes(8, "little") + (100).to_bytes(8, "little")).hex(),
+        (0x86DD).to_bytes(4, "little").hex(): ((1).to_bytes(8, "little") + (60).to_bytes(8, "little")).hex(),
+    }
+    code, out, _ = run(capsys, "run", path, "--data-in", capture, "--engine", engine)
+    assert (code, "counts" in out, "0x86dd" in out) == (0, True, True)
+
+
 @pytest.mark.parametrize(
     ("arguments", "what"),
     [

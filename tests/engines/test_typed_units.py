@@ -59,7 +59,10 @@ def test_they_agree(order: str, case: str) -> None:
         assert expected.maps is not None
         values = expected.maps["counts"]
         assert isinstance(values, dict)
-        assert {int.from_bytes(key, order): int.from_bytes(value, order) for key, value in values.items()} == {2: 60, 3: 60}
+        assert {int.from_bytes(key, order): int.from_bytes(value, order) for key, value in values.items()} == {
+            2: 60,
+            3: 60,
+        }
     elif case == "callback":
         assert expected.context["mark"] == 20
     else:
