@@ -107,7 +107,7 @@ def test_every_store_changes_its_field_alone(convention: Convention, order: str)
 
 
 @each_type
-@settings(deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(data=st.data())
 def test_what_is_not_allowed_is_refused(convention: Convention, data: st.DataObject) -> None:
     view = convention.view
