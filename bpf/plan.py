@@ -212,6 +212,8 @@ class Unit:
 
     frames: int = 1
     map_regions: tuple[Region, ...] = ()
+    bound: Unit | None = field(default=None, init=False, repr=False, compare=False)
+    """What machines run in its place (engines/binding.py)."""
     tail_calls: dict[int, int] = field(default_factory=dict)
     """Slot in `whole` of each tail call -> index of its map."""
 
@@ -277,7 +279,14 @@ class Unit:
     @property
     def context(self) -> int:
         """The address of the context, 0 where the convention has none."""
-        return self.plan.context if self.convention.context else 0
+        if not self.convention.context:
+            return 0
+        view = self.convention.view
+        return self.plan.place(self.plan.context, view.layout.internal if view else 0)
+
+    def packet_start(self, size: int) -> int:
+        """The address of the first byte of a packet of that size."""
+        return self.plan.place(self.plan.packet, size)
 
     @property
     def stack(self) -> Region:

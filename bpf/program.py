@@ -95,6 +95,7 @@ class Program:
     section    the ELF section it was in, which says its type: "xdp"
     license    "GPL"
     version    the kernel version it names, 0 for none
+    source     the program as given, where a pass has rewritten it; origin: per slot, the slot of `source` it is from
 
     Made by `program(...)`, which checks the structure.
     """
@@ -110,6 +111,8 @@ class Program:
     section: str = ""
     license: str = ""
     version: int = 0
+    source: Program | None = field(default=None, compare=False, repr=False)
+    origin: tuple[int, ...] = field(default=(), compare=False, repr=False)
 
     def __len__(self) -> int:
         return len(self.insns)
@@ -123,6 +126,10 @@ class Program:
         if order == self.order:
             return self
         return replace(self, order=order)
+
+    def origin_of(self, pc: int) -> int:
+        """The slot of the program as given that slot pc is from."""
+        return self.origin[pc] if self.origin and pc >= 0 else pc
 
     def function_at(self, pc: int) -> int:
         """The index of the function that slot pc lies in."""

@@ -22,6 +22,7 @@ from crossbpf.cc import find
 from crossbpf.inputs import Source, memory_beside, memory_bytes, read_source, sources_in
 from crossbpf.maps import elements, map_option, map_record, show_maps
 from crossbpf.options import compile_options, compiling, engines_named, hexadecimal, plans_named, wide_console
+from crossbpf.types import convention_named, fields_for
 from engines.compare import Row, compare
 from engines.lockstep import Parting
 from jit.listing import listing
@@ -61,6 +62,8 @@ class Result:
 @click.option(
     "--packet", metavar="FILE|HEX", help="A frame for loads from the packet; R1 is a context that stands for it."
 )
+@click.option("--type", "kind", metavar="NAME", help="Program type; --packet is its packet. Contexts are compared too.")
+@click.option("--ctx", multiple=True, metavar="NAME=VALUE,...|FILE", help="Fields of the context of --type.")
 @map_option
 @click.option("--target", metavar="NAME,...", help="Targets to run on. Default: all six.")
 @click.option("--engine", metavar="NAME,...", help="More engines: linux, the live kernel; native, the host.")
@@ -74,10 +77,10 @@ class Result:
 @click.option("--print-cc", is_flag=True, help="Print the C compiler's command line and do nothing else.")
 @compiling
 def check(
-    files: Sequence[str], mem: str | None, packet: str | None, contents: Sequence[str], target: str | None,
-    engine: str | None, plan: str, seconds: float, instructions: int, count: bool, strict: bool, verbose: bool,
-    as_json: bool, print_cc: bool, cc: str | None, cflags: str, includes: Sequence[str], entry: str | None,
-    big_endian: bool,
+    files: Sequence[str], mem: str | None, packet: str | None, kind: str | None, ctx: Sequence[str],
+    contents: Sequence[str], target: str | None, engine: str | None, plan: str, seconds: float, instructions: int,
+    count: bool, strict: bool, verbose: bool, as_json: bool, print_cc: bool, cc: str | None, cflags: str,
+    includes: Sequence[str], entry: str | None, big_endian: bool,
 ) -> int:  # fmt: skip
     """Run programs on the interpreter and on every target, and compare.
 
@@ -96,6 +99,10 @@ def check(
     if not files:
         raise click.UsageError("Missing argument 'FILE...'.")
     engines, plans, memory = engines_named(target, engine), plans_named(plan), memory_bytes(mem)
+    convention = PACKET if packet is not None else None
+    if kind is not None:
+        convention = convention_named(kind)
+    fields = fields_for(convention, ctx)
     frame, limits = memory_bytes(packet, "--packet"), Limits(instructions, seconds)
     console = wide_console()
     codes: list[int] = []
@@ -112,11 +119,11 @@ def check(
                 _show(console, results[-1], as_json)
                 continue
             beside = memory_beside(file) if directory else source.memory
-            given = Input(memory if mem is not None else source.memory or beside, packet=frame)
+            given = Input(memory if mem is not None else source.memory or beside, packet=frame, context=fields)
             for chosen in plans:
                 rows = compare(
                     source.program_in, given, engines=engines, plan=chosen,
-                    convention=source.convention if packet is None else PACKET, limits=limits, count=count,
+                    convention=convention or source.convention, limits=limits, count=count,
                     world=world, tails_in=source.tails_in,
                 )  # fmt: skip
                 results.append(Result(source.file, chosen.name, rows, _program(source, rows)))

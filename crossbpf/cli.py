@@ -19,6 +19,7 @@ from crossbpf import __version__
 OK, NO, UNUSABLE, BROKEN = 0, 1, 2, 3
 
 VERBS = {
+    "run": "crossbpf.running",
     **{name: f"crossbpf.{name}" for name in ("check", "trace", "conform", "fuzz", "plugin")},
     "asm": "crossbpf.asm",
     "disasm": "crossbpf.asm",

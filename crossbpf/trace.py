@@ -18,8 +18,8 @@ from crossbpf.check import parting_words
 from crossbpf.inputs import memory_bytes, read_source
 from crossbpf.maps import elements, map_option
 from crossbpf.options import compile_options, compiling, engines_named, plans_named
+from crossbpf.types import convention_named, fields_for
 from engines import Options, Prepared, engine
-from engines.emulated import EmulatedPrepared
 from engines.lockstep import Parting, lockstep
 from jit.listing import listing
 from vm.step import Step
@@ -36,6 +36,8 @@ from vm.world import Input, Limits, World
 @click.option(
     "--packet", metavar="FILE|HEX", help="A frame for loads from the packet; R1 is a context that stands for it."
 )
+@click.option("--type", "kind", metavar="NAME", help="Program type; --packet is its packet.")
+@click.option("--ctx", multiple=True, metavar="NAME=VALUE,...|FILE", help="Fields of the context of --type.")
 @map_option
 @click.option("--plan", default="high", show_default=True, metavar="NAME", help="low, high, kernel or fence.")
 @click.option("--seconds", default=30.0, show_default=True, help="Time limit between two stops of a guest.")
@@ -43,8 +45,9 @@ from vm.world import Input, Limits, World
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON record.")
 @compiling
 def trace(
-    file: str, target: str, stop: str | None, mem: str | None, packet: str | None, contents: Sequence[str],
-    plan: str, seconds: float, instructions: int, as_json: bool, cc: str | None, cflags: str,
+    file: str, target: str, stop: str | None, mem: str | None, packet: str | None, kind: str | None,
+    ctx: Sequence[str], contents: Sequence[str], plan: str, seconds: float, instructions: int, as_json: bool,
+    cc: str | None, cflags: str,
     includes: Sequence[str], entry: str | None, big_endian: bool,
 ) -> int:  # fmt: skip
     """Run FILE on two engines in lockstep; stop at the first instruction after which their states differ.
@@ -66,11 +69,13 @@ def trace(
         file, options=compile_options(cc, cflags, includes), order="big" if big_endian else "little", entry=entry
     )
     program = source.program_in("little" if "little" in orders else "big")
-    convention = source.convention if packet is None else PACKET
+    convention = convention_named(kind) if kind else source.convention if packet is None else PACKET
+    fields = fields_for(convention, ctx)
     unit = Unit((program, *source.tails_in(program.order)), convention=convention, plan=plans_named(plan)[0])
     prepared = [one.prepare(unit, Options(observe=True)) for one in engines]
     names = [one.name for one in engines]
-    given = Input(memory_bytes(mem) if mem is not None else source.memory, packet=memory_bytes(packet, "--packet"))
+    memory = memory_bytes(mem) if mem is not None else source.memory
+    given = Input(memory, packet=memory_bytes(packet, "--packet"), context=fields)
     world = World(elements=elements(contents, program))
     at = None if stop is None else _slot(stop, program)
     found = lockstep(prepared[0], prepared[1], given, world, Limits(instructions, seconds), at)
@@ -116,9 +121,13 @@ def show(found: Parting | None, names: Sequence[str], prepared: Sequence[Prepare
             click.echo(f"; {line.file}:{line.line}" + (f"  {line.text.strip()}" if line.text else ""))
         click.echo(f"{pc:6}: {format_insn(insn) if insn else ''}")
         for name, one in zip(names, prepared, strict=True):
-            if isinstance(one, EmulatedPrepared):
-                click.echo(f"  {name}:")
-                for native in listing(one.image, *one.image.extent(pc)):
+            if one.image is None or one.image.target.name != name:
+                continue
+            click.echo(f"  {name}:")
+            for slot in range(len(one.image.program)):
+                if one.image.program.origin_of(slot) != pc:
+                    continue
+                for native in listing(one.image, *one.image.extent(slot)):
                     click.echo(f"    {native.address:#x}  {native.code.hex():<20}  {native.text}")
     _registers(found, names)
 

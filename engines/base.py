@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from bpf.plan import Unit
+from jit.image import Image
 from vm.outcome import Outcome
 from vm.step import Step
 from vm.world import Input, Limits, World
@@ -45,7 +46,9 @@ class Abilities:
 
 
 class Prepared(ABC):
-    """A unit, bound and compiled by one engine: runs on many inputs."""
+    """A unit, bound and compiled by one engine: runs on many inputs. image: the machine code, where it can be shown."""
+
+    image: Image | None = None
 
     @abstractmethod
     def run(self, entry: Input, world: World, limits: Limits) -> Outcome:
@@ -63,6 +66,10 @@ class Prepared(ABC):
     @abstractmethod
     def trace(self, entry: Input, world: World, limits: Limits) -> Iterator[Step]:
         """The state at each instruction boundary of a run."""
+
+    def count(self, entry: Input, world: World, limits: Limits) -> int | None:
+        """Executed native instructions of a run; None where nobody counts them."""
+        return None
 
     def boundaries(self) -> frozenset[int] | None:
         """The slots at which a trace stops; None for all of them."""

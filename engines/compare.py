@@ -12,7 +12,6 @@ from bpf.plan import DEFAULT_PLAN, Plan, Unit
 from bpf.program import Program
 from bpf.spec.conventions import PLAIN, Convention
 from engines.base import Engine, Options
-from engines.emulated import EmulatedPrepared
 from engines.judging import fresh, trial
 from engines.lockstep import Parting, lockstep
 from engines.registry import ENGINES
@@ -94,7 +93,7 @@ def _judge(
         return Row(engine.name, unit.order, "refused", str(reason))
     found, outcome, prepared = judged.found, judged.outcome, judged.prepared
     row = Row(engine.name, unit.order, "agrees", "", outcome, judged.seconds)
-    if isinstance(prepared, EmulatedPrepared):
+    if prepared is not None and prepared.image is not None:
         executed = prepared.count(entry, fresh(world), limits) if count and outcome is not None else None
         row = replace(row, image=prepared.image, executed=executed)
     if outcome is None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from bpf.plan import Unit
+from bpf.spec.conventions import NAMES
 from emu.guest import Guest
 from emu.machine import machine
 from engines.base import Abilities, Engine, Options, Prepared
+from engines.binding import bind, shown
 from jit.image import Image
 from jit.ops import Front, front
 from jit.pipeline import compile_front
@@ -29,6 +31,8 @@ def shared_front(unit: Unit, *, observe: bool) -> Front:
 
 class EmulatedPrepared(Prepared):
     """Machine code and the guest that runs it."""
+
+    image: Image
 
     def __init__(self, unit: Unit, image: Image, options: Options) -> None:
         self.image = image
@@ -76,13 +80,13 @@ class EmulatedEngine(Engine):
         self.abilities = Abilities(
             orders=frozenset({target.order}),
             plans=True,
-            conventions=frozenset({"plain", "suite", "packet"}),
-            shows=frozenset({"registers", "regions", "calls", "printed", "maps"}),
+            conventions=NAMES,
+            shows=frozenset({"registers", "regions", "calls", "printed", "maps", "context", "packet"}),
             native=True,
         )
 
-    def prepare(self, unit: Unit, options: Options | None = None) -> EmulatedPrepared:
+    def prepare(self, unit: Unit, options: Options | None = None) -> Prepared:
         """See Engine."""
-        options = options or Options()
+        options, unit = options or Options(), bind(unit)
         image = compile_front(shared_front(unit, observe=options.observe), self.target, features=options.features)
-        return EmulatedPrepared(unit, image, options)
+        return shown(EmulatedPrepared(unit, image, options), unit)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from bpf.plan import Unit
+from bpf.spec.conventions import NAMES
 from engines.base import Abilities, Engine, Options, Prepared
+from engines.binding import bind, shown
 from vm.interpreter import Interpreter
 from vm.outcome import Outcome
 from vm.step import Step
@@ -34,10 +36,11 @@ class InterpreterEngine(Engine):
     abilities = Abilities(
         orders=frozenset({"little", "big"}),
         plans=True,
-        conventions=frozenset({"plain", "suite", "packet"}),
-        shows=frozenset({"registers", "regions", "calls", "printed", "maps"}),
+        conventions=NAMES,
+        shows=frozenset({"registers", "regions", "calls", "printed", "maps", "context", "packet"}),
     )
 
-    def prepare(self, unit: Unit, options: Options | None = None) -> InterpreterPrepared:
+    def prepare(self, unit: Unit, options: Options | None = None) -> Prepared:
         """See Engine."""
-        return InterpreterPrepared(unit)
+        unit = bind(unit)
+        return shown(InterpreterPrepared(unit), unit)

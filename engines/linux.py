@@ -1,7 +1,8 @@
 """The live Linux kernel as an engine: its verifier decides, its JIT compiles, BPF_PROG_TEST_RUN runs.
 
-A `plain` program is carried by a wrapper (engines/wrapper.py), a `packet` program is a socket filter. The kernel
-chooses every address; an Outcome says how far each region lies from where the plan has it (Outcome.moved).
+A `plain` program is carried by a wrapper (engines/wrapper.py), a program of a type is loaded as one (`packet`: a socket
+filter). The kernel chooses every address; an Outcome says how far each region lies from where the plan has it
+(Outcome.moved).
 """
 
 from __future__ import annotations
@@ -21,10 +22,24 @@ from bpf.plan import STUB_SIZE, Unit
 from bpf.program import Map
 from bpf.spec.conventions import PLAIN
 from bpf.text import assemble
-from engines import live_maps, syscall
+from engines import live_maps, syscall, test_run
 from engines.base import Abilities, Engine, Options, Prepared
 from engines.syscall import SOCKET_FILTER
-from engines.wrapper import CALLEE_SAVED, FRAME_TOP, MAPS, MASK, MEMORY, R0, SAVED, Wrapped, bind, wrap, wrap_packet
+from engines.wrapper import (
+    CALLEE_SAVED,
+    FRAME_TOP,
+    MAPS,
+    MASK,
+    MEMORY,
+    PACKET,
+    R0,
+    SAVED,
+    Wrapped,
+    bind,
+    wrap,
+    wrap_packet,
+)
+from vm.contexts import data_offset
 from vm.memory import Cell, lay_out
 from vm.outcome import Moved, Outcome
 from vm.step import Step
@@ -196,7 +211,10 @@ class LinuxPrepared(Prepared):
         world.open_maps(unit)
         contents = tuple(self._content(map_, world) if map_.readonly and map_.is_data else None for map_ in unit.maps)
         arguments = dict(sorted(entry.registers.items()))
-        if context and (entry.network != ETHERNET or len(entry.packet) < ETHERNET):
+        kind = unit.convention.type
+        test_run.check(unit.convention, entry)
+        framed = context and (kind is None or kind.data)
+        if framed and (entry.network != ETHERNET or len(entry.packet) < ETHERNET + entry.metadata):
             raise Refused(f"a packet is a frame with a link-layer header of {ETHERNET} bytes there")
         length = 0 if context else len(entry.memory)
         key = (length, tuple(arguments.items()), contents)
@@ -230,21 +248,33 @@ class LinuxPrepared(Prepared):
         syscall.write_value(loaded.maps[-1], bytes(loaded.wrapped.program.maps[-1].value_size))
         packet = entry.packet if context else bytes(ETHERNET) if loaded.wrapped.kind == SOCKET_FILTER else b""
         by_cpu = any(live.per_cpu for live in loaded.live.values())
+        given: test_run.Given | None = None
         try:
             with live_maps.on_cpu(world.cpu if by_cpu else None):
-                syscall.test_run(loaded.descriptor, packet)
+                if unit.convention.view is not None:
+                    given = test_run.run(loaded.descriptor, unit, entry)
+                else:
+                    syscall.test_run(loaded.descriptor, packet)
         except OSError as error:
             raise Refused(f"BPF_PROG_TEST_RUN: {_errno(error)}") from None
-        outcome = _outcome(unit, lay_out(unit, entry, world), loaded.values())
-        return replace(outcome, maps={name: live.read(loaded.live) for name, live in loaded.live.items()})
+        data = unit.packet_start(len(entry.packet)) + data_offset(unit.convention, entry)
+        outcome = _outcome(unit, lay_out(unit, entry, world), loaded.values(), data)
+        outcome = replace(outcome, maps={name: live.read(loaded.live) for name, live in loaded.live.items()})
+        if given is None:
+            return outcome
+        r0 = outcome.r0 >> 32 << 32 | given.retval
+        return replace(outcome, r0=r0, context=given.context, packet=given.packet)
 
     def trace(self, entry: Input, world: World, limits: Limits) -> Iterator[Step]:
         """The kernel shows no steps."""
         raise Refused("the live kernel cannot be traced")
 
 
-def _outcome(unit: Unit, cells: Sequence[Cell], values: Sequence[bytes]) -> Outcome:
-    """The Outcome of what the maps hold after a run: the unit's, memory's if there is any, the record."""
+def _outcome(unit: Unit, cells: Sequence[Cell], values: Sequence[bytes], data: int) -> Outcome:
+    """The Outcome of what the maps hold after a run: the unit's, memory's if there is any, the record.
+
+    data: where the plan has the packet's data.
+    """
     record = [int.from_bytes(values[-1][at : at + 8], sys.byteorder) for at in range(0, len(values[-1]), 8)]
     registers: list[int | None] = [record[R0], *[None] * 9]
     for n, register in enumerate(CALLEE_SAVED):
@@ -256,7 +286,7 @@ def _outcome(unit: Unit, cells: Sequence[Cell], values: Sequence[bytes]) -> Outc
     regions = {
         cell.region.name: _pages(cell, by_name[cell.region.name]) for cell in cells if cell.region.name in by_name
     }
-    return Outcome("done", record[R0], tuple(registers), regions, moved=_moved(unit, cells, record))
+    return Outcome("done", record[R0], tuple(registers), regions, moved=_moved(unit, cells, record, data))
 
 
 def _pages(cell: Cell, value: bytes) -> bytes:
@@ -264,9 +294,10 @@ def _pages(cell: Cell, value: bytes) -> bytes:
     return (bytes(cell.region.start - cell.region.first_page) + value).ljust(cell.region.mapped, b"\0")
 
 
-def _moved(unit: Unit, cells: Sequence[Cell], record: Sequence[int]) -> Moved:
+def _moved(unit: Unit, cells: Sequence[Cell], record: Sequence[int], data: int) -> Moved:
     """How far the kernel's addresses are from the plan's: memory, values, map handles, the entered function's frame."""
     pairs = [(record[FRAME_TOP], unit.plan.stack)] if record[FRAME_TOP] else []
+    pairs += [(record[PACKET], data)] if record[PACKET] else []
     named = [(record[MEMORY], cell.region.start) for cell in cells if cell.region.name == "memory"]
     pairs += [(record[MEMORY], unit.context)] if unit.context else named
     for n, region in enumerate(unit.map_regions):
@@ -287,8 +318,8 @@ class LinuxEngine(Engine):
     abilities = Abilities(
         orders=frozenset({sys.byteorder}),
         plans=False,
-        conventions=frozenset({"plain", "suite", "packet"}),
-        shows=frozenset({"registers", "regions", "maps"}),
+        conventions=frozenset({"plain", "suite", "packet", *test_run.TYPES}),
+        shows=frozenset({"registers", "regions", "maps", "context", "packet"}),
         native=True,
     )
 

@@ -21,7 +21,9 @@ from typing import IO, Any
 
 from bpf.errors import BadInput, Refused
 from bpf.plan import MAX_FUNCTIONS, MAX_HELPERS, PAGE, POISON, RECORD_WORDS, STUB_SIZE, TABLES, Plan, Unit
+from bpf.spec.conventions import NAMES
 from engines.base import Abilities, Engine, Options, Prepared
+from engines.binding import bind, shown
 from engines.emulated import EmulatedPrepared, shared_front
 from engines.native_child import LENGTH, Callbacks, Load, Run, send
 from jit import host
@@ -170,6 +172,8 @@ def worker() -> Worker:
 
 class NativePrepared(Prepared):
     """Machine code for the host's CPU."""
+
+    image: Image
 
     def __init__(self, unit: Unit, image: Image, options: Options) -> None:
         self.image = image
@@ -321,14 +325,14 @@ class NativeEngine(Engine):
         self.abilities = Abilities(
             orders=frozenset({self.target.order}),
             plans=True,
-            conventions=frozenset({"plain", "suite", "packet"}),
-            shows=frozenset({"registers", "regions", "calls", "printed", "maps"}),
+            conventions=NAMES,
+            shows=frozenset({"registers", "regions", "calls", "printed", "maps", "context", "packet"}),
             native=True,
         )
 
-    def prepare(self, unit: Unit, options: Options | None = None) -> NativePrepared:
+    def prepare(self, unit: Unit, options: Options | None = None) -> Prepared:
         """See Engine."""
-        options = options or Options()
+        options, unit = options or Options(), bind(unit)
         plan = unit.plan
         if plan.stack >> 47:
             raise Refused(f"plan {plan.name} uses addresses that belong to the kernel")
@@ -336,6 +340,6 @@ class NativeEngine(Engine):
             raise Refused(f"a {unit.order}-endian program does not run on this {self.target.name} host")
         image = compile_front(shared_front(unit, observe=options.observe), self.target, features=options.features)
         try:
-            return NativePrepared(unit, image, options)
+            return shown(NativePrepared(unit, image, options), unit)
         except _Gone as gone:
             raise Refused(f"the native engine does not start: {gone.fault or 'it takes too long'}") from None

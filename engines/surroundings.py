@@ -14,7 +14,7 @@ from bpf.plan import PAGE, STUB_SIZE, Plan, Unit
 from bpf.program import Map
 from bpf.spec.maps import MAP_HELPERS
 from engines.base import Engine
-from vm.interpreter import Interpreter
+from engines.interpreter import InterpreterEngine
 from vm.outcome import AT_THE_PLAN, Difference, Moved, Outcome, difference
 from vm.world import Input, Limits, World
 
@@ -105,7 +105,7 @@ def _depends(unit: Unit, expected: Outcome, outcome: Outcome, entry: Input, worl
     shown = []
     units = [Unit(unit.programs, unit.maps, unit.convention, plan) for plan in PLANS]
     for bound, fill in zip(units, FILLS, strict=True):
-        run = Interpreter(bound, bound.whole).run(replace(entry, stack_fill=fill), world.copy(), limits)
+        run = InterpreterEngine().prepare(bound).run(replace(entry, stack_fill=fill), world.copy(), limits)
         shown.append(_as_shown(run, outcome))
     if outcome.moved is not AT_THE_PLAN:
         shown[1:] = [replace(run, moved=_moved(units[0], unit)) for run, unit in zip(shown[1:], units[1:], strict=True)]
@@ -128,7 +128,8 @@ def _as_shown(run: Outcome, outcome: Outcome) -> Outcome:
 def _moved(here: Unit, there: Unit) -> Moved:
     """The distances between the regions of two units."""
     pairs = [
-        (getattr(there.plan, name), getattr(here.plan, name)) for name in ("stack", "context", "memory", "handles")
+        (getattr(there.plan, name), getattr(here.plan, name))
+        for name in ("stack", "context", "packet", "memory", "handles")
     ]
     regions = zip(here.maps, here.map_regions, there.map_regions, strict=True)
     pairs += [(b.start, a.start) for map_, a, b in regions if _told(map_)]

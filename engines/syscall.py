@@ -298,6 +298,25 @@ def test_run(descriptor: int, packet: bytes) -> int:
     return int(attr.retval)
 
 
+def test_run_context(
+    descriptor: int, packet: bytes, context: bytes, room: int, context_room: int
+) -> tuple[int, bytes, bytes]:
+    """Run a program once on a packet and a context: the low 32 bits of its R0, the packet and the context after it.
+
+    room, context_room: bytes that these may have; 0 where the type gives none back. Raises OSError.
+    """
+    data, given = ctypes.create_string_buffer(packet, max(len(packet), 1)), ctypes.create_string_buffer(context)
+    out, after = ctypes.create_string_buffer(max(room, 1)), ctypes.create_string_buffer(max(context_room, 1))
+    attr = _TestRun(
+        descriptor, data_size_in=len(packet), data_in=_address(data) if packet else 0,
+        data_size_out=room, data_out=_address(out) if room else 0,
+        ctx_size_in=len(context), ctx_in=_address(given) if context else 0,
+        ctx_size_out=context_room, ctx_out=_address(after) if context_room else 0,
+    )  # fmt: skip
+    bpf(TEST_RUN, attr)
+    return int(attr.retval), out.raw[: attr.data_size_out], after.raw[: attr.ctx_size_out]
+
+
 def program_info(descriptor: int) -> ProgramInfo:
     """What the kernel shows of a loaded program. Raises OSError."""
     sizes = _info(descriptor, _ProgInfo())

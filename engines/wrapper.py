@@ -3,8 +3,9 @@
 It calls the program with R1 = the value of a one-entry array map and R2 = its length, and leaves R0, R6-R9 and the
 addresses that the kernel chose in a second map, the record. Maps stand as indices; `bind` puts file descriptors there.
 
-A `packet` program is one itself, of type socket filter, with code before it and before its exits that fills the record.
-A load from outside the packet ends it without the latter, and with R0 = 0, which the record says then too.
+A program with a context is one itself, of its own type (`packet`: socket filter), with code before it and before its
+exits that fills the record. A load from outside the packet ends it without the latter, and with R0 = 0, which the
+record says then too.
 """
 
 from __future__ import annotations
@@ -20,10 +21,10 @@ from bpf.spec.helpers import KERNEL
 from engines.function_info import FunctionInfo, function_info
 from engines.syscall import SOCKET_FILTER, SYSCALL
 
-R0, SAVED, MASK, FRAME_TOP, MEMORY, MAPS = 0, 1, 5, 6, 7, 8
+R0, SAVED, MASK, FRAME_TOP, MEMORY, PACKET, MAPS = 0, 1, 5, 6, 7, 8, 9
 """Words of the record: R0; R6-R9; bit mask of the registers among them that were stored; R10 of the entered function;
-the address of the memory, or of the context; then for each map the addresses of its value (0 where lddw has none) and
-of the map itself."""
+the address of the memory, or of the context; the address of the packet's data, where a program may have it; then for
+each map the addresses of its value (0 where lddw has none) and of the map itself."""
 
 CALLEE_SAVED = range(6, 10)
 NOT_SLEEPABLE = frozenset({"lpm_trie"})
@@ -82,7 +83,7 @@ def wrap_packet(unit: Unit, number: int = 0) -> Wrapped:
     """
     user, record = unit.programs[number], len(unit.maps)
     rewritten = insert(user, _tails(user, record, keeps_r0=True))
-    notes = [_value(2, record), _store(2, 1, MEMORY), *_addresses(unit, 2, 3)]
+    notes = [_value(2, record), _store(2, 1, MEMORY), *_packet(unit, 2, 3), *_addresses(unit, 2, 3)]
     if number:  # whoever tail-calls it leaves nothing there
         notes += [make(ROW["lddw_imm"], register, imm=POISON + register) for register in (2, 3)]
     else:
@@ -92,7 +93,8 @@ def wrap_packet(unit: Unit, number: int = 0) -> Wrapped:
     names = {0: user.functions[0].name} | {len(start) + function.start: function.name for function in functions}
     maps = (*unit.maps, _record(unit))
     result = program((*start, *rewritten.program.insns), name=user.name, order=user.order, names=names, maps=maps)
-    return Wrapped(result, len(start), rewritten.origin, SOCKET_FILTER)
+    kind = unit.convention.type
+    return Wrapped(result, len(start), rewritten.origin, kind.number if kind else SOCKET_FILTER)
 
 
 def _wants_functions(insn: Insn | None) -> bool:
@@ -127,6 +129,15 @@ def _addresses(unit: Unit, base: int, scratch: int) -> Iterator[Insn]:
         if map_.addressable:
             yield from (_value(scratch, index), _store(base, scratch, MAPS + 2 * index))
         yield from (make(ROW["lddw_map_idx"], scratch, imm=index), _store(base, scratch, MAPS + 2 * index + 1))
+
+
+def _packet(unit: Unit, base: int, scratch: int) -> Iterator[Insn]:
+    """Store the address of the packet's data in the record, where a program of this type may see it."""
+    view = unit.convention.view
+    one = view.layout.by_name.get("data") if view is not None else None
+    if view is not None and one is not None and view.access(one.offset, one.size, write=False):
+        yield make(ROW[f"ldx{8 * one.size}"], scratch, 1, off=one.offset)
+        yield _store(base, scratch, PACKET)
 
 
 def _wrapper(unit: Unit, length: int, arguments: Mapping[int, int], record: int) -> list[Insn | None]:

@@ -12,12 +12,16 @@ from pathlib import Path
 
 import pytest
 
+from bpf.spec.conventions import TYPED
 from bpf.spec.helpers import KERNEL
+from bpf.spec.program_types import PROGRAM_TYPES
 from crossbpf.cli import main
+from engines.test_run import TYPES
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 each_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+PROGRAM_TYPES_PAGE = (ROOT / "docs/program-types.md").read_text("utf-8")
 EXAMPLE = "riscv64"  # what NAME stands for in the guide to a new machine
 
 
@@ -128,6 +132,14 @@ def test_the_helpers_of_the_readme_are_those_there_are() -> None:
         r"^- Helpers, other than (.*?)\.\n", (ROOT / "README.md").read_text("utf-8"), re.DOTALL | re.MULTILINE
     )
     assert sorted(re.findall(r"`(\w+)`", item)) == sorted(helper.name for helper in KERNEL.values())
+
+
+def test_the_program_types_are_those_there_are() -> None:
+    rows = re.findall(r"^\| (\d+) \| (\w+) \| ([\d.]+) \|.*\| ([\w, ]+) \|$", PROGRAM_TYPES_PAGE, re.MULTILINE)
+    said = {name: (int(number), since, says) for number, name, since, says in rows}
+    for name, kind in PROGRAM_TYPES.items():
+        runs = "runs, live too" if name in TYPES else "runs" if name in TYPED else "data only"
+        assert kind.number == 0 or said[name] == (kind.number, kind.since, runs)
 
 
 def spoken_paths(document: Path) -> set[str]:

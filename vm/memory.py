@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from bpf.plan import PAGE, Region, Unit
+from vm.contexts import build
 from vm.world import Input, World
 
 Buffer = bytearray | memoryview
@@ -35,7 +36,7 @@ class OutOfReach(Exception):
 
 
 def lay_out(unit: Unit, entry: Input, world: World) -> tuple[Cell, ...]:
-    """The regions of a run: stack, memory and a packet if there is any, the values of maps, which the world opens."""
+    """The regions of a run: stack, memory, packet and context if there are any, the values of maps, which it opens."""
     world.open_maps(unit)
     stack = unit.stack
     cells = [Cell(stack, bytes((entry.stack_fill,)) * stack.mapped)]
@@ -44,7 +45,10 @@ def lay_out(unit: Unit, entry: Input, world: World) -> tuple[Cell, ...]:
         cells.append(_cell(Region("memory", unit.plan.place(unit.plan.memory, size), size), entry.memory))
     if entry.packet:
         size = len(entry.packet)
-        cells.append(_cell(Region("packet", unit.plan.place(unit.plan.packet, size), size), entry.packet))
+        cells.append(_cell(Region("packet", unit.packet_start(size), size), entry.packet))
+    if unit.convention.view is not None:
+        content = build(unit, entry, unit.packet_start(len(entry.packet)))
+        cells.append(_cell(Region("context", unit.context, len(content)), content))
     for map_, region in zip(unit.maps, unit.map_regions, strict=True):
         state = world.maps.get(map_.name)
         if map_.kind == "prog_array":

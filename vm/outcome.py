@@ -106,6 +106,7 @@ class Outcome:
                "ran_out": how many may_goto have gone elsewhere (where counted, and not 0)
     moved      how far addresses are from the plan's
     maps       name -> contents of every map but global data and arenas, which are regions
+    context    field name -> value of the context after the run; packet: the packet then. Of a program type
     """
 
     status: Status
@@ -118,6 +119,8 @@ class Outcome:
     counts: Mapping[str, int] = field(default_factory=dict)
     moved: Moved = AT_THE_PLAN
     maps: Mapping[str, Contents] | None = None
+    context: Mapping[str, int] | None = None
+    packet: bytes | None = None
 
     def summary(self) -> str:
         """R0 or the way the run ended, in a few words."""
@@ -174,6 +177,8 @@ def difference(a: Outcome, b: Outcome, *, stack: bool = True) -> Difference:
         return Difference(f"printed {list(b.printed)}, expected {list(a.printed)}")
     if a.maps is not None and b.maps is not None and (what := _maps(a.maps, b.maps, b.moved)):
         return Difference(what)
+    if what := _first_of_context(a, b):
+        return Difference(what)
     if a.regions is not None and b.regions is not None:
         for name, left_bytes in a.regions.items():
             right_bytes = b.regions.get(name)
@@ -183,6 +188,21 @@ def difference(a: Outcome, b: Outcome, *, stack: bool = True) -> Difference:
             if at is not None:
                 return Difference(f"{name} byte {at} is 0x{right_bytes[at]:02x}, expected 0x{left_bytes[at]:02x}")
     return Difference(skipped=tuple(skipped))
+
+
+def _first_of_context(expected: Outcome, got: Outcome) -> str:
+    """The first field that both contexts have, or byte of the packet, in which two outcomes differ; "" for none."""
+    for name, value in (expected.context or {}).items():
+        other = (got.context or {}).get(name, value)
+        if value != other:
+            return f"context field {name} is 0x{other:x}, expected 0x{value:x}"
+    left, right = expected.packet, got.packet
+    if left is None or right is None or left == right:
+        return ""
+    if len(left) != len(right):
+        return f"the packet has {len(right)} bytes, expected {len(left)}"
+    at = next(i for i in range(len(left)) if left[i] != right[i])
+    return f"packet byte {at} is 0x{right[at]:02x}, expected 0x{left[at]:02x}"
 
 
 def _same_fault(a: Fault | None, b: Fault | None) -> bool:

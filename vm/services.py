@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from bpf.isa.effects import signed
 from bpf.plan import CALL_TARGET, LOAD_PACKET, SERVICES, Unit
+from vm.contexts import data_offset
 from vm.memory import Memory
 from vm.world import Input
 
@@ -38,35 +39,38 @@ class Packet:
 
     context  the address that stands for it, 0 where the convention has none
     start    address of its link-layer header; size: bytes from there on
-    network  bytes up to the network header, where an offset of 0 is
+    network  bytes up to the network header; data: up to where an offset of 0 is
     """
 
     context: int
     start: int
     size: int
     network: int
+    data: int
 
     @classmethod
     def of(cls, unit: Unit, entry: Input) -> Packet:
         """The packet of an input."""
         size = len(entry.packet)
-        return cls(unit.context, unit.plan.place(unit.plan.packet, size), size, entry.network)
+        data = data_offset(unit.convention, entry)
+        return cls(unit.context, unit.packet_start(size), size, entry.network, data)
 
 
-def place(size: int, network: int, width: int, offset: int) -> int | None:
+def place(size: int, network: int, width: int, offset: int, data: int | None = None) -> int | None:
     """Where in a frame of `size` bytes a load of `width` bits at an offset, of which the low 32 bits count, finds them.
 
-    None outside. Negative offsets count from the network header (down to SKF_NET_OFF) or from the link-layer header
+    None outside. data: where an offset of 0 is, by default at the network header.
+    Negative offsets count from the network header (down to SKF_NET_OFF) or from the link-layer header
     (down to SKF_LL_OFF), as Linux has them.
     """
     offset = signed(offset, 32)
-    at = offset + network
+    at = offset + (network if data is None else data)
     if offset < LL_OFF:
         return None
     if offset < NET_OFF:
         at = offset - LL_OFF
     elif offset < 0:
-        at -= NET_OFF
+        at = offset + network - NET_OFF
     return at if at + width // 8 <= size else None
 
 
@@ -74,7 +78,7 @@ def load_packet(packet: Packet, memory: Memory, width: int, context: int, offset
     """The network-order number of `width` bits at an offset (see place). Raises Trap for what is not the context."""
     if not packet.context or context != packet.context:
         raise Trap("context", context)
-    at = place(packet.size, packet.network, width, offset)
+    at = place(packet.size, packet.network, width, offset, packet.data)
     return None if at is None else int.from_bytes(memory.read(packet.start + at, width // 8), "big")
 
 

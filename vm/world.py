@@ -24,6 +24,8 @@ class Input:
     memory      the bytes that R1 and R2 describe; empty: R1 = R2 = 0
     packet      the frame from its link-layer header on, for conventions with a context; network: where in it the
                 network header is, which is where the packet's data begin
+    metadata    how many of the packet's first bytes come before the frame (data_meta)
+    context     field name -> value of the context, over what vm/contexts.py gives it
     registers   register number (1-9) -> value, over the convention's; the others hold the patterns of DIRTY.
                 R0 always starts as the poison: no calling convention carries it in
     stack_fill  the byte that the BPF stack is full of
@@ -34,6 +36,8 @@ class Input:
     stack_fill: int = 0xA5
     packet: bytes = b""
     network: int = 14
+    metadata: int = 0
+    context: Mapping[str, int] = field(default_factory=dict)
 
     def entry_registers(self, address: int, context: int = 0) -> list[int]:
         """R0-R9 at entry, when the memory lies at `address` and the convention has a context, or not, at `context`."""

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from bpf.spec import helpers
+from bpf.spec.contexts import VIEWS, View
+from bpf.spec.program_types import PROGRAM_TYPES, ProgramType
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,12 +16,16 @@ class Convention:
     """A calling convention of programs: its name, what it says, the helpers by number.
 
     context  whether R1 is the address of a context
+    type     the program type that it is
+    view     what the context is like; None for one with nothing to read there
     """
 
     name: str
     help: str
     helpers: Mapping[int, helpers.Helper]
     context: bool = False
+    type: ProgramType | None = None
+    view: View | None = None
 
     def __hash__(self) -> int:
         return hash(self.name)
@@ -27,3 +34,15 @@ class Convention:
 PLAIN = Convention("plain", "R1 = address of memory, R2 = its length; 0 and 0 without memory", helpers.KERNEL)
 PACKET = Convention("packet", "R1 = a context that stands for a packet, R2 = 0", helpers.KERNEL, context=True)
 SUITE = Convention("suite", "as plain, with the public conformance suite's helpers", helpers.SUITE)
+
+TYPED: Mapping[str, Convention] = MappingProxyType({
+    name: Convention(
+        name, f"R1 = the address of a {view.layout.name}", helpers.KERNEL, context=True, type=PROGRAM_TYPES[name],
+        view=view,
+    )
+    for name, view in VIEWS.items()
+})  # fmt: skip
+"""The program types that run here, by name."""
+
+NAMES = frozenset({PLAIN.name, PACKET.name, SUITE.name, *TYPED})
+"""All conventions."""

@@ -2,6 +2,7 @@
 #ifndef CROSSBPF_LINUX_BPF_H
 #define CROSSBPF_LINUX_BPF_H
 
+#include <linux/bpf_contexts.h>
 #include <linux/types.h>
 
 /* Kinds of map. */
@@ -300,46 +301,6 @@ enum xdp_action {
 	XDP_PASS = 2,
 	XDP_TX = 3,
 	XDP_REDIRECT = 4,
-};
-
-/* What a socket filter's or TC classifier's context looks like to the program. */
-struct __sk_buff {
-	__u32 len;
-	__u32 pkt_type;
-	__u32 mark;
-	__u32 queue_mapping;
-	__u32 protocol;
-	__u32 vlan_present;
-	__u32 vlan_tci;
-	__u32 vlan_proto;
-	__u32 priority;
-	__u32 ingress_ifindex;
-	__u32 ifindex;
-	__u32 tc_index;
-	__u32 cb[5];
-	__u32 hash;
-	__u32 tc_classid;
-	__u32 data;
-	__u32 data_end;
-	__u32 napi_id;
-	__u32 family;
-	__u32 remote_ip4;
-	__u32 local_ip4;
-	__u32 remote_ip6[4];
-	__u32 local_ip6[4];
-	__u32 remote_port;
-	__u32 local_port;
-	__u32 data_meta;
-};
-
-/* The context of an XDP program. The kernel widens data, data_end and data_meta to pointers. */
-struct xdp_md {
-	__u32 data;
-	__u32 data_end;
-	__u32 data_meta;
-	__u32 ingress_ifindex;
-	__u32 rx_queue_index;
-	__u32 egress_ifindex;
 };
 
 struct bpf_spin_lock {

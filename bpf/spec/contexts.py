@@ -1,0 +1,267 @@
+"""Contexts as data: the layout that a program sees (linux/bpf.h), what each type may do with it, and our own layout.
+
+A program is written against the user layout. It runs on the internal one, where pointers have 64 bits, other fields
+have the width that is kept of them and lie in another order, as the kernel's own structures do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+
+PACKET, PACKET_END, PACKET_META, OBJECT = "packet", "packet end", "packet meta", "object"
+"""What a pointer field leads to. An OBJECT is something of the kernel's that is not described here."""
+
+POINTER = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A field of a context.
+
+    offset, size  in the user layout, in bytes
+    pointer       what it leads to, "" for a number
+    narrow        a load may take an aligned part of it, of at least `least` bytes; head: only its first bytes;
+                  reach: the parts are those of a number of so many bytes, which is what lies there
+    raw           its bytes lie in both layouts alike, together with the raw fields beside it: any aligned access
+                  inside them is carried out as it is; `least` bytes are the smallest store
+    kept          bytes of it in the internal layout, at offset `at` there
+    ceiling       a store of this value or a greater one does nothing; 0: every store counts
+    """
+
+    name: str
+    offset: int
+    size: int
+    pointer: str = ""
+    narrow: bool = True
+    head: bool = False
+    reach: int = 0
+    raw: bool = False
+    least: int = 1
+    kept: int = 0
+    at: int = 0
+    ceiling: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """A context. size: of the user layout; internal: of ours. `fields` by ascending offset."""
+
+    name: str
+    size: int
+    internal: int
+    fields: tuple[Field, ...]
+    by_name: Mapping[str, Field] = field(compare=False)
+
+    def at(self, offset: int) -> Field | None:
+        """The field that the byte at an offset of the user layout belongs to; None in padding."""
+        return next((one for one in self.fields if one.offset <= offset < one.offset + one.size), None)
+
+    def run_end(self, inside: Field) -> int:
+        """Where the raw fields around a field end, in the user layout."""
+        end = inside.offset + inside.size
+        for one in self.fields:
+            if one.raw and one.offset == end and one.at - inside.at == one.offset - inside.offset:
+                end += one.size
+        return end
+
+
+def _layout(name: str, size: int, fields: Iterable[Field]) -> Layout:
+    """Give every field its internal place: pointers, then raw runs, then numbers from wide to narrow, last field first.
+
+    The last field comes first, so that hardly a number lies where the user layout has it.
+    """
+    given = [
+        replace(one, kept=one.kept or (POINTER if one.pointer else one.size), narrow=one.narrow and not one.pointer)
+        for one in fields
+    ]
+    given.reverse()
+    order = sorted(given, key=lambda one: -one.kept)
+    given.reverse()
+    raw = [one for one in given if one.raw]
+    order = [one for one in order if one.pointer] + raw + [one for one in order if not one.pointer and not one.raw]
+    placed: dict[str, Field] = {}
+    at, before = 0, None
+    for one in order:
+        follows = one.raw and before is not None and before.raw and before.offset + before.size == one.offset
+        if not follows:
+            unit = POINTER if one.raw else one.kept
+            at = -(-at // unit) * unit
+            if one.raw:
+                at += one.offset % POINTER
+        placed[one.name] = replace(one, at=at)
+        at += one.kept
+        before = one
+    ordered = tuple(placed[one.name] for one in given)
+    return Layout(name, size, -(-at // 8) * 8, ordered, MappingProxyType({one.name: one for one in ordered}))
+
+
+def _words(offset: int, names: str, size: int = 4, **same: object) -> Iterator[Field]:
+    """Fields one after the other; `name[N]` is N of them."""
+    for name in names.split():
+        stem, _, count = name.partition("[")
+        for index in range(int(count[:-1]) if count else 1):
+            yield Field(f"{stem}[{index}]" if count else name, offset, size, **same)  # type: ignore[arg-type]
+            offset += size
+
+
+def _pointers(offset: int, **names: str) -> Iterator[Field]:
+    for number, (name, leads_to) in enumerate(names.items()):
+        yield Field(name, offset + POINTER * number, POINTER, leads_to)
+
+
+_SK_BUFF = (
+    *_words(0, "len"), Field("pkt_type", 4, 4, kept=1), *_words(8, "mark"),
+    Field("queue_mapping", 12, 4, kept=2, ceiling=0xFFFF),
+    Field("protocol", 16, 4, kept=2), *_words(20, "vlan_present"), Field("vlan_tci", 24, 4, kept=2),
+    Field("vlan_proto", 28, 4, kept=2), *_words(32, "priority ingress_ifindex ifindex"),
+    Field("tc_index", 44, 4, kept=2), *_words(48, "cb[5]", raw=True), *_words(68, "hash"),
+    Field("tc_classid", 72, 4, kept=2), Field("data", 76, 4, PACKET), Field("data_end", 80, 4, PACKET_END),
+    *_words(84, "napi_id"), Field("family", 88, 4, kept=2),
+    *_words(92, "remote_ip4 local_ip4 remote_ip6[4] local_ip6[4]", narrow=False),
+    Field("remote_port", 132, 4, kept=2), Field("local_port", 136, 4, kept=2),
+    Field("data_meta", 140, 4, PACKET_META), Field("flow_keys", 144, 8, OBJECT), Field("tstamp", 152, 8, narrow=False),
+    Field("wire_len", 160, 4), Field("gso_segs", 164, 4, kept=2), Field("sk", 168, 8, OBJECT),
+    Field("gso_size", 176, 4, kept=2), Field("tstamp_type", 180, 1), Field("hwtstamp", 184, 8, narrow=False),
+)  # fmt: skip
+
+_SOCK_OPS = (
+    "family remote_ip4 local_ip4 remote_ip6[4] local_ip6[4] remote_port local_port is_fullsock snd_cwnd srtt_us "
+    "bpf_sock_ops_cb_flags state rtt_min snd_ssthresh rcv_nxt snd_nxt snd_una mss_cache ecn_flags rate_delivered "
+    "rate_interval_us packets_out retrans_out total_retrans segs_in data_segs_in segs_out data_segs_out lost_out "
+    "sacked_out sk_txhash"
+)
+
+LAYOUTS: Mapping[str, Layout] = MappingProxyType({
+    found.name: found for found in (
+        _layout("xdp_md", 24, (
+            Field("data", 0, 4, PACKET), Field("data_end", 4, 4, PACKET_END), Field("data_meta", 8, 4, PACKET_META),
+            *_words(12, "ingress_ifindex rx_queue_index egress_ifindex", narrow=False),
+        )),
+        _layout("__sk_buff", 192, _SK_BUFF),
+        _layout("bpf_sock", 80, (
+            *_words(0, "bound_dev_if", narrow=False), *_words(4, "family type protocol", head=True, kept=2),
+            *_words(16, "mark priority", narrow=False), *_words(24, "src_ip4 src_ip6[4]"),
+            *_words(44, "src_port", head=True, kept=2), Field("dst_port", 48, 4, kept=2, reach=2),
+            *_words(52, "dst_ip4 dst_ip6[4]"),
+            *_words(72, "state", head=True, kept=1), *_words(76, "rx_queue_mapping", head=True, kept=2),
+        )),
+        _layout("bpf_sock_addr", 72, (
+            *_words(0, "user_family", narrow=False), *_words(4, "user_ip4"),
+            *_words(8, "user_ip6[4]", raw=True, least=4), *_words(24, "user_port", kept=2),
+            *_words(28, "family type protocol", narrow=False), *_words(40, "msg_src_ip4"),
+            *_words(44, "msg_src_ip6[4]", raw=True, least=4), *_pointers(64, sk=OBJECT),
+        )),
+        _layout("bpf_sock_ops", 224, (
+            *_words(0, "op args[4]", narrow=False), *_words(20, _SOCK_OPS, narrow=False),
+            *_words(168, "bytes_received bytes_acked", 8, narrow=False),
+            *_pointers(184, sk=OBJECT, skb_data=PACKET, skb_data_end=PACKET_END),
+            *_words(208, "skb_len", narrow=False), *_words(212, "skb_tcp_flags", head=True, kept=1),
+            *_words(216, "skb_hwtstamp", 8, narrow=False),
+        )),
+        _layout("sk_msg_md", 80, (
+            *_pointers(0, data=PACKET, data_end=PACKET_END),
+            *_words(16, "family remote_ip4 local_ip4 remote_ip6[4] local_ip6[4] remote_port local_port size",
+                    narrow=False),
+            *_pointers(72, sk=OBJECT),
+        )),
+        _layout("bpf_sk_lookup", 72, (
+            *_pointers(0, sk=OBJECT), *_words(8, "family protocol", kept=2), *_words(16, "remote_ip4 remote_ip6[4]"),
+            Field("remote_port", 36, 4, kept=2), *_words(40, "local_ip4 local_ip6[4]"),
+            Field("local_port", 60, 4, kept=2), *_words(64, "ingress_ifindex"),
+        )),
+        _layout("sk_reuseport_md", 56, (
+            *_pointers(0, data=PACKET, data_end=PACKET_END),
+            *_words(16, "len"), Field("eth_protocol", 20, 4, kept=2, least=2),
+            *_words(24, "ip_protocol", kept=2), *_words(28, "bind_inany", kept=1),
+            *_words(32, "hash", narrow=False), *_pointers(40, sk=OBJECT, migrating_sk=OBJECT),
+        )),
+        _layout("bpf_sysctl", 8, (*_words(0, "write file_pos"),)),
+        _layout("bpf_sockopt", 40, (
+            *_pointers(0, sk=OBJECT, optval=PACKET, optval_end=PACKET_END),
+            *_words(24, "level optname optlen retval", narrow=False),
+        )),
+        _layout("bpf_cgroup_dev_ctx", 12, (
+            *_words(0, "access_type"), *_words(4, "major minor", narrow=False),
+        )),
+        _layout("raw_tracepoint", 96, _words(0, "args[12]", 8, raw=True)),
+        _layout("lirc_mode2", 4, _words(0, "sample", narrow=False)),
+    )
+})  # fmt: skip
+"""Layouts by name. Left out: pt_regs and bpf_perf_event_data, which each machine has its own; the records of
+tracepoints, which each tracepoint has its own; contexts that are described by BTF."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What programs of a type may do with a context: hidden fields cannot be read, writable ones can be written."""
+
+    layout: Layout
+    hidden: frozenset[str] = frozenset()
+    writable: frozenset[str] = frozenset()
+
+    def access(self, offset: int, size: int, *, write: bool, signed: bool = False) -> Field | None:
+        """The field that an aligned access of `size` bytes means; None where it is not allowed."""
+        one = self.layout.at(offset) if offset >= 0 and offset % size == 0 else None
+        if one is None or one.name in self.hidden or (write and one.name not in self.writable):
+            return None
+        if one.raw:
+            return one if offset + size <= self.layout.run_end(one) and (not write or size >= one.least) else None
+        whole = offset == one.offset and size == one.size
+        if write or not one.narrow:
+            return one if whole and not (one.pointer and signed) else None
+        if whole:
+            return one
+        if size < one.least or (one.head and offset != one.offset):
+            return None
+        return one if offset + size <= one.offset + (one.reach or one.size) else None
+
+
+def _names(*names: str) -> frozenset[str]:
+    """Names of fields; `name[N]` is N of them."""
+    return frozenset(one.name for one in _words(0, " ".join(names)))
+
+
+_ADDRESSES = _names("family", "remote_ip4", "local_ip4", "remote_ip6[4]", "local_ip6[4]", "remote_port", "local_port")
+_QDISC = _names("tc_classid", "wire_len", "tstamp_type")
+
+
+def _buff(hidden: Iterable[str], *writable: str) -> View:
+    return View(LAYOUTS["__sk_buff"], frozenset(hidden) | {"flow_keys"}, _names(*writable))
+
+
+_TC = _buff(_ADDRESSES, "mark", "tc_index", "priority", "cb[5]", "tc_classid", "tstamp", "queue_mapping")
+_LWT = _buff(_QDISC | _ADDRESSES | {"data_meta", "tstamp", "hwtstamp"}, "mark", "priority", "cb[5]")
+_SEEN = _names("data", "data_end", "flow_keys")
+
+VIEWS: Mapping[str, View] = MappingProxyType({
+    "socket_filter": _buff(_QDISC | _ADDRESSES | {"data", "data_end", "data_meta", "tstamp", "hwtstamp"}, "cb[5]"),
+    "sched_cls": _TC,
+    "sched_act": _TC,
+    "xdp": View(LAYOUTS["xdp_md"], _names("egress_ifindex")),
+    "cgroup_skb": _buff(_QDISC | {"data_meta"}, "mark", "priority", "cb[5]", "tstamp"),
+    "cgroup_sock": View(LAYOUTS["bpf_sock"], frozenset(), _names("bound_dev_if", "mark", "priority")),
+    "lwt_in": _LWT,
+    "lwt_out": _LWT,
+    "lwt_xmit": _LWT,
+    "lwt_seg6local": _LWT,
+    "sock_ops": View(LAYOUTS["bpf_sock_ops"], frozenset(), frozenset({"args[0]", "sk_txhash"})),
+    "sk_skb": _buff(_QDISC | {"mark", "data_meta", "tstamp", "hwtstamp"}, "tc_index", "priority"),
+    "cgroup_device": View(LAYOUTS["bpf_cgroup_dev_ctx"]),
+    "sk_msg": View(LAYOUTS["sk_msg_md"]),
+    "raw_tracepoint": View(LAYOUTS["raw_tracepoint"]),
+    "cgroup_sock_addr": View(
+        LAYOUTS["bpf_sock_addr"], frozenset(),
+        _names("user_ip4", "user_ip6[4]", "user_port", "msg_src_ip4", "msg_src_ip6[4]"),
+    ),
+    "lirc_mode2": View(LAYOUTS["lirc_mode2"]),
+    "sk_reuseport": View(LAYOUTS["sk_reuseport_md"]),
+    "flow_dissector": View(
+        LAYOUTS["__sk_buff"], frozenset(one.name for one in LAYOUTS["__sk_buff"].fields) - _SEEN
+    ),
+    "cgroup_sysctl": View(LAYOUTS["bpf_sysctl"], frozenset(), _names("file_pos")),
+    "cgroup_sockopt": View(LAYOUTS["bpf_sockopt"], frozenset(), _names("level", "optname", "optlen", "retval")),
+    "sk_lookup": View(LAYOUTS["bpf_sk_lookup"]),
+})  # fmt: skip
+"""Program type -> its context, for the types whose context is described here."""

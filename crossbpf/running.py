@@ -1,0 +1,252 @@
+"""`crossbpf run`: one program of a type on one engine, on a packet or on each of a capture."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import click
+
+from bpf.errors import BadInput, Refused
+from bpf.plan import Unit
+from bpf.spec.conventions import Convention
+from crossbpf import pcap
+from crossbpf.inputs import memory_bytes, read_bytes, read_source, write_bytes
+from crossbpf.maps import elements, map_option, map_record, show_maps
+from crossbpf.options import compile_options, compiling, hexadecimal, plans_named, wide_console
+from crossbpf.types import convention_named, convention_of, fields_for
+from engines import Engine, Prepared, engine
+from engines.compare import Row
+from vm.contexts import build, read_back
+from vm.outcome import Outcome
+from vm.world import Input, Limits, World
+
+AUTO, REQUIRE = "auto", "require"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run. number: of the packet; before: the context before it; seconds: of one run, the mean of the repeated."""
+
+    number: int
+    given: Input
+    outcome: Outcome
+    before: Mapping[str, int]
+    printed: Sequence[str]
+    seconds: float
+
+    def changed(self) -> dict[str, tuple[int, int]]:
+        """Context fields that the program has changed: before and after."""
+        after = self.outcome.context or {}
+        return {name: (self.before[name], value) for name, value in after.items() if self.before.get(name) != value}
+
+
+@click.command()
+@click.argument("file", metavar="FILE")
+@click.option("--prog", metavar="NAME", help="Which program of an object or C file.")
+@click.option("--type", "kind", metavar="NAME", help="Program type, or plain. Default: what the section's name says.")
+@click.option(
+    "--data-in", metavar="FILE|HEX", help="The packet: raw or hex bytes, or a .pcap file, whose packets run in turn."
+)
+@click.option("--packets", type=click.IntRange(1), metavar="N", help="Only the first N packets of a capture.")
+@click.option("--ctx", multiple=True, metavar="NAME=VALUE,...|FILE", help="Fields of the context.")
+@map_option
+@click.option(
+    "--repeat",
+    default=1,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Runs per packet, each on the packet as given.",
+)
+@click.option("--data-out", metavar="FILE", help="Write the packet after the run; a .pcap file holds all of them.")
+@click.option("--engine", "name", default="native", show_default=True, metavar="NAME", help="Where to run.")
+@click.option(
+    "--jit",
+    type=click.Choice([AUTO, REQUIRE]),
+    default=AUTO,
+    show_default=True,
+    help="require: refuse, where the engine does, instead of interpreting.",
+)
+@click.option("--plan", default="high", show_default=True, metavar="NAME", help="low, high, kernel or fence.")
+@click.option("--seconds", default=5.0, show_default=True, help="Time limit of a run.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON record.")
+@compiling
+def run(
+    file: str, prog: str | None, kind: str | None, data_in: str | None, packets: int | None, ctx: Sequence[str],
+    contents: Sequence[str], repeat: int, data_out: str | None, name: str, jit: str, plan: str, seconds: float,
+    as_json: bool, cc: str | None, cflags: str, includes: Sequence[str], entry: str | None, big_endian: bool,
+) -> int:  # fmt: skip
+    """Run a program as what it is: XDP, tc, socket filter, cgroup_skb...
+
+    Shows what it returns and what that means, what it has changed in the packet and the context, the lines that it has
+    printed, and its maps after the last run, which keep their contents from run to run. A program without a type gets
+    the data as memory: R1 is its address and R2 its length.
+
+    Exit code: 0 it ran to its end, 1 it did not (a fault, a limit), 2 unreadable or refused.
+    """  # fmt: skip
+    source = read_source(
+        file, options=compile_options(cc, cflags, includes), order="big" if big_endian else "little",
+        entry=prog or entry,
+    )  # fmt: skip
+    chosen = engine(name)
+    program = source.program_in("little") if "little" in chosen.abilities.orders else source.program_in("big")
+    convention = convention_named(kind) if kind else convention_of(program.section)
+    frames, captured = frames_in(data_in)
+    unit = Unit((program,), convention=convention, plan=plans_named(plan)[0])
+    inputs = [_input(convention, frame, ctx) for frame in frames[:packets]]
+    prepared, used, why = prepare(unit, chosen, jit)
+    limits, world = Limits(seconds=seconds), World(elements=elements(contents, program))
+    runs = []
+    for number, given in enumerate(inputs):
+        try:
+            runs.append(_run(prepared, unit, number, given, world, limits, repeat))
+        except Refused as reason:  # the live kernel speaks at the first run
+            if jit == REQUIRE or used.name == "interpreter" or runs:
+                raise
+            used, why = engine("interpreter"), str(reason)
+            prepared = used.prepare(unit)
+            runs.append(_run(prepared, unit, number, given, world, limits, repeat))
+    if data_out is not None:
+        _write(data_out, [one.outcome.packet or b"" for one in runs])
+    if as_json:
+        record: dict[str, Any] = {
+            "file": source.file, "prog": program.name, "type": convention.name, "engine": used.name, "fallback": why,
+            "runs": [_record(one, convention) for one in runs],
+        }  # fmt: skip
+        if runs[-1].outcome.maps:
+            record["maps"] = map_record(runs[-1].outcome.maps)
+        click.echo(json.dumps(record))
+    else:
+        if why:
+            click.echo(f"crossbpf: {chosen.name} refuses it: {why}; the interpreter runs it", err=True)
+        for one in runs:
+            for line in lines(one, convention, f"packet {one.number}: " if captured else "", repeat):
+                click.echo(line)
+        if runs[-1].outcome.maps:
+            show_maps(wide_console(), [Row(used.name, unit.order, "reference", outcome=runs[-1].outcome)], program)
+        click.echo(f"{program.name} ({convention.name}) on {used.name}, plan {unit.plan.name}")
+    return 0 if all(one.outcome.status == "done" for one in runs) else 1
+
+
+def frames_in(data_in: str | None) -> tuple[list[bytes], bool]:
+    """The packets of --data-in, and whether they are a capture's. Raises BadInput."""
+    if data_in is not None and data_in.endswith(".pcap"):
+        frames = pcap.read(read_bytes(data_in), data_in)
+        if not frames:
+            raise BadInput("has no packets", file=data_in)
+        return frames, True
+    data = memory_bytes(data_in, "--data-in")
+    return (pcap.read(data, data_in or ""), True) if pcap.byte_order(data) else ([data], False)
+
+
+def _input(convention: Convention, frame: bytes, ctx: Sequence[str]) -> Input:
+    """The input of a run: memory for a program without a type. For xdp, --ctx data=N says where the frame starts."""
+    fields = dict(fields_for(convention, ctx))
+    if convention.view is None:
+        return Input(memory=frame)
+    metadata = fields.pop("data", 0) if convention.view.layout.name == "xdp_md" else 0
+    if not 0 <= metadata <= len(frame):
+        raise BadInput(f"data = {metadata} is outside the packet of {len(frame)} bytes", file="--ctx")
+    return Input(packet=frame, metadata=metadata, context=fields)
+
+
+def prepare(unit: Unit, chosen: Engine, jit: str) -> tuple[Prepared, Engine, str]:
+    """The unit on an engine, or on the interpreter where that one refuses: prepared, by whom, why not by the other."""
+    if chosen.name == "interpreter" and jit == REQUIRE:
+        raise BadInput("the interpreter compiles nothing", file="--jit", remedy="name another engine")
+    try:
+        return chosen.prepare(unit), chosen, ""
+    except Refused as reason:
+        if jit == REQUIRE or chosen.name == "interpreter":
+            raise
+        used = engine("interpreter")
+        return used.prepare(unit), used, str(reason)
+
+
+def _run(
+    prepared: Prepared, unit: Unit, number: int, given: Input, world: World, limits: Limits, repeat: int
+) -> Run:  # fmt: skip
+    before: dict[str, int] = {}
+    if unit.convention.view is not None:
+        start = unit.packet_start(len(given.packet))
+        before = read_back(unit, build(unit, given, start), start)
+    begin = time.perf_counter()
+    world.printed.clear()
+    outcome = prepared.run(given, world, limits)
+    for _ in range(repeat - 1):
+        outcome = prepared.run(given, world, limits)
+    seconds = (time.perf_counter() - begin) / repeat
+    outcome = outcome if outcome.packet is not None else replace(outcome, packet=_memory(outcome, unit, given))
+    return Run(number, given, outcome, before, tuple(outcome.printed or ()), seconds)
+
+
+def _memory(outcome: Outcome, unit: Unit, given: Input) -> bytes | None:
+    """The memory of a program without a type after its run."""
+    if outcome.regions is None or "memory" not in outcome.regions:
+        return None
+    at = unit.plan.place(unit.plan.memory, len(given.memory)) & 0xFFF
+    return outcome.regions["memory"][at : at + len(given.memory)]
+
+
+def _write(name: str, packets: Sequence[bytes]) -> None:
+    if name.endswith(".pcap"):
+        write_bytes(name, pcap.write(packets))
+    elif len(packets) == 1:
+        write_bytes(name, packets[0])
+    else:
+        raise BadInput(f"there are {len(packets)} packets", file="--data-out", remedy="name a .pcap file")
+
+
+def retval(outcome: Outcome) -> int:
+    """The return value as the kernel's callers see it: 32 bits, signed."""
+    return (outcome.r0 & 0xFFFF_FFFF ^ 0x8000_0000) - 0x8000_0000
+
+
+def lines(one: Run, convention: Convention, head: str, repeat: int) -> Iterator[str]:
+    """A run in words."""
+    outcome = one.outcome
+    if outcome.status != "done":
+        yield f"{head}{outcome.summary()}"
+    elif convention.type is None:
+        yield f"{head}returns {hexadecimal(outcome.r0)}"
+    else:
+        meaning = convention.type.meaning(outcome.r0)
+        yield f"{head}returns {retval(outcome)}" + (f" ({meaning})" if meaning else "")
+    if repeat > 1:
+        yield f"  {repeat} runs, {one.seconds * 1e6:.1f} us each"
+    before = one.given.packet if convention.view is not None else one.given.memory
+    after = outcome.packet
+    if after is not None and after != before:
+        yield f"  {'packet' if convention.view else 'memory'} changed:"
+        yield from hexdump(before, after)
+    for name, (old, new) in one.changed().items():
+        yield f"  {name}: {old} -> {new}"
+    for line in one.printed:
+        yield f"  printed: {line}"
+
+
+def hexdump(before: bytes, after: bytes) -> Iterator[str]:
+    """The rows of 16 bytes that differ: - as they were, + as they are."""
+    for at in range(0, max(len(before), len(after)), 16):
+        rows = before[at : at + 16], after[at : at + 16]
+        if rows[0] != rows[1]:
+            for sign, row in zip("-+", rows, strict=True):
+                yield f"  {sign} {at:04x}  {row.hex(' ')}"
+
+
+def _record(one: Run, convention: Convention) -> dict[str, Any]:
+    outcome = one.outcome
+    found: dict[str, Any] = {"packet": one.number, "status": outcome.status, "seconds": one.seconds}
+    if outcome.status == "done":
+        meaning = convention.type.meaning(outcome.r0) if convention.type else ""
+        found |= {"r0": hexadecimal(outcome.r0), "retval": retval(outcome), "meaning": meaning}
+    if outcome.fault is not None:
+        fault = outcome.fault
+        found["fault"] = {"kind": fault.kind, "pc": fault.pc, "address": hexadecimal(fault.address)}
+    found["data_out"] = None if outcome.packet is None else outcome.packet.hex()
+    found["context"] = {name: {"before": old, "after": new} for name, (old, new) in one.changed().items()}
+    found["printed"] = list(one.printed)
+    return found

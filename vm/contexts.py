@@ -1,0 +1,128 @@
+"""The context of a run: built from the input in the internal layout, read back after the run.
+
+Fields that the input does not set are what BPF_PROG_TEST_RUN sets: the frame has come in on the loopback device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Literal, cast
+
+from bpf.errors import BadInput
+from bpf.plan import Unit
+from bpf.spec.contexts import OBJECT, PACKET, PACKET_END, PACKET_META, View
+from bpf.spec.conventions import Convention
+from bpf.spec.program_types import LINK
+from vm.world import Input
+
+AF_INET, AF_INET6 = 2, 10
+ETH_P_IP, ETH_P_IPV6, ETH_P_802_2, ETH_P_802_3, ETH_P_LEAST = 0x0800, 0x86DD, 4, 1, 0x600
+HOST, BROADCAST, MULTICAST, OTHERHOST = range(4)  # PACKET_* of linux/if_packet.h
+LOOPBACK = 1  # its ifindex
+DERIVED = frozenset({"len"})
+"""Numbers that say what the packet is and so cannot be set."""
+
+Order = Literal["little", "big"]
+
+
+def data_offset(convention: Convention, entry: Input) -> int:
+    """How far behind the packet's first byte its data begin."""
+    if convention.type is None or convention.type.data != LINK:
+        return entry.network
+    return entry.metadata
+
+
+def build(unit: Unit, entry: Input, packet: int) -> bytes:
+    """The internal context of a run. packet: address of the frame's first byte. Raises BadInput."""
+    view = unit.convention.view
+    assert view is not None
+    order = cast(Order, unit.order)
+    numbers = _checked(view, entry.context)
+    found = defaults(unit.convention, entry, order) | numbers
+    start = packet + data_offset(unit.convention, entry)
+    meta = packet if unit.convention.type is not None and unit.convention.type.data == LINK else start
+    pointers = {PACKET: start, PACKET_END: packet + len(entry.packet), PACKET_META: meta, OBJECT: 0}
+    data = bytearray(view.layout.internal)
+    for one in view.layout.fields:
+        value = pointers[one.pointer] if one.pointer else found.get(one.name, 0)
+        data[one.at : one.at + one.kept] = value.to_bytes(one.kept, order)
+    return bytes(data)
+
+
+def _checked(view: View, given: Mapping[str, int]) -> dict[str, int]:
+    """The fields that a user sets, as unsigned numbers. Raises BadInput."""
+    numbers = {}
+    for name, value in given.items():
+        one = view.layout.by_name.get(name)
+        if one is None or one.pointer or name in DERIVED:
+            settable = (f.name for f in view.layout.fields if not f.pointer and f.name not in DERIVED)
+            raise BadInput(f"{view.layout.name} has no field {name!r} to set", remedy="fields: " + ", ".join(settable))
+        bits = 8 * one.kept
+        if not -1 << bits - 1 <= value < 1 << bits:
+            raise BadInput(f"{name} = {value} does not fit {bits} bits of {view.layout.name}")
+        numbers[name] = value & (1 << bits) - 1
+    return numbers
+
+
+def read_back(unit: Unit, content: bytes, packet: int) -> dict[str, int]:
+    """Field name -> value as a program loads it; a pointer into the packet as the distance from its first byte.
+
+    content: bytes of the internal context.
+    """
+    view = unit.convention.view
+    assert view is not None
+    found = {}
+    for one in view.layout.fields:
+        value = int.from_bytes(content[one.at : one.at + one.kept], cast(Order, unit.order))
+        if one.pointer != OBJECT:
+            found[one.name] = value - packet & (1 << 64) - 1 if one.pointer else value
+    return found
+
+
+def defaults(convention: Convention, entry: Input, order: Order) -> dict[str, int]:
+    """What the fields are that nobody sets."""
+    assert convention.view is not None
+    describe = _DESCRIBE.get(convention.view.layout.name)
+    return describe(convention, entry, order) if describe else {}
+
+
+def _xdp(convention: Convention, entry: Input, order: Order) -> dict[str, int]:
+    return {"ingress_ifindex": LOOPBACK}
+
+
+def _sk_buff(convention: Convention, entry: Input, order: Order) -> dict[str, int]:
+    frame = entry.packet
+    length = max(len(frame) - data_offset(convention, entry), 0)
+    found = {"len": length, "wire_len": length, "ifindex": LOOPBACK}
+    if entry.network < 14 or len(frame) < entry.network:
+        return found
+    to, network = frame[:6], frame[entry.network :]
+    if not any(to):
+        found["pkt_type"] = HOST
+    elif to[0] & 1:
+        found["pkt_type"] = BROADCAST if to == b"\xff" * 6 else MULTICAST
+    else:
+        found["pkt_type"] = OTHERHOST
+    protocol = int.from_bytes(frame[12:14], "big")
+    if protocol < ETH_P_LEAST:
+        protocol = ETH_P_802_3 if network[:2] == b"\xff\xff" else ETH_P_802_2
+    found["protocol"] = int.from_bytes(protocol.to_bytes(2, "big"), order)
+    if protocol == ETH_P_IP and len(network) >= 20:
+        found |= {"family": AF_INET, "local_ip4": int.from_bytes(network[12:16], order)}
+        found["remote_ip4"] = int.from_bytes(network[16:20], order)
+    elif protocol == ETH_P_IPV6 and len(network) >= 40:
+        found["family"] = AF_INET6
+        for index in range(4):
+            found[f"local_ip6[{index}]"] = int.from_bytes(network[8 + 4 * index : 12 + 4 * index], order)
+            found[f"remote_ip6[{index}]"] = int.from_bytes(network[24 + 4 * index : 28 + 4 * index], order)
+    return found
+
+
+def _length(convention: Convention, entry: Input, order: Order) -> dict[str, int]:
+    length = max(len(entry.packet) - data_offset(convention, entry), 0)
+    return {"len": length, "size": length, "skb_len": length}
+
+
+_DESCRIBE: Mapping[str, Callable[[Convention, Input, Order], dict[str, int]]] = {
+    "xdp_md": _xdp, "__sk_buff": _sk_buff, "sk_msg_md": _length, "sk_reuseport_md": _length, "bpf_sock_ops": _length,
+}  # fmt: skip
