@@ -17,7 +17,8 @@ class Fault:
     """Why a run ended early.
 
     kind     read, write: memory that is not there or not writable; context: a load from the packet without R6 being
-             the context; call target: callx of what is neither; fetch, trap: native code went wrong;
+             the context; call target: callx of what is neither; map handle, map operation, ringbuf record, deadlock:
+             a helper was asked for what no verifier lets through; fetch, trap: native code went wrong;
              abi: native code returned but broke the calling convention (`detail` says how);
              error: an external runtime failed in its own way (`detail` is what it said)
     program  index of the program in the unit

@@ -8,6 +8,7 @@ for Python, and raise OSError. Which helpers a kind takes is in bpf/spec/maps.py
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any, Literal
 
 from bpf.map_rules import slots, value_bytes
@@ -41,6 +42,14 @@ def checked(result: int) -> int:
     return result
 
 
+@lru_cache(maxsize=64)
+def _geometry(map_: Map) -> tuple[int, bool, int, int]:
+    """Bytes of values, whether there is one for each CPU, the strides. Kept, since worlds open maps all the time."""
+    per_cpu = RULES[map_.kind].per_cpu
+    apart = layout.cpu_stride(map_.value_size, slots(map_)) if per_cpu else 0
+    return value_bytes(map_), per_cpu, layout.stride(map_.value_size), apart
+
+
 class MapState:
     """A map of a World.
 
@@ -54,12 +63,10 @@ class MapState:
     def __init__(self, map_: Map, order: Order) -> None:
         self.map = map_
         self.order: Order = order
-        self.values = bytearray(value_bytes(map_))
-        self.store: bytearray | memoryview = self.values
-        self.per_cpu = RULES[map_.kind].per_cpu
         self._size = map_.value_size
-        self._stride = layout.stride(map_.value_size)
-        self._cpu_stride = layout.cpu_stride(map_.value_size, slots(map_)) if self.per_cpu else 0
+        room, self.per_cpu, self._stride, self._cpu_stride = _geometry(map_)
+        self.values = bytearray(room)
+        self.store: bytearray | memoryview = self.values
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, MapState):
