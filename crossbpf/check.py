@@ -124,7 +124,7 @@ def check(
                 rows = compare(
                     source.program_in, given, engines=engines, plan=chosen,
                     convention=convention or source.convention, limits=limits, count=count,
-                    world=world,
+                    world=world, tails_in=source.tails_in,
                 )  # fmt: skip
                 results.append(Result(source.file, chosen.name, rows, _program(source, rows)))
                 if as_json or verbose or not directory or results[-1].code(strict):

@@ -22,7 +22,7 @@ from bpf.program import Map, Program, program
 from bpf.spec.conventions import PACKET, PLAIN
 from crossbpf.inputs import memory_bytes, read_bytes, read_source
 from crossbpf.options import hexadecimal, wide_console
-from emu.foreign import ARRAY, Code, KernelMap, run_foreign
+from emu.foreign import ARRAY, HASH, Code, KernelMap, run_foreign
 from engines import engine
 from jit.registry import target as find_target
 from jit.target import Target
@@ -237,6 +237,9 @@ def _program(prog: bytes, kept: KernelMap | None, name: str, order: str) -> tupl
     maps = []
     if kept is not None and kept.kind == ARRAY and kept.entries == 1:
         maps = [Map("map", value_size=kept.value_size, initial=kept.initial.ljust(kept.value_size, b"\0"))]
+    elif kept is not None and kept.kind in (ARRAY, HASH):
+        kind = "array" if kept.kind == ARRAY else "hash"
+        maps = [Map("map", kind, kept.key_size, kept.value_size, kept.entries)]
     try:
         return program(prog, name=name, maps=maps).in_order(order), ""
     except BadProgram as error:
@@ -330,7 +333,9 @@ def judge(image: Image, limits: Limits) -> Report:
             loads = any(insn is not None and insn.row.kind is Kind.PACKET for insn in image.program.insns)
             prepared = engine("interpreter").prepare(Unit((image.program,), convention=PACKET if loads else PLAIN))
             given = Input(image.memory, packet=image.code.packet, network=image.code.network)
-            interpreter = prepared.run(given, World(), limits)
+            kept = image.code.map
+            first = [(0, kept.initial.ljust(kept.value_size, b"\0"))] if kept is not None else []
+            interpreter = prepared.run(given, World(elements={"map": first}), limits)
         except Refused as error:
             note = str(error)
     verdict, reason = _compare(image, outcome, interpreter, note)

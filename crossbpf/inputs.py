@@ -57,6 +57,7 @@ class Source:
     convention  how it is entered
     memory      the memory that the file itself brings (conformance files)
     test        the conformance test that it is
+    tails_in    the programs that its prog arrays hold, in a byte order: what a Unit has behind the program
     """
 
     file: str
@@ -65,6 +66,7 @@ class Source:
     convention: Convention = PLAIN
     memory: bytes = b""
     test: datafile.SuiteTest | None = None
+    tails_in: Callable[[str], tuple[Program, ...]] = lambda order: ()
 
     def any_order(self) -> Program:
         """The program in the byte order that it has: little-endian unless it is a big-endian object."""
@@ -244,14 +246,17 @@ def kernel_configuration(given: Sequence[str]) -> dict[str, int | str]:
     return found
 
 
-def _load(data: bytes, file: str, entry: str | None, options: CompileOptions) -> Program:
-    """The entry of an object: the function named, or its first global one. Raises BadObject, Refused."""
+def _load(data: bytes, file: str, entry: str | None, options: CompileOptions) -> tuple[Program, ...]:
+    """The entry of an object, which is the function named or its first global one, and what its prog arrays hold.
+
+    Raises BadObject, Refused.
+    """
     target = read_types(options.btf) if options.btf is not None else None
     kconfig = kernel_configuration(options.kconfig)
     try:
         parts = link([(file, data), *_linked(data, options)])
         opened = Object(parts, target=target, kconfig=kconfig)
-        return opened.program(opened.choose(name=entry)[0])
+        return opened.programs(opened.choose(name=entry)[0])
     except CrossbpfError as error:
         raise error.at(file=file) from None
 
@@ -268,26 +273,32 @@ def _linked(data: bytes, options: CompileOptions) -> Iterator[tuple[str, bytes]]
         yield chosen, read_bytes(chosen)
 
 
-def _in_order(found: dict[str, Program], order: str) -> Program:
+def _in_order(found: dict[str, tuple[Program, ...]], order: str) -> tuple[Program, ...]:
     if order not in found:
         raise Refused(f"the object is {'-'.join(found)}-endian")
     return found[order]
 
 
+def _source(file: str, kind: str, programs_in: Callable[[str], tuple[Program, ...]]) -> Source:
+    return Source(file, kind, lambda order: programs_in(order)[0], tails_in=lambda order: programs_in(order)[1:])
+
+
 def _object_source(file: str, data: bytes, entry: str | None, options: CompileOptions, *, paired: bool) -> Source:
-    found = {program.order: program for program in (_load(data, file, entry, options),)}
+    programs = _load(data, file, entry, options)
+    found = {programs[0].order: programs}
     other = _other(file)
     if paired and Path(other).is_file():
-        twin = _load(read_bytes(other), other, entry, options)
-        found.setdefault(twin.order, twin)
-    return Source(file, OBJECT, lambda order: _in_order(found, order))
+        twins = _load(read_bytes(other), other, entry, options)
+        found.setdefault(twins[0].order, twins)
+    return _source(file, OBJECT, lambda order: _in_order(found, order))
 
 
 def _c_source(name: str, options: CompileOptions, entry: str | None) -> Source:
     @cache
-    def compiled(order: str) -> Program:
+    def compiled(order: str) -> tuple[Program, ...]:
         data = compile_c(name, order, cc=options.cc, cflags=options.cflags, includes=options.includes)
-        return _in_order({order: _load(data, name, entry, options)}, order)
+        programs = _load(data, name, entry, options)
+        return _in_order({programs[0].order: programs}, order)
 
     compiled("little")  # so that a file which does not compile is an error at once
-    return Source(name, C, compiled)
+    return _source(name, C, compiled)

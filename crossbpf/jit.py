@@ -39,7 +39,8 @@ def jit(
     )
     program = source.program_in(machine.order)
     convention = convention_named(kind) if kind else source.convention
-    unit = bind(Unit((program,), convention=convention, plan=plans_named(plan)[0]))
+    tails = source.tails_in(program.order)
+    unit = bind(Unit((program, *tails), convention=convention, plan=plans_named(plan)[0]))
     image = compile_program(unit, unit.programs[0], machine)
     if output is not None:
         write_bytes(output, image.code)

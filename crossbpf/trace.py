@@ -71,7 +71,7 @@ def trace(
     program = source.program_in("little" if "little" in orders else "big")
     convention = convention_named(kind) if kind else source.convention if packet is None else PACKET
     fields = fields_for(convention, ctx)
-    unit = Unit((program,), convention=convention, plan=plans_named(plan)[0])
+    unit = Unit((program, *source.tails_in(program.order)), convention=convention, plan=plans_named(plan)[0])
     prepared = [one.prepare(unit, Options(observe=True)) for one in engines]
     names = [one.name for one in engines]
     memory = memory_bytes(mem) if mem is not None else source.memory

@@ -15,6 +15,7 @@ from functools import cache
 from bpf.errors import BadInput, Refused
 from bpf.plan import DEFAULT_PLAN, PAGE, Region
 from bpf.spec.helpers import KERNEL
+from bpf.spec.maps import MAP_HELPERS
 from emu import unicorn as edge
 from emu.machine import CODE_SIZE, NATIVE_STACK, Machine, Stop
 from emu.unicorn import Registers, unicorn
@@ -284,7 +285,7 @@ class _Run:
         self.calls.append(Call(name, tuple(arguments[:2])))
         try:
             result = function(self, arguments)
-        except OutOfReach as bad:
+        except (OutOfReach, services.Trap) as bad:
             self.fault = Fault(bad.kind, 0, -1, bad.address, f"in {name}")
             return None
         back = host.pop_return()
@@ -326,7 +327,7 @@ def _htab_lookup(run: _Run, arguments: Sequence[int]) -> int:
 
 
 FUNCTIONS: dict[str, Function] = {
-    **{f"bpf_{helper.name}": _helper(helper.name) for helper in KERNEL.values()},
+    **{f"bpf_{helper.name}": _helper(helper.name) for helper in KERNEL.values() if helper.name not in MAP_HELPERS},
     "bpf_get_raw_cpu_id": _helper("get_smp_processor_id"),
     "bpf_user_rnd_u32": _helper("get_prandom_u32"),
     "bpf_skb_load_helper_8_no_cache": _load(1),

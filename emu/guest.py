@@ -196,19 +196,20 @@ class _Run:
         pc = self.guest.image.pc_at(stub - 1)
         functions = {unit.plan.entry(index) for index in unit.callees(pc)}
         r0: int | None = None
-        while True:
-            try:
-                invoke = helper.send(r0)  # type: ignore[arg-type]
-            except StopIteration as end:
-                result: int | Exit = end.value
-                return result
-            except OutOfReach as bad:
-                self.fault = Fault(bad.kind, 0, pc, bad.address)
-                return None
-            if invoke.function not in functions:
-                self.fault = Fault("call target", 0, pc, invoke.function)
-                return None
-            with host.nested(entered(invoke)):
+        with host.nested() as enter:
+            while True:
+                try:
+                    invoke = helper.send(r0)  # type: ignore[arg-type]
+                except StopIteration as end:
+                    result: int | Exit = end.value
+                    return result
+                except OutOfReach as bad:
+                    self.fault = Fault(bad.kind, 0, pc, bad.address)
+                    return None
+                if invoke.function not in functions:
+                    self.fault = Fault("call target", 0, pc, invoke.function)
+                    return None
+                enter(entered(invoke))
                 stop = host.go_on(invoke.function)
                 if self.fault is not None or self.exit is not None:
                     return self.exit

@@ -123,6 +123,8 @@ class Machine:
             1:
         ]
         self._homes = Registers(self.uc, facts, target.homes[:11])
+        nested = (*target.callee_saved, *target.homes[:6], target.sp, *((target.link,) if target.link else ()))
+        self._nested = Registers(self.uc, facts, tuple(dict.fromkeys(nested)))
         self._ax = Registers(self.uc, facts, target.homes[11:12])
         self._enter_user_mode()
         self._clean: Any = self.uc.context_save()
@@ -305,31 +307,34 @@ class Machine:
         return Stop(pc, error, self._access, WATCHDOG.fired and not error and pc != self.plan.exit)
 
     @contextmanager
-    def nested(self, arguments: Sequence[int]) -> Iterator[None]:
-        """At a stub: the CPU as it is where a function starts that the helper calls; afterwards what it was before.
+    def nested(self) -> Iterator[Callable[[Sequence[int]], None]]:
+        """At a stub, for a helper that calls functions; afterwards the CPU is what it was.
 
-        Everything is preserved but R0-R5; R10 is a frame lower, and sp far enough below what its owner may use.
+        What it gives sets the CPU up for one more call, with R1-R5: everything is preserved but R0-R5, R10 is a frame
+        lower, and sp far enough below what its owner may use.
         """
         target, saved, expected = self.target, self.uc.context_save(), (self._expected, self._sp)
         _, sp, _, *preserved = self._final.read()
-        values = dict(zip(target.callee_saved, preserved, strict=True))
-        values |= {target.homes[number]: value for number, value in enumerate(arguments, 1)}
-        values[target.homes[0]] = _PATTERN
+        values = dict.fromkeys(self._nested.names, _PATTERN)
+        values |= zip(target.callee_saved, preserved, strict=True)
         values[target.homes[10]] = self.homes()[10] - FRAME & _M64
-        sp = (sp - target.bias - _NESTED & -target.alignment) + target.bias
+        values[target.sp] = sp = (sp - target.bias - _NESTED & -target.alignment) + target.bias
         if target.link:
             values[target.link] = self.plan.exit
-        else:
-            at = sp - (self.plan.native - NATIVE_STACK)
-            self._stack[at : at + 8] = self.plan.exit.to_bytes(8, target.order)  # type: ignore[arg-type]
-        values[target.sp] = sp
-        registers = Registers(self.uc, target.emulation, tuple(values))
-        registers.write(list(values.values()))
-        self._expected = [values[name] for name in target.callee_saved]
-        self._sp = sp if target.link else sp + 8
+        at = sp - (self.plan.native - NATIVE_STACK)
+        returns = self.plan.exit.to_bytes(8, target.order)  # type: ignore[arg-type]
+
+        def enter(arguments: Sequence[int]) -> None:
+            values.update(zip(target.homes[1:6], arguments, strict=True))
+            self._nested.write(list(values.values()))
+            if not target.link:
+                self._stack[at : at + 8] = returns
+            self._expected = [values[name] for name in target.callee_saved]
+            self._sp = sp if target.link else sp + 8
+
         self.depth += 1
         try:
-            yield
+            yield enter
         finally:
             self.depth -= 1
             self.uc.context_restore(saved)

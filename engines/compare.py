@@ -53,11 +53,13 @@ def compare(
     world: World | None = None,
     limits: Limits | None = None,
     count: bool = False,
+    tails_in: Callable[[str], tuple[Program, ...]] = lambda order: (),
 ) -> list[Row]:
     """Run a program on the interpreter and on engines (default: all), and compare.
 
     program_in: gives the program in a byte order; may raise Refused, which becomes a row. The interpreter runs it once
     in each byte order that is needed. count: also count executed native instructions (a second, slow run).
+    tails_in: gives the programs that it may tail-call, which its prog arrays number from 1.
     """
     entry, world, limits = entry or Input(), world or World(), limits or Limits()
     wanted = [engine for engine in (engines or ENGINES.values()) if engine.abilities.native]
@@ -69,7 +71,7 @@ def compare(
             continue
         try:
             program = program_in(order)
-            unit = Unit((program,), convention=convention, plan=plan)
+            unit = Unit((program, *tails_in(order)), convention=convention, plan=plan)
             expected = interpreter.prepare(unit)
         except Refused as reason:
             rows += [Row(engine.name, order, "refused", str(reason)) for engine in group]

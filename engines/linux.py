@@ -24,6 +24,7 @@ from bpf.spec.conventions import PLAIN
 from bpf.text import assemble
 from engines import live_maps, syscall, test_run
 from engines.base import Abilities, Engine, Options, Prepared
+from engines.syscall import SOCKET_FILTER
 from engines.wrapper import (
     CALLEE_SAVED,
     FRAME_TOP,
@@ -245,7 +246,7 @@ class LinuxPrepared(Prepared):
         if entry.memory and not context:
             syscall.write_value(loaded.maps[len(unit.maps)], entry.memory)
         syscall.write_value(loaded.maps[-1], bytes(loaded.wrapped.program.maps[-1].value_size))
-        packet = entry.packet if context else bytes(ETHERNET) if loaded.wrapped.kind == syscall.SOCKET_FILTER else b""
+        packet = entry.packet if context else bytes(ETHERNET) if loaded.wrapped.kind == SOCKET_FILTER else b""
         by_cpu = any(live.per_cpu for live in loaded.live.values())
         given: test_run.Given | None = None
         try:

@@ -12,15 +12,14 @@ from dataclasses import replace
 
 from bpf.plan import PAGE, STUB_SIZE, Plan, Unit
 from bpf.program import Map
-from bpf.spec.maps import RULES
+from bpf.spec.maps import MAP_HELPERS
 from engines.base import Engine
 from engines.interpreter import InterpreterEngine
 from vm.outcome import AT_THE_PLAN, Difference, Moved, Outcome, difference
 from vm.world import Input, Limits, World
 
 M64 = (1 << 64) - 1
-_OF_MAPS = frozenset(name for rules in RULES.values() for name in rules.helpers) - {"perf_event_output"}
-SAME_EVERYWHERE = frozenset({"csum_diff", "loop", "unwind", "spin_lock", "spin_unlock"}) | _OF_MAPS
+SAME_EVERYWHERE = frozenset({"csum_diff", "loop", "unwind", "spin_lock", "spin_unlock"}) | MAP_HELPERS
 """Helpers whose result depends on their arguments alone, on the maps, or on the functions that they call."""
 
 

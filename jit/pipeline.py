@@ -14,7 +14,7 @@ from jit.target import Target
 def compile_program(
     unit: Unit, program: Program, target: Target, *, observe: bool = False, features: frozenset[str] | None = None
 ) -> Image:
-    """Compile one program of the unit for a target. Raises Refused when the byte orders differ."""
+    """Compile Unit.whole, or what starts like it, for a target. Raises Refused when the byte orders differ."""
     return compile_front(front(unit, program, observe=observe), target, features=features)
 
 

@@ -102,3 +102,6 @@ RULES: Mapping[str, Rules] = MappingProxyType(
     }
 )
 """The map types that exist here, besides the arena."""
+
+MAP_HELPERS = frozenset(name for rules in RULES.values() for name in rules.helpers)
+"""The helpers that take a map."""

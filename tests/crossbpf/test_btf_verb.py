@@ -10,6 +10,7 @@ import pytest
 
 from crossbpf import cc
 from crossbpf.cli import main
+from crossbpf.inputs import read_source
 
 OBJECTS = Path(__file__).resolve().parents[1] / "data" / "objects"
 ROOT = OBJECTS.parents[2]
@@ -126,3 +127,12 @@ class TestCheck:
         assert capsys.readouterr().out != moved
         assert main(["jit", name, "--entry", "offsets", "--btf", target, "--target", "arm64"]) == 0
         assert main(["trace", name, "--entry", "values", "--btf", target, "--target", "s390x"]) == 0
+
+
+@pytest.mark.parametrize("order", ["little", "big"])
+def test_programs_of_a_prog_array_come_along(order: str) -> None:
+    source = read_source(str(OBJECTS / "maps.c"), entry="entry")
+    program, tails = source.program_in(order), source.tails_in(order)
+    assert [one.name for one in (program, *tails)] == ["entry", "called_last", "called_first"]
+    assert all(one.order == order and one.maps == program.maps for one in tails)
+    assert read_source(EXAMPLE).tails_in("little") == ()

@@ -96,6 +96,15 @@ def test_differences(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None
         assert words in found["reason"]
 
 
+def test_a_map_is_there_for_the_interpreter_too(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    text = """
+        *(u64 *)(r10 - 8) = 0; r1 = map[fd:0]; r2 = r10; r2 += -8; call 1; if r0 == 0 goto none
+        r0 = *(u64 *)(r0 + 0); none: exit"""
+    changed = record("hash", result=..., prog=assemble(text).encode().hex())
+    code, found = verdict(capsys, tmp_path, changed)
+    assert (code, found["verdict"], found["interpreter"]) == (0, "agrees", "0x102030405060708")
+
+
 def test_where_nothing_is_decided(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     for changed, words in (
         (record("hash", result=...), "nothing to compare with"),
