@@ -6,6 +6,7 @@ from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from bpf.errors import FallsOff, JumpIntoWide, JumpOutOfRange
@@ -226,7 +227,10 @@ def call_graph(prog: Program) -> dict[int, frozenset[int]]:
 
 
 def joined(programs: Sequence[Program]) -> Program:
-    """All programs in one, the instructions of each behind those of the one before, functions numbered on."""
+    """All programs in one, the instructions of each behind those of the one before, functions numbered on.
+
+    Of rewritten programs the source is theirs put together too.
+    """
     slots: list[Insn | None] = []
     names: dict[int, str] = {}
     lines: dict[int, Line] = {}
@@ -235,4 +239,11 @@ def joined(programs: Sequence[Program]) -> Program:
         lines |= {len(slots) + slot: line for slot, line in prog.lines.items()}
         slots += prog.insns
     first = programs[0]
-    return program(slots, name=first.name, order=first.order, names=names, maps=first.maps, lines=lines)
+    whole = program(slots, name=first.name, order=first.order, names=names, maps=first.maps, lines=lines)
+    if all(prog.source is None for prog in programs):
+        return whole
+    given = [prog.source or prog for prog in programs]
+    starts = accumulate((len(prog) for prog in given[:-1]), initial=0)
+    pairs = zip(programs, starts, strict=True)
+    origin = tuple(start + prog.origin_of(pc) for prog, start in pairs for pc in range(len(prog)))
+    return replace(whole, source=joined(given), origin=origin)

@@ -38,8 +38,8 @@ def jit(
         file, options=compile_options(cc, cflags, includes), order="big" if big_endian else "little", entry=entry
     )
     program = source.program_in(machine.order)
-    tails = source.tails_in(program.order)
     convention = convention_named(kind) if kind else source.convention
+    tails = source.tails_in(program.order)
     unit = bind(Unit((program, *tails), convention=convention, plan=plans_named(plan)[0]))
     image = compile_program(unit, unit.programs[0], machine)
     if output is not None:

@@ -95,7 +95,7 @@ def run(
     program = source.program_in("little") if "little" in chosen.abilities.orders else source.program_in("big")
     convention = convention_named(kind) if kind else convention_of(program.section)
     frames, captured = frames_in(data_in)
-    unit = Unit((program,), convention=convention, plan=plans_named(plan)[0])
+    unit = Unit((program, *source.tails_in(program.order)), convention=convention, plan=plans_named(plan)[0])
     inputs = [_input(convention, frame, ctx) for frame in frames[:packets]]
     prepared, used, why = prepare(unit, chosen, jit)
     limits, world = Limits(seconds=seconds), World(elements=elements(contents, program))

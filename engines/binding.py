@@ -55,7 +55,7 @@ class _Shown(Prepared):
         self.inner = inner
         self.image = inner.image
         self._unit = unit
-        self._origin = whole_origin(unit)
+        self._origin = unit.whole.origin
         self._heads = {pc for pc, at in enumerate(self._origin) if pc == 0 or at != self._origin[pc - 1]}
 
     def run(self, entry: Input, world: World, limits: Limits) -> Outcome:
@@ -88,16 +88,6 @@ class _Shown(Prepared):
 
     def _outcome(self, outcome: Outcome, entry: Input) -> Outcome:
         return translated(outcome, self._unit, entry)
-
-
-def whole_origin(unit: Unit) -> tuple[int, ...]:
-    """Slot of all programs of a bound unit put together (Unit.whole) -> slot of those given, put together."""
-    found: list[int] = []
-    start = 0
-    for program in unit.programs:
-        found += (start + at for at in program.origin)
-        start += len(program.source or program)
-    return tuple(found)
 
 
 def translated(outcome: Outcome, unit: Unit, entry: Input) -> Outcome:
