@@ -225,7 +225,7 @@ def test_what_a_runtime_does_wrong_is_shrunk_and_written(
 ) -> None:
     """What is left of the program behind the set-up is the one instruction; the test fails until it is mended."""
     monkeypatch.setenv("SMALL_RUNTIME", bad)
-    code, record = fuzz(tmp_path, capsys, "--programs", "300", "--seconds", "0.5" if "hang" in bad else "20")
+    code, record = fuzz(tmp_path, capsys, "--programs", "1500", "--seconds", "0.5" if "hang" in bad else "20")
     assert code == 1
     finding = record["finding"]
     assert finding["engine"] == NAME
