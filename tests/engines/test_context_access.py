@@ -7,7 +7,6 @@ import os
 import platform
 import re
 import sys
-from ctypes import c_uint32
 
 import pytest
 
@@ -31,18 +30,14 @@ ATTACH = {
 """Type -> expected attach types (BPF_CGROUP_INET_SOCK_CREATE, ...): what any of them may do counts."""
 
 
-class _Load(syscall._ProgLoad):
-    _fields_ = [("ifindex", c_uint32), ("attach", c_uint32)]  # noqa: RUF012
-
-
 def loads(kind: ProgramType, text: str, attach: int) -> bool | None:
     """Whether the kernel takes a program; None where it does not know the type at all."""
     code = assemble(text, order=sys.byteorder).encode()
     log, license_ = ctypes.create_string_buffer(1 << 16), ctypes.create_string_buffer(b"GPL")
     insns = ctypes.create_string_buffer(code, len(code))
     addresses = [ctypes.addressof(one) for one in (insns, license_, log)]
-    attr = _Load(kind.number, len(code) // 8, addresses[0], addresses[1], 1, len(log), addresses[2])
-    attr.attach = attach
+    attr = syscall._ProgLoad(kind.number, len(code) // 8, addresses[0], addresses[1], 1, len(log), addresses[2])
+    attr.expected_attach_type = attach
     try:
         os.close(syscall.bpf(syscall.PROG_LOAD, attr))
     except OSError:
