@@ -15,6 +15,7 @@ from bpf.spec.maps import (
     NO_PREALLOC,
     RDONLY_PROG,
     RULES,
+    TIMERS,
     WRONLY,
     WRONLY_PROG,
 )
@@ -78,7 +79,17 @@ def _reason(map_: Map) -> str:
         return f"max_entries is {map_.max_entries}: a power of two and whole pages are needed"
     if map_.kind == "cpumap" and map_.max_entries > MAX_CPUS:
         return f"max_entries is {map_.max_entries}: at most {MAX_CPUS}, one a CPU"
-    return _flags(map_, rules.flags, rules.needs) or _size(map_)
+    return _timer(map_) or _flags(map_, rules.flags, rules.needs) or _size(map_)
+
+
+def _timer(map_: Map) -> str:
+    if map_.timer is None:
+        return ""
+    if map_.kind not in TIMERS:
+        return "its values cannot hold a timer"
+    if map_.timer % layout.VALUE_ALIGN or not 0 <= map_.timer <= map_.value_size - layout.TIMER_SIZE:
+        return f"a timer at offset {map_.timer} of a value of {map_.value_size} bytes"
+    return ""
 
 
 def _flags(map_: Map, allowed: int, needed: int) -> str:

@@ -34,6 +34,8 @@ def check(map_: Map) -> None:
     why = _WHY_NOT.get(map_.kind, "")
     if map_.lock is not None:
         why = "a spin lock in a value needs BTF"
+    elif map_.timer is not None:
+        why = "a timer in a value needs BTF"
     elif map_.max_entries > _READABLE and map_.kind != "ringbuf":
         why = f"more than {_READABLE} elements are not read back"
     if why:

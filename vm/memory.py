@@ -45,6 +45,8 @@ def lay_out(unit: Unit, entry: Input, world: World) -> tuple[Cell, ...]:
     if entry.packet:
         size = len(entry.packet)
         cells.append(_cell(Region("packet", unit.plan.place(unit.plan.packet, size), size), entry.packet))
+    if unit.lent is not None:
+        cells.append(_cell(unit.lent, b""))
     for map_, region in zip(unit.maps, unit.map_regions, strict=True):
         state = world.maps.get(map_.name)
         if map_.kind == "prog_array":
