@@ -269,7 +269,9 @@ class Unit:
         helpers = self.convention.helpers
         lending = {number for number, helper in helpers.items() if helper.lends}
         calls = (i for program in self.programs for i in program.insns if i is not None and i.row.kind is Kind.CALL)
-        if not self.maps or not any(i.row.op == "callx" or (i.row.op == "call_helper" and i.imm in lending) for i in calls):
+        if not self.maps or not any(
+            i.row.op == "callx" or (i.row.op == "call_helper" and i.imm in lending) for i in calls
+        ):
             return None
         size = MAX_FRAMES * max(up(map_.key_size, VALUE_ALIGN) for map_ in self.maps)
         return Region(LENT, self.plan.lent, up(max(size, 1), PAGE))

@@ -211,7 +211,7 @@ class _Run:
     def _calls(
         self, helper: Calling, pc: int, callees: Iterable[int], seconds: float | None = None
     ) -> int | Exit | None:
-        """As _call_back, for an instruction at pc that may call these functions. seconds: for each, outside of a run."""
+        """As _call_back, for an instruction at pc that may call these functions. seconds: of each, after a run."""
         host, unit = self.host, self.guest.unit
         functions = {unit.plan.entry(index) for index in callees}
         r0: int | None = None

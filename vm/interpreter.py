@@ -49,7 +49,6 @@ class State:
     packet: Packet
     passes: int
     allowance: int
-    final: list[int] | None = None
     outer: Sequence[int] = ()
     tails: int = 0
     pc: int = 0
@@ -62,6 +61,7 @@ class State:
     fault: Fault | None = None
     overruns: list[tuple[int, int]] = field(default_factory=list)
     maps: Bound = NO_MAPS
+    final: list[int] | None = None
 
 
 class Interpreter:

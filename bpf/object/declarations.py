@@ -149,7 +149,7 @@ class _Declaration:
         made = Map(
             self.name, kind, self.size("key", said), self.size("value", said), said.get("max_entries", 0), flags=flags,
             readonly=bool(flags & RDONLY_PROG), pinned=bool(said.get("pinning", 0)), extra=said.get("map_extra", 0),
-            key_type=said.get("key", 0), value_type=said.get("value", 0), 
+            key_type=said.get("key", 0), value_type=said.get("value", 0),
             lock=self.special(said.get("value", 0), "bpf_spin_lock"),
             timer=self.special(said.get("value", 0), "bpf_timer"),
         )  # fmt: skip

@@ -10,14 +10,12 @@ from collections.abc import Sequence
 from bpf.spec.layout import TIMER_SIZE
 from vm.helpers.base import Calling, Invoke, Place
 from vm.helpers.errno import EBUSY, EDEADLK, EINVAL
-from vm.helpers.maps import map_of
 from vm.maps.base import MapState
 from vm.services import Trap
 from vm.world import Timer
 
 CLOCKS = (0, 1, 7)  # CLOCK_REALTIME, MONOTONIC, BOOTTIME
 ABSOLUTE, PINNED = 1, 2  # BPF_F_TIMER_ABS, BPF_F_TIMER_CPU_PIN
-TIMER = "timer_init"
 MOST = 64
 """How many callbacks follow a run; timers that are armed then stay so."""
 M64 = (1 << 64) - 1
@@ -89,7 +87,7 @@ def _where(place: Place, number: int, timer: Timer) -> tuple[MapState, int, byte
     if state is None or not place.maps.handle(timer[0]) or state.map.timer is None:
         return None
     offset = timer[1] - state.map.timer
-    key = next((key for key in state.keys() if state.find(key, 0) == offset), None)
+    key = next((key for key in state.keys() if state.find(key, 0) == offset), None)  # noqa: SIM118 (no dict)
     if key is None or _number(place, place.maps.address(state, timer[1])) != number:
         return None
     return state, offset, key
