@@ -284,7 +284,7 @@ class _Run:
         self.calls.append(Call(name, tuple(arguments[:2])))
         try:
             result = function(self, arguments)
-        except OutOfReach as bad:
+        except (OutOfReach, services.Trap) as bad:
             self.fault = Fault(bad.kind, 0, -1, bad.address, f"in {name}")
             return None
         back = host.pop_return()
@@ -326,7 +326,7 @@ def _htab_lookup(run: _Run, arguments: Sequence[int]) -> int:
 
 
 FUNCTIONS: dict[str, Function] = {
-    **{f"bpf_{helper.name}": _helper(helper.name) for helper in KERNEL.values()},
+    **{f"bpf_{one.name}": _helper(one.name) for one in KERNEL.values() if not one.inline and not one.callback},
     "bpf_get_raw_cpu_id": _helper("get_smp_processor_id"),
     "bpf_user_rnd_u32": _helper("get_prandom_u32"),
     "bpf_skb_load_helper_8_no_cache": _load(1),

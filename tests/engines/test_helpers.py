@@ -83,3 +83,16 @@ def test_programs_on_the_kernel(name: str) -> None:
     judged = trial(kernel, unit, expected, given(case), World(), LIMITS, options=OBSERVE)
     assert not judged.found, judged.found.what
     assert judged.found.decided, judged.found.why
+
+
+def test_what_is_recorded() -> None:
+    case = CASES["signal"]
+    _, world = agree(ENGINES["s390x"], unit_of(case, "big"), given(case), World())
+    assert world.signals == [("process", 10)]
+    assert world.copy().signals == world.signals
+    case = CASES["override"]
+    _, world = agree(ENGINES["ppc64le"], unit_of(case, "little"), given(case), World())
+    assert world.overridden == -5 & M64
+    for name in ("signal", "override", "probe_write_user"):
+        with pytest.raises(Refused, match=r"would (send|change)"):
+            LinuxEngine().prepare(unit_of(CASES[name], sys.byteorder))
