@@ -63,6 +63,8 @@ class World:
     tai      what International Atomic Time has more than the clock, in nanoseconds
     cgroups  ids of the task's cgroup and those it is in, the root first
     pidns    device and inode of its pid namespace
+    netns    number of its network namespace
+    counters name of a perf event array -> for each CPU, what its event counted, and how long it was enabled and ran
     cookie   what the program was attached with
     kernel, user   address -> bytes there, of the kernel and of the task, for the probe_read family
     symbols  name -> address of the kernel's symbols
@@ -88,6 +90,8 @@ class World:
     tai: int = 1_750_000_037_000_000_000
     cgroups: tuple[int, ...] = (1, 42)
     pidns: tuple[int, int] = (4, 0xEFFF_FFFC)  # PROC_PID_INIT_INO
+    netns: int = 1
+    counters: dict[str, Sequence[tuple[int, int, int]]] = field(default_factory=dict)
     cookie: int = 0
     kernel: dict[int, bytes] = field(default_factory=dict)
     user: dict[int, bytes] = field(default_factory=dict)

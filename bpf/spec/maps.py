@@ -71,6 +71,7 @@ _LOOKUP = frozenset({LOOKUP})
 _QUEUE = frozenset({PUSH, POP, PEEK})
 _RING = frozenset({"ringbuf_output", "ringbuf_reserve", "ringbuf_submit", "ringbuf_discard", "ringbuf_query"})
 _RING |= {"ringbuf_reserve_dynptr", "ringbuf_submit_dynptr", "ringbuf_discard_dynptr"}
+_PERF = frozenset({"perf_event_output", "perf_event_read", "perf_event_read_value"})
 TIMERS = frozenset({"array", "hash", "lru_hash"})
 """Kinds whose values may hold a bpf_timer."""
 
@@ -96,9 +97,7 @@ RULES: Mapping[str, Rules] = MappingProxyType(
         "stack": Rules(_NONE, _ENTRY, _QUEUE),
         "bloom_filter": Rules(_NONE, _ENTRY, frozenset({PUSH, PEEK}), NUMA_NODE | ZERO_SEED | ACCESS),
         "ringbuf": Rules(_NONE, _NONE, _RING, NUMA_NODE),
-        "perf_event_array": Rules(
-            _WORD, _WORD, frozenset({"perf_event_output"}), NUMA_NODE | RDONLY | WRONLY | PRESERVE_ELEMS
-        ),
+        "perf_event_array": Rules(_WORD, _WORD, _PERF, NUMA_NODE | RDONLY | WRONLY | PRESERVE_ELEMS),
         "array_of_maps": Rules(_WORD, _WORD, _LOOKUP, NUMA_NODE | RDONLY | WRONLY),
         "hash_of_maps": Rules(_KEY, _WORD, _LOOKUP, _HASH & ~(RDONLY_PROG | WRONLY_PROG)),
         "devmap": Rules(_WORD, (4, 8), _LOOKUP, NUMA_NODE | RDONLY | WRONLY),

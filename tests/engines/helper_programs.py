@@ -16,6 +16,7 @@ BAD = Map("format", value_size=64, initial=b"%d\0".ljust(64, b"\0"), readonly=Tr
 TEXT = Map("text", value_size=16, initial=b"text\0".ljust(16, b"\0"), readonly=True)
 VALUE = Map("value", value_size=64, initial=bytes(64))
 ARRAY = Map("array", value_size=8, max_entries=4)
+EVENTS = Map("events", "perf_event_array", value_size=4, max_entries=4)
 RING = Map("ring", "ringbuf", 0, 0, 4096)
 
 
@@ -207,6 +208,15 @@ CASES: dict[str, Case] = {
     "pid of another size": Case("r1 = 4; r2 = 2; r3 = r9; r4 = 12; call 120", EINVAL, FULL, bytes(12) + FULL[12:]),
     "signal": Case("r1 = 10; call 109; r6 = r0; r1 = 0; call 109; r6 += r0; r1 = 65; call 117; r0 += r6", EINVAL, here=HARMS),
     "override": Case("r1 = r9; r2 = -5; call 58", 0, here=HARMS),
+    "netns": Case("r1 = 0; call 122", 7, here=WORLDS, world={"netns": 7}),
+    "counter": Case(
+        "r1 = map[idx:0]; r2 = 0xffffffff ll; call 22; r6 = r0; r1 = map[idx:0]; r2 = 0; r3 = r9; r4 = 24; call 55; r0 += r6",
+        9, FULL, 9, (EVENTS,), here=WORLDS, world={"counters": {"events": ((9, 20, 10), (1, 1, 1))}}),
+    "counter of another CPU": Case("r1 = map[idx:0]; r2 = 1; call 22", EINVAL, maps=(EVENTS,), here=WORLDS, world={"counters": {"events": ((9, 20, 10), (1, 1, 1))}}),
+    "no counter": Case("r1 = map[idx:0]; r2 = 3; r3 = r9; r4 = 24; call 55", ENOENT, FULL, bytes(24), (EVENTS,), here=WORLDS),
+    "no room for a counter": Case("r1 = map[idx:0]; r2 = 0; r3 = r9; r4 = 16; call 55", EINVAL, FULL, bytes(16), (EVENTS,), here=WORLDS),
+    "counter past the map": Case("r1 = map[idx:0]; r2 = 4; call 22", E2BIG, maps=(EVENTS,), here=WORLDS),
+    "counter with flags": Case("r1 = map[idx:0]; r2 = 0x100000000 ll; call 22", EINVAL, maps=(EVENTS,), here=WORLDS),
     "symbol": Case(
         "r1 = map_value[idx:0][0]; r2 = 5; r3 = 0; r4 = r9; call 179; r6 = *(u64 *)(r9 + 0); r0 += r6", 77, FULL, None, (TEXT,),
         here=WORLDS, world={"symbols": {"text": 77}}),

@@ -8,14 +8,15 @@ from bpf.spec import maps as spec
 from bpf.spec.layout import CPUS
 from bpf.spec.maps import RULES
 from vm.helpers.base import Place
-from vm.maps.base import ENOENT, MapState
+from vm.maps.base import E2BIG, EINVAL, ENOENT, MapState
 from vm.maps.outer import OuterArrayState
-from vm.maps.ring import PerfState, RingState
+from vm.maps.ring import CURRENT_CPU, PerfState, RingState
 from vm.services import Trap
 
 M64 = (1 << 64) - 1
 M32 = (1 << 32) - 1
 LOCK = 4
+COUNTER = 24  # sizeof(struct bpf_perf_event_value)
 
 
 def map_of(place: Place, handle: int, helper: str) -> MapState:
@@ -156,6 +157,37 @@ def perf_event_output(place: Place, arguments: Sequence[int]) -> int:
     assert isinstance(state, PerfState)
     data = place.memory.read(arguments[3], arguments[4] & M32)
     return state.output(data, arguments[2], place.world.cpu)
+
+
+def _counter(place: Place, handle: int, flags: int, helper: str) -> tuple[int, int, int] | int:
+    """What the event of a map counted that the flags name, or an errno."""
+    state = map_of(place, handle, helper)
+    if flags & ~M32:
+        return EINVAL
+    index = place.world.cpu if flags == CURRENT_CPU else flags
+    if index >= state.map.max_entries:
+        return E2BIG
+    counters = place.world.counters.get(state.map.name, ())
+    if index >= len(counters):
+        return ENOENT
+    return counters[index] if index == place.world.cpu else EINVAL  # it is another CPU's
+
+
+def perf_event_read(place: Place, arguments: Sequence[int]) -> int:
+    """What the event of map R1 that R2 names (see perf_event_output) has counted; World.counters says that."""
+    found = _counter(place, arguments[0], arguments[1], "perf_event_read")
+    return found if isinstance(found, int) else found[0]
+
+
+def perf_event_read_value(place: Place, arguments: Sequence[int]) -> int:
+    """As perf_event_read, with the times that it was enabled and ran, to R4 bytes at R3."""
+    to, size = arguments[2], arguments[3] & M32
+    found = _counter(place, arguments[0], arguments[1], "perf_event_read_value") if size == COUNTER else EINVAL
+    if isinstance(found, int):
+        place.memory.write(to, bytes(size))
+        return found
+    place.memory.write(to, b"".join(number.to_bytes(8, place.order) for number in found))  # type: ignore[arg-type]
+    return 0
 
 
 # Locks -------------------------------------------------------------------------------------------

@@ -81,6 +81,11 @@ def send_signal_thread(place: Place, arguments: Sequence[int]) -> int:
     return _send(place, arguments[0], "thread")
 
 
+def get_netns_cookie(place: Place, arguments: Sequence[int]) -> int:
+    """The number of the network namespace."""
+    return place.world.netns
+
+
 def get_attach_cookie(place: Place, arguments: Sequence[int]) -> int:
     """The number that the program was attached with."""
     return place.world.cookie
