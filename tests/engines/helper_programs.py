@@ -16,6 +16,7 @@ BAD = Map("format", value_size=64, initial=b"%d\0".ljust(64, b"\0"), readonly=Tr
 TEXT = Map("text", value_size=16, initial=b"text\0".ljust(16, b"\0"), readonly=True)
 VALUE = Map("value", value_size=64, initial=bytes(64))
 ARRAY = Map("array", value_size=8, max_entries=4)
+LOCKED = Map("locked", value_size=16, lock=8)
 EVENTS = Map("events", "perf_event_array", value_size=4, max_entries=4)
 RING = Map("ring", "ringbuf", 0, 0, 4096)
 
@@ -222,6 +223,15 @@ CASES: dict[str, Case] = {
         here=WORLDS, world={"symbols": {"text": 77}}),
     "no symbol": Case("r1 = map_value[idx:0][0]; r2 = 5; r3 = 0; r4 = r9; call 179", ENOENT, FULL, bytes(8) + FULL[8:], (TEXT,)),
     "symbol without end": Case("r1 = map_value[idx:0][0]; r2 = 4; r3 = 0; r4 = r9; call 179", EINVAL, FULL, bytes(8) + FULL[8:], (TEXT,)),
+    "lock": Case(
+        "r6 = map_value[idx:0][0]; r1 = r6; r1 += 8; call 93; *(u64 *)(r6 + 0) = 5; r1 = r6; r1 += 8; call 94; r0 = *(u64 *)(r6 + 0)",
+        5, maps=(LOCKED,)),
+    "update under a lock": Case(
+        "*(u32 *)(r10 - 4) = 0; r1 = map[idx:0]; r2 = r10; r2 += -4; *(u64 *)(r10 - 16) = -1; *(u64 *)(r10 - 24) = 7; "
+        "r3 = r10; r3 += -24; r4 = 4; call 2; r6 = map_value[idx:0][0]; r7 = *(u64 *)(r6 + 0); r0 += r7", 7, maps=(LOCKED,)),
+    "update under no lock": Case(
+        "*(u32 *)(r10 - 4) = 0; r1 = map[idx:0]; r2 = r10; r2 += -4; *(u64 *)(r10 - 16) = 7; r3 = r10; r3 += -16; r4 = 4; call 2",
+        EINVAL, maps=(ARRAY,)),
     "kptr": Case("r1 = map_value[idx:0][8]; r2 = 5; call 194; r6 = r0; r1 = map_value[idx:0][8]; r2 = 0; call 194; r6 <<= 8; r0 += r6", 5, maps=(VALUE,), here=ALONE),
     "dynptr too large": Case(dynptr("r0 = r8", 1 << 24), E2BIG, maps=(VALUE,), here=ALONE),
     "dynptr flags": Case(dynptr("r0 = r8", flags=1), EINVAL, maps=(VALUE,)),
