@@ -18,7 +18,7 @@ from bpf.map_rules import MAX_BYTES, check_map, readonly, value_bytes
 from bpf.program import MAX_FRAMES, Map, Program, joined
 from bpf.spec.conventions import PLAIN, Convention
 from bpf.spec.helpers import KERNEL
-from bpf.spec.layout import VALUE_ALIGN, up
+from bpf.spec.layout import DYNPTR_SIZE, VALUE_ALIGN, up
 from bpf.spec.prototypes import PROTOTYPES
 from bpf.tail import MAX_TAIL_CALLS, frames, special, tail_calls
 
@@ -50,7 +50,7 @@ TABLES = PAGE
 """Offset of the batch tables in the harness region."""
 
 LENT = "lent"
-"""The region for what helpers show to functions that they call: keys of map elements."""
+"""The region for what helpers show to functions that they call: keys of map elements, dynptrs."""
 
 COUNTER = 0x3_0000
 """may_goto's counter of a function in compiled code lies this far above its R10: beyond the reach of a 16-bit offset
@@ -265,16 +265,14 @@ class Unit:
 
     @cached_property
     def lent(self) -> Region | None:
-        """What helpers lend to the functions that they call, if there may be such helpers: for each frame a key."""
+        """Room for a key or a dynptr that a helper lends to a function, once a frame; None if no helper does."""
         helpers = self.convention.helpers
         lending = {number for number, helper in helpers.items() if helper.lends}
-        calls = (i for program in self.programs for i in program.insns if i is not None and i.row.kind is Kind.CALL)
-        if not self.maps or not any(
-            i.row.op == "callx" or (i.row.op == "call_helper" and i.imm in lending) for i in calls
-        ):
+        calls = (insn for program in self.programs for insn in program.insns if insn and insn.row.kind is Kind.CALL)
+        if not self.maps or not any(insn.row.op == "callx" or insn.imm in lending for insn in calls):
             return None
-        size = MAX_FRAMES * max(up(map_.key_size, VALUE_ALIGN) for map_ in self.maps)
-        return Region(LENT, self.plan.lent, up(max(size, 1), PAGE))
+        size = MAX_FRAMES * max(DYNPTR_SIZE, *(up(map_.key_size, VALUE_ALIGN) for map_ in self.maps))
+        return Region(LENT, self.plan.lent, up(size, PAGE))
 
     def members(self, map_: Map, given: Mapping[str, Sequence[int]]) -> tuple[int, ...]:
         """The programs in a prog array by index, -1 for none. given: map name -> programs, over the map's own."""

@@ -23,7 +23,9 @@ _WHY_NOT: Mapping[str, str] = {
     "bloom_filter": "its chance hits are the kernel's own, and its contents cannot be read",
     "devmap": "its elements would be devices of this machine",
     "devmap_hash": "its elements would be devices of this machine",
+    "cgroup_array": "its elements would be cgroups of this machine",
     "cpumap": "its elements would be threads on the CPUs of this machine",
+    "user_ringbuf": "its records are written by a process that maps it",
     "arena": "an arena lies elsewhere in the kernel, none is made there",
 }
 _READABLE = 1 << 16  # elements that are read one by one

@@ -53,6 +53,7 @@ KERNEL = _table(
     Helper(28, "csum_diff", 5, "4.6"),
     Helper(35, "get_current_task", 0, "4.8"),
     Helper(36, "probe_write_user", 3, "4.8"),
+    Helper(37, "current_task_under_cgroup", 2, "4.9"),
     Helper(42, "get_numa_node_id", 0, "4.10"),
     Helper(45, "probe_read_str", 3, "4.11"),
     Helper(55, "perf_event_read_value", 4, "4.15"),
@@ -104,6 +105,7 @@ KERNEL = _table(
     Helper(202, "dynptr_write", 5, "5.19"),
     Helper(203, "dynptr_data", 3, "5.19"),
     Helper(208, "ktime_get_tai_ns", 0, "6.1"),
+    Helper(209, "user_ringbuf_drain", 4, "6.1", callback=2, lends=True),
 )
 """The kernel's helpers that exist here, by the kernel's number."""
 

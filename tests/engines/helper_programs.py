@@ -8,7 +8,7 @@ from typing import Any
 
 from bpf.program import Map
 
-E2BIG, EFAULT, EINVAL, ENOENT, ERANGE = -7, -14, -22, -2, -34
+E2BIG, EFAULT, EBUSY, EINVAL, ENOENT, ERANGE = -7, -14, -16, -22, -2, -34
 M64 = (1 << 64) - 1
 KERNEL, USER = 0xFFFF_8890_0000_0000, 0x7F00_0000
 FORMAT = Map("format", value_size=64, initial=b"%d %llx %s|%c%%\0".ljust(64, b"\0"), readonly=True)
@@ -17,6 +17,8 @@ TEXT = Map("text", value_size=16, initial=b"text\0".ljust(16, b"\0"), readonly=T
 VALUE = Map("value", value_size=64, initial=bytes(64))
 ARRAY = Map("array", value_size=8, max_entries=4)
 LOCKED = Map("locked", value_size=16, lock=8)
+CGROUPS = Map("cgroups", "cgroup_array", 4, 4, 4)
+IDS = {"elements": {"cgroups": [(0, 42), (1, 43), (2, 1)]}}
 EVENTS = Map("events", "perf_event_array", value_size=4, max_entries=4)
 RING = Map("ring", "ringbuf", 0, 0, 4096)
 
@@ -136,6 +138,14 @@ WRITE = "r1 = r10; r1 += -16; r2 = {}; r3 = r9; r4 = {}; r5 = {}; call 202"
 EACH = "r1 = map[idx:0]; r2 = func[f]; r3 = r10; r3 += -8; r4 = {}; *(u64 *)(r10 - 8) = 0; call 164; r1 = *(u64 *)(r10 - 8); *(u64 *)(r9 + 0) = r1; exit"
 ADD = "r6 = *(u64 *)(r3 + 0); r7 = *(u32 *)(r2 + 0); r6 += r7; r7 = *(u64 *)(r4 + 0); r7 <<= 4; r7 += r6; *(u64 *)(r4 + 0) = r7"
 SUM = "r6 = *(u64 *)(r3 + 0); r7 = *(u32 *)(r2 + 0); r6 += r7; r7 = *(u64 *)(r4 + 0); r7 += r6; *(u64 *)(r4 + 0) = r7"
+USER_RING = Map("records", "user_ringbuf", 0, 0, 4096)
+RECORDS = {"elements": {"records": [(b"", bytes((4, 0, 0, 0, 0, 0, 0, 4, 9))), (b"", b"\2" * 12), (b"", b"\7" * 8)]}}
+TAKE = (
+    "r6 = r2; r3 = r1; r1 = r10; r1 += -8; r2 = 1; r4 = 7; r5 = 0; call 201; "
+    "r1 = *(u8 *)(r10 - 8); r2 = *(u64 *)(r6 + 0); r2 += r1; *(u64 *)(r6 + 0) = r2"
+)
+"""Adds byte 7 of a record to the word that R2 points to."""
+DRAIN = EACH.replace("call 164", "call 209")
 FILL = "".join(
     f"*(u32 *)(r10 - 4) = {key}; *(u64 *)(r10 - 16) = {key * 2}; r1 = map[idx:0]; r2 = r10; r2 += -4; r3 = r10; "
     "r3 += -16; r4 = 0; call 2; " for key in (1, 2, 3)
@@ -201,6 +211,10 @@ CASES: dict[str, Case] = {
     "root cgroup": Case("r1 = 0; call 123", 1),
     "no ancestor": Case("r1 = 77; call 123", 0),
     "no ancestor below": Case("r1 = -1; call 123", 0),
+    **{
+        f"under cgroup {index}": Case(f"r1 = map[idx:0]; r2 = {index}; call 37", r0, maps=(CGROUPS,), here=PERF, world=IDS)
+        for index, r0 in enumerate((1, 0, 1, -11, E2BIG))
+    },
     "cookie": Case("r1 = 0; call 174", 9, here=WORLDS, world={"cookie": 9}),
     "pid": Case(
         "r1 = 4; r2 = 0xeffffffc ll; r3 = r9; r4 = 8; call 120; r6 = *(u32 *)(r9 + 0); r7 = *(u32 *)(r9 + 4); r6 <<= 16; r6 |= r7; r0 = r6",
@@ -249,6 +263,17 @@ CASES: dict[str, Case] = {
     "record flags": Case(record(8, flags=1), EINVAL, maps=(RING,)),
     "record too large": Case(record(4096), EINVAL, maps=(RING,)),
     "record far too large": Case(record(1 << 24), E2BIG, maps=(RING,)),
+    "drain": Case(
+        f"{DRAIN.format(0)}; f: {TAKE}; r0 = 0", 3, b"", 13, (USER_RING,), here=WORLDS, world=RECORDS),
+    "drain until it has enough": Case(f"{DRAIN.format(3)}; f: {TAKE}; r0 = 1", 1, b"", 4, (USER_RING,), here=WORLDS, world=RECORDS),
+    "drain with flags": Case(f"{DRAIN.format(4)}; f: r0 = 0", EINVAL, b"", 0, (USER_RING,), here=WORLDS, world=RECORDS),
+    "drain of nothing": Case(f"{DRAIN.format(0)}; f: r0 = 0", 0, b"", 0, (USER_RING,), here=WORLDS),
+    "drain in drain": Case(
+        f"{DRAIN.format(0)}; f: r8 = r2; r1 = map[idx:0]; r2 = func[g]; r3 = 0; r4 = 0; call 209; *(u64 *)(r8 + 0) = r0; r0 = 1; exit; g: r0 = 0",
+        1, b"", EBUSY, (USER_RING,), here=WORLDS, world=RECORDS),
+    "drain twice": Case(
+        f"r1 = map[idx:0]; r2 = func[g]; r3 = 0; r4 = 0; call 209; {DRAIN.format(0)}; f: {TAKE}; r0 = 0; exit; g: r0 = 1",
+        2, b"", 9, (USER_RING,), here=WORLDS, world=RECORDS),
     "each of an array": Case(f"{EACH.format(0)}; f: {ADD}; r0 = 0", 4, b"", 0x0123, (ARRAY,)),
     "each until it has enough": Case(f"{EACH.format(0)}; f: {ADD}; r0 = *(u32 *)(r2 + 0); if r0 < 2 goto +2; r0 = 1; exit; r0 = 0", 3, b"", 0x012, (ARRAY,)),
     "each with flags": Case(f"{EACH.format(1)}; f: r0 = 0", EINVAL, b"", bytes(8), (ARRAY,)),

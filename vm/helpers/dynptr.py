@@ -9,12 +9,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bpf.spec import layout
-from vm.helpers.base import Place
-from vm.helpers.errno import E2BIG, EINVAL
-from vm.helpers.maps import end_record, ring
+from vm.helpers.base import Calling, Invoke, Place
+from vm.helpers.errno import E2BIG, EBUSY, EINVAL
+from vm.helpers.maps import end_record, map_of, ring
+from vm.maps.ring import FORCE_WAKEUP, NO_WAKEUP, UserRingState
 
 M32 = (1 << 32) - 1
 LOCAL, RINGBUF = 1, 2  # enum bpf_dynptr_type
+MOST = 128 << 10  # BPF_MAX_USER_RINGBUF_SAMPLES
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,3 +118,28 @@ def ringbuf_submit_dynptr(place: Place, arguments: Sequence[int]) -> int:
 def ringbuf_discard_dynptr(place: Place, arguments: Sequence[int]) -> int:
     """End the record of dynptr R1, which no reader gets."""
     return _end(place, arguments[0], discard=True)
+
+
+def user_ringbuf_drain(place: Place, arguments: Sequence[int]) -> Calling:
+    """Call R2(dynptr, R3) for each record of map R1, until it returns something else than 0; how many it was given."""
+    handle, function, context, flags = arguments[:4]
+    state = map_of(place, handle, "user_ringbuf_drain")
+    assert isinstance(state, UserRingState)
+    draining, name = place.maps.draining, state.map.name
+    if flags & ~(NO_WAKEUP | FORCE_WAKEUP):
+        return EINVAL
+    if name in draining:
+        return EBUSY
+    draining.add(name)
+    taken = 0
+    while taken < MOST and (record := state.first()) is not None:
+        offset, size = record
+        data = layout.dynptr(place.maps.address(state, offset), size | LOCAL << layout.DYNPTR_KIND, 0, place.order)
+        more = yield Invoke(function, (place.maps.lend(data), context))
+        place.maps.take_back()
+        state.release()
+        taken += 1
+        if more:
+            break
+    draining.discard(name)
+    return taken

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from vm.helpers.base import Place
-from vm.helpers.errno import EINVAL, ENOENT
+from vm.helpers.errno import E2BIG, EAGAIN, EINVAL, ENOENT
+from vm.helpers.maps import map_of
 
 M64 = (1 << 64) - 1
 M32 = (1 << 32) - 1
@@ -48,6 +49,17 @@ def get_current_ancestor_cgroup_id(place: Place, arguments: Sequence[int]) -> in
     """The id of its ancestor at level R1, where the root is 0; 0 where there is none."""
     level, cgroups = arguments[0] & M32, place.world.cgroups
     return cgroups[level] if level < len(cgroups) else 0
+
+
+def current_task_under_cgroup(place: Place, arguments: Sequence[int]) -> int:
+    """Whether the task's cgroup is the one at index R2 of map R1, or in it. The map holds ids here."""
+    state, index = map_of(place, arguments[0], "current_task_under_cgroup"), arguments[1] & M32
+    if index >= state.map.max_entries:
+        return E2BIG
+    found = state.value(index.to_bytes(4, state.order))
+    if not isinstance(found, bytes):
+        return EAGAIN
+    return int(int.from_bytes(found, state.order) in place.world.cgroups)
 
 
 def get_ns_current_pid_tgid(place: Place, arguments: Sequence[int]) -> int:

@@ -26,7 +26,7 @@ class Bound:
              memory only: it has a handle and no state.
     """
 
-    __slots__ = ("_handles", "_lent", "_maps", "_memory", "_regions", "_starts", "_states", "expiring")
+    __slots__ = ("_handles", "_lent", "_maps", "_memory", "_regions", "_starts", "_states", "draining", "expiring")
 
     def __init__(
         self, maps: Sequence[Named] = (), handles: int = 0, world: World | None = None, memory: Memory | None = None
@@ -35,6 +35,7 @@ class Bound:
         self._maps = maps
         self._memory = memory
         self._lent: list[int] = []
+        self.draining: set[str] = set()  # names of user ring buffers that a helper goes through
         self.expiring = 0  # number of the timer whose callback runs
         self._states: list[MapState | None] = []
         self._regions: list[Region] = []
