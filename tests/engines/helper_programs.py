@@ -215,6 +215,16 @@ CASES: dict[str, Case] = {
         f"under cgroup {index}": Case(f"r1 = map[idx:0]; r2 = {index}; call 37", r0, maps=(CGROUPS,), here=PERF, world=IDS)
         for index, r0 in enumerate((1, 0, 1, -11, E2BIG))
     },
+    "task with types": Case("call 158", 0x1234, here=WORLDS, world={"task": 0x1234}),
+    **{
+        f"copy_from_user_task {task} {flags}": Case(
+            f"call 158; r0 += {task}; r4 = r0; r1 = r9; r2 = 3; r3 = {at(USER)}; r5 = {flags}; call 191", r0, FULL, after, here=PERF,
+            world={"user": {USER: b"two"}},
+        )
+        for task, flags, r0, after in ((0, 0, 0, b"two\x11"), (8, 0, EFAULT, bytes(3) + b"\x11"), (0, 1, EINVAL, FULL))
+    },
+    "branches": Case("r1 = r9; r2 = 24; r3 = 0; call 176", ENOENT, here=WORLDS),
+    "branches with flags": Case("r1 = r9; r2 = 24; r3 = 1; call 176", EINVAL, here=PERF),
     "cookie": Case("r1 = 0; call 174", 9, here=WORLDS, world={"cookie": 9}),
     "pid": Case(
         "r1 = 4; r2 = 0xeffffffc ll; r3 = r9; r4 = 8; call 120; r6 = *(u32 *)(r9 + 0); r7 = *(u32 *)(r9 + 4); r6 <<= 16; r6 |= r7; r0 = r6",

@@ -211,3 +211,56 @@ def test_the_task() -> None:
 def test_unwind() -> None:
     assert call(place(), "unwind", 5) == 5
     assert call(place(), "unwind", 0) == Exit(0)
+
+
+def headers(version: int, sequence: int, acknowledged: int, options: bytes = b"", size: int | None = None) -> bytes:
+    """An IP header of 40 bytes and a TCP header."""
+    ip = bytes(range(40))
+    length = (20 + len(options)) // 4 if size is None else size
+    return ip + struct.pack(">HHIIBB6x", 1234, 80, sequence, acknowledged, length << 4, 2) + options
+
+
+MSS = b"\x01\x02\x04"  # a NOP, then kind 2 of 4 bytes
+
+
+@pytest.mark.parametrize("version", [4, 6])
+@given(sequence=st.integers(0, 0xFFFF_FFFF), later=st.integers(0, 200), other=st.integers(0, 0xFFFF_FFFF))
+def test_syn_cookies(version: int, sequence: int, later: int, other: int) -> None:
+    """An answer is good for two minutes that have begun, to the number that was sent and the port it came from."""
+    where = place(headers(version, sequence, 0), clock=59_000_000_000, tick=0)
+    found = call(where, f"tcp_raw_gen_syncookie_ipv{version}", BASE, BASE + 40, 20)
+    assert isinstance(found, int)
+    cookie, size = found & 0xFFFF_FFFF, found >> 32
+    assert size == {4: 536, 6: 1220}[version]
+    answer = headers(version, sequence + 1 & 0xFFFF_FFFF, cookie + 1 & 0xFFFF_FFFF)
+    where.memory.write(BASE, answer)
+    where.world.clock += later * 1_000_000_000
+    good = call(where, f"tcp_raw_check_syncookie_ipv{version}", BASE, BASE + 40) == 0
+    assert good == (later < 61)
+    where.memory.write(BASE + 40, b"\xff")
+    assert call(where, f"tcp_raw_check_syncookie_ipv{version}", BASE, BASE + 40) == -13 & M64
+
+
+@pytest.mark.parametrize(
+    ("options", "version", "size"),
+    [
+        (MSS + b"\x05\xb4\0\0\0", 4, 1460),
+        (MSS + b"\x05\x14\0\0\0", 4, 1300),
+        (MSS + b"\x00\x01\0\0\0", 4, 536),
+        (MSS + b"\x23\x28\0\0\0", 6, 8940 if 0x2328 >= 8940 else 1440),
+        (b"\x02\x01\x05\xb4", 4, 536),
+        (b"\x03\x03\x07\x00", 4, 536),
+        (b"\x01\x01\x01\x02", 4, 536),
+    ],
+)
+def test_segments_of_syn_cookies(options: bytes, version: int, size: int) -> None:
+    where = place(headers(version, 1, 0, options))
+    found = call(where, f"tcp_raw_gen_syncookie_ipv{version}", BASE, BASE + 40, 20 + len(options))
+    assert isinstance(found, int)
+    assert found >> 32 == size
+
+
+@pytest.mark.parametrize(("size", "said"), [(19, 5), (20, 6), (24, 5)])
+def test_syn_cookies_of_wrong_headers(size: int, said: int) -> None:
+    where = place(headers(4, 1, 0, size=said))
+    assert call(where, "tcp_raw_gen_syncookie_ipv4", BASE, BASE + 40, size) == EINVAL

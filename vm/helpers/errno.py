@@ -3,4 +3,4 @@
 from __future__ import annotations
 
 EPERM, ENOENT, E2BIG, EFAULT, EBUSY, EINVAL, ENOSPC, ERANGE, EDEADLK = -1, -2, -7, -14, -16, -22, -28, -34, -35
-EAGAIN = -11
+EAGAIN, EACCES = -11, -13

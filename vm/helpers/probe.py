@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from vm.helpers.base import Place
-from vm.helpers.errno import EFAULT, ERANGE
+from vm.helpers.errno import EFAULT, EINVAL, ERANGE
 from vm.memory import OutOfReach
 
 M64 = (1 << 64) - 1
@@ -116,6 +116,17 @@ def probe_read_kernel_str(place: Place, arguments: Sequence[int]) -> int:
 def probe_read_user_str(place: Place, arguments: Sequence[int]) -> int:
     """As probe_read_str, of the task."""
     return _copy_string(place, arguments, user=True)
+
+
+def copy_from_user_task(place: Place, arguments: Sequence[int]) -> int:
+    """As probe_read_user, of the task R4, which is the current one or has no memory. R5: no flags."""
+    to, size, address, task, flags = arguments
+    size &= M32
+    if flags:
+        return EINVAL
+    found = user_bytes(place, address, size) if task == place.world.task or not size else EFAULT
+    place.memory.write(to, bytes(size) if isinstance(found, int) else found)
+    return found if isinstance(found, int) else 0
 
 
 def probe_write_user(place: Place, arguments: Sequence[int]) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bpf.spec.conventions import Convention
-from vm.helpers import basic, clocks, control, dynptr, maps, probe, task, text, timers
+from vm.helpers import basic, clocks, control, dynptr, maps, probe, syncookie, task, text, timers
 from vm.helpers.base import Helper
 
 _IMPLEMENTATIONS: dict[str, Helper] = {
@@ -21,6 +21,7 @@ _IMPLEMENTATIONS: dict[str, Helper] = {
     "get_current_uid_gid": task.get_current_uid_gid,
     "get_current_comm": task.get_current_comm,
     "get_current_task": task.get_current_task,
+    "get_current_task_btf": task.get_current_task,
     "get_current_cgroup_id": task.get_current_cgroup_id,
     "current_task_under_cgroup": task.current_task_under_cgroup,
     "get_current_ancestor_cgroup_id": task.get_current_ancestor_cgroup_id,
@@ -28,6 +29,7 @@ _IMPLEMENTATIONS: dict[str, Helper] = {
     "send_signal": task.send_signal,
     "send_signal_thread": task.send_signal_thread,
     "get_netns_cookie": task.get_netns_cookie,
+    "get_branch_snapshot": task.get_branch_snapshot,
     "get_attach_cookie": task.get_attach_cookie,
     "override_return": task.override_return,
     "kallsyms_lookup_name": task.kallsyms_lookup_name,
@@ -44,6 +46,7 @@ _IMPLEMENTATIONS: dict[str, Helper] = {
     "probe_read_str": probe.probe_read_str,
     "probe_read_kernel_str": probe.probe_read_kernel_str,
     "probe_read_user_str": probe.probe_read_user_str,
+    "copy_from_user_task": probe.copy_from_user_task,
     "probe_write_user": probe.probe_write_user,
     "map_lookup_elem": maps.map_lookup_elem,
     "map_update_elem": maps.map_update_elem,
@@ -71,6 +74,10 @@ _IMPLEMENTATIONS: dict[str, Helper] = {
     "ringbuf_submit_dynptr": dynptr.ringbuf_submit_dynptr,
     "ringbuf_discard_dynptr": dynptr.ringbuf_discard_dynptr,
     "user_ringbuf_drain": dynptr.user_ringbuf_drain,
+    "tcp_raw_gen_syncookie_ipv4": syncookie.tcp_raw_gen_syncookie_ipv4,
+    "tcp_raw_gen_syncookie_ipv6": syncookie.tcp_raw_gen_syncookie_ipv6,
+    "tcp_raw_check_syncookie_ipv4": syncookie.tcp_raw_check_syncookie_ipv4,
+    "tcp_raw_check_syncookie_ipv6": syncookie.tcp_raw_check_syncookie_ipv6,
     "loop": control.loop,
     "for_each_map_elem": control.for_each_map_elem,
     "timer_init": timers.timer_init,

@@ -98,6 +98,11 @@ def get_netns_cookie(place: Place, arguments: Sequence[int]) -> int:
     return place.world.netns
 
 
+def get_branch_snapshot(place: Place, arguments: Sequence[int]) -> int:
+    """The branches last taken: the CPU keeps no record of them, as most do not."""
+    return EINVAL if arguments[2] else ENOENT
+
+
 def get_attach_cookie(place: Place, arguments: Sequence[int]) -> int:
     """The number that the program was attached with."""
     return place.world.cookie
