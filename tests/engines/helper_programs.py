@@ -152,8 +152,46 @@ FILL = "".join(
 )  # fmt: skip
 
 
+FORMATS = (  # of -5, 0xabcdef0123, the address of "text", 65
+    ("%d %llu %s %c", "-5 737894400291 text A"),
+    ("%i|%lx|%s|%c", "-5|abcdef0123|text|A"),
+    ("%5d|%lX|%s", "   -5|ABCDEF0123|text"),
+    ("%-5d|%20llx|%s", "-5   |          abcdef0123|text"),
+    ("%05d|%020lld|%s", "-0005|00000000737894400291|text"),
+    ("%+d|%+lld|%s", "-5|+737894400291|text"),
+    ("% d|% ld", "-5| 737894400291"),
+    ("%-05d|%0-12llx|", "-5   |abcdef0123  |"),
+    ("%x|%u|", "fffffffb|3454992675|"),
+    ("%d|%d|%7s|%3c|", "-5|-839974621|   text|  A|"),
+    ("%d|%d|%-7s|%-3c|", "-5|-839974621|text   |A  |"),
+    ("%d|%d|%02s|%c", "-5|-839974621|text|A"),
+    ("%px|%px", "fffffffffffffffb|000000abcdef0123"),
+    ("%d|%20px|", "-5|          abcdef0123|"),
+    ("%d|%ps|", "-5|0xabcdef0123|"),
+    ("%d|%pS|", "-5|0xabcdef0123|"),
+    ("%d|%pB|", "-5|0xabcdef0123|"),
+    ("%d|%d|%pI4|", "-5|-839974621|116.101.120.116|"),
+    ("%d|%d|%pi4|", "-5|-839974621|116.101.120.116|"),
+    ("%d|%d|%pI6", "-5|-839974621|7465:7874:0000:0000:0000:0000:0000:0000"),
+    ("%d|%d|%pi6", "-5|-839974621|74657874000000000000000000000000"),
+    ("%d|%pI4|", "-5|0.0.0.0|"),
+    ("%d|%d|%pks|%c", "-5|-839974621|text|A"),
+    ("%d|%pus|", "-5||"),
+    ("%s|%s|", "||"),
+    ("%d%%%c", "-5%#"),
+)
+
+
+def shown(text: str, line: str) -> Case:
+    """What the format gives, of as many numbers as it has conversions."""
+    count = text.replace("%%", "").count("%")
+    map_ = Map("format", value_size=64, initial=text.encode().ljust(64, b"\0"), readonly=True)
+    return Case(printed(NUMBERS, 8 * count, 64), len(line) + 1, b"", line.encode() + b"\0", (map_, TEXT))
+
+
 CASES: dict[str, Case] = {
     **strings(),
+    **{f"format {text}": shown(text, line) for text, line in FORMATS},
     "strncmp equal": Case(compared("text", "text", 8), 0, maps=(TEXT,)),
     "strncmp less": Case(compared("tex", "text", 8), -1, maps=(TEXT,)),
     "strncmp greater": Case(compared("texu", "text", 8), 1, maps=(TEXT,)),
