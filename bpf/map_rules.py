@@ -15,6 +15,7 @@ from bpf.spec.maps import (
     NO_PREALLOC,
     RDONLY_PROG,
     RULES,
+    TIMERS,
     WRONLY,
     WRONLY_PROG,
 )
@@ -27,6 +28,7 @@ MAX_BYTES = 64 << 20
 EXTRA = ("hash", "percpu_hash", "lru_hash", "lru_percpu_hash", "lpm_trie", "devmap_hash")
 """Kinds with a spare value for each CPU: a changed element moves there, so that its old value stays as it was."""
 
+RINGS = ("ringbuf", "user_ringbuf")
 OF_MAPS = ("array_of_maps", "hash_of_maps")
 _NO_MEMORY = ("queue", "stack", "bloom_filter", "perf_event_array", *OF_MAPS)
 _VALUE_SIZES = {"devmap": (4, 8), "devmap_hash": (4, 8), "cpumap": (4, 8)}
@@ -47,7 +49,7 @@ def value_bytes(map_: Map) -> int:
     """The bytes of a map that programs can reach. A ring buffer has twice its size, so that no record is cut in two."""
     if map_.kind in _NO_MEMORY or map_.kind not in RULES:
         return 0
-    if map_.kind == "ringbuf":
+    if map_.kind in RINGS:
         return 2 * map_.max_entries
     return layout.size(map_.value_size, slots(map_), per_cpu=RULES[map_.kind].per_cpu)
 
@@ -74,11 +76,21 @@ def _reason(map_: Map) -> str:
         return f"a value of {map_.value_size} bytes: 4 or 8 are allowed"
     if not 0 < map_.max_entries < 1 << 32:
         return f"max_entries is {map_.max_entries}"
-    if map_.kind == "ringbuf" and (map_.max_entries & map_.max_entries - 1 or map_.max_entries % PAGE):
+    if map_.kind in RINGS and (map_.max_entries & map_.max_entries - 1 or map_.max_entries % PAGE):
         return f"max_entries is {map_.max_entries}: a power of two and whole pages are needed"
     if map_.kind == "cpumap" and map_.max_entries > MAX_CPUS:
         return f"max_entries is {map_.max_entries}: at most {MAX_CPUS}, one a CPU"
-    return _flags(map_, rules.flags, rules.needs) or _size(map_)
+    return _timer(map_) or _flags(map_, rules.flags, rules.needs) or _size(map_)
+
+
+def _timer(map_: Map) -> str:
+    if map_.timer is None:
+        return ""
+    if map_.kind not in TIMERS:
+        return "its values cannot hold a timer"
+    if map_.timer % layout.VALUE_ALIGN or not 0 <= map_.timer <= map_.value_size - layout.TIMER_SIZE:
+        return f"a timer at offset {map_.timer} of a value of {map_.value_size} bytes"
+    return ""
 
 
 def _flags(map_: Map, allowed: int, needed: int) -> str:

@@ -17,6 +17,9 @@ from bpf.isa import Kind
 from bpf.map_rules import MAX_BYTES, check_map, readonly, value_bytes
 from bpf.program import MAX_FRAMES, Map, Program, joined
 from bpf.spec.conventions import PLAIN, Convention
+from bpf.spec.helpers import KERNEL
+from bpf.spec.layout import DYNPTR_SIZE, VALUE_ALIGN, up
+from bpf.spec.prototypes import PROTOTYPES
 from bpf.tail import MAX_TAIL_CALLS, frames, special, tail_calls
 
 PAGE = 4096
@@ -25,6 +28,7 @@ MAX_HELPERS = 4096
 MAX_FUNCTIONS = 4096
 MAX_ARENA = 4096  # pages
 MAX_PROG_ARRAY = 65_536  # entries
+MAX_HANDLES = 0x10_0000  # bytes
 CELL = 8  # bytes of an entry of a prog array
 FRAME = 512
 
@@ -44,6 +48,9 @@ TAIL_CALLS = 0x208
 
 TABLES = PAGE
 """Offset of the batch tables in the harness region."""
+
+LENT = "lent"
+"""The region for what helpers show to functions that they call: keys of map elements, dynptrs."""
 
 COUNTER = 0x3_0000
 """may_goto's counter of a function in compiled code lies this far above its R10: beyond the reach of a 16-bit offset
@@ -80,6 +87,11 @@ class Plan:
         top = self.stack + COUNTER
         first = top - (MAX_TAIL_CALLS + 1) * MAX_FRAMES * FRAME & -PAGE
         return Region("counters", first, (top + 8 + PAGE - 1 & -PAGE) - first)
+
+    @property
+    def lent(self) -> int:
+        """What helpers lend to functions that they call: behind all map handles."""
+        return self.handles + MAX_HANDLES + PAGE - 1 & -PAGE
 
     @property
     def exit(self) -> int:
@@ -243,8 +255,26 @@ class Unit:
     def callees(self, pc: int) -> tuple[int, ...]:
         """The functions of `whole` that callx, or a helper that calls back, may call at a slot of it."""
         number, _ = self.place(pc)
-        first = self.mains[number]
-        return tuple(first + index for index in self.programs[number].address_taken)
+        return self._taken(number)
+
+    def _taken(self, number: int) -> tuple[int, ...]:
+        return tuple(self.mains[number] + index for index in self.programs[number].address_taken)
+
+    @cached_property
+    def later(self) -> frozenset[int]:
+        """The functions of `whole` that a timer may call after the run: those whose address a program takes."""
+        return frozenset(index for number in range(len(self.programs)) for index in self._taken(number))
+
+    @cached_property
+    def lent(self) -> Region | None:
+        """Room for a key or a dynptr that a helper lends to a function, once a frame; None if no helper does."""
+        helpers = self.convention.helpers
+        lending = {number for number, helper in helpers.items() if helper.lends}
+        calls = (insn for program in self.programs for insn in program.insns if insn and insn.row.kind is Kind.CALL)
+        if not self.maps or not any(insn.row.op == "callx" or insn.imm in lending for insn in calls):
+            return None
+        size = MAX_FRAMES * max(DYNPTR_SIZE, *(up(map_.key_size, VALUE_ALIGN) for map_ in self.maps))
+        return Region(LENT, self.plan.lent, up(size, PAGE))
 
     def members(self, map_: Map, given: Mapping[str, Sequence[int]]) -> tuple[int, ...]:
         """The programs in a prog array by index, -1 for none. given: map name -> programs, over the map's own."""
@@ -305,10 +335,20 @@ class Unit:
                 continue
             op = insn.row.op
             if op == "call_helper" and insn.imm not in self.convention.helpers:
-                known = ", ".join(f"{h.number} {h.name}" for h in self.convention.helpers.values())
-                raise Refused(f"insn {pc}: unknown helper {insn.imm}", remedy=f"known: {known}")
+                raise self._no_helper(pc, insn.imm)
             if op == "addr_space_cast" and self.arena is None:
                 raise Refused(f"insn {pc}: {op} needs an arena map")
+
+    def _no_helper(self, pc: int, number: int) -> Refused:
+        known = PROTOTYPES.get(number)
+        if known is None:
+            return Refused(f"insn {pc}: unknown helper {number}", remedy=f"Linux 6.12 has 1 to {len(PROTOTYPES)}")
+        if number not in KERNEL:
+            said = f"helper {number} {known.name} is not implemented"
+            return Refused(f"insn {pc}: {said}", remedy="docs/helpers.md lists those that are")
+        mine = ", ".join(f"{h.number} {h.name}" for h in self.convention.helpers.values())
+        said = f"unknown helper {number} ({known.name}) in convention {self.convention.name}"
+        return Refused(f"insn {pc}: {said}", remedy=f"known: {mine}")
 
     def _place_maps(self) -> tuple[Region, ...]:
         regions = []

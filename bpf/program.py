@@ -39,6 +39,7 @@ class Map:
     programs  of a prog array, per index: the number of the program in the unit, -1 for none
     maps      of a map-in-map, per key 0, 1, ...: the number of the map in the unit, -1 for none
     lock      offset of a bpf_spin_lock in the value
+    timer     offset of a bpf_timer in the value
     pinned    LIBBPF_PIN_BY_NAME
     extra     map_extra: hash functions of a bloom filter, address of an arena
     key_type, value_type  numbers in the program's BTF, 0 for none
@@ -56,6 +57,7 @@ class Map:
     programs: tuple[int, ...] = ()
     maps: tuple[int, ...] = ()
     lock: int | None = None
+    timer: int | None = None
     pinned: bool = False
     extra: int = 0
     key_type: int = 0

@@ -120,8 +120,10 @@ def callback_graph(prog: Program, helpers: Mapping[int, Helper]) -> dict[int, fr
     for pc, registers in _helper_calls(prog, helpers):
         insn = prog.insns[pc]
         assert insn is not None
-        kind, index = registers[helpers[insn.imm].callback] or ("", 0)
-        graph[prog.function_at(pc)].update((index,) if kind == "func" else prog.address_taken)
+        helper = helpers[insn.imm]
+        kind, index = registers[helper.callback] or ("", 0)
+        caller = 0 if helper.later else prog.function_at(pc)  # later the entered function's frame is free
+        graph[caller].update((index,) if kind == "func" else prog.address_taken)
     return {index: frozenset(callees) for index, callees in graph.items()}
 
 

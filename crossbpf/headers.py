@@ -1,15 +1,35 @@
-"""Write crossbpf/include/bpf/bpf_helper_defs.h from bpf/spec: `python -m crossbpf.headers`."""
+"""Write what follows from bpf/spec: `python -m crossbpf.headers`.
+
+crossbpf/include/bpf/bpf_helper_defs.h, and in a checkout docs/helpers.md.
+"""
 
 from __future__ import annotations
 
 import re
 import sys
 
-from bpf.spec.prototypes import PROTOTYPES, Prototype
+from bpf.spec.helpers import KERNEL
+from bpf.spec.prototypes import PROTOTYPES, Prototype, since
 from crossbpf.cc import INCLUDE
 
 HEADER = INCLUDE / "bpf" / "bpf_helper_defs.h"
 
+DOCUMENT = INCLUDE.parents[1] / "docs" / "helpers.md"
+
+_TABLE = """# Helpers
+
+<!-- Generated from bpf/spec by `python -m crossbpf.headers`. Do not edit. -->
+
+Every helper of Linux 6.12, by its number; *since*: the kernel that it came in. {there} of {all} are there. A program
+that calls another is refused when it is loaded, with that helper's name and number.
+
+What helpers see of a machine is the `World` (`vm/world.py`): clock, task, cgroups, described memory of the kernel and
+the task, symbols. What they do to it is there afterwards: printed lines, signals, timers. `docs/linux.md` says where
+that differs from Linux.
+
+| number | name | since | |
+|---|---|---|---|
+"""
 _HEAD = """/* Generated from bpf/spec/prototypes.py by `python -m crossbpf.headers`. Do not edit. */
 #ifndef CROSSBPF_BPF_HELPER_DEFS_H
 #define CROSSBPF_BPF_HELPER_DEFS_H
@@ -37,6 +57,17 @@ def _declaration(one: Prototype) -> str:
     return f"__CROSSBPF_HELPER({one.returns}, {one.name}, {one.number}, {parameters});\n"
 
 
+def helper_table() -> str:
+    """The text of docs/helpers.md."""
+    rows = [
+        f"| {one.number} | `{one.name}` | {since(one.number)} | {'yes' if one.number in KERNEL else ''} |\n"
+        for one in PROTOTYPES.values()
+    ]
+    return _TABLE.format(there=len(KERNEL), all=len(PROTOTYPES)) + "".join(rows)
+
+
 if __name__ == "__main__":
-    HEADER.write_text(helper_header(), encoding="utf-8", newline="\n")
-    sys.stdout.write(f"{HEADER}\n")
+    for path, text in ((HEADER, helper_header()), (DOCUMENT, helper_table())):
+        if path.parent.is_dir():
+            path.write_text(text, encoding="utf-8", newline="\n")
+            sys.stdout.write(f"{path}\n")

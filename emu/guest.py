@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import takewhile
 
@@ -11,7 +11,7 @@ from emu.batch import CAPACITY, compile_batch, run_batch, suits
 from emu.faults import translate
 from emu.machine import Machine, Stop, machine, tracer
 from jit.image import Image
-from vm.helpers import Calling, Exit, Place, entered, implementations
+from vm.helpers import Calling, Exit, Place, entered, expire, implementations
 from vm.maps.bound import Bound, named_regions
 from vm.memory import Cell, Memory, OutOfReach, lay_out
 from vm.outcome import Call, Fault, Outcome, located
@@ -126,6 +126,9 @@ class Guest:
                 going_on = passed != 0 and not stop.error and not stop.timeout and run.fault is None
                 collected.clear()
                 if not going_on:
+                    if not stop.error and not stop.timeout and run.fault is None and run.exit is None:
+                        run.expire(limits.seconds)
+                        yield from collected
                     run.maps.end()
                     return
                 stop = host.start(stop.pc, limits.seconds)
@@ -152,6 +155,7 @@ class _Run:
         self.memory = guest.reusable_memory(host, lay_out(guest.unit, entry, world))
         self.packet = Packet.of(guest.unit, entry)
         self.maps = Bound(guest.maps, guest.unit.plan.handles, world, self.memory)
+        self.seconds = limits.seconds
         self.calls: list[Call] = []
         self.fault: Fault | None = None
         self.exit: Exit | None = None
@@ -192,9 +196,24 @@ class _Run:
 
     def _call_back(self, helper: Calling) -> int | Exit | None:
         """Call what a helper wants called, until it has its result; None where the run ends before."""
-        host, unit, stub = self.host, self.guest.unit, self.host.return_address()
-        pc = self.guest.image.pc_at(stub - 1)
-        functions = {unit.plan.entry(index) for index in unit.callees(pc)}
+        pc = self.guest.image.pc_at(self.host.return_address() - 1)
+        return self._calls(helper, pc, self.guest.unit.callees(pc))
+
+    def expire(self, seconds: float) -> bool:
+        """After a run that came to its end: what its timers do. Whether that came to its end in time."""
+        if not self.world.timers:
+            return True
+        unit = self.guest.unit
+        place = Place(self.world, self.memory, unit.order, self.maps)
+        ended = self._calls(expire(place), -1, unit.later, seconds)
+        return ended is not None or self.fault is not None
+
+    def _calls(
+        self, helper: Calling, pc: int, callees: Iterable[int], seconds: float | None = None
+    ) -> int | Exit | None:
+        """As _call_back, for an instruction at pc that may call these functions. seconds: of each, after a run."""
+        host, unit = self.host, self.guest.unit
+        functions = {unit.plan.entry(index) for index in callees}
         r0: int | None = None
         with host.nested() as enter:
             while True:
@@ -203,14 +222,14 @@ class _Run:
                 except StopIteration as end:
                     result: int | Exit = end.value
                     return result
-                except OutOfReach as bad:
+                except (OutOfReach, Trap) as bad:
                     self.fault = Fault(bad.kind, 0, pc, bad.address)
                     return None
                 if invoke.function not in functions:
                     self.fault = Fault("call target", 0, pc, invoke.function)
                     return None
                 enter(entered(invoke))
-                stop = host.go_on(invoke.function)
+                stop = host.go_on(invoke.function) if seconds is None else host.start(invoke.function, seconds)
                 if self.fault is not None or self.exit is not None:
                     return self.exit
                 if stop.error or stop.pc != unit.plan.exit:
@@ -235,7 +254,7 @@ class _Run:
     def outcome(self, stop: Stop) -> Outcome:
         """What the run gave."""
         host, guest = self.host, self.guest
-        fault, r0, registers = self.fault, 0, None
+        fault, r0, registers, timeout = self.fault, 0, None, stop.timeout
         if self.exit is not None:
             r0 = self.exit.r0
         elif fault is None and not stop.timeout:
@@ -246,10 +265,14 @@ class _Run:
             else:
                 r0 = host.result()
                 registers = host.record() if guest.observe else None
+                timeout = not self.expire(self.seconds)
+                fault = self.fault
+                if timeout or fault is not None:
+                    r0, registers = 0, None
         maps = self.maps.contents()
         self.maps.end()
         return Outcome(
-            status="fault" if fault else "limit" if stop.timeout else "done",
+            status="fault" if fault else "limit" if timeout else "done",
             r0=r0,
             registers=registers,
             regions=self.memory.contents(),

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 INT, FUNC, FUNC_PROTO = 1, 12, 13  # BTF_KIND_*
 RECORD = 8  # bytes of a struct bpf_func_info
 _MAGIC, _VERSION, _HEADER = 0xEB9F, 1, 24
-_SIGNED_32_BITS = 1 << 24 | 32
+SIGNED_32_BITS = 1 << 24 | 32
 _FIRST = 3  # number of the first function's type: int and its prototype come before
 
 
@@ -23,6 +23,14 @@ class FunctionInfo:
     records: bytes
 
 
+def header(types: bytes, strings: bytes, order: str) -> bytes:
+    """BTF of these types and strings."""
+    head = _MAGIC.to_bytes(2, order) + bytes((_VERSION, 0))  # type: ignore[arg-type]
+    for number in (_HEADER, 0, len(types), len(types), len(strings)):  # offsets and lengths of types and strings
+        head += number.to_bytes(4, order)  # type: ignore[arg-type]
+    return head + types + strings
+
+
 def function_info(starts: Sequence[int], order: str) -> FunctionInfo:
     """Of the functions that start at these slots, in a kernel of that byte order."""
 
@@ -30,11 +38,9 @@ def function_info(starts: Sequence[int], order: str) -> FunctionInfo:
         return b"".join(number.to_bytes(4, order) for number in numbers)  # type: ignore[arg-type]
 
     strings = bytearray(b"\0int\0")
-    types = words(1, INT << 24, 4, _SIGNED_32_BITS) + words(0, FUNC_PROTO << 24, 1)
+    types = words(1, INT << 24, 4, SIGNED_32_BITS) + words(0, FUNC_PROTO << 24, 1)
     for number in range(len(starts)):
         types += words(len(strings), FUNC << 24, 2)
         strings += b"f%d\0" % number
-    head = _MAGIC.to_bytes(2, order) + bytes((_VERSION, 0))  # type: ignore[arg-type]
-    head += words(_HEADER, 0, len(types), len(types), len(strings))  # offsets and lengths of types and strings
     records = b"".join(words(start, _FIRST + number) for number, start in enumerate(starts))
-    return FunctionInfo(head + types + bytes(strings), records)
+    return FunctionInfo(header(types, bytes(strings), order), records)

@@ -307,8 +307,17 @@ def _moved(unit: Unit, cells: Sequence[Cell], record: Sequence[int], data: int) 
     return Moved(sys.byteorder, frozenset((actual - planned) & M64 for actual, planned in pairs))
 
 
-SWITCHES: Mapping[str, str] = {"trace_printk": "would switch on a trace event of this machine"}
-"""Helpers that change the machine as soon as a program that calls them is loaded."""
+_EVENT = "would switch on a trace event of this machine"
+_SIGNAL = "would send this process a signal"
+SWITCHES: Mapping[str, str] = {
+    "trace_printk": _EVENT,
+    "trace_vprintk": _EVENT,
+    "send_signal": _SIGNAL,
+    "send_signal_thread": _SIGNAL,
+    "probe_write_user": "would change the memory of this process",
+    "override_return": "would change what a function of this machine returns",
+}
+"""Helpers that change the machine, some as soon as a program that calls them is loaded."""
 
 
 class LinuxEngine(Engine):

@@ -15,6 +15,7 @@ from bpf.program import Map
 from bpf.spec.layout import CPUS, RECORD_HEADER, stride, up
 from bpf.spec.maps import MAP_TYPES, RULES
 from engines import syscall
+from engines.value_info import KEY, VALUE, value_info
 from vm.maps import Contents, MapState, Order, Value
 
 _WHY_NOT: Mapping[str, str] = {
@@ -22,7 +23,9 @@ _WHY_NOT: Mapping[str, str] = {
     "bloom_filter": "its chance hits are the kernel's own, and its contents cannot be read",
     "devmap": "its elements would be devices of this machine",
     "devmap_hash": "its elements would be devices of this machine",
+    "cgroup_array": "its elements would be cgroups of this machine",
     "cpumap": "its elements would be threads on the CPUs of this machine",
+    "user_ringbuf": "its records are written by a process that maps it",
     "arena": "an arena lies elsewhere in the kernel, none is made there",
 }
 _READABLE = 1 << 16  # elements that are read one by one
@@ -32,9 +35,7 @@ _BUSY, _DISCARDED = 1 << 31, 1 << 30  # BPF_RINGBUF_*_BIT of a record's length
 def check(map_: Map) -> None:
     """Raise Refused for a map that is not made in the kernel."""
     why = _WHY_NOT.get(map_.kind, "")
-    if map_.lock is not None:
-        why = "a spin lock in a value needs BTF"
-    elif map_.max_entries > _READABLE and map_.kind != "ringbuf":
+    if map_.max_entries > _READABLE and map_.kind != "ringbuf":
         why = f"more than {_READABLE} elements are not read back"
     if why:
         raise Refused(f"map {map_.name}: {why}")
@@ -72,8 +73,9 @@ class LiveMap:
         self._order: Order = order
         self.per_cpu = RULES[map_.kind].per_cpu
         self.descriptor = syscall.create_map(
-            map_.name, MAP_TYPES[map_.kind].number, map_.key_size, map_.value_size, map_.max_entries, map_.flags, inner
-        )
+            map_.name, MAP_TYPES[map_.kind].number, map_.key_size, map_.value_size, map_.max_entries, map_.flags, inner,
+            None if map_.lock is None and map_.timer is None else (value_info(map_, order), KEY, VALUE),
+        )  # fmt: skip
         self.number = syscall.map_id(self.descriptor)
 
     def _keys(self) -> list[bytes]:

@@ -197,7 +197,7 @@ class NativePrepared(Prepared):
         functions = [frozenset(plan.entry(index) for index in unit.callees(start)) for start in unit.starts]
         self._callbacks = Callbacks(
             self._target.homes[:11], self._host.entered, self._host.checked,
-            tuple(zip(ends, functions, strict=True)),
+            tuple(zip(ends, functions, strict=True)), frozenset(map(plan.entry, unit.later)),
         )  # fmt: skip
         counters = (plan.counters.start, plan.counters.size)
         self._load = Load(pieces, plan.exit, self._block, self._record, counters, self._host.flush)
@@ -255,7 +255,7 @@ class NativePrepared(Prepared):
         if answer["fault"] is not None:
             kind, back, address, detail = answer["fault"]
             words = f"{self._target.sp} {detail}" if detail else ""
-            fault = Fault(kind, 0, self.image.pc_at(back - 1), address, words)
+            fault = Fault(kind, 0, self.image.pc_at(back - 1) if back else -1, address, words)
         elif answer["exit"] is not None:
             r0 = answer["exit"]
         elif broken := self._broken(block, given):

@@ -21,7 +21,7 @@ from typing import IO, Any
 
 from bpf.plan import ALLOWANCE, FRAME, PAGE, POISON, TAIL_CALLS, Region
 from jit import host
-from vm.helpers import Calling, Exit, Place, entered, implementation
+from vm.helpers import Calling, Exit, Place, entered, expire, implementation
 from vm.maps.bound import Bound, Named
 from vm.memory import Cell, Memory, OutOfReach
 from vm.services import CALL_TARGET, SERVICES, Packet, Trap, answer
@@ -63,6 +63,7 @@ class Callbacks:
     """What it takes to call functions of the program for a helper.
 
     homes      registers of R0-R10; entered, checked: see HostCode
+    later      the entry slots that timers may call after the run
     functions  (where the code of a program ends, the entry slots that helpers may call for it), in order
     """
 
@@ -70,6 +71,7 @@ class Callbacks:
     entered: Sequence[str]
     checked: Sequence[str]
     functions: Sequence[tuple[int, frozenset[int]]]
+    later: frozenset[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,10 +225,13 @@ class Host:
         self._on_helper = lambda: self._helper(wanted, place)
         signal.setitimer(signal.ITIMER_REAL, wanted.seconds + _GRACE)
         self._enter()
+        block, saved = list(self._block), bytes(record)
+        if wanted.world.timers and calls.fault is None and calls.exit is None:
+            self._expire(wanted, place)
         signal.setitimer(signal.ITIMER_REAL, 0)
         return {
-            "block": list(self._block),
-            "record": bytes(record),
+            "block": block,
+            "record": saved,
             "regions": memory.contents(),
             "maps": maps.contents(),
             "calls": calls.made,
@@ -271,15 +276,31 @@ class Host:
         return 0
 
     def _call_back(self, wanted: Run, helper: Calling, back: int) -> int | Exit | None:
-        """Call what a helper wants called, until it has its result; None where the run ends before.
+        """Call what a helper wants called, until it has its result; None where the run ends before."""
+        known = wanted.callbacks
+        functions = next((entries for end, entries in known.functions if back <= end), frozenset())
+        return self._each_call(wanted, helper, back, host.KEPT, functions)
+
+    def _expire(self, wanted: Run, place: Place) -> None:
+        """After a run: what its timers do."""
+        if self._block[host.FINAL_SP] != self._block[host.HOST_SP]:
+            return  # the run has broken the convention, which its report says
+        try:
+            self._each_call(wanted, expire(place), 0, host.SAVED, wanted.callbacks.later)
+        except (OutOfReach, Trap) as bad:
+            self._calls.fault = (bad.kind, 0, bad.address, "")
+
+    def _each_call(
+        self, wanted: Run, helper: Calling, back: int, words: int, functions: frozenset[int]
+    ) -> int | Exit | None:
+        """As _call_back. words: where in the block the callee-saved registers are that a function starts with.
 
         A function that ends the run leaves the trampoline as one that returns does.
         """
         block, calls, known = self._block, self._calls, wanted.callbacks
-        kept = dict(zip(known.checked, block[host.KEPT : host.KEPT + len(known.checked)], strict=True))
+        kept = dict(zip(known.checked, block[words : words + len(known.checked)], strict=True))
         kept[known.homes[10]] = kept[known.homes[10]] - FRAME & M64
         host_sp = block[host.HOST_SP]
-        functions = next((entries for end, entries in known.functions if back <= end), frozenset())
         r0: int | None = None
         while True:
             try:

@@ -44,6 +44,7 @@ class _MapCreate(_Attr):
     _fields_ = [
         ("map_type", c_uint32), ("key_size", c_uint32), ("value_size", c_uint32), ("max_entries", c_uint32),
         ("map_flags", c_uint32), ("inner_map_fd", c_uint32), ("numa_node", c_uint32), ("map_name", c_char * 16),
+        ("map_ifindex", c_uint32), ("btf_fd", c_uint32), ("btf_key_type_id", c_uint32), ("btf_value_type_id", c_uint32),
     ]  # fmt: skip
 
 
@@ -153,11 +154,22 @@ def create_array(name: str, value_size: int, *, readonly: bool = False) -> int:
 
 
 def create_map(
-    name: str, kind: int, key_size: int, value_size: int, max_entries: int, flags: int = 0, inner: int = 0
-) -> int:
-    """A descriptor of a new map. kind: BPF_MAP_TYPE_*; inner: one like the maps of a map-in-map. Raises OSError."""
+    name: str, kind: int, key_size: int, value_size: int, max_entries: int, flags: int = 0, inner: int = 0,
+    types: tuple[bytes, int, int] | None = None,
+) -> int:  # fmt: skip
+    """A descriptor of a new map. Raises OSError.
+
+    kind: BPF_MAP_TYPE_*; inner: one like the maps of a map-in-map; types: BTF, and in it the key's and the value's.
+    """
     word = "".join(letter if letter.isascii() and (letter.isalnum() or letter in "_.") else "_" for letter in name)
-    return bpf(MAP_CREATE, _MapCreate(kind, key_size, value_size, max_entries, flags, inner, 0, word[:15].encode()))
+    attr = _MapCreate(kind, key_size, value_size, max_entries, flags, inner, 0, word[:15].encode())
+    if types is None:
+        return bpf(MAP_CREATE, attr)
+    attr.btf_fd, attr.btf_key_type_id, attr.btf_value_type_id = _load_btf(types[0]), *types[1:]
+    try:
+        return bpf(MAP_CREATE, attr)
+    finally:
+        os.close(attr.btf_fd)
 
 
 def _buffer(data: bytes) -> Any:
@@ -277,7 +289,7 @@ def _load_btf(data: bytes) -> int:
     try:
         return bpf(BTF_LOAD, _BtfLoad(_address(buffer), 0, len(data)))
     except OSError as error:
-        raise LoadError(error.errno or 0, "the kernel does not take BTF of functions") from None
+        raise LoadError(error.errno or 0, "the kernel does not take BTF") from None
 
 
 def _load(attr: _ProgLoad, text: Any) -> tuple[int, str]:

@@ -16,6 +16,7 @@ from bpf.spec.conventions import TYPED
 from bpf.spec.helpers import KERNEL
 from bpf.spec.program_types import PROGRAM_TYPES
 from crossbpf.cli import main
+from crossbpf.headers import DOCUMENT, helper_table
 from engines.test_run import TYPES
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -127,11 +128,14 @@ def test_the_second_command_runs_the_tests() -> None:
     assert test == ".venv/bin/pytest"
 
 
-def test_the_helpers_of_the_readme_are_those_there_are() -> None:
-    (item,) = re.findall(
-        r"^- Helpers, other than (.*?)\.\n", (ROOT / "README.md").read_text("utf-8"), re.DOTALL | re.MULTILINE
-    )
-    assert sorted(re.findall(r"`(\w+)`", item)) == sorted(helper.name for helper in KERNEL.values())
+def test_the_helpers_of_the_document_are_those_there_are() -> None:
+    text = DOCUMENT.read_text("utf-8")
+    assert text == helper_table(), "write it again: python -m crossbpf.headers"
+    there = re.findall(r"^\| (\d+) \| `(\w+)` \| ([\d.]+) \| yes \|$", text, re.MULTILINE)
+    assert [(int(number), name, since) for number, name, since in there] == [
+        (helper.number, helper.name, helper.since) for helper in KERNEL.values()
+    ]
+    assert "`docs/helpers.md`" in (ROOT / "README.md").read_text("utf-8")
 
 
 def test_the_program_types_are_those_there_are() -> None:

@@ -13,7 +13,7 @@ from typing import Any
 from bpf.isa import Insn, Kind
 from bpf.plan import CELL, FRAME, PAGE, POISON, Unit
 from bpf.program import Program
-from vm.helpers import Calling, Exit, Helper, Invoke, Place, entered, implementations
+from vm.helpers import Calling, Exit, Helper, Invoke, Place, entered, expire, implementations
 from vm.maps.bound import NO_MAPS, Bound, named_regions
 from vm.memory import Memory, OutOfReach, lay_out
 from vm.outcome import Call, Fault, Outcome, Status, located
@@ -37,6 +37,7 @@ class State:
     registers  R0-R10, then the program's immediates
     frames     per active local call: (return slot, R6, R7, R8, R9, passes)
     calling    helpers that wait for a function they have called: (frames before the call, the helper)
+    final      R0-R9 where the program has ended and its timers go on; None before
     outer      R6-R9 at entry; tails: tail calls that the run may still take
     passes     how often the active function may still pass a may_goto; allowance: what a function starts with
     ran_out    how many may_goto have found no passes left
@@ -60,6 +61,7 @@ class State:
     fault: Fault | None = None
     overruns: list[tuple[int, int]] = field(default_factory=list)
     maps: Bound = NO_MAPS
+    final: list[int] | None = None
 
 
 class Interpreter:
@@ -293,10 +295,18 @@ class Interpreter:
             self._atomic(state, effect, d, s, *extra)
 
     def _exit(self, state: State) -> None:
-        if not state.frames:
-            state.ended = "done"
-            return
         registers = state.registers
+        if not state.frames:
+            if not state.world.timers:
+                state.ended = "done"
+                return
+            state.final = registers[:10]
+            state.pc += 1  # timers are called as if from here
+            registers[6:10] = state.outer
+            place = Place(state.world, state.memory, self.program.order, state.maps)
+            state.calling.append((0, expire(place)))
+            self._resume(state, None)
+            return
         state.pc, *registers[6:10], state.passes = state.frames.pop()
         registers[10] += FRAME
         registers[1:6] = (POISON + register for register in range(1, 6))
@@ -319,11 +329,17 @@ class Interpreter:
         if start is not None:
             self._call(state, start)
 
-    def _callee(self, state: State, pc: int, value: int) -> int | None:
-        """The start of the function with that entry slot, which an instruction at pc calls; None is a fault."""
+    def _callee(self, state: State, pc: int, value: int, *, later: bool = False) -> int | None:
+        """The start of the function with that entry slot, which an instruction at pc calls; None is a fault.
+
+        later: it may be a timer that calls it.
+        """
         index, start = self._functions.get(value, (-1, 0))
-        if index in self.unit.callees(pc):
+        timer = later and state.final is not None
+        if index in (self.unit.later if timer else self.unit.callees(pc)):
             return start
+        if timer:
+            pc = -1
         state.ended = "fault"
         state.fault = Fault("call target", 0, pc, value)
         return None
@@ -378,6 +394,10 @@ class Interpreter:
     def _return(self, state: State, result: int | Exit) -> None:
         """A helper has come to its end."""
         registers = state.registers
+        if state.final is not None and not state.calling and not state.frames:
+            registers[:10] = state.final
+            state.ended = "done"
+            return
         if isinstance(result, Exit):
             registers[0] = result.r0
             state.ended = "done"
@@ -394,10 +414,10 @@ class Interpreter:
             state.calling.pop()
             self._return(state, end.value)
             return
-        except OutOfReach as bad:
+        except (OutOfReach, Trap) as bad:
             self._fault(state, bad, state.pc - 1)
             return
-        start = self._callee(state, state.pc - 1, invoke.function)
+        start = self._callee(state, state.pc - 1, invoke.function, later=len(state.calling) == 1)
         if start is not None:
             state.pc -= 1
             self._call(state, start)

@@ -49,6 +49,8 @@ def lay_out(unit: Unit, entry: Input, world: World) -> tuple[Cell, ...]:
     if unit.convention.view is not None:
         content = build(unit, entry, unit.packet_start(len(entry.packet)))
         cells.append(_cell(Region("context", unit.context, len(content)), content))
+    if unit.lent is not None:
+        cells.append(_cell(unit.lent, b""))
     for map_, region in zip(unit.maps, unit.map_regions, strict=True):
         state = world.maps.get(map_.name)
         if map_.kind == "prog_array":

@@ -53,6 +53,9 @@ Element = tuple[bytes | int, bytes | int | str]
 """Key and value; numbers take the program's byte order; a str is the name of a map in a map of maps."""
 
 
+Timer = tuple[str, int, int, int, int]
+
+
 @dataclass(slots=True)
 class World:
     """Clock, randomness, CPU, task: what helpers see and change. Part of the input; the same for every engine.
@@ -60,7 +63,18 @@ class World:
     clock    nanoseconds since boot; each reading moves it on by `tick`
     random   state of the random stream (any 64-bit number)
     cpu      number of the CPU
-    pid_tgid, uid_gid, comm   the current task
+    pid_tgid, uid_gid, comm   the current task; task: the address of its task_struct; node: the CPU's NUMA node
+    tai      what International Atomic Time has more than the clock, in nanoseconds
+    cgroups  ids of the task's cgroup and those it is in, the root first
+    pidns    device and inode of its pid namespace
+    netns    number of its network namespace
+    counters name of a perf event array -> for each CPU, what its event counted, and how long it was enabled and ran
+    cookie   what the program was attached with
+    kernel, user   address -> bytes there, of the kernel and of the task, for the probe_read family
+    symbols  name -> address of the kernel's symbols
+    signals  (process or thread, number) of each signal sent; overridden: what override_return last said
+    timers   number of a bpf_timer (which its bytes hold) -> map, offset of it there, callback (0: none), when it
+             expires (-1: never), how many were started before it
     values   map name -> bytes of its first value, over what the object file says
     elements map name -> what is put into it when it comes to be; a map without keys takes the values alone
     maps     map name -> the map; it comes to be with the first run that has it, and keeps its contents from run to run
@@ -75,6 +89,20 @@ class World:
     pid_tgid: int = 4242 << 32 | 4243
     uid_gid: int = 1000 << 32 | 1000
     comm: bytes = b"crossbpf"
+    task: int = 0xFFFF_8881_0420_0000
+    node: int = 0
+    tai: int = 1_750_000_037_000_000_000
+    cgroups: tuple[int, ...] = (1, 42)
+    pidns: tuple[int, int] = (4, 0xEFFF_FFFC)  # PROC_PID_INIT_INO
+    netns: int = 1
+    counters: dict[str, Sequence[tuple[int, int, int]]] = field(default_factory=dict)
+    cookie: int = 0
+    kernel: dict[int, bytes] = field(default_factory=dict)
+    user: dict[int, bytes] = field(default_factory=dict)
+    symbols: dict[str, int] = field(default_factory=dict)
+    signals: list[tuple[str, int]] = field(default_factory=list)
+    overridden: int | None = None
+    timers: dict[int, Timer] = field(default_factory=dict)
     values: dict[str, bytes] = field(default_factory=dict)
     programs: dict[str, tuple[int, ...]] = field(default_factory=dict)
     printed: list[str] = field(default_factory=list)
@@ -83,11 +111,14 @@ class World:
 
     def snapshot(self) -> Snapshot:
         """What a run can change, besides the printed lines; plain data."""
-        return self.clock, self.random, self.cpu, {name: state.save() for name, state in self.maps.items()}
+        maps = {name: state.save() for name, state in self.maps.items()}
+        task = dict(self.user), tuple(self.signals), self.overridden, dict(self.timers)
+        return self.clock, self.random, self.cpu, maps, task
 
     def restore(self, snapshot: Snapshot) -> None:
         """Go back to a snapshot; nothing has been printed, and maps that came to be later are gone."""
-        self.clock, self.random, self.cpu, maps = snapshot
+        self.clock, self.random, self.cpu, maps, (user, signals, self.overridden, timers) = snapshot
+        self.user, self.signals, self.timers = dict(user), list(signals), dict(timers)
         self.printed.clear()
         for name, state in list(self.maps.items()):
             if name in maps:
@@ -105,6 +136,9 @@ class World:
             printed=[],
             elements=dict(self.elements),
             maps=maps,
+            user=dict(self.user),
+            signals=list(self.signals),
+            timers=dict(self.timers),
         )
 
     def open_maps(self, unit: Unit) -> None:
@@ -121,7 +155,7 @@ class World:
                 _put(state, map_, key, value)
 
 
-Snapshot = tuple[int, int, int, dict[str, tuple[Any, ...]]]
+Snapshot = tuple[int, int, int, dict[str, tuple[Any, ...]], tuple[Any, ...]]
 
 
 def _put(state: MapState, map_: Map, key: bytes | int, value: bytes | int | str) -> None:

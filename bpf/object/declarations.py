@@ -149,7 +149,9 @@ class _Declaration:
         made = Map(
             self.name, kind, self.size("key", said), self.size("value", said), said.get("max_entries", 0), flags=flags,
             readonly=bool(flags & RDONLY_PROG), pinned=bool(said.get("pinning", 0)), extra=said.get("map_extra", 0),
-            key_type=said.get("key", 0), value_type=said.get("value", 0), lock=self.lock(said.get("value", 0)),
+            key_type=said.get("key", 0), value_type=said.get("value", 0),
+            lock=self.special(said.get("value", 0), "bpf_spin_lock"),
+            timer=self.special(said.get("value", 0), "bpf_timer"),
         )  # fmt: skip
         return made if elements is None else self.with_values(made, elements)
 
@@ -169,11 +171,11 @@ class _Declaration:
             raise self.wrong(f"{member.name} is not written with __type, or has no size")
         return one.type
 
-    def lock(self, number: int) -> int | None:
-        """Where in a value a struct bpf_spin_lock is."""
+    def special(self, number: int, name: str) -> int | None:
+        """Where in a value a struct of the kernel's is."""
         for member in self.types[self.types.strip(number)].members:
             inner = self.types[self.types.strip(member.type)]
-            if inner.kind is Kind.STRUCT and inner.name == "bpf_spin_lock":
+            if inner.kind is Kind.STRUCT and inner.name == name:
                 return member.offset // 8
         return None
 

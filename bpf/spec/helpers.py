@@ -17,6 +17,8 @@ class Helper:
     arguments  how many of R1-R5 it reads
     callback   which of R1-R5 is a function that it calls, 0 for none
     inline     it is compiled code: nobody is called
+    later      what it calls runs after the program
+    lends      it shows that function bytes that are no program's
     """
 
     number: int
@@ -25,6 +27,8 @@ class Helper:
     since: str
     callback: int = 0
     inline: bool = False
+    later: bool = False
+    lends: bool = False
 
 
 def _table(*helpers: Helper) -> Mapping[int, Helper]:
@@ -35,6 +39,7 @@ KERNEL = _table(
     Helper(1, "map_lookup_elem", 2, "3.19"),
     Helper(2, "map_update_elem", 4, "3.19"),
     Helper(3, "map_delete_elem", 2, "3.19"),
+    Helper(4, "probe_read", 3, "4.1"),
     Helper(5, "ktime_get_ns", 0, "4.1"),
     Helper(6, "trace_printk", 5, "4.1"),
     Helper(7, "get_prandom_u32", 0, "4.1"),
@@ -43,21 +48,71 @@ KERNEL = _table(
     Helper(14, "get_current_pid_tgid", 0, "4.2"),
     Helper(15, "get_current_uid_gid", 0, "4.2"),
     Helper(16, "get_current_comm", 2, "4.2"),
+    Helper(22, "perf_event_read", 2, "4.3"),
     Helper(25, "perf_event_output", 5, "4.4"),
     Helper(28, "csum_diff", 5, "4.6"),
+    Helper(35, "get_current_task", 0, "4.8"),
+    Helper(36, "probe_write_user", 3, "4.8"),
+    Helper(37, "current_task_under_cgroup", 2, "4.9"),
+    Helper(42, "get_numa_node_id", 0, "4.10"),
+    Helper(45, "probe_read_str", 3, "4.11"),
+    Helper(55, "perf_event_read_value", 4, "4.15"),
+    Helper(58, "override_return", 2, "4.16"),
+    Helper(80, "get_current_cgroup_id", 0, "4.18"),
     Helper(87, "map_push_elem", 3, "4.20"),
     Helper(88, "map_pop_elem", 2, "4.20"),
     Helper(89, "map_peek_elem", 2, "4.20"),
     Helper(93, "spin_lock", 1, "5.1"),
     Helper(94, "spin_unlock", 1, "5.1"),
+    Helper(105, "strtol", 4, "5.2"),
+    Helper(106, "strtoul", 4, "5.2"),
+    Helper(109, "send_signal", 1, "5.3"),
+    Helper(112, "probe_read_user", 3, "5.5"),
+    Helper(113, "probe_read_kernel", 3, "5.5"),
+    Helper(114, "probe_read_user_str", 3, "5.5"),
+    Helper(115, "probe_read_kernel_str", 3, "5.5"),
+    Helper(117, "send_signal_thread", 1, "5.6"),
+    Helper(118, "jiffies64", 0, "5.6"),
+    Helper(120, "get_ns_current_pid_tgid", 4, "5.7"),
+    Helper(122, "get_netns_cookie", 1, "5.7"),
+    Helper(123, "get_current_ancestor_cgroup_id", 1, "5.7"),
     Helper(125, "ktime_get_boot_ns", 0, "5.8"),
     Helper(130, "ringbuf_output", 4, "5.8"),
     Helper(131, "ringbuf_reserve", 3, "5.8"),
     Helper(132, "ringbuf_submit", 2, "5.8"),
     Helper(133, "ringbuf_discard", 2, "5.8"),
     Helper(134, "ringbuf_query", 2, "5.8"),
+    Helper(148, "copy_from_user", 3, "5.10"),
+    Helper(158, "get_current_task_btf", 0, "5.11"),
+    Helper(160, "ktime_get_coarse_ns", 0, "5.11"),
+    Helper(164, "for_each_map_elem", 4, "5.13", callback=2, lends=True),
+    Helper(165, "snprintf", 5, "5.13"),
+    Helper(169, "timer_init", 3, "5.15"),
+    Helper(170, "timer_set_callback", 2, "5.15", callback=2, later=True, lends=True),
+    Helper(171, "timer_start", 3, "5.15"),
+    Helper(172, "timer_cancel", 1, "5.15"),
+    Helper(174, "get_attach_cookie", 1, "5.15"),
+    Helper(176, "get_branch_snapshot", 3, "5.16"),
+    Helper(177, "trace_vprintk", 4, "5.16"),
+    Helper(179, "kallsyms_lookup_name", 4, "5.16"),
     Helper(181, "loop", 4, "5.17", callback=2),
+    Helper(182, "strncmp", 3, "5.17"),
+    Helper(191, "copy_from_user_task", 5, "5.18"),
+    Helper(194, "kptr_xchg", 2, "5.19"),
     Helper(195, "map_lookup_percpu_elem", 3, "5.19"),
+    Helper(197, "dynptr_from_mem", 4, "5.19"),
+    Helper(198, "ringbuf_reserve_dynptr", 4, "5.19"),
+    Helper(199, "ringbuf_submit_dynptr", 2, "5.19"),
+    Helper(200, "ringbuf_discard_dynptr", 2, "5.19"),
+    Helper(201, "dynptr_read", 5, "5.19"),
+    Helper(202, "dynptr_write", 5, "5.19"),
+    Helper(203, "dynptr_data", 3, "5.19"),
+    Helper(204, "tcp_raw_gen_syncookie_ipv4", 3, "6.0"),
+    Helper(205, "tcp_raw_gen_syncookie_ipv6", 3, "6.0"),
+    Helper(206, "tcp_raw_check_syncookie_ipv4", 2, "6.0"),
+    Helper(207, "tcp_raw_check_syncookie_ipv6", 2, "6.0"),
+    Helper(208, "ktime_get_tai_ns", 0, "6.1"),
+    Helper(209, "user_ringbuf_drain", 4, "6.1", callback=2, lends=True),
 )
 """The kernel's helpers that exist here, by the kernel's number."""
 

@@ -11,6 +11,11 @@ CPUS = 4
 """The machine's CPUs: per-CPU maps hold a value for each."""
 
 RECORD_HEADER = 8  # BPF_RINGBUF_HDR_SZ: in front of each record of a ring buffer
+TIMER_SIZE = 16  # struct bpf_timer: its number in the world, 0 for none; zeros
+
+DYNPTR_SIZE = 16
+DYNPTR_MAX, DYNPTR_KIND, DYNPTR_READONLY = (1 << 24) - 1, 28, 1 << 31
+"""A struct bpf_dynptr is the address of the data, 8 bytes; size, kind << 28 and a flag, 4; an offset, 4."""
 
 
 def up(size: int, alignment: int) -> int:
@@ -31,3 +36,15 @@ def cpu_stride(value_size: int, slots: int) -> int:
 def size(value_size: int, slots: int, *, per_cpu: bool) -> int:
     """Bytes of a map with so many values (of each CPU)."""
     return CPUS * cpu_stride(value_size, slots) if per_cpu else stride(value_size) * slots
+
+
+def dynptr(data: int, size: int, offset: int, order: str) -> bytes:
+    """The bytes of a dynptr. size: with its kind and flag."""
+    fields = ((data, 8), (size, 4), (offset, 4))
+    return b"".join(value.to_bytes(width, order) for value, width in fields)  # type: ignore[arg-type]
+
+
+def read_dynptr(data: bytes, order: str) -> tuple[int, int, int]:
+    """Address, size with kind and flag, offset."""
+    address, size, offset = (int.from_bytes(data[a:b], order) for a, b in ((0, 8), (8, 12), (12, 16)))  # type: ignore[arg-type]
+    return address, size, offset

@@ -63,11 +63,17 @@ class Rules:
 
 LOOKUP, UPDATE, DELETE = "map_lookup_elem", "map_update_elem", "map_delete_elem"
 PUSH, POP, PEEK, PERCPU = "map_push_elem", "map_pop_elem", "map_peek_elem", "map_lookup_percpu_elem"
-_ELEMENTS = frozenset({LOOKUP, UPDATE, DELETE})
+EACH = "for_each_map_elem"
+_TRIE = frozenset({LOOKUP, UPDATE, DELETE})
+_ELEMENTS = _TRIE | {EACH}
 _CPU_ELEMENTS = _ELEMENTS | {PERCPU}
 _LOOKUP = frozenset({LOOKUP})
 _QUEUE = frozenset({PUSH, POP, PEEK})
 _RING = frozenset({"ringbuf_output", "ringbuf_reserve", "ringbuf_submit", "ringbuf_discard", "ringbuf_query"})
+_RING |= {"ringbuf_reserve_dynptr", "ringbuf_submit_dynptr", "ringbuf_discard_dynptr"}
+_PERF = frozenset({"perf_event_output", "perf_event_read", "perf_event_read_value"})
+TIMERS = frozenset({"array", "hash", "lru_hash"})
+"""Kinds whose values may hold a bpf_timer."""
 
 _KMALLOC = 4 << 20  # KMALLOC_MAX_SIZE
 _BIG = (1, (1 << 31) - 1)
@@ -86,14 +92,14 @@ RULES: Mapping[str, Rules] = MappingProxyType(
         "percpu_hash": Rules(_KEY, _PER_CPU, _CPU_ELEMENTS, _HASH & ~NUMA_NODE, per_cpu=True),
         "lru_hash": Rules(_KEY, _ENTRY, _ELEMENTS, _LRU),
         "lru_percpu_hash": Rules(_KEY, _PER_CPU, _CPU_ELEMENTS, _LRU & ~NUMA_NODE, per_cpu=True),
-        "lpm_trie": Rules((5, 260), _ENTRY, _ELEMENTS, NO_PREALLOC | NUMA_NODE | ACCESS, NO_PREALLOC),
+        "lpm_trie": Rules((5, 260), _ENTRY, _TRIE, NO_PREALLOC | NUMA_NODE | ACCESS, NO_PREALLOC),
         "queue": Rules(_NONE, _ENTRY, _QUEUE),
         "stack": Rules(_NONE, _ENTRY, _QUEUE),
         "bloom_filter": Rules(_NONE, _ENTRY, frozenset({PUSH, PEEK}), NUMA_NODE | ZERO_SEED | ACCESS),
         "ringbuf": Rules(_NONE, _NONE, _RING, NUMA_NODE),
-        "perf_event_array": Rules(
-            _WORD, _WORD, frozenset({"perf_event_output"}), NUMA_NODE | RDONLY | WRONLY | PRESERVE_ELEMS
-        ),
+        "user_ringbuf": Rules(_NONE, _NONE, frozenset({"user_ringbuf_drain"}), NUMA_NODE),
+        "perf_event_array": Rules(_WORD, _WORD, _PERF, NUMA_NODE | RDONLY | WRONLY | PRESERVE_ELEMS),
+        "cgroup_array": Rules(_WORD, _WORD, frozenset({"current_task_under_cgroup"}), NUMA_NODE | RDONLY | WRONLY),
         "array_of_maps": Rules(_WORD, _WORD, _LOOKUP, NUMA_NODE | RDONLY | WRONLY),
         "hash_of_maps": Rules(_KEY, _WORD, _LOOKUP, _HASH & ~(RDONLY_PROG | WRONLY_PROG)),
         "devmap": Rules(_WORD, (4, 8), _LOOKUP, NUMA_NODE | RDONLY | WRONLY),

@@ -2,5 +2,6 @@
 
 from vm.helpers.base import Calling, Exit, Helper, Invoke, Place, entered
 from vm.helpers.registry import implementation, implementations
+from vm.helpers.timers import expire
 
-__all__ = ["Calling", "Exit", "Helper", "Invoke", "Place", "entered", "implementation", "implementations"]
+__all__ = ["Calling", "Exit", "Helper", "Invoke", "Place", "entered", "expire", "implementation", "implementations"]

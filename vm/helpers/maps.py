@@ -8,17 +8,18 @@ from bpf.spec import maps as spec
 from bpf.spec.layout import CPUS
 from bpf.spec.maps import RULES
 from vm.helpers.base import Place
-from vm.maps.base import ENOENT, MapState
+from vm.maps.base import E2BIG, EINVAL, ENOENT, MapState
 from vm.maps.outer import OuterArrayState
-from vm.maps.ring import PerfState, RingState
+from vm.maps.ring import CURRENT_CPU, PerfState, RingState
 from vm.services import Trap
 
 M64 = (1 << 64) - 1
 M32 = (1 << 32) - 1
 LOCK = 4
+COUNTER = 24  # sizeof(struct bpf_perf_event_value)
 
 
-def _map(place: Place, handle: int, helper: str) -> MapState:
+def map_of(place: Place, handle: int, helper: str) -> MapState:
     """The map of a handle. Raises Trap for no handle, and for a helper that the verifier lets no such map near."""
     state = place.maps.state(handle)
     if state is None:
@@ -29,8 +30,8 @@ def _map(place: Place, handle: int, helper: str) -> MapState:
 
 
 def _changed(place: Place, handle: int, helper: str) -> MapState:
-    """As _map, for a helper that changes it. Raises Trap for one that programs may not write."""
-    state = _map(place, handle, helper)
+    """As map_of, for a helper that changes it. Raises Trap for one that programs may not write."""
+    state = map_of(place, handle, helper)
     if state.map.flags & spec.RDONLY_PROG or state.map.readonly:
         raise Trap("map operation", handle)
     return state
@@ -42,7 +43,7 @@ def _key(place: Place, state: MapState, address: int) -> bytes:
 
 def map_lookup_elem(place: Place, arguments: Sequence[int]) -> int:
     """The address of the value of the key at R2 in map R1, on this CPU; of a map-in-map the map; 0 for none."""
-    state = _map(place, arguments[0], spec.LOOKUP)
+    state = map_of(place, arguments[0], spec.LOOKUP)
     key = _key(place, state, arguments[1])
     if isinstance(state, OuterArrayState):
         name = state.member(key)
@@ -79,7 +80,7 @@ def map_pop_elem(place: Place, arguments: Sequence[int]) -> int:
 
 def map_peek_elem(place: Place, arguments: Sequence[int]) -> int:
     """Copy what pop would take to R2; of a bloom filter: whether the value at R2 may be in it."""
-    state = _map(place, arguments[0], spec.PEEK)
+    state = map_of(place, arguments[0], spec.PEEK)
     if state.map.kind == "bloom_filter":
         found = state.peek(place.memory.read(arguments[1], state.map.value_size))
         return found if isinstance(found, int) else 0
@@ -94,7 +95,7 @@ def _answer(place: Place, state: MapState, address: int, found: bytes | int) -> 
 
 def map_lookup_percpu_elem(place: Place, arguments: Sequence[int]) -> int:
     """As map_lookup_elem, on CPU R3."""
-    state = _map(place, arguments[0], spec.PERCPU)
+    state = map_of(place, arguments[0], spec.PERCPU)
     key = _key(place, state, arguments[1])
     cpu = arguments[2] & M32
     offset = state.at(key, cpu) if cpu < CPUS else None
@@ -104,15 +105,16 @@ def map_lookup_percpu_elem(place: Place, arguments: Sequence[int]) -> int:
 # Records -----------------------------------------------------------------------------------------
 
 
-def _ring(place: Place, handle: int, helper: str) -> RingState:
-    state = _map(place, handle, helper)
+def ring(place: Place, handle: int, helper: str) -> RingState:
+    """The ring buffer of a handle; see map_of."""
+    state = map_of(place, handle, helper)
     assert isinstance(state, RingState)
     return state
 
 
 def ringbuf_output(place: Place, arguments: Sequence[int]) -> int:
     """Copy R3 bytes at R2 into a record."""
-    state = _ring(place, arguments[0], "ringbuf_output")
+    state = ring(place, arguments[0], "ringbuf_output")
     size = arguments[2] & M64
     if size >= state.map.max_entries:
         return state.output(bytes(state.map.max_entries), arguments[3])  # there is no room for it, whatever it says
@@ -121,12 +123,13 @@ def ringbuf_output(place: Place, arguments: Sequence[int]) -> int:
 
 def ringbuf_reserve(place: Place, arguments: Sequence[int]) -> int:
     """The address of a new record of R2 bytes; 0 where there is no room."""
-    state = _ring(place, arguments[0], "ringbuf_reserve")
+    state = ring(place, arguments[0], "ringbuf_reserve")
     offset = state.reserve(arguments[1], arguments[2])
     return 0 if offset is None else place.maps.address(state, offset)
 
 
-def _end_record(place: Place, address: int, *, discard: bool) -> int:
+def end_record(place: Place, address: int, *, discard: bool) -> int:
+    """End the record at an address. Raises Trap where there is none."""
     for state, offset in place.maps.around(address):
         if isinstance(state, RingState) and state.commit(offset, discard=discard):
             return 0
@@ -135,25 +138,56 @@ def _end_record(place: Place, address: int, *, discard: bool) -> int:
 
 def ringbuf_submit(place: Place, arguments: Sequence[int]) -> int:
     """End the record at R1, which a reader then gets."""
-    return _end_record(place, arguments[0], discard=False)
+    return end_record(place, arguments[0], discard=False)
 
 
 def ringbuf_discard(place: Place, arguments: Sequence[int]) -> int:
     """End the record at R1, which no reader gets."""
-    return _end_record(place, arguments[0], discard=True)
+    return end_record(place, arguments[0], discard=True)
 
 
 def ringbuf_query(place: Place, arguments: Sequence[int]) -> int:
     """R2: 0 bytes not yet read, 1 size, 2 the reader's position, 3 the writer's."""
-    return _ring(place, arguments[0], "ringbuf_query").query(arguments[1])
+    return ring(place, arguments[0], "ringbuf_query").query(arguments[1])
 
 
 def perf_event_output(place: Place, arguments: Sequence[int]) -> int:
     """Send R5 bytes at R4 to the event of map R2 that R3 names: an index, or BPF_F_CURRENT_CPU."""
-    state = _map(place, arguments[1], "perf_event_output")
+    state = map_of(place, arguments[1], "perf_event_output")
     assert isinstance(state, PerfState)
     data = place.memory.read(arguments[3], arguments[4] & M32)
     return state.output(data, arguments[2], place.world.cpu)
+
+
+def _counter(place: Place, handle: int, flags: int, helper: str) -> tuple[int, int, int] | int:
+    """What the event of a map counted that the flags name, or an errno."""
+    state = map_of(place, handle, helper)
+    if flags & ~M32:
+        return EINVAL
+    index = place.world.cpu if flags == CURRENT_CPU else flags
+    if index >= state.map.max_entries:
+        return E2BIG
+    counters = place.world.counters.get(state.map.name, ())
+    if index >= len(counters):
+        return ENOENT
+    return counters[index] if index == place.world.cpu else EINVAL  # it is another CPU's
+
+
+def perf_event_read(place: Place, arguments: Sequence[int]) -> int:
+    """What the event of map R1 that R2 names (see perf_event_output) has counted; World.counters says that."""
+    found = _counter(place, arguments[0], arguments[1], "perf_event_read")
+    return found if isinstance(found, int) else found[0]
+
+
+def perf_event_read_value(place: Place, arguments: Sequence[int]) -> int:
+    """As perf_event_read, with the times that it was enabled and ran, to R4 bytes at R3."""
+    to, size = arguments[2], arguments[3] & M32
+    found = _counter(place, arguments[0], arguments[1], "perf_event_read_value") if size == COUNTER else EINVAL
+    if isinstance(found, int):
+        place.memory.write(to, bytes(size))
+        return found
+    place.memory.write(to, b"".join(number.to_bytes(8, place.order) for number in found))  # type: ignore[arg-type]
+    return 0
 
 
 # Locks -------------------------------------------------------------------------------------------
@@ -171,3 +205,10 @@ def spin_unlock(place: Place, arguments: Sequence[int]) -> int:
     """Give the bpf_spin_lock at R1 back."""
     place.memory.write(arguments[0], bytes(LOCK))
     return 0
+
+
+def kptr_xchg(place: Place, arguments: Sequence[int]) -> int:
+    """Put R2 into the pointer at R1; what was there."""
+    old = int.from_bytes(place.memory.read(arguments[0], 8), place.order)  # type: ignore[arg-type]
+    place.memory.write(arguments[0], arguments[1].to_bytes(8, place.order))  # type: ignore[arg-type]
+    return old

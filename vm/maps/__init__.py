@@ -8,7 +8,7 @@ from vm.maps.base import Contents, MapState, Order, Value
 from vm.maps.hash import HashState, TrieState
 from vm.maps.outer import OuterArrayState, OuterHashState
 from vm.maps.queue import BloomState, QueueState
-from vm.maps.ring import PerfState, RingState
+from vm.maps.ring import PerfState, RingState, UserRingState
 
 __all__ = ["Contents", "MapState", "Order", "Value", "new_map"]
 
@@ -16,8 +16,9 @@ _KINDS: dict[str, type[MapState]] = {
     "array": ArrayState, "percpu_array": ArrayState, "hash": HashState, "percpu_hash": HashState,
     "lru_hash": HashState, "lru_percpu_hash": HashState, "lpm_trie": TrieState, "queue": QueueState,
     "stack": QueueState,
-    "bloom_filter": BloomState, "ringbuf": RingState, "perf_event_array": PerfState,
+    "bloom_filter": BloomState, "ringbuf": RingState, "user_ringbuf": UserRingState, "perf_event_array": PerfState,
     "array_of_maps": OuterArrayState, "hash_of_maps": OuterHashState, "devmap": SparseState, "cpumap": SparseState,
+    "cgroup_array": SparseState,
     "devmap_hash": HashState,
 }  # fmt: skip
 

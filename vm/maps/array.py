@@ -63,7 +63,7 @@ class ArrayState(MapState):
 
 
 class SparseState(ArrayState):
-    """devmap: an array whose elements may be missing. Only Python's side changes it."""
+    """devmap, cpumap, cgroup_array: elements may be missing. Only Python's side changes it."""
 
     __slots__ = ("_there",)
 

@@ -92,15 +92,25 @@ class MapState:
         return slot * self._stride + cpu * self._cpu_stride
 
     def _get(self, slot: int, cpu: int = 0) -> bytes:
-        at = self.offset(slot, cpu)
-        return bytes(self.store[at : at + self._size])
+        at, timer = self.offset(slot, cpu), self.map.timer
+        value = bytes(self.store[at : at + self._size])
+        if timer is not None:  # nobody outside sees what is in it
+            value = value[:timer] + bytes(layout.TIMER_SIZE) + value[timer + layout.TIMER_SIZE :]
+        return value
 
-    def _set(self, slot: int, value: bytes, cpu: int = 0, *, fresh: bool = False) -> None:
-        """Write a value; a spin lock in it keeps its state, and is open in a fresh one."""
-        at, lock = self.offset(slot, cpu), self.map.lock
+    def _set(self, slot: int, value: bytes, cpu: int = 0, *, fresh: bool = False, timer: bool = False) -> None:
+        """Write a value; a spin lock in it keeps its state, and is open in a fresh one.
+
+        timer: a timer in it goes on, too; else it is gone.
+        """
+        at, lock, start = self.offset(slot, cpu), self.map.lock, self.map.timer
         if lock is not None:
             kept = bytes(_LOCK_SIZE) if fresh else bytes(self.store[at + lock : at + lock + _LOCK_SIZE])
             value = value[:lock] + kept + value[lock + _LOCK_SIZE :]
+        if start is not None:
+            end = start + layout.TIMER_SIZE
+            kept = bytes(self.store[at + start : at + end]) if timer else bytes(layout.TIMER_SIZE)
+            value = value[:start] + kept + value[end:]
         self.store[at : at + self._size] = value
 
     def _each(self, slot: int) -> Value:
@@ -156,10 +166,10 @@ class MapState:
 
     def lookup(self, key: bytes, cpu: int = 0) -> memoryview | None:
         """The value of a key as a view of the map's memory; None where there is none."""
-        at = self._find(self._key(key), cpu)
+        at = self.find(self._key(key), cpu)
         return None if at is None else memoryview(self.store)[at : at + self._size]
 
-    def _find(self, key: bytes, cpu: int) -> int | None:
+    def find(self, key: bytes, cpu: int) -> int | None:
         """As `at`, without the traces that a program's lookup leaves."""
         return self.at(key, cpu)
 

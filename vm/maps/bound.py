@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from bpf.errors import BadInput
-from bpf.plan import STUB_SIZE, Region, Unit
-from bpf.spec.layout import CPUS
+from bpf.plan import LENT, STUB_SIZE, Region, Unit
+from bpf.spec.layout import CPUS, up
 from vm.maps.base import Contents, MapState
 from vm.memory import Memory
 from vm.world import World
@@ -26,13 +26,17 @@ class Bound:
              memory only: it has a handle and no state.
     """
 
-    __slots__ = ("_handles", "_maps", "_regions", "_starts", "_states")
+    __slots__ = ("_handles", "_lent", "_maps", "_memory", "_regions", "_starts", "_states", "draining", "expiring")
 
     def __init__(
         self, maps: Sequence[Named] = (), handles: int = 0, world: World | None = None, memory: Memory | None = None
     ) -> None:
         self._handles = handles
         self._maps = maps
+        self._memory = memory
+        self._lent: list[int] = []
+        self.draining: set[str] = set()  # names of user ring buffers that a helper goes through
+        self.expiring = 0  # number of the timer whose callback runs
         self._states: list[MapState | None] = []
         self._regions: list[Region] = []
         self._starts: dict[int, int] = {}  # id of a state -> address of its memory
@@ -68,6 +72,18 @@ class Bound:
         for state, region in zip(self._states, self._regions, strict=True):
             if state is not None and region.start <= address < region.start + region.size:
                 yield state, address - region.start
+
+    def lend(self, data: bytes) -> int:
+        """The address of these bytes in memory that a function called by a helper may read, until `take_back`."""
+        assert self._memory is not None
+        at = self._lent[-1] if self._lent else self._memory.address(LENT)
+        self._memory.write(at, data)
+        self._lent.append(at + up(len(data), 8))
+        return at
+
+    def take_back(self) -> None:
+        """What was lent last is no longer needed."""
+        self._lent.pop()
 
     def contents(self) -> dict[str, Contents]:
         """Name -> canonical contents, of the maps that are more than a region."""

@@ -48,7 +48,8 @@ class HashState(MapState):
     def _used(self, key: bytes) -> None:
         self._index[key] = self._index.pop(key)
 
-    def _find(self, key: bytes, cpu: int) -> int | None:
+    def find(self, key: bytes, cpu: int) -> int | None:
+        """See MapState."""
         slot = self._index.get(key)
         return None if slot is None else self.offset(slot, cpu)
 
@@ -71,7 +72,7 @@ class HashState(MapState):
         if slot is None:
             return self._make(key, value, cpu)
         if self.per_cpu or flags & F_LOCK:
-            self._set(slot, value, cpu)
+            self._set(slot, value, cpu, timer=True)  # only with the lock held it stays where it is
         else:
             self._index[key], self._spare[cpu] = self._spare[cpu], slot
             self._set(self._index[key], value, fresh=True)
@@ -157,7 +158,8 @@ class TrieState(HashState):
                 return self.offset(self._index[found])
         return None
 
-    def _find(self, key: bytes, cpu: int) -> int | None:
+    def find(self, key: bytes, cpu: int) -> int | None:
+        """See MapState."""
         return self.at(key, cpu)
 
     def put(self, key: bytes, value: bytes, flags: int, cpu: int) -> int:

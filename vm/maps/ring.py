@@ -10,7 +10,8 @@ from typing import Any
 
 from bpf.program import Map
 from bpf.spec.layout import CPUS, RECORD_HEADER, up
-from vm.maps.base import E2BIG, EAGAIN, EINVAL, ENOENT, EOPNOTSUPP, Contents, MapState, Order
+from bpf.spec.maps import ANY
+from vm.maps.base import E2BIG, EAGAIN, EINVAL, ENOENT, EOPNOTSUPP, Contents, MapState, Order, checked
 
 NO_WAKEUP, FORCE_WAKEUP = 1, 2
 AVAILABLE, RING_SIZE, CONSUMER, PRODUCER = range(4)
@@ -108,6 +109,31 @@ class RingState(MapState):
         self.producer, self.consumer, records = saved
         self._records = [list(record) for record in records]
         self._busy = {self._place(record[0]): record for record in self._records if record[2] == BUSY}
+
+
+class UserRingState(RingState):
+    """user_ringbuf: records that Python's side writes (`update`), and the program takes one by one.
+
+    Contents: the records that it has not taken.
+    """
+
+    __slots__ = ()
+
+    def update(self, key: bytes, value: bytes, flags: int = ANY) -> None:
+        """Add a record. Raises OSError."""
+        checked(self.output(value, flags))
+
+    def first(self) -> tuple[int, int] | None:
+        """Offset and size of the record that is next; None where there is none."""
+        if not self._records:
+            return None
+        position, size, _ = self._records[0]
+        return self._place(position), size
+
+    def release(self) -> None:
+        """The record that was next is taken."""
+        position, size, _ = self._records.pop(0)
+        self.consumer = position + up(size + RECORD_HEADER, 8)
 
 
 class PerfState(MapState):

@@ -85,4 +85,12 @@ enum libbpf_pin_type {
 		bpf_trace_printk(__format, sizeof(__format), ##__VA_ARGS__); \
 	})
 
+/* Format numbers, and pointers that are cast to such, into a buffer; the length that it takes. */
+#define BPF_SNPRINTF(to, to_size, format, ...) \
+	({ \
+		static const char __format[] = format; \
+		unsigned long long __data[] = {__VA_ARGS__}; \
+		bpf_snprintf(to, to_size, __format, __data, sizeof(__data)); \
+	})
+
 #endif

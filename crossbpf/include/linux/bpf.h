@@ -75,6 +75,22 @@ enum {
 	BPF_F_INGRESS = 1 << 0,
 };
 
+/* Flags of bpf_timer_start. */
+enum {
+	BPF_F_TIMER_ABS = 1 << 0,
+	BPF_F_TIMER_CPU_PIN = 1 << 1,
+};
+
+/* What bpf_ringbuf_query asks for, and flags of the helpers that end a record. */
+enum {
+	BPF_RB_AVAIL_DATA = 0,
+	BPF_RB_RING_SIZE = 1,
+	BPF_RB_CONS_POS = 2,
+	BPF_RB_PROD_POS = 3,
+	BPF_RB_NO_WAKEUP = 1 << 0,
+	BPF_RB_FORCE_WAKEUP = 1 << 1,
+};
+
 #define BPF_F_INDEX_MASK 0xffffffffULL
 #define BPF_F_CURRENT_CPU BPF_F_INDEX_MASK
 
@@ -310,5 +326,22 @@ struct bpf_spin_lock {
 struct bpf_timer {
 	__u64 __opaque[2];
 } __attribute__((aligned(8)));
+
+struct bpf_dynptr {
+	__u64 __opaque[2];
+} __attribute__((aligned(8)));
+
+/* What bpf_get_ns_current_pid_tgid writes. */
+struct bpf_pidns_info {
+	__u32 pid;
+	__u32 tgid;
+};
+
+/* What bpf_perf_event_read_value writes. */
+struct bpf_perf_event_value {
+	__u64 counter;
+	__u64 enabled;
+	__u64 running;
+};
 
 #endif
