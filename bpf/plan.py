@@ -16,7 +16,9 @@ from bpf.errors import Refused
 from bpf.isa import Kind
 from bpf.map_rules import MAX_BYTES, check_map, readonly, value_bytes
 from bpf.program import MAX_FRAMES, Map, Program, joined
+from bpf.spec.contexts import HEADROOM
 from bpf.spec.conventions import PLAIN, Convention
+from bpf.spec.helpers import KERNEL, SUITE
 from bpf.tail import MAX_TAIL_CALLS, frames, special, tail_calls
 
 PAGE = 4096
@@ -286,7 +288,26 @@ class Unit:
 
     def packet_start(self, size: int) -> int:
         """The address of the first byte of a packet of that size."""
-        return self.plan.place(self.plan.packet, size)
+        head, tail = self.room(size)
+        return self.plan.place(self.plan.packet, head + size + tail) + head
+
+    @cached_property
+    def moves(self) -> bool:
+        """Whether a helper may move the packet; callx may call any."""
+        helpers = self.convention.helpers
+        moving = {number for number, helper in helpers.items() if helper.moves}
+        return bool(moving) and any(
+            insn is not None and (insn.row.op == "callx" or (insn.row.op == "call_helper" and insn.imm in moving))
+            for program in self.programs
+            for insn in program.insns
+        )
+
+    def room(self, size: int) -> tuple[int, int]:
+        """Bytes before and behind a packet of that size: none, unless a helper may move it."""
+        view = self.convention.view
+        if view is None or not view.layout.room or not self.moves:
+            return 0, 0
+        return HEADROOM, max(view.layout.room - size, 0)
 
     @property
     def stack(self) -> Region:
@@ -305,6 +326,11 @@ class Unit:
                 continue
             op = insn.row.op
             if op == "call_helper" and insn.imm not in self.convention.helpers:
+                if self.convention.helpers is not SUITE and (helper := KERNEL.get(insn.imm)):
+                    raise Refused(
+                        f"insn {pc}: program of this type cannot use helper bpf_{helper.name}#{insn.imm}",
+                        remedy=f"types that can: {', '.join(sorted(helper.types))}",
+                    )
                 known = ", ".join(f"{h.number} {h.name}" for h in self.convention.helpers.values())
                 raise Refused(f"insn {pc}: unknown helper {insn.imm}", remedy=f"known: {known}")
             if op == "addr_space_cast" and self.arena is None:

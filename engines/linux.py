@@ -20,7 +20,7 @@ from functools import cache
 from bpf.errors import NotHere, Refused
 from bpf.plan import STUB_SIZE, Unit
 from bpf.program import Map
-from bpf.spec.conventions import PLAIN
+from bpf.spec.helpers import KERNEL
 from bpf.text import assemble
 from engines import live_maps, syscall, test_run
 from engines.base import Abilities, Engine, Options, Prepared
@@ -307,7 +307,10 @@ def _moved(unit: Unit, cells: Sequence[Cell], record: Sequence[int], data: int) 
     return Moved(sys.byteorder, frozenset((actual - planned) & M64 for actual, planned in pairs))
 
 
-SWITCHES: Mapping[str, str] = {"trace_printk": "would switch on a trace event of this machine"}
+SWITCHES: Mapping[str, str] = {
+    "trace_printk": "would switch on a trace event of this machine",
+    "clone_redirect": "would send the packet through a device of this machine",
+}
 """Helpers that change the machine as soon as a program that calls them is loaded."""
 
 
@@ -335,7 +338,7 @@ class LinuxEngine(Engine):
         for pc, insn in enumerate(unit.whole.insns):
             if insn is not None and insn.row.op == "call_helper":
                 helper = unit.convention.helpers[insn.imm]
-                if PLAIN.helpers.get(insn.imm) != helper:
+                if KERNEL.get(insn.imm) != helper:
                     raise Refused(f"helper {insn.imm} {helper.name} is not the kernel's", place=f"insn {pc}")
                 if helper.name in SWITCHES:
                     raise Refused(f"{helper.name} {SWITCHES[helper.name]}", place=f"insn {pc}")

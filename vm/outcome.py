@@ -8,6 +8,7 @@ from typing import Literal
 
 from bpf.plan import Unit
 from vm.maps.base import Contents, Value
+from vm.network import Sent
 
 Status = Literal["done", "fault", "limit", "unspecified"]
 
@@ -121,6 +122,7 @@ class Outcome:
     maps: Mapping[str, Contents] | None = None
     context: Mapping[str, int] | None = None
     packet: bytes | None = None
+    sent: tuple[Sent, ...] | None = None
 
     def summary(self) -> str:
         """R0 or the way the run ended, in a few words."""
@@ -161,7 +163,7 @@ def difference(a: Outcome, b: Outcome, *, stack: bool = True) -> Difference:
         return Difference(f"ended with {b.summary()}, expected {a.summary()}")
     skipped = [
         name
-        for name in ("registers", "regions", "calls", "printed", "maps")
+        for name in ("registers", "regions", "calls", "printed", "maps", "sent")
         if (getattr(a, name) is None) != (getattr(b, name) is None)
     ]
     if a.status == "done":
@@ -175,6 +177,8 @@ def difference(a: Outcome, b: Outcome, *, stack: bool = True) -> Difference:
         return Difference(_first_call(a.calls, b.calls))
     if a.printed is not None and b.printed is not None and a.printed != b.printed:
         return Difference(f"printed {list(b.printed)}, expected {list(a.printed)}")
+    if a.sent is not None and b.sent is not None and a.sent != b.sent:
+        return Difference(f"sent {list(map(str, b.sent))}, expected {list(map(str, a.sent))}")
     if a.maps is not None and b.maps is not None and (what := _maps(a.maps, b.maps, b.moved)):
         return Difference(what)
     if what := _first_of_context(a, b):
