@@ -327,8 +327,11 @@ def _htab_lookup(run: _Run, arguments: Sequence[int]) -> int:
 
 
 FUNCTIONS: dict[str, Function] = {
-    **{f"bpf_{helper.name}": _helper(helper.name) for helper in KERNEL.values()
-       if helper.name not in MAP_HELPERS and not helper.types},
+    **{
+        f"bpf_{helper.name}": _helper(helper.name)
+        for helper in KERNEL.values()
+        if helper.name not in MAP_HELPERS and not helper.types
+    },
     "bpf_get_raw_cpu_id": _helper("get_smp_processor_id"),
     "bpf_user_rnd_u32": _helper("get_prandom_u32"),
     "bpf_skb_load_helper_8_no_cache": _load(1),

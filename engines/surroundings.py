@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from bpf.plan import PAGE, STUB_SIZE, Plan, Unit
 from bpf.program import Map
+from bpf.spec.helpers import KERNEL
 from bpf.spec.maps import MAP_HELPERS
 from engines.base import Engine
 from engines.interpreter import InterpreterEngine
@@ -19,8 +20,13 @@ from vm.outcome import AT_THE_PLAN, Difference, Moved, Outcome, difference
 from vm.world import Input, Limits, World
 
 M64 = (1 << 64) - 1
-SAME_EVERYWHERE = frozenset({"csum_diff", "loop", "unwind", "spin_lock", "spin_unlock"}) | MAP_HELPERS
-"""Helpers whose result depends on their arguments alone, on the maps, or on the functions that they call."""
+_OF_THE_MACHINE = frozenset({
+    "get_hash_recalc", "get_socket_cookie", "get_socket_uid", "skb_cgroup_id", "get_cgroup_classid", "get_route_realm",
+    "fib_lookup", "check_mtu", "clone_redirect",
+})  # fmt: skip
+_OF_PACKETS = frozenset(helper.name for helper in KERNEL.values() if helper.types) - _OF_THE_MACHINE
+SAME_EVERYWHERE = frozenset({"csum_diff", "loop", "unwind", "spin_lock", "spin_unlock"}) | MAP_HELPERS | _OF_PACKETS
+"""Helpers whose result depends on their arguments alone, on the maps and the packet, or on the functions that they call."""
 
 
 def _plan(name: str, shift: int, bits: int, flip: int) -> Plan:

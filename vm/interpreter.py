@@ -365,7 +365,9 @@ class Interpreter:
         registers = state.registers
         state.calls.append(Call(name, tuple(registers[1 : 1 + count])))
         try:
-            result = function(Place(state.world, state.memory, self.program.order, state.maps, state.packet), registers[1:6])
+            result = function(
+                Place(state.world, state.memory, self.program.order, state.maps, state.packet), registers[1:6]
+            )
         except (OutOfReach, Trap) as bad:
             self._fault(state, bad, state.pc)
             return

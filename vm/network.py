@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from ipaddress import ip_network
 from typing import NamedTuple
 
+INGRESS, BROADCAST = 1, 8  # BPF_F_*
 UNICAST, LOCAL, BLACKHOLE, UNREACHABLE, PROHIBIT = "unicast", "local", "blackhole", "unreachable", "prohibit"
 
 
@@ -29,6 +30,20 @@ class Sent(NamedTuple):
     def clone(self) -> bool:
         """Whether it was sent at once."""
         return self.helper == "clone_redirect"
+
+    def __str__(self) -> str:
+        """In words."""
+        to = f"device {self.device}" if self.device else "" if self.map else "device 0"
+        if self.map:
+            entry = f"{self.map}[{self.key}]"
+            to = f"all of {self.map}" if self.flags & BROADCAST else f"{entry}, {to}" if to else entry
+        elif self.helper == "redirect_peer":
+            to = f"the peer of {to}"
+        elif self.helper == "redirect_neigh":
+            to += ", by its neighbours"
+        elif self.flags & INGRESS:
+            to += ", coming in there"
+        return f"a copy of {len(self.packet)} bytes sent to {to}" if self.clone else f"redirected to {to}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -115,6 +115,7 @@ KERNEL = _table(
 )
 """The kernel's helpers that exist here, by the kernel's number."""
 
+
 def of_type(name: str) -> Mapping[int, Helper]:
     """The kernel's helpers that programs of a type may call; "" for programs without one."""
     return _table(*(helper for helper in KERNEL.values() if not helper.types or name in helper.types))

@@ -8,10 +8,10 @@ KEEP = "r6 = r1"
 EFAULT, EINVAL, ENOMEM, ENOTSUPP, EACCES = (n & (1 << 64) - 1 for n in (-14, -22, -12, -524, -13))
 TAGGED = FRAME[:12] + bytes.fromhex("81000123") + FRAME[12:]
 TWICE = FRAME[:12] + bytes.fromhex("88a80005") + TAGGED[12:]
-IPV6 = bytes.fromhex("000000000000020000000001" "86dd" "60000000001011ff" + "00" * 15 + "01" + "00" * 15 + "02")
+IPV6 = bytes.fromhex("00000000000002000000000186dd60000000001011ff" + "00" * 15 + "01" + "00" * 15 + "02")
 FRAME6 = IPV6 + UDP[:8] + bytes(8)
 ECT = FRAME[:15] + b"\x02" + FRAME[16:]
-CE = FRAME[:15] + b"\x03" + FRAME[16:24] + b"\xff\xfa" + FRAME[26:]
+CE = FRAME[:15] + b"\x03" + FRAME[16:24] + b"\xff\xfe" + FRAME[26:]
 
 
 def calls(kind: str, body: str, r0: int, packet: bytes | None = None, **more: object) -> Typed:
@@ -28,9 +28,9 @@ def xdp(body: str, r0: int, packet: bytes | None = None, **more: object) -> Type
 
 
 def load(offset: int, size: int, helper: str = "call 26", last: str = "") -> str:
-    """Load bytes to the stack, zero before; R7 = the result, R8 = the 8 bytes."""
+    """Load bytes to the stack, 0xff before; R7 = the result, R8 = the bytes as a number of network order."""
     return f"""*(u64 *)(r10 - 8) = -1; r1 = r6; r2 = {offset}; r3 = r10; r3 += -8; r4 = {size}; {last}; {helper}
-        r7 = r0; r8 = *(u64 *)(r10 - 8)""".replace("; ;", ";")
+        r7 = r0; r8 = *(u64 *)(r10 - 8); r8 = be64 r8; r8 >>= {64 - 8 * size}""".replace("; ;", ";")
 
 
 def store(offset: int, value: int, size: int, flags: int = 0) -> str:
@@ -76,23 +76,22 @@ def adjust(number: int, distance: int) -> str:
     return f"r1 = r6; r2 = {distance}; call {number}"
 
 
-SUM8 = "r0 = r8; r0 = be64 r0"
-
 PROGRAMS: dict[str, Typed] = {
     # Bytes of an skb
-    "load": tc(f"{load(26, 8)}; {SUM8}", int.from_bytes(FRAME[26:34], "big")),
+    "load": tc(f"{load(26, 8)}; r0 = r8", int.from_bytes(FRAME[26:34], "big")),
     "load returns 0": tc(f"{load(26, 8)}; r0 = r7", 0),
     "load the last byte": tc(f"{load(59, 1)}; r0 = r7", 0),
     "load beyond": tc(f"{load(59, 2)}; r0 = r7", EFAULT),
     "load beyond clears": tc(f"{load(59, 8)}; r0 = r8", 0),
     "load from a huge offset": tc(f"{load(-1, 8)}; r0 = r7", EFAULT),
-    "load from the start": tc(f"{load(0, 8)}; {SUM8}", int.from_bytes(FRAME[:8], "big")),
-    "cgroup_skb loads": calls("cgroup_skb", f"{load(12, 4)}; r0 = r7; r0 += 1", 1),
+    "load from the start": tc(f"{load(0, 8)}; r0 = r8", int.from_bytes(FRAME[:8], "big")),
+    "cgroup_skb loads": calls("cgroup_skb", f"{load(12, 4)}; *(u32 *)(r6 + 8) = r8; r0 = 1", 1,
+        context={"mark": 0xC0A8_0001}),
     "socket filter loads": calls("socket_filter", f"{load(9, 1)}; r0 = r7", 0),
-    "socket filter loads its link": calls("socket_filter", f"{load(12, 2, 'call 68', 'r5 = 0')}; r0 = r8; r0 = be16 r0",
+    "socket filter loads its link": calls("socket_filter", f"{load(12, 2, 'call 68', 'r5 = 0')}; r0 = r8",
         0x0800),
-    "load relative to the link": tc(f"{load(12, 2, 'call 68', 'r5 = 0')}; r0 = r8; r0 = be16 r0", 0x0800),
-    "load relative to the network": tc(f"{load(9, 1, 'call 68', 'r5 = 1')}; r0 = r8; r0 &= 255", 17),
+    "load relative to the link": tc(f"{load(12, 2, 'call 68', 'r5 = 0')}; r0 = r8", 0x0800),
+    "load relative to the network": tc(f"{load(9, 1, 'call 68', 'r5 = 1')}; r0 = r8", 17),
     "load relative to nothing": tc(f"{load(9, 1, 'call 68', 'r5 = 2')}; r0 = r7", EFAULT),
     "load relative, beyond": tc(f"{load(46, 1, 'call 68', 'r5 = 1')}; r0 = r7", EFAULT),
     "store": tc(f"{store(6, 0x0202_0202_0202_0202, 6)}; r0 = r7", 0, FRAME[:6] + b"\2" * 6 + FRAME[12:]),
@@ -108,7 +107,7 @@ PROGRAMS: dict[str, Typed] = {
     "pull all": tc("r1 = r6; r2 = 0; call 39", 0),
     "pull too much": tc("r1 = r6; r2 = 61; call 39", ENOMEM),
     # Checksums
-    "l3 of 2 bytes": tc(f"r3 = 0x4011; r3 = be16 r3; r7 = r3; r4 = 0x3f11; r4 = be16 r4; r1 = r6; r2 = 24; r3 = r7; r5 = 2; "
+    "l3 of 2 bytes": tc("r3 = 0x4011; r3 = be16 r3; r7 = r3; r4 = 0x3f11; r4 = be16 r4; r1 = r6; r2 = 24; r3 = r7; r5 = 2; "
         "call 10", 0, FRAME[:24] + b"\x01\x00" + FRAME[26:]),
     "l3 of 4 bytes": tc("r3 = 0xc0a80001 ll; r3 = be32 r3; r4 = 0x0a000001; r4 = be32 r4; r1 = r6; r2 = 24; r5 = 4; "
         "call 10", 0, FRAME[:24] + b"\xb6\xa8" + FRAME[26:]),
@@ -171,7 +170,7 @@ PROGRAMS: dict[str, Typed] = {
         both(474, 474), bytes(400) + FRAME[:20] + bytes(54)),
     "head moves the link-layer header": tc(f"{head(14)}; {load(4, 1, 'call 68', 'r5 = 0')}; r0 = r7", 0,
         bytes(14) + FRAME),
-    "head leaves the network header": tc(f"{head(14)}; {load(9, 1, 'call 68', 'r5 = 1')}; r0 = r8; r0 &= 255", 17,
+    "head leaves the network header": tc(f"{head(14)}; {load(9, 1, 'call 68', 'r5 = 1')}; r0 = r8", 17,
         bytes(14) + FRAME),
     "lwt_xmit has a head": calls("lwt_xmit", f"{head(14)}; r0 = 0", 0, FRAME[:14] + bytes(14) + FRAME[14:]),
     "the packet is written after it grew": tc(f"""{tail(64)}; r2 = *(u32 *)(r6 + 76); r3 = *(u32 *)(r6 + 80); r4 = r2
@@ -183,12 +182,12 @@ PROGRAMS: dict[str, Typed] = {
     "push twice": tc(f"{push('0x8100', 0x123)}; {push('0x88a8', 5)}; {TAGS}", 1 << 32 | 0x88A8_0005, TAGGED),
     "push twice, protocol": tc(f"{push('0x8100', 0x123)}; {push('0x88a8', 5)}; {PROTOCOL}", 0x8100, TAGGED),
     "push twice, network": tc(f"""{push('0x8100', 0x123)}; {push('0x88a8', 5)}
-        {load(0, 4, 'call 68', 'r5 = 1')}; r0 = r8; r0 = be32 r0""", 0x0123_0800, TAGGED),
+        {load(0, 4, 'call 68', 'r5 = 1')}; r0 = r8""", 0x0123_0800, TAGGED),
     "push and pop": tc(f"{push('0x8100', 5)}; {POP}; {TAGS}", 0),
     "pop of nothing": tc(POP, 0),
     "pop": tc(f"{POP}; {TAGS}", 0, FRAME, given=TAGGED),
     "pop, protocol": tc(f"{POP}; {PROTOCOL}", 0x0800, FRAME, given=TAGGED),
-    "pop, network": tc(f"{POP}; {load(9, 1, 'call 68', 'r5 = 1')}; r0 = r8; r0 &= 255", 17, FRAME, given=TAGGED),
+    "pop, network": tc(f"{POP}; {load(9, 1, 'call 68', 'r5 = 1')}; r0 = r8", 17, FRAME, given=TAGGED),
     "pop of two": tc(f"{POP}; {TAGS}", 1 << 32 | 0x8100_0123, FRAME, given=TWICE),
     # Between the headers
     "to IPv6": tc(f"r1 = r6; r2 = 0x86dd; r2 = be16 r2; r3 = 0; call 31; {PROTOCOL}", 0x86DD,
@@ -219,8 +218,8 @@ PROGRAMS: dict[str, Typed] = {
         -19 & (1 << 64) - 1),
     "check_mtu with flags": xdp("*(u32 *)(r10 - 4) = 0; r1 = r6; r2 = 0; r3 = r10; r3 += -4; r4 = 0; r5 = 1; call 163",
         EINVAL),
-    "check_mtu of more": xdp("*(u32 *)(r10 - 4) = 0; r1 = r6; r2 = 0; r3 = r10; r3 += -4; r4 = 0x20000; r5 = 0; call 163",
-        1),
+    "check_mtu of more": xdp("*(u32 *)(r10 - 4) = 0; r1 = r6; r2 = 0; r3 = r10; r3 += -4; r4 = 0x20000; r5 = 0; "
+        "call 163", 1),
     # XDP
     "xdp head, less": xdp(f"{adjust(44, 14)}; {SIZE}", 46, FRAME[14:]),
     "xdp head, more": xdp(f"{adjust(44, -4)}; {SIZE}", 64, bytes(4) + FRAME),
@@ -241,7 +240,7 @@ PROGRAMS: dict[str, Typed] = {
     "xdp meta too long": xdp(adjust(54, -256), EINVAL),
     "xdp meta behind the data": xdp(adjust(54, 4), EINVAL),
     "xdp length": xdp("r1 = r6; call 188", 60),
-    "xdp load": xdp(f"{load(26, 8, 'call 189')}; {SUM8}", int.from_bytes(FRAME[26:34], "big")),
+    "xdp load": xdp(f"{load(26, 8, 'call 189')}; r0 = r8", int.from_bytes(FRAME[26:34], "big")),
     "xdp load beyond": xdp(f"{load(53, 8, 'call 189')}; r0 = r7", EINVAL),
     "xdp load far beyond": xdp(f"{load(0x10000, 8, 'call 189')}; r0 = r7", EFAULT),
     "xdp load beyond clears nothing": xdp(f"{load(53, 8, 'call 189')}; r0 = r8", (1 << 64) - 1),

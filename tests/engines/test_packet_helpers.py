@@ -38,6 +38,8 @@ def test_all_engines(name: str) -> None:
             assert expected.status == "done", expected
             assert expected.r0 == case.result(order), hex(expected.r0)
             assert expected.packet == (case.given if case.packet is None else case.packet)
+            assert expected.context is not None
+            assert {field: expected.context[field] for field in case.context} == dict(case.context)
             for engine in ENGINES.values():
                 if order in engine.abilities.orders:
                     outcome = engine.prepare(bound, Options(observe=True)).run(given(case), World(), Limits())

@@ -32,7 +32,7 @@ class Invoke:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a helper acts: the world, the memory of the run, the byte order of the program, the run's maps and packet."""
+    """Where a helper acts: the world, the run's memory, maps and packet, the byte order of the program."""
 
     world: World
     memory: Memory

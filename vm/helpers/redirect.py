@@ -9,11 +9,10 @@ from bpf.spec.program_types import TC, XDP
 from vm.helpers.base import Place
 from vm.helpers.packet import EINVAL, ENODEV, M32, SKB, Buffer, signed32, skb
 from vm.helpers.packet import XDP as XDP_MD
-from vm.network import Sent
+from vm.network import BROADCAST, INGRESS, Sent
 from vm.services import Trap
 
-INGRESS = 1  # BPF_F_INGRESS
-BROADCAST, EXCLUDE_INGRESS = 8, 16
+EXCLUDE_INGRESS = 16
 ACTIONS = 3  # those of XDP that redirect_map may return in place of a redirect
 REDIR_NEIGH = 20  # sizeof(struct bpf_redir_neigh)
 CHECK_SEGMENTS = 1

@@ -47,7 +47,7 @@ def skb_load_bytes_relative(place: Place, arguments: Sequence[int]) -> int:
 
 
 def skb_store_bytes(place: Place, arguments: Sequence[int]) -> int:
-    """Copy R4 bytes at R3 to offset R2. R5: a packet whose checksum the device gave there is none of; forget the hash."""
+    """Copy R4 bytes at R3 to offset R2. R5 may say to forget the hash."""
     packet, offset, size = skb(place, arguments[0]), arguments[1] & M32, arguments[3] & M32
     if arguments[4] & ~(RECOMPUTE_CSUM | INVALIDATE_HASH):
         return EINVAL
