@@ -26,7 +26,7 @@ _OF_THE_MACHINE = frozenset({
 })  # fmt: skip
 _OF_PACKETS = frozenset(helper.name for helper in KERNEL.values() if helper.types) - _OF_THE_MACHINE
 SAME_EVERYWHERE = frozenset({"csum_diff", "loop", "unwind", "spin_lock", "spin_unlock"}) | MAP_HELPERS | _OF_PACKETS
-"""Helpers whose result depends on their arguments alone, on the maps and the packet, or on the functions that they call."""
+"""Helpers whose result depends on their arguments, the maps, the packet, or the functions that they call."""
 
 
 def _plan(name: str, shift: int, bits: int, flip: int) -> Plan:

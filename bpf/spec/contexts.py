@@ -151,7 +151,7 @@ LAYOUTS: Mapping[str, Layout] = MappingProxyType({
             Field("data", 0, 4, PACKET), Field("data_end", 4, 4, PACKET_END), Field("data_meta", 8, 4, PACKET_META),
             *_words(12, "ingress_ifindex rx_queue_index egress_ifindex", narrow=False),
         ), "first last", HEADROOM + XDP_MOST),
-        _layout("__sk_buff", 192, _SK_BUFF, "first last mac network hashed checksum", HEADROOM + SKB_MOST),
+        _layout("__sk_buff", 192, _SK_BUFF, "first last mac network mac_len hashed checksum", HEADROOM + SKB_MOST),
         _layout("bpf_sock", 80, (
             *_words(0, "bound_dev_if", narrow=False), *_words(4, "family type protocol", head=True, kept=2),
             *_words(16, "mark priority", narrow=False), *_words(24, "src_ip4 src_ip6[4]"),

@@ -37,8 +37,8 @@ SUITE = Convention("suite", "as plain, with the public conformance suite's helpe
 
 TYPED: Mapping[str, Convention] = MappingProxyType({
     name: Convention(
-        name, f"R1 = the address of a {view.layout.name}", helpers.of_type(name), context=True, type=PROGRAM_TYPES[name],
-        view=view,
+        name, f"R1 = the address of a {view.layout.name}", helpers.of_type(name), context=True,
+        type=PROGRAM_TYPES[name], view=view,
     )
     for name, view in VIEWS.items()
 })  # fmt: skip

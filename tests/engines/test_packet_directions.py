@@ -175,12 +175,13 @@ def test_what_is_no_context_is_a_fault(engine: str, order: str) -> None:
 
 NEAR = st.integers(-300, 300)
 LENGTHS = st.integers(0, 4200)
+LONG = st.integers(2000, 4200)
 
 
-def _skb_calls() -> st.SearchStrategy[str]:
+def _skb_calls(tails: st.SearchStrategy[int], heads: st.SearchStrategy[int]) -> st.SearchStrategy[str]:
     return st.one_of(
-        LENGTHS.map("r2 = {}; r3 = 0; call 38".format),
-        LENGTHS.map("r2 = {}; r3 = 0; call 43".format),
+        tails.map("r2 = {}; r3 = 0; call 38".format),
+        heads.map("r2 = {}; r3 = 0; call 43".format),
         st.tuples(st.sampled_from(("0x8100", "0x88a8")), st.integers(0, 0xFFFF)).map(
             lambda tag: f"r2 = {tag[0]}; r2 = be16 r2; r3 = {tag[1]}; call 18"
         ),
@@ -224,7 +225,10 @@ def sequence(calls: list[str], result: int) -> str:
     return f"r6 = r1; r7 = {result}; {fill}\n{body}{ends}; r0 = r7; exit"
 
 
-KINDS = {"sched_cls": _skb_calls(), "xdp": _xdp_calls()}
+KINDS = {"sched_cls": _skb_calls(LENGTHS, LENGTHS), "xdp": _xdp_calls()}
+LIVE = {"sched_cls": _skb_calls(LONG, st.integers(0, 90)), "xdp": _xdp_calls()}
+"""Lengths that the kernel refuses for the headers' sake are left out: once it has taken a longer buffer, it believes
+that there is a transport header, and where (skb_headers_offset_update moves one that was never set)."""
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -245,10 +249,10 @@ def test_any_calls(kind: str, data: st.DataObject) -> None:
 
 @pytest.mark.skipif(bool(unavailable()), reason=f"no live kernel: {unavailable()}")
 @pytest.mark.parametrize("kind", KINDS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(data=st.data())
 def test_any_calls_on_the_live_kernel(kind: str, data: st.DataObject) -> None:
-    text = sequence(data.draw(st.lists(KINDS[kind], min_size=1, max_size=12)), 1)
+    text = sequence(data.draw(st.lists(LIVE[kind], min_size=1, max_size=12)), 1)
     unit = Unit((assemble(text, order=sys.byteorder),), convention=TYPED[kind])
     expected = ENGINES["interpreter"].prepare(unit).run(Input(packet=FRAME), World(), Limits())
     outcome = LinuxEngine().prepare(unit).run(Input(packet=FRAME), World(), Limits())

@@ -12,7 +12,7 @@ from bpf.text import assemble
 from engines import ENGINES, Options
 from engines.linux import LinuxEngine, unavailable
 from engines.surroundings import judge
-from tests.engines.packet_programs import LIVE_DIFFERS, PROGRAMS
+from tests.engines.packet_programs import PROGRAMS
 from tests.engines.typed import Typed
 from vm.outcome import difference
 from vm.world import Input, Limits, World
@@ -49,8 +49,6 @@ def test_all_engines(name: str) -> None:
 @pytest.mark.skipif(bool(unavailable()), reason=f"no live kernel: {unavailable()}")
 @each_program
 def test_the_live_kernel(name: str) -> None:
-    if name in LIVE_DIFFERS:
-        pytest.skip(LIVE_DIFFERS[name])
     case = PROGRAMS[name]
     bound = unit(case, sys.byteorder)
     expected = ENGINES["interpreter"].prepare(bound).run(given(case), World(), Limits())

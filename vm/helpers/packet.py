@@ -12,6 +12,8 @@ M16, M32, M64 = 0xFFFF, 0xFFFF_FFFF, (1 << 64) - 1
 ENOMEM, EACCES, EFAULT, ENODEV, EINVAL, ENOTSUPP = -12, -13, -14, -19, -22, -524
 EAFNOSUPPORT = -97
 ETH_HLEN, ETH_P_IP, ETH_P_IPV6 = 14, 0x0800, 0x86DD
+ETH_P_8021Q, ETH_P_8021AD = VLANS = 0x8100, 0x88A8
+TAG, VLAN_DEPTH = 4, 8  # VLAN_HLEN, VLAN_MAX_DEPTH
 WORD = 8
 SKB, XDP = "__sk_buff", "xdp_md"
 
@@ -67,6 +69,23 @@ class Buffer:
     @protocol.setter
     def protocol(self, value: int) -> None:
         self["protocol"] = self.network_order(value)
+
+    def inner_protocol(self) -> int:
+        """What its VLAN tags are followed by (skb_protocol, skip_vlan); 0 where they do not end."""
+        protocol, depth = self.protocol, self["mac_len"] - TAG if self["mac_len"] else ETH_HLEN
+        for _ in range(VLAN_DEPTH):
+            if protocol not in VLANS:
+                return protocol
+            at = self["mac"] + depth
+            if at + TAG > self["data_end"]:
+                return 0
+            protocol = int.from_bytes(self.memory.read(at + 2, 2), "big")
+            depth += TAG
+        return 0
+
+    def reset_mac_len(self) -> None:
+        """The link-layer header is what lies before the network header."""
+        self["mac_len"] = self["network"] - self["mac"] & M16
 
     def network_order(self, value: int) -> int:
         """A number of 16 bits from the program's byte order to the network's, or back."""

@@ -223,7 +223,7 @@ def skb_change_type(place: Place, arguments: Sequence[int]) -> int:
 def skb_ecn_set_ce(place: Place, arguments: Sequence[int]) -> int:
     """Say "congestion experienced" in a packet that can: 1, or 0 where it cannot."""
     packet = skb(place, arguments[0])
-    at, end, protocol = packet["network"], packet["data_end"], packet.protocol
+    at, end, protocol = packet["network"], packet["data_end"], packet.inner_protocol()
     memory = packet.memory
     if protocol == ETH_P_IP and packet.size >= 20 and at + 20 <= end:
         tos = memory.read(at + 1, 1)[0]

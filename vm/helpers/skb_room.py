@@ -12,19 +12,21 @@ from vm.helpers.packet import (
     ENOMEM,
     ENOTSUPP,
     ETH_HLEN,
+    ETH_P_8021Q,
     ETH_P_IP,
     ETH_P_IPV6,
     M16,
     M32,
+    TAG,
+    VLANS,
     Buffer,
     signed32,
     skb,
 )
 from vm.services import Trap
 
-TAG, TAGGED = 4, 18  # VLAN_HLEN, VLAN_ETH_HLEN
+TAGGED = 18  # VLAN_ETH_HLEN
 ADDRESSES = 12
-ETH_P_8021Q, ETH_P_8021AD = 0x8100, 0x88A8
 ETH_P_802_2, ETH_P_802_3, ETH_P_LEAST = 4, 1, 0x600
 ROOM_NET, ROOM_MAC = 0, 1
 FIXED_GSO, NO_CSUM_RESET, DECAP_IPV4, DECAP_IPV6 = 1, 1 << 5, 1 << 7, 1 << 8
@@ -51,14 +53,11 @@ def skb_change_head(place: Place, arguments: Sequence[int]) -> int:
     if not packet.insert(0, size):
         return ENOMEM
     packet["mac"] = packet["data"]
+    packet.reset_mac_len()
     return 0
 
 
 # VLAN tags: one may be kept beside the packet ----------------------------------------------------------
-
-
-def _is_tag(protocol: int) -> bool:
-    return protocol in (ETH_P_8021Q, ETH_P_8021AD)
 
 
 def _keep_tag(packet: Buffer, protocol: int, tci: int) -> None:
@@ -70,7 +69,7 @@ def skb_vlan_push(place: Place, arguments: Sequence[int]) -> int:
     """A tag of protocol R2 (network order) and TCI R3, kept beside the packet; one that was there goes into it."""
     packet = skb(place, arguments[0])
     protocol = packet.network_order(arguments[1])
-    if not _is_tag(protocol):
+    if protocol not in VLANS:
         protocol = ETH_P_8021Q
     if packet["vlan_present"]:
         if not packet.insert(ADDRESSES, TAG):
@@ -81,6 +80,7 @@ def skb_vlan_push(place: Place, arguments: Sequence[int]) -> int:
         packet["network"] -= TAG
         packet.protocol = old
     _keep_tag(packet, protocol, arguments[2] & M16)
+    packet.reset_mac_len()
     return 0
 
 
@@ -102,14 +102,20 @@ def _pull_tag(packet: Buffer) -> int | None:
 def skb_vlan_pop(place: Place, arguments: Sequence[int]) -> int:
     """Take the outermost tag away; the next one of the packet is kept beside it."""
     packet = skb(place, arguments[0])
+    result = _pop(packet)
+    packet.reset_mac_len()
+    return result
+
+
+def _pop(packet: Buffer) -> int:
     if packet["vlan_present"]:
         _keep_tag(packet, 0, 0)
-    elif not _is_tag(packet.protocol):
+    elif packet.protocol not in VLANS:
         return 0
     elif _pull_tag(packet) is None:
         return ENOMEM
     protocol = packet.protocol
-    if not _is_tag(protocol):
+    if protocol not in VLANS:
         return 0
     tci = _pull_tag(packet)
     if tci is None:
