@@ -18,7 +18,8 @@ class Fault:
     """Why a run ended early.
 
     kind     read, write: memory that is not there or not writable; context: a load from the packet without R6 being
-             the context; call target: callx of what is neither; fetch, trap: native code went wrong;
+             the context, or a helper that needs it and gets something else; call target: callx of what is neither;
+             fetch, trap: native code went wrong;
              abi: native code returned but broke the calling convention (`detail` says how);
              error: an external runtime failed in its own way (`detail` is what it said)
     program  index of the program in the unit
@@ -108,6 +109,7 @@ class Outcome:
     moved      how far addresses are from the plan's
     maps       name -> contents of every map but global data and arenas, which are regions
     context    field name -> value of the context after the run; packet: the packet then. Of a program type
+    sent       where helpers have directed packets, in order; which of them counts the return value says
     """
 
     status: Status
