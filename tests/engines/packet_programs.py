@@ -207,6 +207,8 @@ PROGRAMS: dict[str, Typed] = {
     "redirect": tc("r1 = 7; r2 = 0; call 23", 7),
     "redirect inwards": tc("r1 = 7; r2 = 1; call 23", 7),
     "redirect with flags": tc("r1 = 7; r2 = 2; call 23", 2),
+    "lwt_xmit redirects": calls("lwt_xmit", "r1 = 7; r2 = 0; call 23", 7),
+    "lwt_in reads": calls("lwt_in", f"{load(8, 2)}; *(u32 *)(r6 + 8) = r8; r0 = 0", 0, context={"mark": 0x4011}),
     "redirect_peer": tc("r1 = 7; r2 = 0; call 155", 7),
     "redirect_peer with flags": tc("r1 = 7; r2 = 1; call 155", 2),
     "redirect_neigh": tc("r1 = 7; r2 = 0; r3 = 0; r4 = 0; call 152", 7),

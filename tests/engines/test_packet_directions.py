@@ -224,6 +224,9 @@ def _skb_calls(tails: st.SearchStrategy[int], heads: st.SearchStrategy[int]) -> 
             lambda to: f"r2 = {to[1]}; r3 = 0x1234; r4 = 0x4321; r5 = {to[2]}; call {to[0]}"
         ),
         st.just("call 97"),
+        st.tuples(st.sampled_from((0, -0x10_0000, -0x20_0000)), st.integers(0, 40)).map(
+            lambda at: f"r0 = *(u16 *)skb[{sum(at)}]"
+        ),
     )
 
 
