@@ -16,8 +16,9 @@ from bpf.errors import Refused
 from bpf.isa import Kind
 from bpf.map_rules import MAX_BYTES, check_map, readonly, value_bytes
 from bpf.program import MAX_FRAMES, Map, Program, joined
+from bpf.spec.contexts import HEADROOM
 from bpf.spec.conventions import PLAIN, Convention
-from bpf.spec.helpers import KERNEL
+from bpf.spec.helpers import KERNEL, SUITE
 from bpf.spec.layout import DYNPTR_SIZE, VALUE_ALIGN, up
 from bpf.spec.prototypes import PROTOTYPES
 from bpf.tail import MAX_TAIL_CALLS, frames, special, tail_calls
@@ -316,7 +317,26 @@ class Unit:
 
     def packet_start(self, size: int) -> int:
         """The address of the first byte of a packet of that size."""
-        return self.plan.place(self.plan.packet, size)
+        head, tail = self.room(size)
+        return self.plan.place(self.plan.packet, head + size + tail) + head
+
+    @cached_property
+    def moves(self) -> bool:
+        """Whether a helper may move the packet; callx may call any."""
+        helpers = self.convention.helpers
+        moving = {number for number, helper in helpers.items() if helper.moves}
+        return bool(moving) and any(
+            insn is not None and (insn.row.op == "callx" or (insn.row.op == "call_helper" and insn.imm in moving))
+            for program in self.programs
+            for insn in program.insns
+        )
+
+    def room(self, size: int) -> tuple[int, int]:
+        """Bytes before and behind a packet of that size: none, unless a helper may move it."""
+        view = self.convention.view
+        if view is None or not view.layout.room or not self.moves:
+            return 0, 0
+        return HEADROOM, max(view.layout.room - size, 0)
 
     @property
     def stack(self) -> Region:
@@ -346,6 +366,9 @@ class Unit:
         if number not in KERNEL:
             said = f"helper {number} {known.name} is not implemented"
             return Refused(f"insn {pc}: {said}", remedy="docs/helpers.md lists those that are")
+        if self.convention.helpers is not SUITE:
+            said = f"program of this type cannot use helper bpf_{known.name}#{number}"
+            return Refused(f"insn {pc}: {said}", remedy=f"types that can: {', '.join(sorted(KERNEL[number].types))}")
         mine = ", ".join(f"{h.number} {h.name}" for h in self.convention.helpers.values())
         said = f"unknown helper {number} ({known.name}) in convention {self.convention.name}"
         return Refused(f"insn {pc}: {said}", remedy=f"known: {mine}")

@@ -21,6 +21,7 @@ from crossbpf.types import convention_named, convention_of, fields_for
 from engines import Engine, Prepared, engine
 from engines.compare import Row
 from vm.contexts import build, read_back
+from vm.network import Sent
 from vm.outcome import Outcome
 from vm.world import Input, Limits, World
 
@@ -37,6 +38,14 @@ class Run:
     before: Mapping[str, int]
     printed: Sequence[str]
     seconds: float
+
+    def sent(self, convention: Convention) -> list[Sent]:
+        """Where packets go: clones, and where the return value redirects to, what was last named."""
+        sent = self.outcome.sent or ()
+        clones, named = [one for one in sent if one.clone], [one for one in sent if not one.clone]
+        meaning = convention.type.meaning(self.outcome.r0) if convention.type else ""
+        redirected = self.outcome.status == "done" and meaning.endswith("_REDIRECT")
+        return clones + (named[-1:] if redirected else [])
 
     def changed(self) -> dict[str, tuple[int, int]]:
         """Context fields that the program has changed: before and after."""
@@ -175,8 +184,10 @@ def _run(
         before = read_back(unit, build(unit, given, start), start)
     begin = time.perf_counter()
     world.printed.clear()
+    world.sent.clear()
     outcome = prepared.run(given, world, limits)
     for _ in range(repeat - 1):
+        world.sent.clear()
         outcome = prepared.run(given, world, limits)
     seconds = (time.perf_counter() - begin) / repeat
     outcome = outcome if outcome.packet is not None else replace(outcome, packet=_memory(outcome, unit, given))
@@ -224,6 +235,8 @@ def lines(one: Run, convention: Convention, head: str, repeat: int) -> Iterator[
         yield from hexdump(before, after)
     for name, (old, new) in one.changed().items():
         yield f"  {name}: {old} -> {new}"
+    for sent in one.sent(convention):
+        yield f"  {sent}"
     for line in one.printed:
         yield f"  printed: {line}"
 
@@ -248,5 +261,10 @@ def _record(one: Run, convention: Convention) -> dict[str, Any]:
         found["fault"] = {"kind": fault.kind, "pc": fault.pc, "address": hexadecimal(fault.address)}
     found["data_out"] = None if outcome.packet is None else outcome.packet.hex()
     found["context"] = {name: {"before": old, "after": new} for name, (old, new) in one.changed().items()}
+    found["sent"] = [
+        {"by": sent.helper, "device": sent.device, "map": sent.map, "key": sent.key, "flags": sent.flags,
+         "packet": sent.packet.hex()}
+        for sent in one.sent(convention)
+    ]  # fmt: skip
     found["printed"] = list(one.printed)
     return found

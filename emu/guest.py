@@ -184,7 +184,7 @@ class _Run:
         name, count, function = known
         self.calls.append(Call(name, tuple(arguments[:count])))
         try:
-            given = function(Place(self.world, self.memory, guest.unit.order, self.maps), arguments)
+            given = function(Place(self.world, self.memory, guest.unit.order, self.maps, self.packet), arguments)
         except (OutOfReach, Trap) as bad:
             self.fault = Fault(bad.kind, 0, self._caller(), bad.address)
             return None
@@ -278,6 +278,7 @@ class _Run:
             regions=self.memory.contents(),
             calls=tuple(self.calls),
             printed=tuple(self.world.printed),
+            sent=tuple(self.world.sent),
             fault=located(fault, guest.unit),
             maps=maps,
         )

@@ -14,7 +14,7 @@ from bpf.program import Program
 from bpf.rewrite import convert_context
 from engines.base import Prepared
 from verifier.provenance import provenance
-from vm.contexts import read_back
+from vm.contexts import packet_after, read_back
 from vm.outcome import Outcome
 from vm.step import Step
 from vm.world import Input, Limits, World
@@ -101,5 +101,5 @@ def translated(outcome: Outcome, unit: Unit, entry: Input) -> Outcome:
         start = unit.packet_start(len(entry.packet))
         at = unit.context & 0xFFF
         context = read_back(unit, regions["context"][at:], start)
-        packet = regions.get("packet", b"")[start & 0xFFF :][: len(entry.packet)]
+        packet = packet_after(unit, entry, regions["context"][at:], regions.get("packet", b""))
     return replace(outcome, fault=fault, context=context, packet=packet)

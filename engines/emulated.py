@@ -81,7 +81,7 @@ class EmulatedEngine(Engine):
             orders=frozenset({target.order}),
             plans=True,
             conventions=NAMES,
-            shows=frozenset({"registers", "regions", "calls", "printed", "maps", "context", "packet"}),
+            shows=frozenset({"registers", "regions", "calls", "printed", "sent", "maps", "context", "packet"}),
             native=True,
         )
 

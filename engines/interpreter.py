@@ -37,7 +37,7 @@ class InterpreterEngine(Engine):
         orders=frozenset({"little", "big"}),
         plans=True,
         conventions=NAMES,
-        shows=frozenset({"registers", "regions", "calls", "printed", "maps", "context", "packet"}),
+        shows=frozenset({"registers", "regions", "calls", "printed", "sent", "maps", "context", "packet"}),
     )
 
     def prepare(self, unit: Unit, options: Options | None = None) -> Prepared:

@@ -20,7 +20,7 @@ from functools import cache
 from bpf.errors import NotHere, Refused
 from bpf.plan import STUB_SIZE, Unit
 from bpf.program import Map
-from bpf.spec.conventions import PLAIN
+from bpf.spec.helpers import KERNEL
 from bpf.text import assemble
 from engines import live_maps, syscall, test_run
 from engines.base import Abilities, Engine, Options, Prepared
@@ -316,6 +316,7 @@ SWITCHES: Mapping[str, str] = {
     "send_signal_thread": _SIGNAL,
     "probe_write_user": "would change the memory of this process",
     "override_return": "would change what a function of this machine returns",
+    "clone_redirect": "would send the packet through a device of this machine",
 }
 """Helpers that change the machine, some as soon as a program that calls them is loaded."""
 
@@ -344,7 +345,7 @@ class LinuxEngine(Engine):
         for pc, insn in enumerate(unit.whole.insns):
             if insn is not None and insn.row.op == "call_helper":
                 helper = unit.convention.helpers[insn.imm]
-                if PLAIN.helpers.get(insn.imm) != helper:
+                if KERNEL.get(insn.imm) != helper:
                     raise Refused(f"helper {insn.imm} {helper.name} is not the kernel's", place=f"insn {pc}")
                 if helper.name in SWITCHES:
                     raise Refused(f"{helper.name} {SWITCHES[helper.name]}", place=f"insn {pc}")

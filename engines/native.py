@@ -34,6 +34,7 @@ from jit.registry import target
 from jit.target import Target
 from vm.maps.bound import named_regions
 from vm.memory import lay_out
+from vm.network import Sent
 from vm.outcome import Call, Fault, Outcome, located
 from vm.services import SERVICES, Packet
 from vm.step import Step
@@ -251,6 +252,7 @@ class NativePrepared(Prepared):
         block, order = answer["block"], self._unit.order
         world.restore(answer["world"])
         world.printed[:] = answer["printed"]
+        world.sent[:] = [Sent(*sent) for sent in answer["sent"]]
         fault, r0, registers = None, 0, None
         if answer["fault"] is not None:
             kind, back, address, detail = answer["fault"]
@@ -272,6 +274,7 @@ class NativePrepared(Prepared):
             regions=answer["regions"],
             calls=tuple(Call(name, arguments) for name, arguments in answer["calls"]),
             printed=tuple(world.printed),
+            sent=tuple(world.sent),
             fault=located(fault, self._unit),
             maps=answer["maps"],
         )
@@ -326,7 +329,7 @@ class NativeEngine(Engine):
             orders=frozenset({self.target.order}),
             plans=True,
             conventions=NAMES,
-            shows=frozenset({"registers", "regions", "calls", "printed", "maps", "context", "packet"}),
+            shows=frozenset({"registers", "regions", "calls", "printed", "sent", "maps", "context", "packet"}),
             native=True,
         )
 

@@ -221,7 +221,7 @@ class Host:
         self._block[host.CALLBACK] = ctypes.cast(self._callback, ctypes.c_void_p).value or 0
         calls = self._calls = Call()
         maps = Bound(wanted.maps, wanted.handles, wanted.world, memory)
-        place = Place(wanted.world, memory, wanted.order, maps)
+        place = Place(wanted.world, memory, wanted.order, maps, wanted.packet)
         self._on_helper = lambda: self._helper(wanted, place)
         signal.setitimer(signal.ITIMER_REAL, wanted.seconds + _GRACE)
         self._enter()
@@ -239,6 +239,7 @@ class Host:
             "fault": calls.fault,
             "world": wanted.world.snapshot(),
             "printed": list(wanted.world.printed),
+            "sent": [tuple(sent) for sent in wanted.world.sent],
         }
 
     def _called(self) -> int:

@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from bpf.plan import PAGE, STUB_SIZE, Plan, Unit
 from bpf.program import Map
+from bpf.spec.helpers import KERNEL
 from bpf.spec.maps import EACH, MAP_HELPERS
 from engines.base import Engine
 from engines.interpreter import InterpreterEngine
@@ -22,10 +23,14 @@ M64 = (1 << 64) - 1
 _OF_MAPS = frozenset(name for name in MAP_HELPERS if not name.startswith("perf_"))
 _DYNPTRS = frozenset(f"dynptr_{name}" for name in ("from_mem", "read", "write", "data"))
 _TEXT = frozenset({"strtol", "strtoul", "strncmp"})  # what snprintf makes of a pointer is not the same
-SAME_EVERYWHERE = (
-    frozenset({"csum_diff", "loop", "unwind", "spin_lock", "spin_unlock", "kptr_xchg"}) | _OF_MAPS | _DYNPTRS | _TEXT
-)
-"""Helpers whose result depends on their arguments alone, on the maps, or on the functions that they call."""
+_OF_THE_MACHINE = frozenset({
+    "get_hash_recalc", "get_socket_cookie", "get_socket_uid", "skb_cgroup_id", "get_cgroup_classid", "get_route_realm",
+    "fib_lookup", "check_mtu", "clone_redirect",
+})  # fmt: skip
+_OF_PACKETS = frozenset(helper.name for helper in KERNEL.values() if helper.types) - _OF_THE_MACHINE
+_OTHERS = frozenset({"csum_diff", "loop", "unwind", "spin_lock", "spin_unlock", "kptr_xchg"})
+SAME_EVERYWHERE = _OTHERS | _OF_MAPS | _DYNPTRS | _TEXT | _OF_PACKETS
+"""Helpers whose result depends on their arguments, the maps, the packet, or the functions that they call."""
 
 
 def _plan(name: str, shift: int, bits: int, flip: int) -> Plan:

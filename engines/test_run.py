@@ -12,13 +12,13 @@ from dataclasses import dataclass
 
 from bpf.errors import Refused
 from bpf.plan import Unit
-from bpf.spec.contexts import LAYOUTS, View
+from bpf.spec.contexts import LAYOUTS, SKB_MOST, View
 from bpf.spec.conventions import Convention
 from bpf.spec.program_types import NETWORK
 from engines import syscall
 from vm.world import Input
 
-ROOM = 4096  # bytes that a packet may grow by
+ROOM = SKB_MOST  # bytes that a packet may grow by
 HEADER = 14  # the link-layer header, which TEST_RUN takes off and puts back as zeros
 
 _SK_BUFF = (

@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 from typing import Literal, cast
 
 from bpf.errors import BadInput
-from bpf.plan import Unit
-from bpf.spec.contexts import OBJECT, PACKET, PACKET_END, PACKET_META, View
+from bpf.plan import PAGE, Unit
+from bpf.spec.contexts import OBJECT, PACKET, PACKET_END, PACKET_META, XDP_MOST, View
 from bpf.spec.conventions import Convention
 from bpf.spec.program_types import LINK
 from vm.world import Input
@@ -19,6 +19,7 @@ AF_INET, AF_INET6 = 2, 10
 ETH_P_IP, ETH_P_IPV6, ETH_P_802_2, ETH_P_802_3, ETH_P_LEAST = 0x0800, 0x86DD, 4, 1, 0x600
 HOST, BROADCAST, MULTICAST, OTHERHOST = range(4)  # PACKET_* of linux/if_packet.h
 LOOPBACK = 1  # its ifindex
+WORD = 8
 DERIVED = frozenset({"len"})
 """Numbers that say what the packet is and so cannot be set."""
 
@@ -46,7 +47,28 @@ def build(unit: Unit, entry: Input, packet: int) -> bytes:
     for one in view.layout.fields:
         value = pointers[one.pointer] if one.pointer else found.get(one.name, 0)
         data[one.at : one.at + one.kept] = value.to_bytes(one.kept, order)
+    for word, value in _state(unit, entry, packet, start, found).items():
+        at = view.layout.state[word]
+        data[at : at + WORD] = value.to_bytes(WORD, order)
     return bytes(data)
+
+
+def _state(unit: Unit, entry: Input, packet: int, start: int, found: Mapping[str, int]) -> dict[str, int]:
+    """What only helpers see of a context (Layout.state). start: address of the packet's data."""
+    assert unit.convention.view is not None
+    size, words = len(entry.packet), unit.convention.view.layout.state
+    if not words:
+        return {}
+    head, tail = unit.room(size)
+    first, last = packet - head, packet + size + tail
+    if "mac" not in words:
+        if head:
+            first, last = start - head, max(start + XDP_MOST, packet + size)
+        return {"first": first, "last": last}
+    network = packet + entry.network
+    mac = network - entry.network if start == network else start
+    network = max(network, mac + entry.network)
+    return {"first": first, "last": last, "mac": mac, "network": network, "hashed": int(bool(found.get("hash")))}
 
 
 def _checked(view: View, given: Mapping[str, int]) -> dict[str, int]:
@@ -67,16 +89,40 @@ def _checked(view: View, given: Mapping[str, int]) -> dict[str, int]:
 def read_back(unit: Unit, content: bytes, packet: int) -> dict[str, int]:
     """Field name -> value as a program loads it; a pointer into the packet as the distance from its first byte.
 
-    content: bytes of the internal context.
+    content: bytes of the internal context; packet: where that byte was at first.
     """
     view = unit.convention.view
     assert view is not None
-    found = {}
-    for one in view.layout.fields:
+    layout, found = view.layout, {}
+    if layout.state:
+        at = layout.state["mac"] if "mac" in layout.state else layout.by_name["data_meta"].at
+        packet = int.from_bytes(content[at : at + WORD], cast(Order, unit.order))
+    for one in layout.fields:
         value = int.from_bytes(content[one.at : one.at + one.kept], cast(Order, unit.order))
         if one.pointer != OBJECT:
             found[one.name] = value - packet & (1 << 64) - 1 if one.pointer else value
     return found
+
+
+def packet_after(unit: Unit, entry: Input, context: bytes, packet: bytes) -> bytes:
+    """The packet after a run. context: bytes of the internal context; packet: the pages of its region."""
+    view = unit.convention.view
+    assert view is not None
+    size, layout = len(entry.packet), view.layout
+    start = unit.packet_start(size)
+    base = start - unit.room(size)[0] & -PAGE
+    if not layout.state:
+        return packet[start - base :][:size]
+
+    def word(at: int) -> int:
+        return int.from_bytes(context[at : at + WORD], cast(Order, unit.order)) - base
+
+    data, end = word(layout.by_name["data"].at), word(layout.by_name["data_end"].at)
+    if "mac" not in layout.state:
+        data = word(layout.by_name["data_meta"].at)
+    elif unit.convention.type is not None and unit.convention.type.data != LINK:
+        return entry.packet[: entry.network] + packet[data:end]
+    return packet[data:end]
 
 
 def defaults(convention: Convention, entry: Input, order: Order) -> dict[str, int]:

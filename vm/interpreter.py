@@ -171,6 +171,7 @@ class Interpreter:
             regions=state.memory.contents(),
             calls=tuple(state.calls),
             printed=tuple(state.world.printed),
+            sent=tuple(state.world.sent),
             fault=located(state.fault, self.unit),
             counts=counts,
             maps=maps,
@@ -380,7 +381,9 @@ class Interpreter:
         registers = state.registers
         state.calls.append(Call(name, tuple(registers[1 : 1 + count])))
         try:
-            result = function(Place(state.world, state.memory, self.program.order, state.maps), registers[1:6])
+            result = function(
+                Place(state.world, state.memory, self.program.order, state.maps, state.packet), registers[1:6]
+            )
         except (OutOfReach, Trap) as bad:
             self._fault(state, bad, state.pc)
             return

@@ -43,9 +43,11 @@ def lay_out(unit: Unit, entry: Input, world: World) -> tuple[Cell, ...]:
     if entry.memory:
         size = len(entry.memory)
         cells.append(_cell(Region("memory", unit.plan.place(unit.plan.memory, size), size), entry.memory))
-    if entry.packet:
-        size = len(entry.packet)
-        cells.append(_cell(Region("packet", unit.packet_start(size), size), entry.packet))
+    size = len(entry.packet)
+    head, tail = unit.room(size)
+    if head + size + tail:
+        region = Region("packet", unit.packet_start(size) - head, head + size + tail)
+        cells.append(_cell(region, bytes(head) + entry.packet + bytes(tail)))
     if unit.convention.view is not None:
         content = build(unit, entry, unit.packet_start(len(entry.packet)))
         cells.append(_cell(Region("context", unit.context, len(content)), content))

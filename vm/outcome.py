@@ -8,6 +8,7 @@ from typing import Literal
 
 from bpf.plan import Unit
 from vm.maps.base import Contents, Value
+from vm.network import Sent
 
 Status = Literal["done", "fault", "limit", "unspecified"]
 
@@ -17,8 +18,9 @@ class Fault:
     """Why a run ended early.
 
     kind     read, write: memory that is not there or not writable; context: a load from the packet without R6 being
-             the context; call target: callx of what is neither; map handle, map operation, ringbuf record, deadlock:
-             a helper was asked for what no verifier lets through; fetch, trap: native code went wrong;
+             the context, or a helper that needs it and gets something else; call target: callx of what is neither;
+             map handle, map operation, ringbuf record, deadlock: a helper was asked for what no verifier lets through;
+             fetch, trap: native code went wrong;
              abi: native code returned but broke the calling convention (`detail` says how);
              error: an external runtime failed in its own way (`detail` is what it said)
     program  index of the program in the unit
@@ -108,6 +110,7 @@ class Outcome:
     moved      how far addresses are from the plan's
     maps       name -> contents of every map but global data and arenas, which are regions
     context    field name -> value of the context after the run; packet: the packet then. Of a program type
+    sent       where helpers have directed packets, in order; which of them counts the return value says
     """
 
     status: Status
@@ -122,6 +125,7 @@ class Outcome:
     maps: Mapping[str, Contents] | None = None
     context: Mapping[str, int] | None = None
     packet: bytes | None = None
+    sent: tuple[Sent, ...] | None = None
 
     def summary(self) -> str:
         """R0 or the way the run ended, in a few words."""
@@ -165,6 +169,8 @@ def difference(a: Outcome, b: Outcome, *, stack: bool = True) -> Difference:
         for name in ("registers", "regions", "calls", "printed", "maps")
         if (getattr(a, name) is None) != (getattr(b, name) is None)
     ]
+    if (a.sent is None or b.sent is None) and (a.sent or b.sent):
+        skipped.append("sent")
     if a.status == "done":
         if not b.moved.same(a.r0, b.r0):
             return Difference(f"R0 is 0x{b.r0:x}, expected 0x{a.r0:x}")
@@ -176,6 +182,8 @@ def difference(a: Outcome, b: Outcome, *, stack: bool = True) -> Difference:
         return Difference(_first_call(a.calls, b.calls))
     if a.printed is not None and b.printed is not None and a.printed != b.printed:
         return Difference(f"printed {list(b.printed)}, expected {list(a.printed)}")
+    if a.sent is not None and b.sent is not None and a.sent != b.sent:
+        return Difference(f"sent {list(map(str, b.sent))}, expected {list(map(str, a.sent))}")
     if a.maps is not None and b.maps is not None and (what := _maps(a.maps, b.maps, b.moved)):
         return Difference(what)
     if what := _first_of_context(a, b):

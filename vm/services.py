@@ -7,10 +7,11 @@ call: nothing of them is in Outcome.calls.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bpf.isa.effects import signed
 from bpf.plan import CALL_TARGET, LOAD_PACKET, SERVICES, Unit
+from bpf.spec.contexts import LAYOUTS
 from vm.contexts import data_offset
 from vm.memory import Memory
 from vm.world import Input
@@ -40,6 +41,7 @@ class Packet:
     context  the address that stands for it, 0 where the convention has none
     start    address of its link-layer header; size: bytes from there on
     network  bytes up to the network header; data: up to where an offset of 0 is
+    layout   name of the context's layout, "" for one with nothing in it; order: byte order of the program
     """
 
     context: int
@@ -47,13 +49,31 @@ class Packet:
     size: int
     network: int
     data: int
+    layout: str = ""
+    order: str = "little"
 
     @classmethod
     def of(cls, unit: Unit, entry: Input) -> Packet:
         """The packet of an input."""
         size = len(entry.packet)
         data = data_offset(unit.convention, entry)
-        return cls(unit.context, unit.packet_start(size), size, entry.network, data)
+        view = unit.convention.view
+        name = view.layout.name if view else ""
+        return cls(unit.context, unit.packet_start(size), size, entry.network, data, name, unit.order)
+
+    def now(self, memory: Memory) -> Packet:
+        """As it is by now: the context says where helpers have moved it."""
+        if self.layout != "__sk_buff":
+            return self
+        layout = LAYOUTS[self.layout]
+        places = [*(layout.by_name[name].at for name in ("data", "data_end")), layout.state["mac"]]
+        places.append(layout.state["network"])
+        words = (memory.read(self.context + at, 8) for at in places)
+        data, end, mac, network = (int.from_bytes(word, self.order) for word in words)  # type: ignore[arg-type]
+        return replace(self, start=mac, size=end - mac, network=network - mac, data=data - mac)
+
+
+NO_PACKET = Packet(0, 0, 0, 0, 0)
 
 
 def place(size: int, network: int, width: int, offset: int, data: int | None = None) -> int | None:
@@ -78,6 +98,7 @@ def load_packet(packet: Packet, memory: Memory, width: int, context: int, offset
     """The network-order number of `width` bits at an offset (see place). Raises Trap for what is not the context."""
     if not packet.context or context != packet.context:
         raise Trap("context", context)
+    packet = packet.now(memory)
     at = place(packet.size, packet.network, width, offset, packet.data)
     return None if at is None else int.from_bytes(memory.read(packet.start + at, width // 8), "big")
 

@@ -12,6 +12,7 @@ from bpf.program import Map
 from bpf.spec.maps import RULES
 from bpf.tail import MAX_TAIL_CALLS
 from vm.maps import MapState, new_map
+from vm.network import NETWORK, Network, Sent
 
 DIRTY = tuple((0x9E37_79B9_7F4A_7C15 * (2 * register + 3)) & (1 << 64) - 1 for register in range(RECORD_WORDS))
 """What registers hold that nobody set: upper and lower halves full of bits, all different."""
@@ -80,6 +81,8 @@ class World:
     maps     map name -> the map; it comes to be with the first run that has it, and keeps its contents from run to run
     programs name of a prog array -> the programs in it (see Map.programs), over what the map says
     printed  lines that trace_printk wrote
+    net      devices, routes, neighbours, and the socket and cgroup of a packet
+    sent     where programs have directed packets, in order
     """
 
     clock: int = 1_000_000_000
@@ -108,6 +111,8 @@ class World:
     printed: list[str] = field(default_factory=list)
     elements: dict[str, Sequence[Element]] = field(default_factory=dict)
     maps: dict[str, MapState] = field(default_factory=dict)
+    net: Network = NETWORK
+    sent: list[Sent] = field(default_factory=list)
 
     def snapshot(self) -> Snapshot:
         """What a run can change, besides the printed lines; plain data."""
@@ -120,6 +125,7 @@ class World:
         self.clock, self.random, self.cpu, maps, (user, signals, self.overridden, timers) = snapshot
         self.user, self.signals, self.timers = dict(user), list(signals), dict(timers)
         self.printed.clear()
+        self.sent.clear()
         for name, state in list(self.maps.items()):
             if name in maps:
                 state.load(maps[name])
@@ -134,6 +140,7 @@ class World:
             values=dict(self.values),
             programs=dict(self.programs),
             printed=[],
+            sent=[],
             elements=dict(self.elements),
             maps=maps,
             user=dict(self.user),

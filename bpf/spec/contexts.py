@@ -14,6 +14,9 @@ PACKET, PACKET_END, PACKET_META, OBJECT = "packet", "packet end", "packet meta",
 """What a pointer field leads to. An OBJECT is something of the kernel's that is not described here."""
 
 POINTER = 8
+HEADROOM = 256  # XDP_PACKET_HEADROOM
+XDP_MOST = 4096 - HEADROOM - 320  # a page less its headroom and skb_shared_info
+SKB_MOST = 4 * 4096 - 320  # SKB_MAX_ALLOC
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +49,19 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """A context. size: of the user layout; internal: of ours. `fields` by ascending offset."""
+    """A context. size: of the user layout; internal: of ours. `fields` by ascending offset.
+
+    state  what only helpers see: name -> offset in the internal layout of a word of 8 bytes
+    room   bytes from a packet's start to the end of its buffer, where a helper may move it
+    """
 
     name: str
     size: int
     internal: int
     fields: tuple[Field, ...]
     by_name: Mapping[str, Field] = field(compare=False)
+    state: Mapping[str, int] = field(default_factory=dict, compare=False)
+    room: int = 0
 
     def at(self, offset: int) -> Field | None:
         """The field that the byte at an offset of the user layout belongs to; None in padding."""
@@ -67,7 +76,7 @@ class Layout:
         return end
 
 
-def _layout(name: str, size: int, fields: Iterable[Field]) -> Layout:
+def _layout(name: str, size: int, fields: Iterable[Field], state: str = "", room: int = 0) -> Layout:
     """Give every field its internal place: pointers, then raw runs, then numbers from wide to narrow, last field first.
 
     The last field comes first, so that hardly a number lies where the user layout has it.
@@ -94,7 +103,10 @@ def _layout(name: str, size: int, fields: Iterable[Field]) -> Layout:
         at += one.kept
         before = one
     ordered = tuple(placed[one.name] for one in given)
-    return Layout(name, size, -(-at // 8) * 8, ordered, MappingProxyType({one.name: one for one in ordered}))
+    at = -(-at // 8) * 8
+    words = {word: at + 8 * number for number, word in enumerate(state.split())}
+    by_name = MappingProxyType({one.name: one for one in ordered})
+    return Layout(name, size, at + 8 * len(words), ordered, by_name, MappingProxyType(words), room)
 
 
 def _words(offset: int, names: str, size: int = 4, **same: object) -> Iterator[Field]:
@@ -138,8 +150,8 @@ LAYOUTS: Mapping[str, Layout] = MappingProxyType({
         _layout("xdp_md", 24, (
             Field("data", 0, 4, PACKET), Field("data_end", 4, 4, PACKET_END), Field("data_meta", 8, 4, PACKET_META),
             *_words(12, "ingress_ifindex rx_queue_index egress_ifindex", narrow=False),
-        )),
-        _layout("__sk_buff", 192, _SK_BUFF),
+        ), "first last", HEADROOM + XDP_MOST),
+        _layout("__sk_buff", 192, _SK_BUFF, "first last mac network mac_len hashed checksum", HEADROOM + SKB_MOST),
         _layout("bpf_sock", 80, (
             *_words(0, "bound_dev_if", narrow=False), *_words(4, "family type protocol", head=True, kept=2),
             *_words(16, "mark priority", narrow=False), *_words(24, "src_ip4 src_ip6[4]"),

@@ -31,14 +31,14 @@ class Convention:
         return hash(self.name)
 
 
-PLAIN = Convention("plain", "R1 = address of memory, R2 = its length; 0 and 0 without memory", helpers.KERNEL)
-PACKET = Convention("packet", "R1 = a context that stands for a packet, R2 = 0", helpers.KERNEL, context=True)
+PLAIN = Convention("plain", "R1 = address of memory, R2 = its length; 0 and 0 without memory", helpers.of_type(""))
+PACKET = Convention("packet", "R1 = a context that stands for a packet, R2 = 0", helpers.of_type(""), context=True)
 SUITE = Convention("suite", "as plain, with the public conformance suite's helpers", helpers.SUITE)
 
 TYPED: Mapping[str, Convention] = MappingProxyType({
     name: Convention(
-        name, f"R1 = the address of a {view.layout.name}", helpers.KERNEL, context=True, type=PROGRAM_TYPES[name],
-        view=view,
+        name, f"R1 = the address of a {view.layout.name}", helpers.of_type(name), context=True,
+        type=PROGRAM_TYPES[name], view=view,
     )
     for name, view in VIEWS.items()
 })  # fmt: skip

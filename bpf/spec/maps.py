@@ -68,6 +68,7 @@ _TRIE = frozenset({LOOKUP, UPDATE, DELETE})
 _ELEMENTS = _TRIE | {EACH}
 _CPU_ELEMENTS = _ELEMENTS | {PERCPU}
 _LOOKUP = frozenset({LOOKUP})
+_REDIRECT = frozenset({"redirect_map"})
 _QUEUE = frozenset({PUSH, POP, PEEK})
 _RING = frozenset({"ringbuf_output", "ringbuf_reserve", "ringbuf_submit", "ringbuf_discard", "ringbuf_query"})
 _RING |= {"ringbuf_reserve_dynptr", "ringbuf_submit_dynptr", "ringbuf_discard_dynptr"}
@@ -102,9 +103,9 @@ RULES: Mapping[str, Rules] = MappingProxyType(
         "cgroup_array": Rules(_WORD, _WORD, frozenset({"current_task_under_cgroup"}), NUMA_NODE | RDONLY | WRONLY),
         "array_of_maps": Rules(_WORD, _WORD, _LOOKUP, NUMA_NODE | RDONLY | WRONLY),
         "hash_of_maps": Rules(_KEY, _WORD, _LOOKUP, _HASH & ~(RDONLY_PROG | WRONLY_PROG)),
-        "devmap": Rules(_WORD, (4, 8), _LOOKUP, NUMA_NODE | RDONLY | WRONLY),
-        "devmap_hash": Rules(_WORD, (4, 8), _LOOKUP, NUMA_NODE | RDONLY | WRONLY),
-        "cpumap": Rules(_WORD, (4, 8), frozenset(), NUMA_NODE),
+        "devmap": Rules(_WORD, (4, 8), _LOOKUP | _REDIRECT, NUMA_NODE | RDONLY | WRONLY),
+        "devmap_hash": Rules(_WORD, (4, 8), _LOOKUP | _REDIRECT, NUMA_NODE | RDONLY | WRONLY),
+        "cpumap": Rules(_WORD, (4, 8), _REDIRECT, NUMA_NODE),
     }
 )
 """The map types that exist here, besides the arena."""

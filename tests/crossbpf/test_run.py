@@ -49,6 +49,27 @@ def test_what_it_returns_and_changes(engine: str, source: Path, capsys: pytest.C
     ]
 
 
+REDIRECT = "r6 = r1; r2 = 14; call 44; r1 = 3; r2 = 0; call 23; exit"
+COPY = "r6 = r1; r2 = 1; r3 = 0; call 13; r1 = 9; r2 = 1; call 23; r0 = {}; exit"
+
+
+@pytest.mark.parametrize("engine", ["interpreter", *TARGETS])
+def test_where_a_packet_goes(engine: str, source: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def lines(text: str, kind: str) -> list[str]:
+        source.write_text(text)
+        code, out, err = run(
+            capsys, "run", source, "--type", kind, "--data-in", FRAME.hex(), "--engine", engine, "--repeat", 2
+        )
+        assert (code, err) == (0, "")
+        return [line for line in out.splitlines() if "return" in line or "device" in line]
+
+    assert lines(REDIRECT, "xdp") == ["returns 4 (XDP_REDIRECT)", "  redirected to device 3"]
+    copied = "  a copy of 60 bytes sent to device 1"
+    redirected = "  redirected to device 9, coming in there"
+    assert lines(COPY.format(7), "tc") == ["returns 7 (TC_ACT_REDIRECT)", copied, redirected]
+    assert lines(COPY.format(0), "tc") == ["returns 0 (TC_ACT_OK)", copied]
+
+
 def test_a_capture_runs_in_turn(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source.write_text(DROP)
     capture, after = tmp_path / "in.pcap", tmp_path / "out.pcap"

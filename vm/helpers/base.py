@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from bpf.plan import POISON
 from vm.maps.bound import NO_MAPS, Bound
 from vm.memory import Memory
+from vm.services import NO_PACKET, Packet
 from vm.world import World
 
 
@@ -31,12 +32,13 @@ class Invoke:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a helper acts: the world, the memory of the run, the byte order of the program, the maps of the run."""
+    """Where a helper acts: the world, the run's memory, maps and packet, the byte order of the program."""
 
     world: World
     memory: Memory
     order: str
     maps: Bound = NO_MAPS
+    packet: Packet = NO_PACKET
 
 
 Calling = Generator[Invoke, int, int | Exit]

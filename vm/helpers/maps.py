@@ -8,6 +8,7 @@ from bpf.spec import maps as spec
 from bpf.spec.layout import CPUS
 from bpf.spec.maps import RULES
 from vm.helpers.base import Place
+from vm.helpers.packet import EFAULT, SKB, XDP, Buffer
 from vm.maps.base import E2BIG, EINVAL, ENOENT, MapState
 from vm.maps.outer import OuterArrayState
 from vm.maps.ring import CURRENT_CPU, PerfState, RingState
@@ -17,6 +18,7 @@ M64 = (1 << 64) - 1
 M32 = (1 << 32) - 1
 LOCK = 4
 COUNTER = 24  # sizeof(struct bpf_perf_event_value)
+CTXLEN = (1 << 20) - 1  # BPF_F_CTXLEN_MASK, shifted down
 
 
 def map_of(place: Place, handle: int, helper: str) -> MapState:
@@ -152,11 +154,22 @@ def ringbuf_query(place: Place, arguments: Sequence[int]) -> int:
 
 
 def perf_event_output(place: Place, arguments: Sequence[int]) -> int:
-    """Send R5 bytes at R4 to the event of map R2 that R3 names: an index, or BPF_F_CURRENT_CPU."""
+    """Send R5 bytes at R4 to the event of map R2 that R3 names: an index, or BPF_F_CURRENT_CPU.
+
+    Bits 32-51 of R3: so many bytes of the packet R1 behind them.
+    """
     state = map_of(place, arguments[1], "perf_event_output")
     assert isinstance(state, PerfState)
+    flags, behind = arguments[2], b""
+    if (size := flags >> 32 & CTXLEN) and place.packet.layout in (SKB, XDP):
+        if flags >> 52:
+            return EINVAL
+        packet = Buffer(place, arguments[0], SKB, XDP)
+        if size > packet.size:
+            return EFAULT
+        flags, behind = flags & M32, packet.read(0, size)
     data = place.memory.read(arguments[3], arguments[4] & M32)
-    return state.output(data, arguments[2], place.world.cpu)
+    return state.output(data + behind, flags, place.world.cpu)
 
 
 def _counter(place: Place, handle: int, flags: int, helper: str) -> tuple[int, int, int] | int:

@@ -3,7 +3,23 @@
 from __future__ import annotations
 
 from bpf.spec.conventions import Convention
-from vm.helpers import basic, clocks, control, dynptr, maps, probe, syncookie, task, text, timers
+from vm.helpers import (
+    basic,
+    clocks,
+    control,
+    dynptr,
+    fib,
+    maps,
+    probe,
+    redirect,
+    skb,
+    skb_room,
+    syncookie,
+    task,
+    text,
+    timers,
+    xdp,
+)
 from vm.helpers.base import Helper
 
 _IMPLEMENTATIONS: dict[str, Helper] = {
@@ -84,6 +100,43 @@ _IMPLEMENTATIONS: dict[str, Helper] = {
     "timer_set_callback": timers.timer_set_callback,
     "timer_start": timers.timer_start,
     "timer_cancel": timers.timer_cancel,
+    "skb_load_bytes": skb.skb_load_bytes,
+    "skb_load_bytes_relative": skb.skb_load_bytes_relative,
+    "skb_store_bytes": skb.skb_store_bytes,
+    "skb_pull_data": skb.skb_pull_data,
+    "l3_csum_replace": skb.l3_csum_replace,
+    "l4_csum_replace": skb.l4_csum_replace,
+    "csum_update": skb.csum_update,
+    "csum_level": skb.csum_level,
+    "get_hash_recalc": skb.get_hash_recalc,
+    "set_hash_invalid": skb.set_hash_invalid,
+    "set_hash": skb.set_hash,
+    "skb_change_type": skb.skb_change_type,
+    "skb_ecn_set_ce": skb.skb_ecn_set_ce,
+    "get_cgroup_classid": skb.get_cgroup_classid,
+    "get_route_realm": skb.get_route_realm,
+    "skb_cgroup_id": skb.skb_cgroup_id,
+    "get_socket_cookie": skb.get_socket_cookie,
+    "get_socket_uid": skb.get_socket_uid,
+    "skb_change_tail": skb_room.skb_change_tail,
+    "skb_change_head": skb_room.skb_change_head,
+    "skb_vlan_push": skb_room.skb_vlan_push,
+    "skb_vlan_pop": skb_room.skb_vlan_pop,
+    "skb_change_proto": skb_room.skb_change_proto,
+    "skb_adjust_room": skb_room.skb_adjust_room,
+    "xdp_adjust_head": xdp.xdp_adjust_head,
+    "xdp_adjust_meta": xdp.xdp_adjust_meta,
+    "xdp_adjust_tail": xdp.xdp_adjust_tail,
+    "xdp_get_buff_len": xdp.xdp_get_buff_len,
+    "xdp_load_bytes": xdp.xdp_load_bytes,
+    "xdp_store_bytes": xdp.xdp_store_bytes,
+    "redirect": redirect.redirect,
+    "redirect_neigh": redirect.redirect_neigh,
+    "redirect_peer": redirect.redirect_peer,
+    "clone_redirect": redirect.clone_redirect,
+    "redirect_map": redirect.redirect_map,
+    "check_mtu": redirect.check_mtu,
+    "fib_lookup": fib.fib_lookup,
 }
 
 

@@ -1,0 +1,94 @@
+"""What lies around a packet: devices, routes, neighbours, the socket and cgroup it belongs to; where packets go."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from ipaddress import ip_network
+from typing import NamedTuple
+
+INGRESS, BROADCAST = 1, 8  # BPF_F_*
+UNICAST, LOCAL, BLACKHOLE, UNREACHABLE, PROHIBIT = "unicast", "local", "blackhole", "unreachable", "prohibit"
+
+
+class Sent(NamedTuple):
+    """A packet that a helper has directed somewhere.
+
+    helper  its name; only clone_redirect sends at once, otherwise the program's return value decides
+    device  the ifindex, 0 where it is no device; map, key: the entry that names it, if one does
+    flags   as given to the helper; packet: a clone's bytes
+    """
+
+    helper: str
+    device: int = 0
+    map: str = ""
+    key: int = 0
+    flags: int = 0
+    packet: bytes = b""
+
+    @property
+    def clone(self) -> bool:
+        """Whether it was sent at once."""
+        return self.helper == "clone_redirect"
+
+    def __str__(self) -> str:
+        """In words."""
+        to = f"device {self.device}" if self.device else "" if self.map else "device 0"
+        if self.map:
+            entry = f"{self.map}[{self.key}]"
+            to = f"all of {self.map}" if self.flags & BROADCAST else f"{entry}, {to}" if to else entry
+        elif self.helper == "redirect_peer":
+            to = f"the peer of {to}"
+        elif self.helper == "redirect_neigh":
+            to += ", by its neighbours"
+        elif self.flags & INGRESS:
+            to += ", coming in there"
+        return f"a copy of {len(self.packet)} bytes sent to {to}" if self.clone else f"redirected to {to}"
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A network device. header: bytes of its link-layer header; forwarding: whether it is let through to others."""
+
+    name: str
+    mtu: int = 1500
+    mac: bytes = bytes(6)
+    header: int = 14
+    forwarding: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A route. to: a prefix; via: the gateway, "" for none; source: the preferred address; mtu: 0 for the device's."""
+
+    to: str
+    device: int = 0
+    via: str = ""
+    kind: str = UNICAST
+    metric: int = 0
+    source: str = ""
+    mtu: int = 0
+    table: int = 254  # RT_TABLE_MAIN
+
+    @property
+    def length(self) -> int:
+        """Of the prefix, in bits."""
+        return ip_network(self.to).prefixlen
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """Devices by ifindex, routes, MAC addresses by (ifindex, address); what a packet's socket and cgroups are."""
+
+    devices: Mapping[int, Device] = field(default_factory=lambda: {1: Device("lo", 65536)})
+    routes: tuple[Route, ...] = ()
+    neighbours: Mapping[tuple[int, str], bytes] = field(default_factory=dict)
+    cookie: int = 1
+    uid: int = 0
+    cgroup: int = 1
+    classid: int = 0
+    realm: int = 0
+
+
+NETWORK = Network()
+"""The loopback device alone."""
