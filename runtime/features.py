@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from bpf.errors import BadInput, CallFailed
@@ -64,23 +64,28 @@ def used(program: Program) -> Iterator[tuple[str, Feature]]:
             yield f"insn {pc}", Feature(HELPER, f"helper {PROTOTYPES[insn.imm].name}", HELPERS[insn.imm])
 
 
-def refuse_later(kernel: str | None, program: Program, kind: str = "", maps: Sequence[Map] | None = None) -> None:
+def refuse_later(kernel: str | None, program: Program, kind: str = "") -> None:
     """Raise CallFailed EINVAL for the first thing that a kernel does not have yet; None: any kernel.
 
-    kind: the program's type; maps: those it loads with, else its own.
+    kind: the program's type.
     """
     if kernel is None:
         return
     numbers(kernel)
     for place, feature in used(program):
         _refuse(kernel, feature, place)
-    for map_ in program.maps if maps is None else maps:
-        if map_.kind in MAP_TYPES:
-            _refuse(kernel, Feature(MAP, f"map type {map_.kind}", MAP_TYPES[map_.kind].since), f"map {map_.name}")
+    for map_ in program.maps:
+        refuse_later_map(kernel, map_)
     found = types.table()
     if found is not None and kind in found.PROGRAM_TYPES and kind != types.UNSPEC:
         feature = Feature(PROGRAM, f"program type {kind}", found.PROGRAM_TYPES[kind].since)
         _refuse(kernel, feature, f"program {program.name}")
+
+
+def refuse_later_map(kernel: str | None, map_: Map) -> None:
+    """As refuse_later, for a map."""
+    if kernel is not None and map_.kind in MAP_TYPES:
+        _refuse(kernel, Feature(MAP, f"map type {map_.kind}", MAP_TYPES[map_.kind].since), f"map {map_.name}")
 
 
 def _refuse(kernel: str, feature: Feature, place: str) -> None:

@@ -75,7 +75,7 @@ class MapObject:
         """Ids of the maps in a map-in-map."""
         if self.declared.kind not in OF_MAPS or self.state is None:
             return []
-        values = (self.state.value(key) for key in self.state.keys())
+        values = map(self.state.value, self.state.keys())
         return [int(value) for value in values if isinstance(value, bytes)]
 
 
@@ -134,7 +134,9 @@ class Kernel:
 
     # Maps --------------------------------------------------------------------------------------------
 
-    def create_map(self, map_: Map, order: Order = "little", *, caller: Caller = ROOT, frozen: bool = False) -> MapObject:
+    def create_map(
+        self, map_: Map, order: Order = "little", *, caller: Caller = ROOT, frozen: bool = False
+    ) -> MapObject:
         """A new map, empty but for initial data. Raises CallFailed EPERM and Refused."""
         may_create(caller, map_)
         bare = replace(map_, programs=(), maps=())
@@ -235,7 +237,9 @@ class Kernel:
     def pin(self, path: str, made: ProgramObject | MapObject) -> None:
         """Name a program or a map. Raises CallFailed EEXIST."""
         name = pin_path(path)
-        if name in self.pins or any(other.startswith(f"{name}/") or name.startswith(f"{other}/") for other in self.pins):
+        if name in self.pins or any(
+            other.startswith(f"{name}/") or name.startswith(f"{other}/") for other in self.pins
+        ):
             raise CallFailed("EEXIST", f"cannot pin at {path}")
         self.pins[name] = Pin("prog" if isinstance(made, ProgramObject) else "map", made.id)
 

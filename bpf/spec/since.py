@@ -17,10 +17,7 @@ _UP_TO = (
 )  # fmt: skip
 
 HELPERS: Mapping[int, str] = MappingProxyType(
-    {
-        number: next(release for last, release in _UP_TO if number <= last)
-        for number in PROTOTYPES
-    }
+    {number: next(release for last, release in _UP_TO if number <= last) for number in PROTOTYPES}
 )
 """Number of a helper -> release, of every helper of Linux 6.12."""
 
