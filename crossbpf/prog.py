@@ -81,7 +81,8 @@ def _load(
                 case "pinmaps":
                     maps_at = line.next("DIR")
                 case "map":
-                    reuse[_map_name(line, found[0].maps)] = one_map(system, line)
+                    name = _map_name(line, found[0].maps)
+                    reuse[name] = one_map(system, line)
                 case word:
                     raise click.UsageError(f"what is {word!r}? {line.usage}")
         try:

@@ -317,7 +317,10 @@ def program_info(descriptor: int) -> ProgramInfo:
     )  # fmt: skip
     functions = tuple(zip(starts, lengths, strict=False))[: info.nr_jited_func_lens]
     return ProgramInfo(
-        jited.raw[: info.jited_prog_len], functions, xlated.raw[: info.xlated_prog_len], info.verified_insns,
+        jited.raw[: info.jited_prog_len],
+        functions,
+        xlated.raw[: info.xlated_prog_len],
+        info.verified_insns,
         bytes(info.tag),
     )
 

@@ -51,7 +51,8 @@ def features() -> Iterator[Feature]:
 
 
 def _row(row: Row) -> Feature:
-    return Feature(INSN, row.name, ROW[_BY_FD.get(row.name, row.name)].since)
+    name = _BY_FD.get(row.name, row.name)
+    return Feature(INSN, name, ROW[name].since)
 
 
 def used(program: Program) -> Iterator[tuple[str, Feature]]:

@@ -173,7 +173,8 @@ def test_data_of_a_run(kernel: Kernel) -> None:
     ran = run(kernel, one, b"abc")
     assert (ran.data, ran.retval) == (b"a\7c", 3)
     (one,) = kernel.load([text("r6 = r1; r0 = *(u16 *)skb[12]; exit", section="socket")])
-    assert run(kernel, one, bytes(12) + b"\x08\x00" + bytes(20), engine_name="ppc64le").retval is not None
+    frame = bytes(range(64))
+    assert {run(kernel, one, frame, engine_name=name).retval for name in ("interpreter", "ppc64le")} == {0x1A1B}
     with pytest.raises(BadInput, match="0 runs"):
         run(kernel, one, repeat=0)
 

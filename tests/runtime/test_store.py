@@ -151,9 +151,7 @@ class _Killed(BaseException):
 
 
 @pytest.mark.parametrize("written", [0, 1, 2])
-def test_a_writer_that_dies_leaves_the_old_state(
-    store: Store, written: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_writer_that_dies_leaves_the_old_state(store: Store, written: int, monkeypatch: pytest.MonkeyPatch) -> None:
     with store.open() as kernel:
         kernel.pin("a", kernel.create_map(Map("a", "array", 4, 8, 4)))
         kernel.pin("b", kernel.create_map(Map("b", "array", 4, 8, 4)))
@@ -270,7 +268,8 @@ def test_a_killed_writer(store: Store) -> None:
     ("name", "data"),
     [
         ("index.json", b"{"), ("index.json", b"[]"), ("index.json", b'{"version": 9}'), ("prog-1", b"{}"),
-        ("prog-1", b'{"d":[["name","x"]]}'), ("map-1-1", b"[]"), ("map-1-1", b'[{"x":"00"},null]'), ("map-1-1", b"\xff"),
+        ("prog-1", b'{"d":[["name","x"]]}'), ("map-1-1", b"[]"), ("map-1-1", b'[{"x":"00"},null]'),
+        ("map-1-1", b"\xff"),
         ("map-1-1", b'[{"z":"eJw"},null]'),
     ],
 )  # fmt: skip
