@@ -7,11 +7,13 @@
 
 A change writes new files first and then the index, each to a temporary name that is renamed. The rename of the index is
 the change: a process that dies before leaves everything as it was, and the next one removes what it has left behind.
+The index has a sum of itself and of every other file, so that what something else has written to is not used.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import sys
@@ -22,7 +24,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bpf.errors import BadInput, CrossbpfError
+from bpf.errors import BadInput
+from bpf.program import Program
 from bpf.spec.maps import RULES
 from runtime import codec
 from runtime.kernel import Kernel, MapObject, Pin, ProgramObject
@@ -48,6 +51,15 @@ def default_directory() -> Path:
     if sys.platform == "darwin":
         return home / "Library" / "Application Support" / "crossbpf" / "bpffs"
     return Path(os.environ.get("XDG_STATE_HOME") or home / ".local" / "state") / "crossbpf" / "bpffs"
+
+
+def _sum(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:32]
+
+
+def _index_sum(index: dict[str, Any]) -> str:
+    """Of all but the sum itself."""
+    return _sum(json.dumps({name: part for name, part in index.items() if name != "sum"}, sort_keys=True).encode())
 
 
 @contextlib.contextmanager
@@ -117,79 +129,75 @@ class Store:
                 "version": VERSION, "generation": 0, "next_program": 1, "next_map": 1, "programs": [], "maps": [],
                 "pins": {},
             }  # fmt: skip
-        except (OSError, ValueError) as error:
+            found["sum"] = _index_sum(found)
+        except (OSError, ValueError, RecursionError) as error:
             raise BadInput(f"is no index of a pin directory: {error}", file=str(path)) from None
         if not isinstance(found, dict) or found.get("version") != VERSION:
             raise BadInput("is no index of a pin directory of this version", file=str(path))
+        if found.get("sum") != _index_sum(found):
+            raise BadInput("broken: something else has written to it", file=str(path))
         return found
 
     def _kernel(self, index: dict[str, Any]) -> Kernel:
         kernel = Kernel(next_program=index["next_program"], next_map=index["next_map"], clock=self.clock)
-        try:
-            for record in index["maps"]:
-                declared = codec.map_of(codec.load(json.dumps(record["declared"]).encode()))
-                cells = {int(cell): number for cell, number in record["cells"].items()}
-                kernel.maps[record["id"]] = MapObject(
-                    record["id"], declared, record["order"], record["frozen"], cells,
-                    partial(self._contents, record["file"]),
-                )  # fmt: skip
-            for record in index["programs"]:
-                fields = {name: record[name] for name in _PROGRAM}
-                fields |= {"maps": tuple(record["maps"]), "map_ids": tuple(record["map_ids"])}
-                kernel.programs[record["id"]] = ProgramObject(**fields, open=partial(self._body, record["id"]))
-            kernel.pins = {path: Pin(*pin) for path, pin in index["pins"].items()}
-        except (KeyError, TypeError, ValueError, CrossbpfError) as error:
-            raise BadInput(f"broken: {error}", file=str(self.directory / "index.json")) from None
+        for record in index["maps"]:
+            declared = codec.map_of(codec.load(json.dumps(record["declared"]).encode()))
+            cells = {int(cell): number for cell, number in record["cells"].items()}
+            kernel.maps[record["id"]] = MapObject(
+                record["id"], declared, record["order"], record["frozen"], cells,
+                partial(self._contents, record["file"], record["sum"]),
+            )  # fmt: skip
+        for record in index["programs"]:
+            fields = {name: record[name] for name in _PROGRAM}
+            fields |= {"maps": tuple(record["maps"]), "map_ids": tuple(record["map_ids"])}
+            kernel.programs[record["id"]] = ProgramObject(
+                **fields, open=partial(self._body, record["id"], record["sum"])
+            )
+        kernel.pins = {path: Pin(*pin) for path, pin in index["pins"].items()}
         return kernel
 
-    def _read(self, name: str) -> bytes:
+    def _read(self, name: str, sum_: str) -> bytes:
         path = self.directory / name
         try:
-            return path.read_bytes()
+            data = path.read_bytes()
         except OSError as error:
             raise BadInput(f"cannot be read: {error.strerror}", file=str(path)) from None
+        if _sum(data) != sum_:
+            raise BadInput("broken: something else has written to it", file=str(path))
+        return data
 
-    def _body(self, number: int) -> Any:
-        try:
-            return codec.program_of(self._read(f"prog-{number}"))
-        except CrossbpfError as error:
-            raise error.at(file=str(self.directory / f"prog-{number}")) from None
+    def _body(self, number: int, sum_: str) -> Program:
+        return codec.program_of(self._read(f"prog-{number}", sum_))
 
-    def _contents(self, name: str, made: MapObject) -> MapState | None:
+    def _contents(self, name: str, sum_: str, made: MapObject) -> MapState | None:
         if made.declared.kind not in RULES:
             return None
         state = new_map(made.declared, made.order)
-        try:
-            saved = codec.load(self._read(name))
-            if len(saved[0]) != len(state.values):
-                raise BadInput("has another size than its map")
-            state.load(saved)
-        except CrossbpfError as error:
-            raise error.at(file=str(self.directory / name)) from None
-        except (TypeError, ValueError, IndexError, KeyError) as error:
-            raise BadInput(f"broken: {error}", file=str(self.directory / name)) from None
+        state.load(codec.load(self._read(name, sum_)))
         return state
 
     # Writing -----------------------------------------------------------------------------------------
 
     def _commit(self, kernel: Kernel, before: dict[str, Any]) -> None:
         generation = before["generation"] + 1
-        files = {record["id"]: record["file"] for record in before["maps"]}
-        known = {record["id"] for record in before["programs"]}
+        files = {record["id"]: (record["file"], record["sum"]) for record in before["maps"]}
+        sums = {record["id"]: record["sum"] for record in before["programs"]}
         for number, program in kernel.programs.items():
-            if number not in known:
-                self._write(f"prog-{number}", codec.program_text(program.program))
+            if number not in sums:
+                text = codec.program_text(program.program)
+                sums[number] = _sum(text)
+                self._write(f"prog-{number}", text)
         maps: list[dict[str, Any]] = []
         for number, made in kernel.maps.items():
-            file = files.get(number, "")
+            file, sum_ = files.get(number, ("", ""))
             if made.opened or not file:
                 text = codec.dump(None if made.state is None else made.state.save())
-                if not file or text != self._read(file):
-                    file = f"map-{number}-{generation}"
+                if _sum(text) != sum_:
+                    file, sum_ = f"map-{number}-{generation}", _sum(text)
                     self._write(file, text)
             maps.append(
                 {
-                    "id": number, "file": file, "order": made.order, "frozen": made.frozen,
+                    "id": number, "file": file, "sum": sum_, "order": made.order, "frozen": made.frozen,
                     "cells": {str(cell): one for cell, one in made.cells.items()},
                     "declared": json.loads(codec.dump(codec.map_record(made.declared))),
                 }
@@ -197,12 +205,15 @@ class Store:
         after = {
             "version": VERSION, "generation": generation, "next_program": kernel.next_program,
             "next_map": kernel.next_map, "maps": maps,
-            "programs": [{name: getattr(one, name) for name in _PROGRAM} for one in kernel.programs.values()],
+            "programs": [
+                {name: getattr(one, name) for name in _PROGRAM} | {"sum": sums[one.id]}
+                for one in kernel.programs.values()
+            ],
             "pins": {path: [pin.kind, pin.id] for path, pin in kernel.pins.items()},
         }  # fmt: skip
-        text = json.dumps(after, indent=1).encode()
-        if json.loads(text) | {"generation": 0} != before | {"generation": 0}:
-            self._write("index.json", text)
+        after = json.loads(json.dumps(after))  # tuples as lists, as in `before`
+        if after | {"generation": 0, "sum": ""} != before | {"generation": 0, "sum": ""}:
+            self._write("index.json", json.dumps(after | {"sum": _index_sum(after)}, indent=1).encode())
         self._sweep({"lock", "index.json", *(one["file"] for one in maps), *(f"prog-{n}" for n in kernel.programs)})
 
     def _write(self, name: str, data: bytes) -> None:
