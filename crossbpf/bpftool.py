@@ -21,6 +21,17 @@ One = TypeVar("One", ProgramObject, MapObject)
 HOWS = ("id", "tag", "name", "pinned")
 
 
+def pretty(value: Any, depth: int = 0) -> str:
+    """JSON as bpftool indents it: a line for each member of an object, elements of an array behind each other."""
+    end = "\n" + "    " * depth
+    if isinstance(value, dict) and value:
+        members = (f"{end}    {json.dumps(name)}: {pretty(item, depth + 1)}" for name, item in value.items())
+        return "{" + ",".join(members) + end + "}"
+    if isinstance(value, list | tuple) and value:
+        return "[" + ",".join(pretty(item, depth + 1) for item in value) + end + "]"
+    return json.dumps(value)
+
+
 @dataclass
 class Output:
     """Where answers go. json, pretty: as one record; files: name the paths that things are pinned at."""
@@ -37,7 +48,7 @@ class Output:
 
     def show(self, record: Any) -> None:
         """Print a record."""
-        click.echo(json.dumps(record, indent=4 if self.pretty else None))
+        click.echo(pretty(record) if self.pretty else json.dumps(record, separators=(",", ":")))
 
 
 def stored(command: Any) -> Any:

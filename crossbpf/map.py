@@ -9,6 +9,8 @@ import click
 
 from bpf.errors import BadInput
 from bpf.map_rules import OF_MAPS
+from bpf.object.btf import Btf
+from bpf.object.btf_value import typed
 from bpf.program import Map
 from bpf.spec.maps import MAP_TYPES
 from crossbpf.bpftool import (
@@ -22,6 +24,7 @@ from crossbpf.bpftool import (
     maps,
     one_map,
     permitted,
+    pretty,
     program,
     stored,
     words,
@@ -31,6 +34,7 @@ from runtime.features import refuse_later_map
 from vm.maps import Value
 
 _CREATE = "PATH type TYPE key KEY_SIZE value VALUE_SIZE entries MAX_ENTRIES name NAME [flags FLAGS] [inner_map MAP]"
+Types = tuple[Btf, int, int] | None
 _ONE_LINE = 24  # bytes of key and value together that fit
 
 
@@ -150,25 +154,46 @@ def _element(key: bytes | None, value: Value | None) -> str:
     return f"key:{gap}{hexed(shown)}" + ("  " if len(shown) + len(data) <= _ONE_LINE and gap == " " else "\n") + text
 
 
-def _element_record(key: bytes | None, value: Value) -> dict[str, Any]:
+def _element_record(key: bytes | None, value: Value, types: Types = None) -> dict[str, Any]:
+    """Bytes, and where types are known what they mean."""
     record: dict[str, Any] = {} if key is None else {"key": listed(key)}
     if isinstance(value, tuple):
-        return record | {"values": [{"cpu": cpu, "value": listed(one or b"")} for cpu, one in enumerate(value)]}
-    return record | {"value": listed(value)}
+        record |= {"values": [{"cpu": cpu, "value": listed(one or b"")} for cpu, one in enumerate(value)]}
+    else:
+        record |= {"value": listed(value)}
+    return record | ({"formatted": _typed(key, value, types)} if types is not None else {})
+
+
+def _typed(key: bytes | None, value: Value, types: Types) -> dict[str, Any]:
+    assert types is not None
+    btf, of_key, of_value = types
+    record: dict[str, Any] = {}
+    if key is not None:
+        record["key"] = typed(btf, of_key, key) if of_key else int.from_bytes(key, btf.order)  # type: ignore[arg-type]
+    if isinstance(value, tuple):
+        cpus = enumerate(value)
+        return record | {"values": [{"cpu": cpu, "value": typed(btf, of_value, one or b"")} for cpu, one in cpus]}
+    return record | {"value": typed(btf, of_value, value)}
 
 
 @map.command()
 @words(MAP)
 @stored
 def dump(output: Output, given: Sequence[str]) -> int:
-    """Print what a map holds; the records of a ring buffer, the values of a queue."""
+    """Print what a map holds; the records of a ring buffer, the values of a queue.
+
+    Keys and values are shown by their types where the program that the map came with is loaded, else as bytes.
+    """
     line = Words(list(given), MAP)
     with output.store.open(write=False) as system:
         one = one_map(system, line)
         line.end()
-        found = list(elements.dump(one))
+        found, types = list(elements.dump(one)), system.types_of(one)
     if output.record:
-        output.show([_element_record(*pair) for pair in found])
+        output.show([_element_record(*pair, types) for pair in found])
+        return 0
+    if types is not None:
+        click.echo(pretty([_typed(*pair, types) for pair in found]))
         return 0
     for pair in found:
         click.echo(_element(*pair))
@@ -186,9 +211,11 @@ def lookup(output: Output, given: Sequence[str]) -> int:
         one = one_map(system, line)
         key = _key(one, line, ())
         line.end()
-        value = elements.lookup(one, key)
+        value, types = elements.lookup(one, key), system.types_of(one)
     if output.record:
-        output.show(None if value is None else _element_record(key, value))
+        output.show(None if value is None else _element_record(key, value, types))
+    elif value is not None and types is not None:
+        click.echo(pretty(_typed(key, value, types)))
     else:
         click.echo(_element(key, value) if value is not None else f"key:\n{hexed(key)}\n\nNot found")
     return 0 if value is not None else 1

@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from bpf.errors import BadInput, CallFailed, CrossbpfError
 from bpf.map_rules import OF_MAPS, check_map, fits, value_bytes
+from bpf.object.btf import Btf, Kind
 from bpf.program import Map, Program
 from bpf.spec.maps import RULES
 from runtime import features, types
@@ -36,6 +37,7 @@ class MapObject:
     order   byte order of the programs that see it
     cells   index -> id of a program
     frozen  bpf() may not change it
+    typed   id of the program that it was loaded with, whose types say what keys and values are; 0 for none
     open    makes its state when that is first asked for
     """
 
@@ -43,6 +45,7 @@ class MapObject:
     declared: Map
     order: Order
     frozen: bool = False
+    typed: int = 0
     cells: dict[int, int] = field(default_factory=dict)
     open: Callable[[MapObject], MapState | None] = field(
         default=lambda made: new_map(made.declared, made.order) if made.declared.kind in RULES else None, repr=False
@@ -171,6 +174,15 @@ class Kernel:
             raise CallFailed("EINVAL", f"a program of type {program.type} in map {array.name} of type {owner.type}")
         array.cells[index] = program.id
 
+    def types_of(self, made: MapObject) -> tuple[Btf, int, int] | None:
+        """(types, number of the key's, of the value's) where a loaded program says what a map holds."""
+        program = self.programs.get(made.typed)
+        if program is None or program.program.btf is None:
+            return None
+        types, declared = program.program.btf, made.declared
+        value = declared.value_type or (types.find(declared.name, Kind.DATASEC) if declared.is_data else 0) or 0
+        return (types, declared.key_type, value) if value else None
+
     # Programs ----------------------------------------------------------------------------------------
 
     def load(
@@ -189,6 +201,8 @@ class Kernel:
         before = dict(self.maps), self.next_map, self.next_program
         try:
             maps = self._maps(programs[0], caller, dict(reuse or {}))
+            for map_ in maps:
+                map_.typed = map_.typed or (self.next_program if map_.id >= before[1] else 0)
             made = [self._load(*pair, maps, portable=portable) for pair in zip(programs, kinds, strict=True)]
         except (CrossbpfError, OSError):
             self.maps, self.next_map, self.next_program = before

@@ -144,7 +144,7 @@ class Store:
             declared = codec.map_of(codec.load(json.dumps(record["declared"]).encode()))
             cells = {int(cell): number for cell, number in record["cells"].items()}
             kernel.maps[record["id"]] = MapObject(
-                record["id"], declared, record["order"], record["frozen"], cells,
+                record["id"], declared, record["order"], record["frozen"], record["typed"], cells,
                 partial(self._contents, record["file"], record["sum"]),
             )  # fmt: skip
         for record in index["programs"]:
@@ -198,6 +198,7 @@ class Store:
             maps.append(
                 {
                     "id": number, "file": file, "sum": sum_, "order": made.order, "frozen": made.frozen,
+                    "typed": made.typed,
                     "cells": {str(cell): one for cell, one in made.cells.items()},
                     "declared": json.loads(codec.dump(codec.map_record(made.declared))),
                 }

@@ -98,7 +98,7 @@ class TestPrograms:
         for engine, count in (("interpreter", 2), ("arm64", 4), ("riscv64", 6)):
             loaded(f"prog run name count repeat 2 --engine {engine}")
             shown = loaded("map lookup name counts key 7 0 0 0")
-            assert shown == f"key: 07 00 00 00  value: {count:02x} 00 00 00 00 00 00 00\n"
+            assert shown == f'{{\n    "key": 7,\n    "value": {count}\n}}\n'
         loaded("prog run name count --engine s390x", 2)
 
     def test_data(self, prompt: Prompt) -> None:
@@ -232,9 +232,25 @@ class TestMaps:
 
     def test_every_cpu(self, loaded: Prompt) -> None:
         loaded("prog run name jump")
-        assert "01 00 00 00\nvalue (CPU 00): 01 00 00 00 00 00 00 00\n" in loaded("map dump name each")
-        values = loaded.record("map dump name each")[1]["values"]
-        assert [one["cpu"] for one in values] == [0, 1, 2, 3]
+        (first, second) = loaded.record("map dump name each")
+        assert [one["cpu"] for one in first["values"]] == [0, 1, 2, 3]
+        assert second["values"][0] == {"cpu": 0, "value": ["0x01", *["0x00"] * 7]}
+        assert second["formatted"] == {"key": 1, "values": [{"cpu": cpu, "value": int(not cpu)} for cpu in range(4)]}
+        loaded("map create p type percpu_hash key 4 value 8 entries 1 name p")
+        loaded("map update name p key 1 0 0 0 value 2 0 0 0 0 0 0 0")
+        assert "key:\n01 00 00 00\nvalue (CPU 00): 02 00 00 00 00 00 00 00\n" in loaded("map dump name p")
+
+    def test_values_by_their_types(self, loaded: Prompt) -> None:
+        loaded("prog run name count repeat 2")
+        assert loaded("map dump name counts") == '[{\n        "key": 7,\n        "value": 2\n    }\n]\n'
+        assert json.loads(loaded("map dump name .bss")) == [{"key": 0, "value": {".bss": [{"seen": 4}]}}]
+        (one,) = loaded.record("map dump name .rodata")
+        assert one["formatted"]["value"] == {".rodata": [{"step": 2}]}
+        loaded("map pin name counts kept")
+        loaded("prog unpin d/count")
+        loaded("prog unpin d/jump")
+        loaded("prog unpin d/last")
+        assert loaded("map dump name counts").startswith("key: 07 00 00 00  value: 02")
 
     def test_programs_and_maps_as_values(self, loaded: Prompt) -> None:
         loaded("map update name jumps key 1 0 0 0 value name count")
