@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from bench import check, compile, fuzzing, interpret, jit_vs_interpreter, maps, share, suite
+from bench import check, compile, fuzzing, interpret, jit_vs_interpreter, load, maps, share, suite
 from bench.measure import main
 
 BENCHES = (
@@ -12,6 +12,7 @@ BENCHES = (
     interpret.tables,
     jit_vs_interpreter.tables,
     maps.tables,
+    load.tables,
     check.tables,
     suite.evaluations,
     suite.kills,

@@ -99,3 +99,18 @@ class Refused(CrossbpfError):
 
 class NotHere(CrossbpfError):
     """Something that this machine or installation lacks: a compiler, a library of the right version."""
+
+
+class CallFailed(CrossbpfError):
+    """What bpf() would answer with an error: `errno` is Linux's number, `name` its name."""
+
+    def __init__(self, name: str, message: str, *, place: str = "", remedy: str = "", file: str = "") -> None:
+        super().__init__(f"{message}: {name}", place=place, remedy=remedy, file=file)
+        self.name = name
+        self.errno = ERRNO[name]
+
+
+ERRNO = {
+    "EPERM": 1, "ENOENT": 2, "E2BIG": 7, "EAGAIN": 11, "EEXIST": 17, "EINVAL": 22, "ENOSPC": 28, "EOPNOTSUPP": 95,
+}  # fmt: skip
+"""Linux's error numbers, which are not every host's."""

@@ -15,10 +15,12 @@ from bpf.plan import PLANS
 from bpf.program import Map, Program
 from bpf.text import assemble, disassemble
 from crossbpf.api import compare, compile, interpret, parse, run
+from crossbpf.loading import load
 from engines import ENGINES
 from engines.compare import Row
 from jit.image import Image
 from jit.registry import TARGETS
+from runtime import Caller, Loaded, Store
 from vm.outcome import Fault, Outcome
 from vm.world import Input, Limits, World
 
@@ -28,22 +30,26 @@ __all__ = [
     "ENGINES",
     "PLANS",
     "TARGETS",
+    "Caller",
     "CrossbpfError",
     "Fault",
     "Image",
     "Input",
     "Limits",
+    "Loaded",
     "Map",
     "Outcome",
     "Program",
     "Refused",
     "Row",
+    "Store",
     "World",
     "assemble",
     "compare",
     "compile",
     "disassemble",
     "interpret",
+    "load",
     "parse",
     "run",
 ]

@@ -26,6 +26,8 @@ from crossbpf.types import convention_named, fields_for
 from engines.compare import Row, compare
 from engines.lockstep import Parting
 from jit.listing import listing
+from runtime.features import refuse_later
+from runtime.types import of_section
 from vm.world import Input, Limits, World
 
 _STYLES = {"reference": "bold", "agrees": "green", "differs": "bold red", "undecided": "yellow", "refused": "dim"}
@@ -71,6 +73,7 @@ class Result:
 @click.option("--seconds", default=5.0, show_default=True, help="Time limit of a run.")
 @click.option("--instructions", default=20_000_000, show_default=True, help="Instruction limit of the interpreter.")
 @click.option("--count", is_flag=True, help="Count executed instructions too (slow).")
+@click.option("--kernel", metavar="RELEASE", help="Refuse what came later than this kernel, 5.4 say.")
 @click.option("--strict", is_flag=True, help="Exit 1 when a run hit its limit.")
 @click.option("-v", "--verbose", is_flag=True, help="The whole table for every program of a directory.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON record a program and plan.")
@@ -79,8 +82,8 @@ class Result:
 def check(
     files: Sequence[str], mem: str | None, packet: str | None, kind: str | None, ctx: Sequence[str],
     contents: Sequence[str], target: str | None, engine: str | None, plan: str, seconds: float, instructions: int,
-    count: bool, strict: bool, verbose: bool, as_json: bool, print_cc: bool, cc: str | None, cflags: str,
-    includes: Sequence[str], entry: str | None, big_endian: bool,
+    count: bool, kernel: str | None, strict: bool, verbose: bool, as_json: bool, print_cc: bool, cc: str | None,
+    cflags: str, includes: Sequence[str], entry: str | None, big_endian: bool,
 ) -> int:  # fmt: skip
     """Run programs on the interpreter and on every target, and compare.
 
@@ -113,6 +116,7 @@ def check(
             try:
                 order = "big" if big_endian else "little"
                 source = read_source(file, options=options, order=order, entry=entry, paired=directory)
+                _refuse_later(kernel, source)
                 world = World(elements=elements(contents, source.any_order()) if contents else {})
             except CrossbpfError as error:
                 results.append(Result(file, "", error=error))
@@ -133,6 +137,15 @@ def check(
             show_summary(console, results)
         codes += [result.code(strict) for result in results]
     return 2 if 2 in codes else max(codes)
+
+
+def _refuse_later(kernel: str | None, source: Source) -> None:
+    if kernel is not None:
+        program = source.any_order()
+        try:
+            refuse_later(kernel, program, of_section(program.section))
+        except CrossbpfError as error:
+            raise error.at(file=source.file) from None
 
 
 def _program(source: Source, rows: Sequence[Row]) -> Program | None:

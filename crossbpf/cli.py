@@ -23,7 +23,7 @@ VERBS = {
     **{name: f"crossbpf.{name}" for name in ("check", "trace", "conform", "fuzz", "plugin")},
     "asm": "crossbpf.asm",
     "disasm": "crossbpf.asm",
-    **{name: f"crossbpf.{name}" for name in ("jit", "image", "mutants", "btf")},
+    **{name: f"crossbpf.{name}" for name in ("jit", "image", "mutants", "btf", "prog", "map", "features")},
 }
 """The verbs and the modules they are in, which are imported when they are asked for: a plugin starts often."""
 
@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code = cli.main(args=list(arguments), prog_name="crossbpf", standalone_mode=False)
         return code if isinstance(code, int) else OK
     except CrossbpfError as error:
-        return report(error, as_json="--json" in arguments or "-j" in arguments)
+        return report(error, as_json=bool({"--json", "-j", "-p"} & set(arguments)))
     except click.ClickException as error:
         error.show()
         return UNUSABLE

@@ -251,14 +251,18 @@ def _load(data: bytes, file: str, entry: str | None, options: CompileOptions) ->
 
     Raises BadObject, Refused.
     """
-    target = read_types(options.btf) if options.btf is not None else None
-    kconfig = kernel_configuration(options.kconfig)
     try:
-        parts = link([(file, data), *_linked(data, options)])
-        opened = Object(parts, target=target, kconfig=kconfig)
+        opened = open_object(data, file, options)
         return opened.programs(opened.choose(name=entry)[0])
     except CrossbpfError as error:
         raise error.at(file=file) from None
+
+
+def open_object(data: bytes, file: str, options: CompileOptions) -> Object:
+    """An object with what options say belongs to it. Raises BadObject, BadInput."""
+    target = read_types(options.btf) if options.btf is not None else None
+    parts = link([(file, data), *_linked(data, options)])
+    return Object(parts, target=target, kconfig=kernel_configuration(options.kconfig))
 
 
 def _linked(data: bytes, options: CompileOptions) -> Iterator[tuple[str, bytes]]:

@@ -11,7 +11,7 @@ import errno
 import os
 import platform
 import sys
-from ctypes import Structure, c_char, c_uint32, c_uint64
+from ctypes import Structure, c_char, c_ubyte, c_uint32, c_uint64
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -85,7 +85,7 @@ class _ObjectInfo(_Attr):
 
 class _ProgInfo(Structure):
     _fields_ = [
-        ("type", c_uint32), ("id", c_uint32), ("tag", c_char * 8), ("jited_prog_len", c_uint32),
+        ("type", c_uint32), ("id", c_uint32), ("tag", c_ubyte * 8), ("jited_prog_len", c_uint32),
         ("xlated_prog_len", c_uint32), ("jited_prog_insns", c_uint64), ("xlated_prog_insns", c_uint64),
         ("load_time", c_uint64), ("created_by_uid", c_uint32), ("nr_map_ids", c_uint32), ("map_ids", c_uint64),
         ("name", c_char * 16), ("ifindex", c_uint32), ("gpl_compatible", c_uint32), ("netns_dev", c_uint64),
@@ -108,12 +108,14 @@ class ProgramInfo:
     functions  address and length in bytes of each of them
     xlated     the instructions as the verifier left them, wire form
     verified   instructions that the verifier has walked over
+    tag        8 bytes of a hash of the instructions
     """
 
     jited: bytes
     functions: tuple[tuple[int, int], ...]
     xlated: bytes
     verified: int
+    tag: bytes = b""
 
 
 class LoadError(OSError):
@@ -346,7 +348,11 @@ def program_info(descriptor: int) -> ProgramInfo:
     )  # fmt: skip
     functions = tuple(zip(starts, lengths, strict=False))[: info.nr_jited_func_lens]
     return ProgramInfo(
-        jited.raw[: info.jited_prog_len], functions, xlated.raw[: info.xlated_prog_len], info.verified_insns
+        jited.raw[: info.jited_prog_len],
+        functions,
+        xlated.raw[: info.xlated_prog_len],
+        info.verified_insns,
+        bytes(info.tag),
     )
 
 

@@ -59,7 +59,9 @@ def commands(block: Block) -> Iterator[tuple[str, list[str]]]:
 
 def masked(lines: list[str]) -> list[str]:
     """The shape of an output: times are masked, runs of blanks are one."""
-    text = [re.sub(r"\b[\d.]+ (us|ms|s)\b", r"TIME \1", line) for line in lines]
+    text = [re.sub(r"\b[\d.]+ ?(ns|us|ms|s)\b", r"TIME \1", line) for line in lines]
+    text = [re.sub(r"loaded_at \S+  uid \d+", "loaded_at WHEN  uid N", line) for line in text]
+    text = [re.sub(r"jited \d+B|not jited", "jited SIZE", line) for line in text]
     return [" ".join(line.split()) for line in text if line.strip()]
 
 
@@ -72,6 +74,7 @@ def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             if block.name:
                 (tmp_path / block.name).write_text("\n".join((*block.lines, "")), encoding="utf-8")
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CROSSBPF_BPFFS", str(tmp_path / "bpffs"))
     return tmp_path
 
 

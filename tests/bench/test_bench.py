@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from bench import check, compile, fuzzing, interpret, maps, measure, programs, share, suite
+from bench import check, compile, fuzzing, interpret, load, maps, measure, programs, share, suite
 from bpf.isa import Kind
 from engines.compare import compare
 from jit.registry import TARGETS
@@ -23,6 +23,12 @@ def test_tables(bench: object) -> None:
         assert all(name in text for name in TARGETS)
     else:
         assert all(row[-1] == 0 for row in table.rows), "the engines do not agree"
+
+
+def test_loading_is_measured() -> None:
+    (table,) = load.tables(True)
+    assert len(load.programs(20)) == 10
+    assert all(len(row) == len(table.columns) for row in table.rows)
 
 
 def test_the_suite_is_measured() -> None:

@@ -1,0 +1,69 @@
+"""From a file to the programs that a load takes: all of an object's, or the one that a text or wire form is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bpf.errors import BadInput, CrossbpfError
+from bpf.object import Entry, Object
+from bpf.program import Program
+from crossbpf.cc import compile_c
+from crossbpf.inputs import C, CompileOptions, open_object, read_bytes, read_source
+from runtime import Caller, Loaded
+from runtime.permission import ROOT
+from runtime.types import named
+from vm.world import World
+
+
+def read_programs(
+    file: str, *, options: CompileOptions | None = None, order: str = "little", first: bool = False
+) -> tuple[tuple[Program, ...], bool]:
+    """(programs that share their maps, whether they are of no byte order). Those in prog arrays come along.
+
+    first: only the first program of an object. Raises CrossbpfError.
+    """
+    options = options or CompileOptions()
+    suffix = Path(file).suffix
+    data = b""
+    if suffix == ".c":
+        data = compile_c(file, order, cc=options.cc, cflags=options.cflags, includes=options.includes)
+    elif file != "-":
+        data = read_bytes(file)
+    if suffix != ".c" and not data.startswith(b"\x7fELF"):
+        source = read_source(file, options=options, order=order)
+        if source.test is not None:
+            raise BadInput("a conformance test is not loaded", file=file, remedy="run it with `crossbpf conform`")
+        return (source.any_order(),), source.kind != C
+    try:
+        opened = open_object(data, file, options)
+        entries = _entries(opened)
+        return opened.programs(*entries[:1] if first else entries), False
+    except CrossbpfError as error:
+        raise error.at(file=file) from None
+
+
+def _entries(opened: Object) -> list[Entry]:
+    """The programs of an object: functions in a section with a name of its own, else all. `?name` is not loaded."""
+    opened.choose()  # or there is none at all
+    marked = [one for one in opened.entries if not one.section.startswith(".text")]
+    wanted = [one for one in marked or opened.entries if not one.section.startswith("?")]
+    return wanted or list(opened.entries)
+
+
+def load(
+    file: str, *, type: str = "", caps: frozenset[str] | None = None, kernel: str | None = None, order: str = "little",
+    options: CompileOptions | None = None, world: World | None = None,
+) -> Loaded:  # fmt: skip
+    """Load the programs of a file (see `crossbpf prog load --help`), in memory: what it gives runs them.
+
+    type: of all programs, else what their sections say. caps: the caller's capabilities, None for all. kernel: a
+    release; what came later is refused. order: byte order to compile C for, and of wire forms. Raises CrossbpfError.
+    """
+    programs, portable = read_programs(file, options=options, order=order)
+    caller = ROOT if caps is None else Caller(caps)
+    try:
+        return Loaded(
+            programs, kind=named(type) if type else "", caller=caller, kernel=kernel, portable=portable, world=world
+        )
+    except CrossbpfError as error:
+        raise error.at(file=file) from None

@@ -1,0 +1,299 @@
+"""`crossbpf prog`: load, show, dump, run and pin programs, as bpftool does, over a pin directory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+
+from bpf.errors import BadInput, CrossbpfError
+from crossbpf import dumping
+from crossbpf.bpftool import PROG, Output, Words, caller, hexed, one_map, permitted, program, programs, stored, words
+from crossbpf.inputs import read_bytes, write_bytes
+from crossbpf.loading import read_programs
+from crossbpf.options import compile_options, loading
+from jit.registry import target as find_target
+from runtime import Kernel, MapObject, ProgramObject
+from runtime.running import compiled, measure, run
+from runtime.types import named
+
+_LOAD = "[type TYPE] [map {idx N|name NAME} MAP] [pinmaps DIR]"
+
+
+@click.group()
+def prog() -> None:
+    """Loaded programs: load, show, dump, run, pin."""
+
+
+def _building(command: Any) -> Any:
+    for option in (
+        click.option("--big-endian", is_flag=True, help="Compile C, and read .bin and hex, as big-endian."),
+        click.option("-I", "includes", multiple=True, metavar="DIR", help="Directory of C headers."),
+        click.option("--cflags", default="", metavar="FLAGS", help="More options for the C compiler."),
+        click.option("--cc", metavar="CMD", help="C compiler: a clang with the BPF target. Default: clang, else zig."),
+    ):
+        command = option(command)
+    return command
+
+
+@prog.command()
+@words(f"FILE PATH {_LOAD}")
+@loading
+@_building
+@permitted
+@stored
+def load(output: Output, given: Sequence[str], **options: Any) -> int:
+    """Load the first program of FILE and pin it at PATH.
+
+    Programs that its prog arrays hold come along. FILE is whatever `check` takes: C, an object, assembly, wire bytes.
+    """
+    return _load(output, Words(list(given), f"FILE PATH {_LOAD}"), first=True, **options)
+
+
+@prog.command()
+@words(f"FILE DIR {_LOAD}")
+@loading
+@_building
+@permitted
+@stored
+def loadall(output: Output, given: Sequence[str], **options: Any) -> int:
+    """Load all programs of FILE and pin each in DIR under its name."""
+    return _load(output, Words(list(given), f"FILE DIR {_LOAD}"), first=False, **options)
+
+
+def _load(
+    output: Output, line: Words, *, first: bool, caps: str | None, disabled: int, kernel: str | None, cc: str | None,
+    cflags: str, includes: Sequence[str], big_endian: bool,
+) -> int:  # fmt: skip
+    file, path = line.next("FILE"), line.next("PATH")
+    found, portable = read_programs(
+        file, options=compile_options(cc, cflags, includes), order="big" if big_endian else "little", first=first
+    )
+    kind = maps_at = ""
+    with output.store.open() as system:
+        reuse: dict[str, MapObject] = {}
+        while line:
+            match line.next("option"):
+                case "type":
+                    kind = named(line.next("TYPE"))
+                case "pinmaps":
+                    maps_at = line.next("DIR")
+                case "map":
+                    name = _map_name(line, found[0].maps)
+                    reuse[name] = one_map(system, line)
+                case word:
+                    raise click.UsageError(f"what is {word!r}? {line.usage}")
+        try:
+            made = system.load(
+                found, kind=kind, caller=caller(caps, disabled), kernel=kernel, reuse=reuse, portable=portable
+            )
+        except CrossbpfError as error:
+            raise error.at(file=file) from None
+        measure(system, made)
+        for one in made[:1] if first else made:
+            system.pin(path if first else f"{path}/{one.name}", one)
+        _pin_maps(system, made[0], found[0].maps, maps_at)
+    return 0
+
+
+def _map_name(line: Words, declared: Sequence[Any]) -> str:
+    how = line.next("idx or name")
+    if how == "name":
+        name = line.next("NAME")
+        if name not in [map_.name for map_ in declared]:
+            raise BadInput(f"the object has no map named {name!r}")
+        return name
+    number = line.number("N")
+    if how != "idx" or not 0 <= number < len(declared):
+        raise BadInput(f"the object has no map {how} {number}")
+    return str(declared[number].name)
+
+
+def _pin_maps(system: Kernel, first: ProgramObject, declared: Sequence[Any], directory: str) -> None:
+    for map_, number in zip(declared, first.maps, strict=True):
+        if map_.pinned and map_.name not in system.pins:
+            system.pin(map_.name, system.maps[number])
+        if directory and not map_.is_data:
+            system.pin(f"{directory}/{map_.name}", system.maps[number])
+
+
+@prog.command(name="list")
+@words(f"[{PROG}]")
+@stored
+def list_(output: Output, given: Sequence[str]) -> int:
+    """Show loaded programs."""
+    return _show(output, given)
+
+
+@prog.command()
+@words(f"[{PROG}]")
+@stored
+def show(output: Output, given: Sequence[str]) -> int:
+    """Show loaded programs."""
+    return _show(output, given)
+
+
+def _show(output: Output, given: Sequence[str]) -> int:
+    line = Words(list(given), PROG)
+    with output.store.open(write=False) as system:
+        named_ = bool(line)
+        found = programs(system, line) if line else list(system.programs.values())
+        line.end()
+        if output.record:
+            records = [_record(system, one, output) for one in found]
+            output.show(records[0] if named_ and len(records) == 1 else records)
+        else:
+            for one in found:
+                click.echo(_text(system, one, output))
+    return 0
+
+
+def _size(one: ProgramObject) -> int:
+    """Bytes of machine code, 0 where there is none."""
+    return next(iter(one.jited.values()), 0)
+
+
+def _record(system: Kernel, one: ProgramObject, output: Output) -> dict[str, Any]:
+    size = _size(one)
+    record: dict[str, Any] = {
+        "id": one.id, "type": one.type, "name": one.name, "tag": one.tag, "gpl_compatible": one.gpl,
+        "loaded_at": one.loaded_at, "uid": one.uid, "orphaned": False, "bytes_xlated": one.bytes_xlated,
+        "jited": bool(size),
+    }  # fmt: skip
+    record |= {"bytes_jited": size} if size else {}
+    record["bytes_memlock"] = one.bytes_xlated + 4095 & -4096
+    record |= {"map_ids": list(one.map_ids)} if one.map_ids else {}
+    return record | ({"pinned": system.pinned(one)} if output.files else {})
+
+
+def _text(system: Kernel, one: ProgramObject, output: Output) -> str:
+    size, when = _size(one), datetime.fromtimestamp(one.loaded_at, UTC).astimezone()
+    lines = [
+        f"{one.id}: {one.type}  name {one.name}  tag {one.tag}" + ("  gpl" if one.gpl else ""),
+        f"\tloaded_at {when:%Y-%m-%dT%H:%M:%S%z}  uid {one.uid}",
+        f"\txlated {one.bytes_xlated}B  " + (f"jited {size}B" if size else "not jited")
+        + f"  memlock {one.bytes_xlated + 4095 & -4096}B"
+        + ("  map_ids " + ",".join(map(str, one.map_ids)) if one.map_ids else ""),
+    ]  # fmt: skip
+    return "\n".join([*lines, *(f"\tpinned {path}" for path in (system.pinned(one) if output.files else ()))])
+
+
+@prog.command()
+@words("{xlated|jited} PROG [file FILE|opcodes] [linum]")
+@click.option("--target", metavar="NAME", help="The machine to show code of. Default: this one.")
+@stored
+def dump(output: Output, given: Sequence[str], target: str | None) -> int:
+    """Print a program: `xlated` is BPF as it runs, `jited` is machine code.
+
+    `opcodes` adds the bytes, `linum` the places of source lines; `file` writes the bytes alone.
+    """
+    line = Words(list(given), "{xlated|jited} PROG [file FILE|opcodes] [linum]")
+    what = line.next("xlated or jited")
+    if what not in ("xlated", "jited"):
+        raise click.UsageError(f"{what!r} where xlated or jited belongs: {line.usage}")
+    with output.store.open(write=False) as system:
+        one = program(system, line)
+        file, opcodes, linum = "", False, False
+        while line:
+            word = line.next("option")
+            if word == "file":
+                file = line.next("FILE")
+            elif word in ("opcodes", "linum"):
+                opcodes, linum = opcodes or word == "opcodes", linum or word == "linum"
+            else:
+                raise click.UsageError(f"what is {word!r}? {line.usage}")
+        if what == "jited":
+            image = compiled(system, one, find_target(target) if target is not None else None)
+            if file:
+                write_bytes(file, image.code)
+            elif output.record:
+                output.show(dumping.jited_records(image, one, opcodes=opcodes, linum=linum))
+            else:
+                click.echo("\n".join(dumping.jited_lines(image, one, opcodes=opcodes, linum=linum)))
+        elif file:
+            write_bytes(file, dumping.xlated_bytes(one))
+        elif output.record:
+            output.show(dumping.xlated_records(one, opcodes=opcodes, linum=linum))
+        else:
+            click.echo("\n".join(dumping.xlated_lines(one, opcodes=opcodes, linum=linum)))
+    return 0
+
+
+_RUN = "PROG [data_in FILE] [data_out FILE] [data_size_out N] [repeat N]"
+
+
+@prog.command(name="run")
+@words(_RUN)
+@click.option("--engine", default="interpreter", show_default=True, metavar="NAME", help="What runs it.")
+@stored
+def run_(output: Output, given: Sequence[str], engine: str) -> int:
+    """Run a program. Its maps keep what it does to them.
+
+    data_in is the memory that R1 and R2 describe, or the packet of a program that loads from one; `-` is standard
+    input, and for data_out standard output, in hex.
+    """
+    line = Words(list(given), _RUN)
+    with output.store.open() as system:
+        one = program(system, line)
+        options = {"data_in": "", "data_out": "", "data_size_out": "", "repeat": "1"}
+        while line:
+            word = line.next("option")
+            if word not in options:
+                raise click.UsageError(f"what is {word!r}? {line.usage}")
+            options[word] = line.next(word)
+        repeat, room = _number(options["repeat"], "repeat"), _number(options["data_size_out"] or "0", "data_size_out")
+        data = read_bytes(options["data_in"]) if options["data_in"] else b""
+        ran = run(system, one, data, engine_name=engine, repeat=repeat)
+    outcome = ran.outcome
+    after = ran.data[:room] if options["data_size_out"] else ran.data
+    if options["data_out"] not in ("", "-"):
+        write_bytes(options["data_out"], after)
+    ended = "" if outcome.status == "done" else str(outcome.fault or outcome.status)
+    printed = list(outcome.printed or ())
+    if output.record:
+        record: dict[str, Any] = {"retval": ran.retval, "duration": ran.nanoseconds}
+        record |= {"data_out": [f"0x{byte:02x}" for byte in after]} if options["data_out"] == "-" else {}
+        output.show(record | ({"printed": printed} if printed else {}) | ({"error": ended} if ended else {}))
+    else:
+        for text in printed:
+            click.echo(f"printk: {text}")
+        if options["data_out"] == "-":
+            click.echo(hexed(after))
+        if ended:
+            click.echo(f"crossbpf: {one.name}: {ended}", err=True)
+        else:
+            click.echo(f"Return value: {ran.retval}, duration (average): {ran.nanoseconds}ns")
+    return 1 if ended else 0
+
+
+def _number(word: str, what: str) -> int:
+    if not word.isdecimal():
+        raise BadInput(f"{word!r} is no number", place=what)
+    return int(word)
+
+
+@prog.command()
+@words(f"{PROG} PATH")
+@stored
+def pin(output: Output, given: Sequence[str]) -> int:
+    """Pin a program at one more path."""
+    line = Words(list(given), f"{PROG} PATH")
+    with output.store.open() as system:
+        one = program(system, line)
+        system.pin(line.next("PATH"), one)
+        line.end()
+    return 0
+
+
+@prog.command()
+@words("PATH")
+@stored
+def unpin(output: Output, given: Sequence[str]) -> int:
+    """Take a pin away, as rm does on Linux; a program or map that nothing leads to any more is gone."""
+    line = Words(list(given), "PATH")
+    with output.store.open() as system:
+        system.unpin(line.next("PATH"))
+        line.end()
+    return 0

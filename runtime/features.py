@@ -1,0 +1,95 @@
+"""What a kernel release has: instructions, helpers, map types, program types; and what of it a program uses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from bpf.errors import BadInput, CallFailed
+from bpf.isa import ROW
+from bpf.isa.table import ROWS, Row
+from bpf.program import Map, Program
+from bpf.spec.maps import MAP_TYPES
+from bpf.spec.prototypes import PROTOTYPES
+from bpf.spec.since import HELPERS, release
+from runtime import types
+
+INSN, HELPER, MAP, PROGRAM = "instruction", "helper", "map type", "program type"
+_BY_FD = {"lddw_map_idx": "lddw_map_fd", "lddw_map_idx_value": "lddw_map_fd_value"}
+"""How a loader would write it: references to maps by index are only ours."""
+
+
+@dataclass(frozen=True, slots=True)
+class Feature:
+    """Something that a kernel has. since: a release, "" for what none has so far."""
+
+    group: str
+    name: str
+    since: str
+
+    def there(self, kernel: str) -> bool:
+        """Whether a kernel has it. Raises BadInput for what is no release."""
+        return bool(self.since) and numbers(self.since) <= numbers(kernel)
+
+
+def numbers(kernel: str) -> tuple[int, ...]:
+    """A release as numbers. Raises BadInput."""
+    try:
+        return release(kernel)
+    except ValueError:
+        raise BadInput(f"{kernel!r} is not a kernel release", file="--kernel", remedy="write 5.4, say") from None
+
+
+def features() -> Iterator[Feature]:
+    """Everything, by group."""
+    yield from (Feature(INSN, row.name, row.since) for row in ROWS if row.name not in _BY_FD)
+    yield from (Feature(HELPER, one.name, HELPERS[one.number]) for one in PROTOTYPES.values())
+    yield from (Feature(MAP, one.name, one.since) for one in MAP_TYPES.values())
+    found = types.table()
+    if found is not None:
+        yield from (Feature(PROGRAM, one.name, one.since) for one in found.PROGRAM_TYPES.values())
+
+
+def _row(row: Row) -> Feature:
+    name = _BY_FD.get(row.name, row.name)
+    return Feature(INSN, name, ROW[name].since)
+
+
+def used(program: Program) -> Iterator[tuple[str, Feature]]:
+    """(place, feature) of everything that a program's instructions need."""
+    for pc, insn in enumerate(program.insns):
+        if insn is None:
+            continue
+        yield f"insn {pc}", _row(insn.row)
+        if insn.row.op == "call_helper" and insn.imm in PROTOTYPES:
+            yield f"insn {pc}", Feature(HELPER, f"helper {PROTOTYPES[insn.imm].name}", HELPERS[insn.imm])
+
+
+def refuse_later(kernel: str | None, program: Program, kind: str = "") -> None:
+    """Raise CallFailed EINVAL for the first thing that a kernel does not have yet; None: any kernel.
+
+    kind: the program's type.
+    """
+    if kernel is None:
+        return
+    numbers(kernel)
+    for place, feature in used(program):
+        _refuse(kernel, feature, place)
+    for map_ in program.maps:
+        refuse_later_map(kernel, map_)
+    found = types.table()
+    if found is not None and kind in found.PROGRAM_TYPES and kind != types.UNSPEC:
+        feature = Feature(PROGRAM, f"program type {kind}", found.PROGRAM_TYPES[kind].since)
+        _refuse(kernel, feature, f"program {program.name}")
+
+
+def refuse_later_map(kernel: str | None, map_: Map) -> None:
+    """As refuse_later, for a map."""
+    if kernel is not None and map_.kind in MAP_TYPES:
+        _refuse(kernel, Feature(MAP, f"map type {map_.kind}", MAP_TYPES[map_.kind].since), f"map {map_.name}")
+
+
+def _refuse(kernel: str, feature: Feature, place: str) -> None:
+    if not feature.there(kernel):
+        came = f"came in Linux {feature.since}" if feature.since else "is in no Linux so far"
+        raise CallFailed("EINVAL", f"{feature.name} {came}, --kernel is {kernel}", place=place)

@@ -1,0 +1,122 @@
+"""Loaded programs in Python: run them, look into their maps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from bpf.errors import BadInput
+from bpf.program import Program
+from runtime.kernel import Kernel, MapObject, ProgramObject
+from runtime.permission import ROOT, Caller
+from runtime.running import Ran, run
+from vm.maps import MapState, Value
+from vm.maps.ring import PerfState, RingState
+from vm.world import World
+
+Key = bytes | int
+
+
+class MapView:
+    """A map as bpf() shows it. Keys are bytes, or numbers, which take the program's byte order.
+
+    view[key] is a memoryview of the map's memory, or for a per-CPU map each CPU's bytes; view[key] = value sets it.
+    """
+
+    def __init__(self, made: MapObject) -> None:
+        self._made = made
+
+    @property
+    def map(self) -> MapObject:
+        """What the map is."""
+        return self._made
+
+    @property
+    def state(self) -> MapState:
+        """Its state, with bpf()'s operations. Raises BadInput for a map that has no contents of its own."""
+        if self._made.state is None:
+            raise BadInput(f"map {self._made.name} of type {self._made.declared.kind} has no values to look at")
+        return self._made.state
+
+    def _key(self, key: Key) -> bytes:
+        return key.to_bytes(self._made.declared.key_size, self._made.order) if isinstance(key, int) else key
+
+    def __getitem__(self, key: Key) -> memoryview | Sequence[bytes | None]:
+        """Raises KeyError."""
+        state, raw = self.state, self._key(key)
+        value = state.value(raw)
+        if isinstance(value, tuple):
+            return value
+        found = state.lookup(raw)
+        if found is None and value is not None:
+            return memoryview(value)
+        if found is None:
+            raise KeyError(key)
+        return found
+
+    def get(self, key: Key, default: memoryview | None = None) -> memoryview | Sequence[bytes | None] | None:
+        """The value of a key, or the default."""
+        try:
+            return self[key]
+        except KeyError:
+            return default
+
+    def __setitem__(self, key: Key, value: bytes | int) -> None:
+        """Raises OSError with Linux's number."""
+        raw = value.to_bytes(self._made.declared.value_size, self._made.order) if isinstance(value, int) else value
+        self.state.update(self._key(key), raw)
+
+    def __delitem__(self, key: Key) -> None:
+        """Raises OSError with Linux's number."""
+        self.state.delete(self._key(key))
+
+    def __contains__(self, key: Key) -> bool:
+        return self.state.value(self._key(key)) is not None
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(list(self.state.keys()))
+
+    def __len__(self) -> int:
+        return len(list(self.state.keys()))
+
+    def items(self) -> Iterator[tuple[bytes, Value]]:
+        """Keys and copies of values."""
+        for key in self:
+            value = self.state.value(key)
+            if value is not None:
+                yield key, value
+
+    def records(self) -> list[memoryview]:
+        """What programs have put into a ring buffer, as views of its memory, or into a perf event array."""
+        state = self.state
+        if isinstance(state, RingState):
+            return state.records()
+        if not isinstance(state, PerfState):
+            raise BadInput(f"map {self._made.name} of type {self._made.declared.kind} has no records")
+        return [memoryview(record) for record in state.contents() if isinstance(record, bytes)]
+
+
+class Loaded:
+    """Programs that are loaded together, and their maps, in memory only.
+
+    programs  by name, in the order of the object; the first is the one that is run unless another is named
+    maps      by name
+    world     what helpers see besides maps
+    """
+
+    def __init__(
+        self, programs: Sequence[Program], *, kind: str = "", caller: Caller = ROOT, kernel: str | None = None,
+        portable: bool = False, world: World | None = None,
+    ) -> None:  # fmt: skip
+        """See Kernel.load, which says what is raised."""
+        self.kernel = Kernel()
+        self.world = world or World()
+        made = self.kernel.load(programs, kind=kind, caller=caller, kernel=kernel, portable=portable)
+        self.programs: Mapping[str, ProgramObject] = {one.name: one for one in made}
+        self.maps: Mapping[str, MapView] = {one.name: MapView(one) for one in self.kernel.maps.values()}
+
+    def run(self, name: str | None = None, data: bytes = b"", *, engine: str = "interpreter", repeat: int = 1) -> Ran:
+        """Run a program on any engine; maps and world keep what it does. Raises BadInput, Refused."""
+        if name is not None and name not in self.programs:
+            raise BadInput(f"no program named {name!r}", remedy="there is " + ", ".join(self.programs))
+        chosen = self.programs[name] if name is not None else next(iter(self.programs.values()))
+        return run(self.kernel, chosen, data, engine_name=engine, repeat=repeat, world=self.world)

@@ -1,0 +1,319 @@
+"""`crossbpf prog`, `map` and `features`: bpftool's words, text and JSON."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from crossbpf import cc
+from crossbpf.bpftool import hexed
+from crossbpf.cli import main
+from jit.registry import TARGETS
+
+ROOT = Path(__file__).resolve().parents[2]
+SOURCE = str(ROOT / "tests" / "data" / "objects" / "runtime.c")
+CRC = str(ROOT / "examples" / "crc32")
+
+
+@pytest.fixture(scope="session")
+def object_file(tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("object") / "runtime.o"
+    try:
+        path.write_bytes(cc.compile_c(SOURCE, "little"))
+    except cc.NotHere as error:
+        pytest.skip(str(error))
+    return str(path)
+
+
+class Prompt:
+    """A command line with a pin directory of its own."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+        self.capsys = capsys
+        self.folder = folder
+        monkeypatch.setenv("CROSSBPF_BPFFS", str(folder / "bpffs"))
+
+    def __call__(self, line: str, code: int = 0) -> str:
+        """What a command prints; its error where it has another exit code than 0."""
+        found = main(line.split())
+        printed = self.capsys.readouterr()
+        assert found == code, (line, printed.out, printed.err)
+        return printed.out if not code or printed.out else printed.err
+
+    def record(self, line: str) -> Any:
+        return json.loads(self(f"{line} -j"))
+
+
+@pytest.fixture
+def prompt(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Prompt:
+    return Prompt(capsys, monkeypatch, tmp_path)
+
+
+@pytest.fixture
+def loaded(prompt: Prompt, object_file: str) -> Prompt:
+    prompt(f"prog loadall {object_file} d")
+    return prompt
+
+
+class TestPrograms:
+    def test_list(self, loaded: Prompt) -> None:
+        text = loaded("prog list -f")
+        assert re.search(
+            r"^\d: xdp  name count  tag [0-9a-f]{16}  gpl\n"
+            r"\tloaded_at \d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d{4}  uid \d+\n"
+            r"\txlated \d+B  jited \d+B  memlock 4096B  map_ids \d,\d,\d\n"
+            r"\tpinned d/count$",
+            text, re.MULTILINE,
+        )  # fmt: skip
+        assert text.count("\n\tpinned") == 3
+        assert len(loaded.record("prog show")) == 3
+
+    def test_one(self, loaded: Prompt) -> None:
+        one = loaded.record("prog show name count")
+        assert list(one) == [
+            "id", "type", "name", "tag", "gpl_compatible", "loaded_at", "uid", "orphaned", "bytes_xlated", "jited",
+            "bytes_jited", "bytes_memlock", "map_ids",
+        ]  # fmt: skip
+        assert loaded.record(f"prog show id {one['id']}") == loaded.record(f"prog show tag {one['tag']}") == one
+        assert loaded.record("prog show pinned d/count -f") == one | {"pinned": ["d/count"]}
+
+    def test_load_takes_the_first(self, prompt: Prompt, object_file: str) -> None:
+        prompt(f"prog load {object_file} one type socket_filter")
+        (one,) = prompt.record("prog list")
+        assert one["type"] == "socket_filter"
+
+    def test_pins_keep_it(self, loaded: Prompt) -> None:
+        loaded("prog pin name jump again")
+        loaded("prog unpin d/jump")
+        assert loaded("prog run pinned again").startswith("Return value: 5, duration (average): ")
+        loaded("prog unpin again")
+        assert "no program with name jump: ENOENT" in loaded("prog run name jump", 2)
+        assert {one["name"] for one in loaded.record("map list")} == {"counts", "each", ".rodata", ".bss"}
+
+    def test_maps_keep_what_runs_do(self, loaded: Prompt) -> None:
+        for engine, count in (("interpreter", 2), ("arm64", 4), ("riscv64", 6)):
+            loaded(f"prog run name count repeat 2 --engine {engine}")
+            shown = loaded("map lookup name counts key 7 0 0 0")
+            assert shown == f'{{\n    "key": 7,\n    "value": {count}\n}}\n'
+        loaded("prog run name count --engine s390x", 2)
+
+    def test_data(self, prompt: Prompt) -> None:
+        (prompt.folder / "in").write_bytes(bytes.fromhex(Path(f"{CRC}.mem").read_text()))
+        for end, engine in (("el", "arm64"), ("eb", "s390x")):
+            prompt(f"prog load {CRC}.bpf{end}.o crc/{end}")
+            record = prompt.record(f"prog run pinned crc/{end} data_in {prompt.folder / 'in'} --engine {engine}")
+            assert record["retval"] == 0xCBF43926
+        out = prompt.folder / "out"
+        prompt(f"prog run pinned crc/el data_in {prompt.folder / 'in'} data_out {out} data_size_out 4")
+        assert out.read_bytes() == (prompt.folder / "in").read_bytes()[:4]
+        text = prompt(f"prog run pinned crc/el data_in {prompt.folder / 'in'} data_out -")
+        assert text.splitlines()[0] == hexed(out.read_bytes() + (prompt.folder / "in").read_bytes()[4:])
+
+    def test_faults_and_lines(self, prompt: Prompt) -> None:
+        (prompt.folder / "f.bpf").write_text("r0 = *(u64 *)(r1 + 0)\nexit\n")
+        prompt(f"prog load {prompt.folder / 'f.bpf'} f")
+        assert "f: read fault" in prompt("prog run name f", 1)
+        record = json.loads(prompt("prog run name f -j", 1))
+        assert record["error"].startswith("read fault")
+
+    def test_xlated(self, loaded: Prompt) -> None:
+        number = loaded.record("map show name counts")["id"]
+        text = loaded("prog dump xlated name count")
+        assert f"   4: (18) r1 = map[id:{number}]\n   6: (85) call bpf_map_lookup_elem#1\n" in text
+        assert "; seen += step;\n" in text
+        assert re.search(r"; seen \+= step; \[file:\S+ line_num:\d+ line_col:\d+\]",
+                         loaded("prog dump xlated name count linum"))  # fmt: skip
+        assert f"\n       18 11 00 00 {number:02x} 00 00 00  00 00 00 00 00 00 00 00\n" in loaded(
+            "prog dump xlated name count opcodes"
+        )
+        records = loaded.record("prog dump xlated name count opcodes")
+        assert records[0]["disasm"] == "(62) *(u32 *)(r10 - 4) = 7"
+        assert records[0]["opcodes"] == {
+            "code": "0x62", "src_reg": "0x0", "dst_reg": "0xa", "off": ["0xfc", "0xff"],
+            "imm": ["0x07", "0x00", "0x00", "0x00"],
+        }  # fmt: skip
+        loaded(f"prog dump xlated name count file {loaded.folder / 'x'}")
+        assert len((loaded.folder / "x").read_bytes()) == loaded.record("prog show name count")["bytes_xlated"]
+
+    @pytest.mark.parametrize("target", [name for name, target in TARGETS.items() if target.order == "little"])
+    def test_jited(self, loaded: Prompt, target: str) -> None:
+        tag = loaded.record("prog show name count")["tag"]
+        text = loaded(f"prog dump jited name count --target {target} opcodes linum")
+        assert text.startswith(f"bpf_prog_{tag}_count:\n   0:\t")
+        (record,) = loaded.record(f"prog dump jited name count --target {target}")
+        assert record["name"] == f"bpf_prog_{tag}_count"
+        assert record["insns"][0]["pc"] == "0x0"
+        loaded(f"prog dump jited name count --target {target} file {loaded.folder / 'j'}")
+        code = (loaded.folder / "j").read_bytes()
+        shown = "".join(re.findall(r"^\t([0-9a-f ]+)$", text, re.MULTILINE)).replace(" ", "")
+        assert code.hex() == shown
+
+    def test_functions_have_names(self, prompt: Prompt) -> None:
+        (prompt.folder / "f.bpf").write_text("call f\nexit\nf:\nr0 = 7\nexit\n")
+        prompt(f"prog load {prompt.folder / 'f.bpf'} f")
+        assert "\nf:\n; r0 = 7\n   2: (b7) r0 = 7\n" in prompt("prog dump xlated pinned f")
+        assert prompt("prog dump jited pinned f").count("bpf_prog_") == 2
+        assert prompt("prog dump jited pinned f --target s390x")
+
+    @pytest.mark.parametrize(
+        ("line", "message"),
+        [
+            ("prog load FILE", "Missing PATH"), ("prog load FILE x kind y", "what is 'kind'?"),
+            ("prog load FILE x type strange", "no program type 'strange'"),
+            ("prog load FILE x map idx 9 id 1", "the object has no map idx 9"),
+            ("prog load FILE x map name zz id 1", "the object has no map named 'zz'"),
+            ("prog load FILE x --caps none", "needs CAP_BPF where unprivileged_bpf_disabled is 2: EPERM"),
+            ("prog load FILE x --caps CAP_BPF", "needs CAP_NET_ADMIN: EPERM"),
+            ("prog load FILE x --kernel 4.5", "came in Linux 4.6, --kernel is 4.5: EINVAL"),
+            ("prog load FILE ../x", "nothing can be pinned at '../x'"),
+            ("prog load no-such.o x", "no-such.o: no such file"),
+            ("prog show id 9", "no program with id 9: ENOENT"), ("prog show number 9", "is not named by 'number'"),
+            ("prog dump native id 1", "'native' where xlated or jited belongs"),
+            ("prog run id 1 data_in no-such", "no-such: no such file"), ("prog run id 1 repeat x", "'x' is no number"),
+            ("prog run id 1 ctx_in f", "what is 'ctx_in'?"), ("prog run id", "Missing"),
+            ("prog dump jited id 1 --target mips", "mips"),
+        ],
+    )  # fmt: skip
+    def test_usage(self, loaded: Prompt, object_file: str, line: str, message: str) -> None:
+        before = loaded("prog list -f")
+        assert message in loaded(line.replace("FILE", object_file), 2)
+        assert loaded("prog list -f") == before
+
+    def test_two_of_one_name(self, loaded: Prompt, object_file: str) -> None:
+        loaded(f"prog loadall {object_file} e")
+        assert len(loaded.record("prog show name count")) == 2
+        assert "say which by id:" in loaded("prog run name count", 2)
+
+    def test_errors_as_records(self, prompt: Prompt) -> None:
+        assert json.loads(prompt("prog show id 9 -j", 2))["error"] == "no program with id 9: ENOENT"
+
+
+class TestMaps:
+    def test_create_and_show(self, prompt: Prompt) -> None:
+        prompt("map create m/h type hash key 4 value 8 entries 16 name h flags 1")
+        assert prompt("map show -f") == (
+            "1: hash  name h  flags 0x1\n\tkey 4B  value 8B  max_entries 16  memlock 4096B\n\tpinned m/h\n"
+        )
+        assert prompt.record("map show name h") == {
+            "id": 1, "type": "hash", "name": "h", "flags": 1, "bytes_key": 4, "bytes_value": 8, "max_entries": 16,
+            "bytes_memlock": 4096, "frozen": 0,
+        }  # fmt: skip
+
+    def test_elements(self, prompt: Prompt) -> None:
+        prompt("map create h type hash key 4 value 8 entries 2 name h")
+        prompt("map update name h key 1 0 0 0 value hex 0a 0b 0 0 0 0 0 0 noexist")
+        assert "EEXIST" in prompt("map update pinned h key 1 0 0 0 value 0 0 0 0 0 0 0 0 noexist", 2)
+        assert "ENOENT" in prompt("map update id 1 key 0x02 0 0 0 value 0 0 0 0 0 0 0 0 exist", 2)
+        prompt("map update id 1 key 0x02 0 0 0 value 1 2 3 4 5 6 7 8 any")
+        assert prompt("map dump id 1") == (
+            "key: 01 00 00 00  value: 0a 0b 00 00 00 00 00 00\n"
+            "key: 02 00 00 00  value: 01 02 03 04 05 06 07 08\nFound 2 elements\n"
+        )
+        assert prompt.record("map lookup id 1 key 1 0 0 0") == {
+            "key": ["0x01", "0x00", "0x00", "0x00"], "value": ["0x0a", "0x0b", *["0x00"] * 6],
+        }  # fmt: skip
+        assert prompt("map getnext id 1") == "key: None\nnext key:\n01 00 00 00\n"
+        assert prompt("map getnext id 1 key 1 0 0 0") == "key:\n01 00 00 00\nnext key:\n02 00 00 00\n"
+        assert "ENOENT" in prompt("map getnext id 1 key 2 0 0 0", 2)
+        prompt("map delete id 1 key 1 0 0 0")
+        assert prompt("map lookup id 1 key 1 0 0 0", 1) == "key:\n01 00 00 00\n\nNot found\n"
+        assert json.loads(prompt("map lookup id 1 key 1 0 0 0 -j", 1)) is None
+
+    def test_long_elements_take_lines(self, prompt: Prompt) -> None:
+        prompt("map create a type array key 4 value 20 entries 1 name a")
+        assert prompt("map dump id 1") == (
+            "key:\n00 00 00 00\nvalue:\n" + " ".join(["00"] * 8) + "  " + " ".join(["00"] * 8)
+            + "\n00 00 00 00\nFound 1 element\n"
+        )  # fmt: skip
+
+    def test_every_cpu(self, loaded: Prompt) -> None:
+        loaded("prog run name jump")
+        (first, second) = loaded.record("map dump name each")
+        assert [one["cpu"] for one in first["values"]] == [0, 1, 2, 3]
+        assert second["values"][0] == {"cpu": 0, "value": ["0x01", *["0x00"] * 7]}
+        assert second["formatted"] == {"key": 1, "values": [{"cpu": cpu, "value": int(not cpu)} for cpu in range(4)]}
+        loaded("map create p type percpu_hash key 4 value 8 entries 1 name p")
+        loaded("map update name p key 1 0 0 0 value 2 0 0 0 0 0 0 0")
+        assert "key:\n01 00 00 00\nvalue (CPU 00): 02 00 00 00 00 00 00 00\n" in loaded("map dump name p")
+
+    def test_values_by_their_types(self, loaded: Prompt) -> None:
+        loaded("prog run name count repeat 2")
+        assert loaded("map dump name counts") == '[{\n        "key": 7,\n        "value": 2\n    }\n]\n'
+        assert json.loads(loaded("map dump name .bss")) == [{"key": 0, "value": {".bss": [{"seen": 4}]}}]
+        (one,) = loaded.record("map dump name .rodata")
+        assert one["formatted"]["value"] == {".rodata": [{"step": 2}]}
+        loaded("map pin name counts kept")
+        loaded("prog unpin d/count")
+        loaded("prog unpin d/jump")
+        loaded("prog unpin d/last")
+        assert loaded("map dump name counts").startswith("key: 07 00 00 00  value: 02")
+
+    def test_programs_and_maps_as_values(self, loaded: Prompt) -> None:
+        loaded("map update name jumps key 1 0 0 0 value name count")
+        assert "Return value: 2" in loaded("prog run name jump")
+        loaded("map create i type array key 4 value 8 entries 1 name i")
+        loaded("map create o type array_of_maps key 4 value 4 entries 2 name o inner_map name i")
+        loaded("map update name o key 1 0 0 0 value pinned i")
+        number = loaded.record("map show name i")["id"]
+        assert loaded("map dump name o") == f"key: 01 00 00 00  value: {number:02x} 00 00 00\nFound 1 element\n"
+
+    def test_shared(self, prompt: Prompt, object_file: str) -> None:
+        prompt("map create mine type hash key 4 value 8 entries 8 name mine")
+        prompt(f"prog loadall {object_file} a map name counts name mine pinmaps maps")
+        prompt(f"prog loadall {object_file} b map name counts pinned mine")
+        prompt("prog run pinned a/count")
+        prompt("prog run pinned b/count")
+        assert prompt.record("map dump pinned mine")[0]["value"][0] == "0x02"
+        assert prompt.record("map show pinned maps/each")["name"] == "each"
+
+    @pytest.mark.parametrize(
+        ("line", "message"),
+        [
+            ("map create x type hsah key 4 value 8 entries 1", "no map type 'hsah'"),
+            ("map create x type hash key 4 value 8 entries 0", "max_entries is 0"),
+            ("map create x type queue key 0 value 8 entries 1 --caps none --unprivileged-bpf-disabled 0",
+             "map x of type queue needs CAP_BPF: EPERM"),
+            ("map create x type ringbuf key 0 value 0 entries 4096 --kernel 5.7", "map type ringbuf came in Linux 5.8"),
+            ("map create x type array key four", "'four' is no number"), ("map lookup id 1 key 1", "1 bytes are given"),
+            ("map lookup id 1 key 1 0 0 x", "'x' is no byte"), ("map lookup id 1", "'key' belongs"),
+            ("map update id 1 key 1 0 0 0", "'value' belongs"), ("map delete id 1 key 1 0 0 0", "EINVAL"),
+            ("map show id 1 2", "what is '2'?"),
+        ],
+    )  # fmt: skip
+    def test_usage(self, prompt: Prompt, line: str, message: str) -> None:
+        prompt("map create a type array key 4 value 8 entries 4 name a")
+        assert message in prompt(line, 2)
+
+    def test_pins(self, prompt: Prompt) -> None:
+        prompt("map create a type array key 4 value 8 entries 4 name a")
+        prompt("map pin name a /sys/fs/bpf/b")
+        prompt("map unpin a")
+        assert prompt.record("map show name a -f")["pinned"] == ["b"]
+        prompt("map unpin b")
+        assert prompt("map list") == ""
+
+
+class TestFeatures:
+    def test_by_release(self, prompt: Prompt) -> None:
+        text = prompt("features")
+        assert re.search(r"^5\.17 +helpers +find_vma loop strncmp", text, re.MULTILINE)
+
+    def test_of_a_release(self, prompt: Prompt) -> None:
+        text = prompt("features --kernel 5.4")
+        assert "atomic64_fetch_add (5.12)" in text
+        record = json.loads(prompt("features --kernel 5.4 --json"))
+        there = {one["name"]: one["there"] for one in record["map_types"]}
+        assert there["devmap_hash"] and not there["ringbuf"]
+        assert "is not a kernel release" in prompt("features --kernel new", 2)
+
+    def test_check_refuses_too(self, prompt: Prompt) -> None:
+        (prompt.folder / "a.bpf").write_text("r1 = 1\nr1 = atomic64_fetch_add((u64 *)(r10 - 8), r1)\nr0 = 0\nexit\n")
+        file = prompt.folder / "a.bpf"
+        assert "insn 1: atomic64_fetch_add came in Linux 5.12, --kernel is 5.4" in prompt(
+            f"check {file} --kernel 5.4", 2
+        )
+        prompt(f"check {file} --kernel 5.12 --target x86_64")

@@ -1,0 +1,84 @@
+"""`crossbpf.load`: programs and maps in Python."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from samples import COUNTS, SOURCE, built, counter, text
+
+import crossbpf
+from bpf.program import Map
+from runtime import Caller, Loaded
+
+EXAMPLES = SOURCE.parents[3] / "examples"
+
+
+def test_an_object() -> None:
+    built()  # skips where there is no compiler
+    loaded = crossbpf.load(str(SOURCE))
+    assert set(loaded.programs) == {"count", "last", "jump"}
+    assert set(loaded.maps) == {"counts", "each", "jumps", ".bss", ".rodata"}
+    assert [loaded.run("count", engine=name).retval for name in ("interpreter", "arm64")] == [2, 2]
+    counts = loaded.maps["counts"]
+    assert bytes(counts[7]) == b"\2" + bytes(7)  # type: ignore[arg-type]
+    assert list(counts) == [b"\7\0\0\0"] and len(counts) == 1 and 7 in counts and 8 not in counts
+    assert loaded.run("jump").retval == 5
+    assert loaded.maps["each"][1] == (b"\1" + bytes(7), *[bytes(8)] * 3)
+
+
+def test_values_are_views() -> None:
+    loaded = Loaded([counter()])
+    view = loaded.maps["counts"][1]
+    assert isinstance(view, memoryview)
+    loaded.run(repeat=2)
+    assert view[0] == 2
+    view[0] = 9
+    assert loaded.run().retval == 10
+    loaded.maps["counts"][1] = 41
+    assert loaded.run(engine="riscv64").retval == 42
+
+
+def test_keys_that_are_not_there() -> None:
+    loaded = Loaded([text("r0 = 0; exit", maps=(Map("h", "hash", 4, 8, 1),))])
+    view = loaded.maps["h"]
+    with pytest.raises(KeyError):
+        view[b"abcd"]
+    assert view.get(b"abcd") is None
+    view[b"abcd"] = b"12345678"
+    assert list(view.items()) == [(b"abcd", b"12345678")]
+    with pytest.raises(OSError, match="Argument list too long"):
+        view[b"efgh"] = b"12345678"
+    del view[b"abcd"]
+    assert len(view) == 0
+
+
+def test_records() -> None:
+    words = "r1 = map[idx:0]; *(u64 *)(r10 - 8) = 7; r2 = r10; r2 += -8; r3 = 8; r4 = 0; call 130; exit"
+    loaded = Loaded([text(words, maps=(Map("ring", "ringbuf", 0, 0, 4096),))])
+    loaded.run(engine="x86_64", repeat=2)
+    assert [bytes(record) for record in loaded.maps["ring"].records()] == [b"\7" + bytes(7)] * 2
+    with pytest.raises(crossbpf.CrossbpfError, match="no records"):
+        Loaded([counter()]).maps["counts"].records()
+
+
+def test_who_may_and_which_kernel() -> None:
+    example = str(EXAMPLES / "crc32.bpfel.o")
+    assert crossbpf.load(example, type="xdp", caps=frozenset({"CAP_SYS_ADMIN"})).programs
+    with pytest.raises(crossbpf.CrossbpfError, match=r"crc32\.bpfel\.o.*EPERM"):
+        crossbpf.load(example, type="xdp", caps=frozenset())
+    with pytest.raises(crossbpf.CrossbpfError, match=r"came in Linux"):
+        crossbpf.load(example, kernel="3.18")
+    with pytest.raises(crossbpf.CrossbpfError, match="no program type 'strange'"):
+        crossbpf.load(example, type="strange")
+    with pytest.raises(crossbpf.CrossbpfError, match="no program named 'x'"):
+        crossbpf.load(example).run("x")
+    Loaded([replace(counter(COUNTS), section="socket")], caller=Caller(frozenset(), 0))
+
+
+def test_text_runs_everywhere(tmp_path: Path) -> None:
+    path = tmp_path / "seven.bpf"
+    path.write_text("r0 = 7\nexit\n")
+    loaded = crossbpf.load(str(path))
+    assert [loaded.run(engine=name).retval for name in ("s390x", "x86_64")] == [7, 7]
