@@ -39,14 +39,22 @@ def _bounds() -> Callable[[], None] | None:
         return None
     import resource
 
-    def bound() -> None:
+    # The address space comes last: where this process has more than that already, nothing can be allocated after it.
+    limits = tuple(
+        (what, (value, value))
         for what, value in (
-            (resource.RLIMIT_AS, MEMORY_LIMIT),
             (resource.RLIMIT_FSIZE, OUTPUT_LIMIT),
             (resource.RLIMIT_CORE, 0),
-        ):
-            with contextlib.suppress(ValueError, OSError):  # a stricter bound is there already
-                resource.setrlimit(what, (value, value))
+            (resource.RLIMIT_AS, MEMORY_LIMIT),
+        )
+    )
+
+    def bound() -> None:
+        for what, both in limits:
+            try:  # noqa: SIM105 (a context manager would be an allocation)
+                resource.setrlimit(what, both)
+            except (ValueError, OSError):  # a stricter bound is there already
+                pass
 
     return bound
 

@@ -36,7 +36,7 @@ class Helper:
 
 
 def _table(*helpers: Helper) -> Mapping[int, Helper]:
-    return MappingProxyType({helper.number: helper for helper in helpers})
+    return MappingProxyType({helper.number: helper for helper in sorted(helpers, key=lambda helper: helper.number)})
 
 
 _TC = frozenset({"sched_cls", "sched_act"})

@@ -210,7 +210,7 @@ def test_random_programs_agree() -> None:
     """What the verifier takes of them, with registers and stack that hold values which it does not know."""
     seen: Counter[str] = Counter()
 
-    @settings(max_examples=120, database=None, derandomize=True, deadline=None)
+    @settings(max_examples=250, database=None, derandomize=True, deadline=None)
     @given(prog=running_programs(), memory=st.binary(max_size=24))
     def agree(prog: Program, memory: bytes) -> None:
         unit = Unit((ready(prog).in_order(HERE),))
