@@ -47,8 +47,8 @@ def _disk(given: list[Program], folder: Path) -> None:
         for one in made:
             kernel.pin(one.name, one)
     with store.open() as kernel:
-        for one in list(kernel.pins):
-            kernel.unpin(one)
+        for path in list(kernel.pins):
+            kernel.unpin(path)
 
 
 def tables(quick: bool) -> list[Table]:
