@@ -132,7 +132,7 @@ def cases_without_reach(name: str, order: str) -> list[generated.Case]:
     return list(exercises(ROW[name], order))
 
 
-@pytest.mark.parametrize("name", ["neg64", "ldx8", "atomic32_xchg", "call_local", "to_be32"])
+@pytest.mark.parametrize("name", ["neg64", "ldx8", "atomic32_xchg", "call_local", "to_be32", "callx"])
 def test_the_recorded_answers_are_the_interpreters(name: str) -> None:
     for order in ("little", "big"):
         for case in cases_without_reach(name, order):
