@@ -186,6 +186,24 @@ def listed(data: bytes) -> list[str]:
     return [f"0x{byte:02x}" for byte in data]
 
 
+def show_objects(
+    output: Output, line: Words, found: Callable[[Kernel, Words], list[Any]], everything: Callable[[Kernel], list[Any]],
+    record: Callable[[Kernel, Any, Output], dict[str, Any]], text: Callable[[Kernel, Any, Output], str],
+) -> int:  # fmt: skip
+    """Show the objects that the line names, or all; one that is named alone is a record and no list."""
+    with output.store.open(write=False) as system:
+        named = bool(line)
+        objects = found(system, line) if line else everything(system)
+        line.end()
+        if output.record:
+            records = [record(system, one, output) for one in objects]
+            output.show(records[0] if named and len(records) == 1 else records)
+        else:
+            for one in objects:
+                click.echo(text(system, one, output))
+    return 0
+
+
 def words(usage: str) -> Callable[[Any], Any]:
     """The argument of a verb that reads its own words."""
     return click.argument("given", nargs=-1, metavar=usage)

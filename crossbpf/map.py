@@ -26,6 +26,7 @@ from crossbpf.bpftool import (
     permitted,
     pretty,
     program,
+    show_objects,
     stored,
     words,
 )
@@ -100,18 +101,9 @@ def show(output: Output, given: Sequence[str]) -> int:
 
 
 def _show(output: Output, given: Sequence[str]) -> int:
-    line = Words(list(given), MAP)
-    with output.store.open(write=False) as system:
-        named = bool(line)
-        found = maps(system, line) if line else list(system.maps.values())
-        line.end()
-        if output.record:
-            records = [_record(system, one, output) for one in found]
-            output.show(records[0] if named and len(records) == 1 else records)
-        else:
-            for one in found:
-                click.echo(_text(system, one, output))
-    return 0
+    return show_objects(
+        output, Words(list(given), MAP), maps, lambda system: list(system.maps.values()), _record, _text
+    )
 
 
 def _record(system: Kernel, one: MapObject, output: Output) -> dict[str, Any]:

@@ -10,7 +10,20 @@ import click
 
 from bpf.errors import BadInput, CrossbpfError
 from crossbpf import dumping
-from crossbpf.bpftool import PROG, Output, Words, caller, hexed, one_map, permitted, program, programs, stored, words
+from crossbpf.bpftool import (
+    PROG,
+    Output,
+    Words,
+    caller,
+    hexed,
+    one_map,
+    permitted,
+    program,
+    programs,
+    show_objects,
+    stored,
+    words,
+)
 from crossbpf.inputs import read_bytes, write_bytes
 from crossbpf.loading import read_programs
 from crossbpf.options import compile_options, loading
@@ -136,18 +149,9 @@ def show(output: Output, given: Sequence[str]) -> int:
 
 
 def _show(output: Output, given: Sequence[str]) -> int:
-    line = Words(list(given), PROG)
-    with output.store.open(write=False) as system:
-        named_ = bool(line)
-        found = programs(system, line) if line else list(system.programs.values())
-        line.end()
-        if output.record:
-            records = [_record(system, one, output) for one in found]
-            output.show(records[0] if named_ and len(records) == 1 else records)
-        else:
-            for one in found:
-                click.echo(_text(system, one, output))
-    return 0
+    return show_objects(
+        output, Words(list(given), PROG), programs, lambda system: list(system.programs.values()), _record, _text
+    )
 
 
 def _size(one: ProgramObject) -> int:

@@ -18,7 +18,7 @@ from bpf.plan import DEFAULT_PLAN, PLANS, Unit
 from crossbpf.cli import main
 from engines import ENGINES, engine
 from fuzz.suite import generated
-from fuzz.suite.answers import answers, confirmed, digest
+from fuzz.suite.answers import LIMITS, answers, confirmed, digest
 from fuzz.suite.bare import ROOM, bare_cases
 from fuzz.suite.generated import NAMES, Result, cases, run_row, run_suite
 from fuzz.suite.operands import operands
@@ -132,11 +132,14 @@ def cases_without_reach(name: str, order: str) -> list[generated.Case]:
     return list(exercises(ROW[name], order))
 
 
-@pytest.mark.parametrize("name", ["neg64", "ldx8", "atomic32_xchg", "call_local", "to_be32", "callx"])
+@pytest.mark.parametrize(
+    "name", ["neg64", "ldx8", "atomic32_xchg", "call_local", "to_be32", "may_goto", "callx", "ld_ind32"]
+)
 def test_the_recorded_answers_are_the_interpreters(name: str) -> None:
     for order in ("little", "big"):
         for case in cases_without_reach(name, order):
-            outcome = ENGINES["interpreter"].prepare(Unit((case.program,))).run(Input(), World(), Limits())
+            unit = Unit((case.program,), convention=case.convention)
+            outcome = ENGINES["interpreter"].prepare(unit).run(case.entry, World(), LIMITS)
             assert digest(outcome) == answers()[case.name, order], (case.name, order)
 
 
