@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from bpf.isa import effects
 from verifier import tnum
-from verifier.scalar import UNBOUNDED, UNKNOWN, Scalar, _within_bits32, constant, settled
+from verifier.scalar import UNBOUNDED, UNKNOWN, Scalar, constant, only_member, settled, within_bits32
 from verifier.tnum import (
     HALF,
     S32_MAX,
@@ -32,15 +32,21 @@ Range = tuple[int, int, int, int]  # smin, smax, umin, umax of one width
 Operation = Callable[[Scalar, Scalar], Scalar]
 
 
-def alu(op: str, bits: int, dst: Scalar, src: Scalar, low: int = 0) -> Scalar:
+def alu(op: str, bits: int, dst: Scalar, src: Scalar, low: int = 0, order: str = "little") -> Scalar:
     """The result of an ALU row with this op and width. src: what the operand is, for `mov` too; neg reads dst alone.
 
-    low: how many bits movsx reads; division, remainder and byte order conversions give what is not known.
+    low    how many bits movsx or a byte order operation reads (Row.bits)
+    order  the program's byte order
+    Nothing is known of a quotient or a remainder, not even that the upper half of a 32-bit one is zero.
     """
+    operation = _OPERATIONS.get((op, bits))
+    if operation is not None:
+        return operation(dst, src)
     if op == "movsx":
         return sign_extended(src, low, bits)
-    operation = _OPERATIONS.get((op, bits))
-    return operation(dst, src) if operation is not None else UNKNOWN
+    if op in ("bswap", "to_le", "to_be"):
+        return _reordered(dst, low, swapped=op == "bswap" or (op == "to_be") == (order == "little"))
+    return UNKNOWN
 
 
 # --- ranges of one width -----------------------------------------------------------------------------------------
@@ -199,7 +205,7 @@ def _and32(dst: Scalar, src: Scalar) -> Scalar:
     if (dst.mask | src.mask) & U32 == 0:
         return constant(_FOLD32["and"](dst.value, src.value))
     value, mask = tnum.and_(dst.value, dst.mask, src.value, src.mask)
-    return _low_of_bits(value & U32, mask & U32, _and_low(dst, src, value))
+    return _low_of_whole(value, mask, value, min(dst.umax, src.umax), _and_low(dst, src, value))
 
 
 def _or64(dst: Scalar, src: Scalar) -> Scalar:
@@ -220,7 +226,7 @@ def _or32(dst: Scalar, src: Scalar) -> Scalar:
     if (dst.mask | src.mask) & U32 == 0:
         return constant(_FOLD32["or"](dst.value, src.value))
     value, mask = tnum.or_(dst.value, dst.mask, src.value, src.mask)
-    return _low_of_bits(value & U32, mask & U32, _or_low(dst, src, value, mask))
+    return _low_of_whole(value, mask, max(dst.umin, src.umin), value | mask, _or_low(dst, src, value, mask))
 
 
 def _xor64(dst: Scalar, src: Scalar) -> Scalar:
@@ -235,8 +241,8 @@ def _xor32(dst: Scalar, src: Scalar) -> Scalar:
     if (dst.mask | src.mask) & U32 == 0:
         return constant(_FOLD32["xor"](dst.value, src.value))
     value, mask = tnum.xor(dst.value, dst.mask, src.value, src.mask)
-    value, mask = value & U32, mask & U32
-    return _low_of_bits(value, mask, _as_signed(value, value | mask, SIGN32))
+    r32 = _as_signed(value & U32, (value | mask) & U32, SIGN32)
+    return _low_of_whole(value, mask, value, value | mask, r32)
 
 
 def _exactly32(value: int) -> Range:
@@ -246,7 +252,16 @@ def _exactly32(value: int) -> Range:
 
 def _low_of_bits(value: int, mask: int, r32: Range) -> Scalar:
     """A low half whose ranges take what the bits say before they are extended."""
-    return _zero_extended(value, mask, _within_bits32(value, mask, *r32))
+    return _zero_extended(value, mask, within_bits32(value, mask, *r32))
+
+
+def _low_of_whole(value: int, mask: int, umin: int, umax: int, r32: Range) -> Scalar:
+    """The low half of an operation that Linux does on 64 bits too: it may be known from these alone."""
+    if umin >= umax or mask & (mask + 1):
+        only = only_member(value, mask, umin, umax)
+        if only >= 0:
+            return constant(only & U32)
+    return _low_of_bits(value & U32, mask & U32, r32)
 
 
 # Shifts: by a known count that is less than the width, else nothing is known, not even that the upper half is zero.
@@ -361,6 +376,16 @@ def cut(s: Scalar, bits: int) -> Scalar:
         umin, umax = 0, low
     r32 = (S32_MIN, S32_MAX, 0, U32) if bits < HALF else _range32(s)
     return settled(s.value & low, s.mask & low, umin, umax, umin, umax, *r32)
+
+
+def _reordered(dst: Scalar, low: int, *, swapped: bool) -> Scalar:
+    """The low bits in another byte order, or in the same: ranges do not survive the exchange of bytes."""
+    if swapped:
+        value, mask = tnum.swap(dst.value, dst.mask, low)
+        dst = Scalar(value, mask, *UNBOUNDED)
+    if low < WORD:
+        dst = cut(dst, low)
+    return settled(*dst.fields())
 
 
 def sign_extended(s: Scalar, low: int, bits: int) -> Scalar:

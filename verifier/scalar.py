@@ -6,6 +6,7 @@ reg_bounds_sync) in its order and number: not everything that could be deduced i
 
 from __future__ import annotations
 
+from verifier import tnum
 from verifier.tnum import (
     HALF,
     S32_MAX,
@@ -116,8 +117,12 @@ def settled(
     Parts that contradict each other (nothing is in all of them) give a broken scalar: see `branch.sane`.
     """
     if mask != U64:
-        smin, smax, umin, umax = _within_bits64(value, mask, smin, smax, umin, umax)
-        s32min, s32max, u32min, u32max = _within_bits32(value & U32, mask & U32, s32min, s32max, u32min, u32max)
+        smin, smax, umin, umax = within_bits64(value, mask, smin, smax, umin, umax)
+        s32min, s32max, u32min, u32max = within_bits32(value & U32, mask & U32, s32min, s32max, u32min, u32max)
+        if umin >= umax or mask & (mask + 1):
+            only = only_member(value, mask, umin, umax)
+            if only >= 0:
+                return constant(only)
     for _ in range(ROUNDS):
         before = (smin, smax, umin, umax, s32min, s32max, u32min, u32max)
 
@@ -174,6 +179,14 @@ def settled(
                 u32min = low
             if high < u32max:
                 u32max = high
+        elif u32max < low:
+            s32min = u32min - SPAN32 if u32min >= SIGN32 else u32min
+            if high < u32max:
+                u32max = high
+        elif high < u32min:
+            s32max = u32max - SPAN32 if u32max >= SIGN32 else u32max
+            if low > u32min:
+                u32min = low
 
         # the same of all 64 bits; a signed range that crosses the sign is two unsigned ones, and one may be excluded
         low_signed = umin - SPAN64 if umin >= SIGN64 else umin
@@ -211,11 +224,14 @@ def settled(
         high = smax & ~U32 | u32max
         if high < smax:
             smax = high
-        if smin >= S32_MIN and smax <= S32_MAX:  # a sign-extended one
-            if s32min > smin:
-                smin = s32min
-            if s32max < smax:
-                smax = s32max
+        if s32min >= 0 and smin >= S32_MIN and smax <= S32_MAX:
+            # a sign-extended low half that is not negative; what was known better before is forgotten, as Linux does
+            smin = umin = s32min
+            smax = umax = s32max
+            unknown = (1 << (smin ^ smax).bit_length()) - 1
+            value |= smin & ~unknown
+            mask &= unknown
+            value &= ~mask
 
         if before == (smin, smax, umin, umax, s32min, s32max, u32min, u32max):
             break
@@ -230,12 +246,28 @@ def settled(
     mask &= unknown
     value &= ~mask
     if mask != U64:
-        smin, smax, umin, umax = _within_bits64(value, mask, smin, smax, umin, umax)
-        s32min, s32max, u32min, u32max = _within_bits32(value & U32, mask & U32, s32min, s32max, u32min, u32max)
+        smin, smax, umin, umax = within_bits64(value, mask, smin, smax, umin, umax)
+        s32min, s32max, u32min, u32max = within_bits32(value & U32, mask & U32, s32min, s32max, u32min, u32max)
+        if umin >= umax or mask & (mask + 1):
+            only = only_member(value, mask, umin, umax)
+            if only >= 0:
+                return constant(only)
     return Scalar(value, mask, smin, smax, umin, umax, s32min, s32max, u32min, u32max)
 
 
-def _within_bits64(value: int, mask: int, smin: int, smax: int, umin: int, umax: int) -> tuple[int, int, int, int]:
+def only_member(value: int, mask: int, umin: int, umax: int) -> int:
+    """The member of a tnum that an unsigned range leaves alone; -1 if it leaves more, or none that Linux would see."""
+    following = tnum.following(value, mask, umin)
+    if umin & ~mask == value:
+        return umin if following > umax else -1
+    if following == value | mask:
+        return following
+    if following <= umax and tnum.following(value, mask, following) > umax:
+        return following
+    return -1
+
+
+def within_bits64(value: int, mask: int, smin: int, smax: int, umin: int, umax: int) -> tuple[int, int, int, int]:
     """64-bit ranges, narrowed to what the bits allow."""
     most = value | mask
     if value > umin:
@@ -252,7 +284,7 @@ def _within_bits64(value: int, mask: int, smin: int, smax: int, umin: int, umax:
     return least if least > smin else smin, most if most < smax else smax, umin, umax
 
 
-def _within_bits32(value: int, mask: int, smin: int, smax: int, umin: int, umax: int) -> tuple[int, int, int, int]:
+def within_bits32(value: int, mask: int, smin: int, smax: int, umin: int, umax: int) -> tuple[int, int, int, int]:
     """The same of 32-bit ranges; value and mask are of the low half."""
     most = value | mask
     if value > umin:

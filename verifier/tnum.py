@@ -91,6 +91,15 @@ def arsh(v: int, m: int, count: int, bits: int) -> Bits:
     return ((v ^ sign) - sign >> count) & full, ((m ^ sign) - sign >> count) & full
 
 
+def swap(v: int, m: int, bits: int) -> Bits:
+    """The low `bits` with their bytes reversed, zero above."""
+    size, low = bits // 8, (1 << bits) - 1
+    return (
+        int.from_bytes((v & low).to_bytes(size, "little"), "big"),
+        int.from_bytes((m & low).to_bytes(size, "little"), "big"),
+    )
+
+
 def intersect(av: int, am: int, bv: int, bm: int) -> Bits:
     """What is in both; without meaning where nothing is (see `overlap`)."""
     unknown = am & bm
@@ -111,6 +120,21 @@ def overlap(av: int, am: int, bv: int, bm: int) -> bool:
 def in_(av: int, am: int, bv: int, bm: int) -> bool:
     """Whether all of b is in a."""
     return bm & ~am == 0 and bv & ~am == av
+
+
+def following(v: int, m: int, x: int) -> int:
+    """The smallest member above x; the largest of all where none is."""
+    if x >= v | m:
+        return v | m
+    if x < v:
+        return v
+    wrong = (x ^ v) & ~m & U64  # known bits in which x is no member
+    if wrong == 0:
+        return (x | ~m) + 1 & m | v
+    low = (1 << wrong.bit_length()) - 1
+    if v & (low ^ low >> 1):  # in the highest of them x is too small: its own bits above, the smallest below
+        return x & m & ~low | v
+    return (x | ~m | low) + 1 & m | v
 
 
 def range_(low: int, high: int) -> Bits:
