@@ -49,6 +49,26 @@ def alu(op: str, bits: int, dst: Scalar, src: Scalar, low: int = 0, order: str =
     return UNKNOWN
 
 
+def fork(op: str, dst: Scalar, src: Scalar) -> tuple[Scalar, Scalar] | None:
+    """Where Linux goes on with each of two values of dst before it does the operation: the one now, the one later.
+
+    That is an `and` or an `or` of a constant with what an arithmetic shift has left of a sign, -1 or 0: compilers make
+    a choice between two constants of that. Both paths do the instruction. None: dst is not taken apart.
+    """
+    if op not in ("and", "or") or src.mask:
+        return None
+    if dst.smin == -1 and dst.smax == 0:
+        return constant(-1), constant(0)
+    if dst.s32min == -1 and dst.s32max == 0:
+        return _with_low(dst, U32), _with_low(dst, 0)
+    return None
+
+
+def _with_low(s: Scalar, low: int) -> Scalar:
+    """s with a known low half; the 64-bit ranges are left as they are."""
+    return Scalar(s.value & UPPER | low, s.mask & UPPER, s.smin, s.smax, s.umin, s.umax, *_exactly32(low))
+
+
 # --- ranges of one width -----------------------------------------------------------------------------------------
 
 

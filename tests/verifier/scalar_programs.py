@@ -120,7 +120,12 @@ def walk(insns: list[Insn], said: list[str] | None = None) -> dict[str, dict[int
         elif row.kind is Kind.ALU:
             if insn.src == 1 and row.op == "mov" and insn.dst == CONTEXT:
                 continue
-            state[insn.dst] = arith.alu(row.op, row.width, state.get(insn.dst, UNKNOWN), operand(insn, state), row.bits)
+            dst, src = state.get(insn.dst, UNKNOWN), operand(insn, state)
+            both = arith.fork(row.op, dst, src)
+            if both is not None:
+                found.setdefault(f"{here} to {here}", _texts({**state, insn.dst: both[1]}))
+                dst = both[0]
+            state[insn.dst] = arith.alu(row.op, row.width, dst, src, row.bits)
         else:
             there = f"{here} to {slot + insn.distance}"
             a, b = state[insn.dst], operand(insn, state)
@@ -133,9 +138,13 @@ def walk(insns: list[Insn], said: list[str] | None = None) -> dict[str, dict[int
                 state[insn.dst] = a_else
                 if "src" in row.fields:
                     held[insn.src], state[insn.src] = b_then, b_else
-                found[there] = {register: scalar_text(s) for register, s in held.items()}
+                found[there] = _texts(held)
         found[here] = {n: scalar_text(state[n]) for n in {insn.dst, *([insn.src] if "src" in row.fields else [])} if n in state}
     return found
+
+
+def _texts(state: State) -> dict[int, str]:
+    return {register: scalar_text(s) for register, s in state.items()}
 
 
 _REGISTER = re.compile(r"R(\d+)(?:_\w+)?=(P?)(scalar\([^()]*(?:\([^()]*\)[^()]*)?\)|-?\w+)(?=\s|$)")
@@ -143,7 +152,7 @@ _ID = re.compile(r"id=\d+(?:[+-]\d+)?,?")
 
 
 def read(log: str) -> dict[str, dict[int, str]]:
-    """The same of a kernel's log at level 2: the registers that it prints."""
+    """The same of a kernel's log at level 2: the registers that it prints, the first time that it comes by."""
     found: dict[str, dict[int, str]] = {}
     for line in log.splitlines():
         here, _, rest = line.partition(": ")
@@ -153,16 +162,17 @@ def read(log: str) -> dict[str, dict[int, str]]:
             where, rest = here, rest.partition(" ; ")[2]
         else:
             continue
-        found[where] = {int(n): _ID.sub("", text) for n, _, text in _REGISTER.findall(rest)}
+        found.setdefault(where, {int(n): _ID.sub("", text) for n, _, text in _REGISTER.findall(rest)})
     return found
 
 
 def differences(ours: dict[str, dict[int, str]], theirs: dict[str, dict[int, str]]) -> list[str]:
     """What a log prints otherwise, a line each. Registers that it does not print are not looked at."""
-    found = []
+    found: list[str] = []
+    again = any(where.split(" to ")[0] == where.split(" to ")[-1] for where in ours if " to " in where)  # see arith.fork
     for where in sorted(ours.keys() | theirs.keys()):
         if where not in ours or where not in theirs:
-            if where in theirs and not any(n in range(1, 5) for n in theirs[where]):
+            if where in theirs and (again or not any(n in REGISTERS for n in theirs[where])):
                 continue
             if where in ours and not ours[where]:
                 continue
