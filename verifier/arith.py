@@ -10,7 +10,8 @@ from collections.abc import Callable
 
 from bpf.isa import effects
 from verifier import tnum
-from verifier.scalar import UNBOUNDED, UNKNOWN, Scalar, constant, only_member, settled, within_bits32
+from verifier.extend import Range, range32, reordered, sign_extended, truncated, zero_extended, zext32
+from verifier.scalar import UNKNOWN, Scalar, constant, only_member, settled, within_bits32
 from verifier.tnum import (
     HALF,
     S32_MAX,
@@ -20,15 +21,14 @@ from verifier.tnum import (
     SIGN32,
     SIGN64,
     SPAN32,
-    SPAN64,
     U32,
     U64,
     UPPER,
     WORD,
-    Bits,
 )
 
-Range = tuple[int, int, int, int]  # smin, smax, umin, umax of one width
+__all__ = ["alu", "fork", "sign_extended", "truncated", "zext32"]
+
 Operation = Callable[[Scalar, Scalar], Scalar]
 
 
@@ -45,7 +45,7 @@ def alu(op: str, bits: int, dst: Scalar, src: Scalar, low: int = 0, order: str =
     if op == "movsx":
         return sign_extended(src, low, bits)
     if op in ("bswap", "to_le", "to_be"):
-        return _reordered(dst, low, swapped=op == "bswap" or (op == "to_be") == (order == "little"))
+        return reordered(dst, low, swapped=op == "bswap" or (op == "to_be") == (order == "little"))
     return UNKNOWN
 
 
@@ -122,27 +122,6 @@ def _as_signed(umin: int, umax: int, sign: int) -> Range:
 # --- both widths together ----------------------------------------------------------------------------------------
 
 
-def _zero_extended(value: int, mask: int, r32: Range) -> Scalar:
-    """A low half under zeros."""
-    smin, smax, umin, umax = r32
-    value &= U32
-    mask &= U32
-    if smin >= 0 and smax >= 0:
-        return settled(value, mask, smin, smax, umin, umax, smin, smax, umin, umax)
-    return settled(value, mask, 0, U32, umin, umax, smin, smax, umin, umax)
-
-
-def zext32(s: Scalar) -> Scalar:
-    """The low half, zero-extended (what a 32-bit mov leaves)."""
-    if s.mask == 0:
-        return s if s.value <= U32 and s.still else constant(s.value & U32)
-    return _zero_extended(s.value, s.mask, (s.s32min, s.s32max, s.u32min, s.u32max))
-
-
-def _range32(s: Scalar) -> Range:
-    return s.s32min, s.s32max, s.u32min, s.u32max
-
-
 def _range64(s: Scalar) -> Range:
     return s.smin, s.smax, s.umin, s.umax
 
@@ -152,7 +131,7 @@ def _add64(dst: Scalar, src: Scalar) -> Scalar:
         return constant(_FOLD64["add"](dst.value, src.value))
     value, mask = tnum.add(dst.value, dst.mask, src.value, src.mask)
     r64 = _added(_range64(dst), _range64(src), S64_MIN, S64_MAX, U64)
-    r32 = _added(_range32(dst), _range32(src), S32_MIN, S32_MAX, U32)
+    r32 = _added(range32(dst), range32(src), S32_MIN, S32_MAX, U32)
     return settled(value, mask, *r64, *r32)
 
 
@@ -160,7 +139,7 @@ def _add32(dst: Scalar, src: Scalar) -> Scalar:
     if (dst.mask | src.mask) & U32 == 0:
         return constant(_FOLD32["add"](dst.value, src.value))
     value, mask = tnum.add(dst.value, dst.mask, src.value, src.mask)
-    return _zero_extended(value, mask, _added(_range32(dst), _range32(src), S32_MIN, S32_MAX, U32))
+    return zero_extended(value, mask, _added(range32(dst), range32(src), S32_MIN, S32_MAX, U32))
 
 
 def _sub64(dst: Scalar, src: Scalar) -> Scalar:
@@ -168,7 +147,7 @@ def _sub64(dst: Scalar, src: Scalar) -> Scalar:
         return constant(_FOLD64["sub"](dst.value, src.value))
     value, mask = tnum.sub(dst.value, dst.mask, src.value, src.mask)
     r64 = _subtracted(_range64(dst), _range64(src), S64_MIN, S64_MAX, U64)
-    r32 = _subtracted(_range32(dst), _range32(src), S32_MIN, S32_MAX, U32)
+    r32 = _subtracted(range32(dst), range32(src), S32_MIN, S32_MAX, U32)
     return settled(value, mask, *r64, *r32)
 
 
@@ -176,7 +155,7 @@ def _sub32(dst: Scalar, src: Scalar) -> Scalar:
     if (dst.mask | src.mask) & U32 == 0:
         return constant(_FOLD32["sub"](dst.value, src.value))
     value, mask = tnum.sub(dst.value, dst.mask, src.value, src.mask)
-    return _zero_extended(value, mask, _subtracted(_range32(dst), _range32(src), S32_MIN, S32_MAX, U32))
+    return zero_extended(value, mask, _subtracted(range32(dst), range32(src), S32_MIN, S32_MAX, U32))
 
 
 def _neg64(dst: Scalar, src: Scalar) -> Scalar:
@@ -192,7 +171,7 @@ def _mul64(dst: Scalar, src: Scalar) -> Scalar:
         return constant(_FOLD64["mul"](dst.value, src.value))
     value, mask = tnum.mul(dst.value, dst.mask, src.value, src.mask)
     r64 = _multiplied(_range64(dst), _range64(src), S64_MIN, S64_MAX, U64)
-    r32 = _multiplied(_range32(dst), _range32(src), S32_MIN, S32_MAX, U32)
+    r32 = _multiplied(range32(dst), range32(src), S32_MIN, S32_MAX, U32)
     return settled(value, mask, *r64, *r32)
 
 
@@ -200,7 +179,7 @@ def _mul32(dst: Scalar, src: Scalar) -> Scalar:
     if (dst.mask | src.mask) & U32 == 0:
         return constant(_FOLD32["mul"](dst.value, src.value))
     value, mask = tnum.mul(dst.value, dst.mask, src.value, src.mask)
-    return _zero_extended(value, mask, _multiplied(_range32(dst), _range32(src), S32_MIN, S32_MAX, U32))
+    return zero_extended(value, mask, _multiplied(range32(dst), range32(src), S32_MIN, S32_MAX, U32))
 
 
 # Bitwise: one end of an unsigned range comes from the bits, the other from the operands.
@@ -272,7 +251,7 @@ def _exactly32(value: int) -> Range:
 
 def _low_of_bits(value: int, mask: int, r32: Range) -> Scalar:
     """A low half whose ranges take what the bits say before they are extended."""
-    return _zero_extended(value, mask, within_bits32(value, mask, *r32))
+    return zero_extended(value, mask, within_bits32(value, mask, *r32))
 
 
 def _low_of_whole(value: int, mask: int, umin: int, umax: int, r32: Range) -> Scalar:
@@ -377,68 +356,3 @@ _OPERATIONS: dict[tuple[str, int], Operation] = {
     ("lsh", WORD): _lsh64, ("lsh", HALF): _lsh32, ("rsh", WORD): _rsh64, ("rsh", HALF): _rsh32,
     ("arsh", WORD): _arsh64, ("arsh", HALF): _arsh32,
 }  # fmt: skip
-
-
-# --- a part of a register ----------------------------------------------------------------------------------------
-
-
-def truncated(s: Scalar, size: int) -> Scalar:
-    """The low `size` bytes, zero-extended (what a load of that size leaves)."""
-    return s if size * 8 >= WORD else cut(s, size * 8)
-
-
-def cut(s: Scalar, bits: int) -> Scalar:
-    """The low bits, fewer than a register has, zero-extended."""
-    low = (1 << bits) - 1
-    if s.umin & ~low == s.umax & ~low:
-        umin, umax = s.umin & low, s.umax & low
-    else:
-        umin, umax = 0, low
-    r32 = (S32_MIN, S32_MAX, 0, U32) if bits < HALF else _range32(s)
-    return settled(s.value & low, s.mask & low, umin, umax, umin, umax, *r32)
-
-
-def _reordered(dst: Scalar, low: int, *, swapped: bool) -> Scalar:
-    """The low bits in another byte order, or in the same: ranges do not survive the exchange of bytes."""
-    if swapped:
-        value, mask = tnum.swap(dst.value, dst.mask, low)
-        dst = Scalar(value, mask, *UNBOUNDED)
-    if low < WORD:
-        dst = cut(dst, low)
-    return settled(*dst.fields())
-
-
-def sign_extended(s: Scalar, low: int, bits: int) -> Scalar:
-    """The low bits (8, 16, 32), sign-extended to 64 or, bits being 32, to 32 under zeros."""
-    if bits == HALF:
-        return _sign_extended32(s, low)
-    if s.mask == 0:
-        return constant(effects.signed(s.value, low))
-    smin, smax = s.smin, s.smax
-    if smin >> low == smax >> low:
-        smin, smax = effects.signed(smin, low), effects.signed(smax, low)
-        if (smin < 0) == (smax < 0):
-            if smin > smax:
-                smin, smax = smax, smin
-            value, mask = tnum.range_(smin & U64, smax & U64)
-            return Scalar(value, mask, smin, smax, smin & U64, smax & U64, smin, smax, smin & U32, smax & U32)
-    most = (1 << (low - 1)) - 1
-    return Scalar(0, U64, ~most, most, 0, U64, ~most, most, 0, U32)
-
-
-def _sign_extended32(s: Scalar, low: int) -> Scalar:
-    if s.mask == 0:
-        return constant(effects.signed(s.value, low) & U32)
-    smin, smax = s.s32min, s.s32max
-    if smin >> low == smax >> low:
-        smin, smax = effects.signed(smin, low), effects.signed(smax, low)
-        if (smin < 0) == (smax < 0):
-            if smin > smax:
-                smin, smax = smax, smin
-            value, mask = tnum.range_(smin & U64, smax & U64)
-            return _zero_extended(value, mask, (smin, smax, smin & U32, smax & U32))
-    most = (1 << (low - 1)) - 1
-    return _zero_extended(0, U64, (~most, most, 0, U32))
-
-
-__all__ = ["UNBOUNDED", "UPPER", "Bits", "alu", "cut", "sign_extended", "truncated", "zext32"]

@@ -110,11 +110,20 @@ def constant(x: int) -> Scalar:
 
 
 def settled(
-    value: int, mask: int, smin: int, smax: int, umin: int, umax: int, s32min: int, s32max: int, u32min: int, u32max: int
+    value: int,
+    mask: int,
+    smin: int,
+    smax: int,
+    umin: int,
+    umax: int,
+    s32min: int,
+    s32max: int,
+    u32min: int,
+    u32max: int,
 ) -> Scalar:
     """The scalar of these parts after each of its views has told the others what it knows.
 
-    Parts that contradict each other (nothing is in all of them) give a broken scalar: see `branch.sane`.
+    Parts that contradict each other (nothing is in all of them) give some scalar, or a broken one: see `branch.sane`.
     """
     if mask != U64:
         smin, smax, umin, umax = within_bits64(value, mask, smin, smax, umin, umax)
@@ -133,18 +142,14 @@ def settled(
             high_signed = high - SPAN32 if high >= SIGN32 else high
             wraps = (umax >> HALF) - (umin >> HALF)
             if wraps == 0:
-                if low > u32min:
-                    u32min = low
-                if high < u32max:
-                    u32max = high
+                u32min = max(u32min, low)
+                u32max = min(u32max, high)
                 narrows = low_signed <= high_signed
             else:
                 narrows = wraps & U32 == 1 and low_signed < 0 <= high_signed
             if narrows:
-                if low_signed > s32min:
-                    s32min = low_signed
-                if high_signed < s32max:
-                    s32max = high_signed
+                s32min = max(s32min, low_signed)
+                s32max = min(s32max, high_signed)
         if smin != S64_MIN or smax != S64_MAX:
             low, high = smin & U32, smax & U32
             low_signed = low - SPAN32 if low >= SIGN32 else low
@@ -152,84 +157,64 @@ def settled(
             wraps = (smax >> HALF) - (smin >> HALF)
             if wraps == 0:
                 if low <= high:
-                    if low > u32min:
-                        u32min = low
-                    if high < u32max:
-                        u32max = high
+                    u32min = max(u32min, low)
+                    u32max = min(u32max, high)
                 narrows = low_signed <= high_signed
             else:
                 narrows = wraps & U32 == 1 and low_signed < 0 <= high_signed
             if narrows:
-                if low_signed > s32min:
-                    s32min = low_signed
-                if high_signed < s32max:
-                    s32max = high_signed
+                s32min = max(s32min, low_signed)
+                s32max = min(s32max, high_signed)
 
         # signed and unsigned ranges of the low half; one that crosses no sign is the other's too
         low_signed = u32min - SPAN32 if u32min >= SIGN32 else u32min
         high_signed = u32max - SPAN32 if u32max >= SIGN32 else u32max
         if low_signed <= high_signed:
-            if low_signed > s32min:
-                s32min = low_signed
-            if high_signed < s32max:
-                s32max = high_signed
+            s32min = max(s32min, low_signed)
+            s32max = min(s32max, high_signed)
         low, high = s32min & U32, s32max & U32
         if low <= high:
-            if low > u32min:
-                u32min = low
-            if high < u32max:
-                u32max = high
+            u32min = max(u32min, low)
+            u32max = min(u32max, high)
         elif u32max < low:
             s32min = u32min - SPAN32 if u32min >= SIGN32 else u32min
-            if high < u32max:
-                u32max = high
+            u32max = min(u32max, high)
         elif high < u32min:
             s32max = u32max - SPAN32 if u32max >= SIGN32 else u32max
-            if low > u32min:
-                u32min = low
+            u32min = max(u32min, low)
 
         # the same of all 64 bits; a signed range that crosses the sign is two unsigned ones, and one may be excluded
         low_signed = umin - SPAN64 if umin >= SIGN64 else umin
         high_signed = umax - SPAN64 if umax >= SIGN64 else umax
         if low_signed <= high_signed:
-            if low_signed > smin:
-                smin = low_signed
-            if high_signed < smax:
-                smax = high_signed
+            smin = max(smin, low_signed)
+            smax = min(smax, high_signed)
         low, high = smin & U64, smax & U64
         if low <= high:
-            if low > umin:
-                umin = low
-            if high < umax:
-                umax = high
+            umin = max(umin, low)
+            umax = min(umax, high)
         elif umax < low:
             smin = umin - SPAN64 if umin >= SIGN64 else umin
-            if high < umax:
-                umax = high
+            umax = min(umax, high)
         elif high < umin:
             smax = umax - SPAN64 if umax >= SIGN64 else umax
-            if low > umin:
-                umin = low
+            umin = max(umin, low)
 
         # what the low half says of the 64-bit ranges
         low = umin & UPPER | u32min
-        if low > umin:
-            umin = low
+        umin = max(umin, low)
         high = umax & UPPER | u32max
-        if high < umax:
-            umax = high
+        umax = min(umax, high)
         low = smin & ~U32 | u32min
-        if low > smin:
-            smin = low
+        smin = max(smin, low)
         high = smax & ~U32 | u32max
-        if high < smax:
-            smax = high
+        smax = min(smax, high)
         if s32min >= 0 and smin >= S32_MIN and smax <= S32_MAX:
             # a sign-extended low half that is not negative; what was known better before is forgotten, as Linux does
             smin = umin = s32min
-            smax = umax = s32max
-            unknown = (1 << (smin ^ smax).bit_length()) - 1
-            value |= smin & ~unknown
+            smax, umax = s32max, s32max & U64
+            unknown = (1 << (umin ^ umax).bit_length()) - 1
+            value |= umin & ~unknown
             mask &= unknown
             value &= ~mask
 
@@ -270,10 +255,8 @@ def only_member(value: int, mask: int, umin: int, umax: int) -> int:
 def within_bits64(value: int, mask: int, smin: int, smax: int, umin: int, umax: int) -> tuple[int, int, int, int]:
     """64-bit ranges, narrowed to what the bits allow."""
     most = value | mask
-    if value > umin:
-        umin = value
-    if most < umax:
-        umax = most
+    umin = max(umin, value)
+    umax = min(umax, most)
     least = value
     if mask >= SIGN64:
         least -= SIGN64
@@ -281,16 +264,14 @@ def within_bits64(value: int, mask: int, smin: int, smax: int, umin: int, umax: 
     elif value >= SIGN64:
         least -= SPAN64
         most -= SPAN64
-    return least if least > smin else smin, most if most < smax else smax, umin, umax
+    return max(smin, least), min(smax, most), umin, umax
 
 
 def within_bits32(value: int, mask: int, smin: int, smax: int, umin: int, umax: int) -> tuple[int, int, int, int]:
     """The same of 32-bit ranges; value and mask are of the low half."""
     most = value | mask
-    if value > umin:
-        umin = value
-    if most < umax:
-        umax = most
+    umin = max(umin, value)
+    umax = min(umax, most)
     least = value
     if mask >= SIGN32:
         least -= SIGN32
@@ -298,7 +279,7 @@ def within_bits32(value: int, mask: int, smin: int, smax: int, umin: int, umax: 
     elif value >= SIGN32:
         least -= SPAN32
         most -= SPAN32
-    return least if least > smin else smin, most if most < smax else smax, umin, umax
+    return max(smin, least), min(smax, most), umin, umax
 
 
 def within(old: Scalar, new: Scalar) -> bool:

@@ -1,4 +1,4 @@
-"""Programs of scalar arithmetic and comparisons alone, walked with the verifier's scalars, and read from a kernel's log."""
+"""Programs of arithmetic and comparisons alone, walked with the verifier's scalars, and read from a kernel's log."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ ALU = [row for row in ROWS if row.kind is Kind.ALU]
 BRANCHES = [row for row in ROWS if row.kind is Kind.BRANCH]
 _LOADS = [(row, row.width) for row in ROWS if row.name in ("ldx8", "ldx16", "ldx32", "ldx64")]
 _EDGES = [0, 1, 2, 3, 4, 5, 7, 8, 15, 16, 31, 32, 63, 64, 100, 255, 256, 0x7FFF, 0x8000, 0xFFFF, 0x10000]
+_NARROWING = ("and64_imm", "and64_imm", "or64_imm", "rsh64_imm", "arsh64_imm", "add64_imm", "and32_imm", "rsh32_imm")
 
 State = dict[int, Scalar]
 
@@ -56,8 +57,15 @@ def _operation(rng: random.Random, row: Row, dst: int, src: int) -> Insn:
 
 def _narrowing(rng: random.Random, dst: int, src: int) -> Insn:
     """What turns an unknown number into one of which something is known."""
-    name = rng.choice(("and64_imm", "and64_imm", "or64_imm", "rsh64_imm", "arsh64_imm", "add64_imm", "and32_imm", "rsh32_imm"))
+    name = rng.choice(
+        ("and64_imm", "and64_imm", "or64_imm", "rsh64_imm", "arsh64_imm", "add64_imm", "and32_imm", "rsh32_imm")
+    )
     return _operation(rng, ROW[name], dst, src)
+
+
+def _pair(rng: random.Random) -> tuple[int, int]:
+    dst, src = rng.sample(REGISTERS, 2)
+    return dst, dst if rng.random() < 0.05 else src
 
 
 def generate(rng: random.Random, row: Row, steps: int = 6) -> list[Insn]:
@@ -75,7 +83,7 @@ def generate(rng: random.Random, row: Row, steps: int = 6) -> list[Insn]:
             body.append(make(load, register, CONTEXT, off=rng.randrange(8) * (width // 8)))
     usable = [each for each in ALU if each.op not in ("mov", "movsx")]
     for _ in range(rng.randrange(steps)):
-        dst, src = rng.sample(REGISTERS, 2)
+        dst, src = _pair(rng)
         choice = rng.random()
         if choice < 0.4:
             body.append(_narrowing(rng, dst, src))
@@ -83,7 +91,7 @@ def generate(rng: random.Random, row: Row, steps: int = 6) -> list[Insn]:
             body.append(_operation(rng, rng.choice(BRANCHES), dst, src))
         else:
             body.append(_operation(rng, rng.choice(usable), dst, src))
-    body.append(_operation(rng, row, *rng.sample(REGISTERS, 2)))
+    body.append(_operation(rng, row, *_pair(rng)))
     end = [make(ROW["mov64_imm"], 0), make(ROW["exit"])]
     size = sum(insn.slots for insn in body)
     at, ends, found = 0, 0, []
@@ -133,13 +141,17 @@ def walk(insns: list[Insn], said: list[str] | None = None) -> dict[str, dict[int
             if decided:
                 break
             if decided is None:
-                a_then, b_then, a_else, b_else = branch.refine(row.op, a, b, row.width, said)
-                held = {**state, insn.dst: a_then}
-                state[insn.dst] = a_else
-                if "src" in row.fields:
-                    held[insn.src], state[insn.src] = b_then, b_else
+                held = dict(state)
+                if "src" in row.fields and insn.dst == insn.src:
+                    held[insn.dst], state[insn.dst] = branch.refine_same(row.op, a, row.width, said)
+                else:
+                    held[insn.dst], b_then, state[insn.dst], b_else = branch.refine(row.op, a, b, row.width, said)
+                    if "src" in row.fields:
+                        held[insn.src], state[insn.src] = b_then, b_else
                 found[there] = _texts(held)
-        found[here] = {n: scalar_text(state[n]) for n in {insn.dst, *([insn.src] if "src" in row.fields else [])} if n in state}
+        found[here] = {
+            n: scalar_text(state[n]) for n in {insn.dst, *([insn.src] if "src" in row.fields else [])} if n in state
+        }
     return found
 
 
@@ -166,10 +178,17 @@ def read(log: str) -> dict[str, dict[int, str]]:
     return found
 
 
+def warnings(log: str) -> list[str]:
+    """What a kernel's log says of registers that contradict themselves."""
+    return [line for line in log.splitlines() if line.startswith("verifier bug: ")]
+
+
 def differences(ours: dict[str, dict[int, str]], theirs: dict[str, dict[int, str]]) -> list[str]:
     """What a log prints otherwise, a line each. Registers that it does not print are not looked at."""
     found: list[str] = []
-    again = any(where.split(" to ")[0] == where.split(" to ")[-1] for where in ours if " to " in where)  # see arith.fork
+    again = any(
+        where.split(" to ")[0] == where.split(" to ")[-1] for where in ours if " to " in where
+    )  # see arith.fork
     for where in sorted(ours.keys() | theirs.keys()):
         if where not in ours or where not in theirs:
             if where in theirs and (again or not any(n in REGISTERS for n in theirs[where])):
