@@ -1,4 +1,4 @@
-"""What a call does to the shape of a program: how many registers it reads, whether it calls back, sleeps, moves packets.
+"""What a call does to the shape of a program: how many registers it reads, whether it calls back or sleeps.
 
 Facts of Linux 6.18's helpers (kernel/bpf/verifier.c, net/core/filter.c) that decide before any state is known.
 """

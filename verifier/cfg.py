@@ -225,8 +225,7 @@ def components(count: int, of: list[tuple[int, ...]]) -> list[int]:
                 if not before[target]:
                     unseen = target
                     break
-                if low[target] < lowest:
-                    lowest = low[target]
+                lowest = min(lowest, low[target])
             low[pc] = lowest
             if unseen >= 0:
                 walk.append(unseen)

@@ -41,7 +41,7 @@ def _around(found: Structure, subprogram: Subprogram, pc: int, lowest: int) -> N
         return
     expected = _CALLER_SAVED & ~((2 << count) - (2 if calls.returns_nothing(raws[pc]) else 1))
     pairs = 0
-    while pairs < 6 and 0 <= pc - pairs - 1 and pc + pairs + 1 < len(raws):
+    while pairs < min(6, pc, len(raws) - 1 - pc):
         store, load = raws[pc - pairs - 1], raws[pc + pairs + 1]
         if store.code != _STORE or load.code != _LOAD or store.dst != _FP or load.src != _FP:
             break

@@ -26,7 +26,7 @@ _EXCEPTION = "exception_callback:"
 
 def find(found: Structure) -> None:
     """Where functions start: at slot 0, where calls go and addresses are taken, at the exception callback."""
-    raws, subject = found.raws, found.subject
+    raws = found.raws
     starts = {0}
     kfuncs: set[tuple[int, int]] = set()
     for pc, raw in enumerate(raws):

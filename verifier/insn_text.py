@@ -87,7 +87,7 @@ def _body(raw: Raw) -> str:
 
 
 def _row(raw: Raw) -> Row | None:
-    """The row by which the kernel writes an instruction: where the field that selects one has no meaning, the plainest."""
+    """The row by which the kernel writes an instruction: the plainest where the selecting field has no meaning."""
     row = row_of(raw)
     if row is None and raw.code & 7 in (ALU, ALU64):
         choice = BY_OPCODE.get(raw.code)

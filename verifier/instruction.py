@@ -1,4 +1,4 @@
-"""What is wrong with an instruction whatever the state: reserved fields, registers, shifts; checked where it is visited.
+"""What is wrong with an instruction whatever the state: reserved fields, registers, shifts; looked at when it is met.
 
 As check_alu_op, check_load_mem, check_atomic, check_cond_jmp_op, check_ld_imm, check_ld_abs and do_check_insn of Linux
 6.18, which look at the state in between. So a fault says which registers the kernel reads first: one that holds nothing
@@ -45,8 +45,8 @@ _SIZES = {number: bits for bits, number in opcodes.SIZE.items()}
 def check(raw: Raw, sees_pointers: bool, arena: bool = False, packet: bool = True) -> Fault | None:
     """The first thing wrong with an instruction, None where nothing is.
 
-    sees_pointers: the loader holds CAP_PERFMON; arena: the program has an arena; packet: its type may load from a packet
-    by ld_abs (PACKET_TYPES). What an lddw's second slot must be was looked at before (verifier/references.py).
+    sees_pointers: the loader holds CAP_PERFMON; arena: the program has an arena; packet: its type may load from a
+    packet by ld_abs (PACKET_TYPES). What an lddw's second slot must be was looked at before (verifier/references.py).
     """
     cls = raw.code & 7
     if cls in (ALU, ALU64):

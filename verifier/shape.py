@@ -21,8 +21,8 @@ class Subprogram:
     callback, asynchronous   set when a call that takes it as callback is met: such a call now, such a call later
     exception       it is the exception callback
     stack           bytes of stack that it uses, set as stores are met
-    fastcall_stack  below this offset its stack is only for spills around calls that need none (verifier/fastcall.py), 0:
-                    none is; keep_fastcall_stack: they stay
+    fastcall_stack  below this offset its stack is only for spills around calls that need none, 0 where none is (see
+                    verifier/fastcall.py); keep_fastcall_stack: they stay
     """
 
     __slots__ = (

@@ -18,7 +18,9 @@ from verifier.subject import Subject
 __all__ = ["Structure", "live_lines", "structure"]
 
 
-def structure(subject: Subject, options: Options, log: list[str] | None = None, pointers: Sequence[int] = ()) -> Structure:
+def structure(
+    subject: Subject, options: Options, log: list[str] | None = None, pointers: Sequence[int] = ()
+) -> Structure:
     """All that is decided before the first state. log: gets the lines of log level 2; pointers: see live_lines.
 
     Raises Rejection; a size, a type or an attach type that is refused has no sentence, since the verifier is not asked.

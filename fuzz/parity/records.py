@@ -130,9 +130,8 @@ _SYSCALL, _TRACING, _LSM = 31, 26, 29
 
 def load(path: Path) -> list[dict[str, Any]]:
     """The records of a file of them, as they are."""
-    opened = gzip.open(path, "rt") if path.suffix == ".gz" else open(path)
-    with opened as file:
-        found: list[dict[str, Any]] = json.load(file)
+    data = path.read_bytes()
+    found: list[dict[str, Any]] = json.loads(gzip.decompress(data) if path.suffix == ".gz" else data)
     return found
 
 
@@ -190,8 +189,11 @@ def _target(kind: int, section: str) -> str:
 def _kfuncs(record: Mapping[str, Any], code: bytearray) -> dict[int, str]:
     if "kfuncs" in record:
         return {slot: name for name, slot in record["kfuncs"]}
-    numbers = {slot: int.from_bytes(code[slot * SLOT + 4 : slot * SLOT + 8], "little") for slot in record["kfunc_insns"]}
-    return {slot: _KFUNCS[number] for slot, number in numbers.items()}
+    return {slot: _KFUNCS[int.from_bytes(_imm(code, slot), "little")] for slot in record["kfunc_insns"]}
+
+
+def _imm(code: bytearray, slot: int) -> bytes:
+    return code[slot * SLOT + 4 : slot * SLOT + 8]
 
 
 _Found = tuple[list[Map], list[Type], dict[str, int]]
@@ -202,12 +204,12 @@ def _listed_maps(record: Mapping[str, Any], code: bytearray) -> _Found:
     maps: list[Map] = []
     types: list[Type] = []
     numbers: dict[str, int] = {}
-    for kind, slots in record["maps"].items():
-        for slot in slots:
+    for kind, users in record["maps"].items():
+        for slot in users:
             _put(code, slot, len(maps))
         maps.append(KINDS[kind])
         _append(kind, kind, types, numbers)
-    _hide(code, {slot for slots in record["maps"].values() for slot in slots}, len(maps))
+    _hide(code, {slot for users in record["maps"].values() for slot in users}, len(maps))
     return maps, types, numbers
 
 
