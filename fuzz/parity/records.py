@@ -74,20 +74,22 @@ KINDS: Mapping[str, Map] = {
     "map_reuseport_array": Map("map_reuseport_array", "reuseport_sockarray", 4, 8, 1),
     "cgroup_storage": Map("cgroup_storage", "cgroup_storage", 16, 64, 0),
     "percpu_cgroup_storage": Map("percpu_cgroup_storage", "percpu_cgroup_storage", 16, 64, 0),
-    "sk_storage_map": Map("sk_storage_map", "sk_storage", 4, 8, 0, flags=1),
+    "sk_storage_map": Map("sk_storage_map", "sk_storage", 4, 8, 0, flags=1, lock=4),
     "map_spin_lock": Map("map_spin_lock", "array", 4, 8, 1, lock=4),
     "map_timer": Map("map_timer", "array", 4, 16, 1, timer=0),
     "map_kptr": Map("map_kptr", "array", 4, 24, 1),
 }
 """The maps by their customary names."""
 
+_LOCKED = (
+    Type(Kind.INT, "int", 4, encoding=1, bits=32),
+    Type(Kind.INT, "unsigned int", 4, bits=32),
+    Type(Kind.STRUCT, "bpf_spin_lock", 4, members=(Member("val", 2, 0),)),
+    Type(Kind.STRUCT, "val", 8, members=(Member("cnt", 1, 0), Member("l", 3, 32))),
+)
 _VALUES: Mapping[str, tuple[Type, ...]] = {
-    "map_spin_lock": (
-        Type(Kind.INT, "int", 4, encoding=1, bits=32),
-        Type(Kind.INT, "unsigned int", 4, bits=32),
-        Type(Kind.STRUCT, "bpf_spin_lock", 4, members=(Member("val", 2, 0),)),
-        Type(Kind.STRUCT, "val", 8, members=(Member("cnt", 1, 0), Member("l", 3, 32))),
-    ),
+    "map_spin_lock": _LOCKED,
+    "sk_storage_map": _LOCKED,
     "map_timer": (
         Type(Kind.INT, "int", 4, encoding=1, bits=32),
         Type(Kind.INT, "unsigned long", 8, bits=64),
@@ -125,7 +127,7 @@ _KFUNCS: Mapping[int, str] = {
 }  # fmt: skip
 """Kernel functions by the number that they had in the kernel where the records were made."""
 
-_SYSCALL, _TRACING, _LSM = 31, 26, 29
+_TRACING, _EXT, _LSM, _SYSCALL = 26, 28, 29, 31
 
 
 def load(path: Path) -> list[dict[str, Any]]:
@@ -154,7 +156,7 @@ def case(record: Mapping[str, Any], *, unprivileged: bool = False) -> Case:
         code=bytes(code), order="little", type=BY_NUMBER[kind], attach=record["expected_attach_type"],
         maps=numbered, btf=btf if len(btf.types) > 1 else None, types=functions, license="GPL",
         sleepable=bool(flags & SLEEPABLE) or kind == _SYSCALL or ".s/" in section or section.endswith(".s"),
-        target=record.get("attach_name") or _target(kind, section), kfuncs=_kfuncs(record, code),
+        target=_target(record), kfuncs=_kfuncs(record, code),
     )  # fmt: skip
     strict, any_alignment = (1, 2) if by_name else (2, 1)
     options = Options(
@@ -182,8 +184,10 @@ def _expected(word: str | None) -> bool | None:
     return {"ACCEPT": True, "VERBOSE_ACCEPT": True, "success": True, "REJECT": False, "failure": False}.get(word or "")
 
 
-def _target(kind: int, section: str) -> str:
-    return section.partition("/")[2] if kind in (_TRACING, _LSM) else ""
+def _target(record: Mapping[str, Any]) -> str:
+    if record["prog_type"] not in (_TRACING, _LSM, _EXT):
+        return ""
+    return record.get("attach_name") or (record.get("section") or "").partition("/")[2]
 
 
 def _kfuncs(record: Mapping[str, Any], code: bytearray) -> dict[int, str]:
