@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from bpf.spec.attach import ATTACH_TYPES
+from bpf.spec.attach import attach_name
 from bpf.spec.contexts import ATTACHED, PRIVILEGED, REGIONS, VIEWS, View
 from verifier.options import BPF, Options, holds
 from verifier.subject import Subject
@@ -30,8 +30,6 @@ class Access(NamedTuple):
     high: int = -1
 
 
-_NAMES = {number: name for name, number in ATTACH_TYPES.items()}
-_DEFAULT = {"cgroup_sock": ATTACH_TYPES["cgroup_inet_sock_create"]}  # what attach type 0 stands for
 _Key = tuple[str, int, int, int, bool, bool, bool]
 _known: dict[_Key, Access | None] = {}
 _MOST = 1 << 16
@@ -61,8 +59,7 @@ def invalid(off: int, size: int) -> str:
 
 def view_of(name: str, attach: int) -> View | None:
     """What programs of a type that are to be attached so may do; None for a type without a layout."""
-    attached = ATTACHED.get(name, {})
-    return attached.get(_NAMES.get(attach or _DEFAULT.get(name, 0), ""), VIEWS.get(name))
+    return ATTACHED.get(name, {}).get(attach_name(name, attach), VIEWS.get(name))
 
 
 def _decide(name: str, attach: int, off: int, size: int, write: bool, signed: bool, capable: bool) -> Access | None:

@@ -325,6 +325,22 @@ ATTACHED: Mapping[str, Mapping[str, View]] = MappingProxyType({
 })  # fmt: skip
 """Program type -> attach type -> its context, where that depends on it."""
 
+_TCP = (
+    "snd_cwnd srtt_us rtt_min snd_ssthresh rcv_nxt snd_nxt snd_una mss_cache ecn_flags rate_delivered rate_interval_us "
+    "packets_out retrans_out total_retrans segs_in data_segs_in segs_out data_segs_out lost_out sacked_out"
+)
+
+SOCKETS: Mapping[str, View] = MappingProxyType({
+    "sock": View(_SOCK.layout),
+    "sock_common": View(_SOCK.layout, _names("type", "protocol", "mark", "priority")),
+    "tcp_sock": View(_layout("bpf_tcp_sock", 112, (
+        *_words(0, _TCP, narrow=False), *_words(80, "bytes_received bytes_acked", 8, narrow=False),
+        *_words(96, "dsack_dups delivered delivered_ce icsk_retransmits", narrow=False),
+    ))),
+    "xdp_sock": View(_layout("bpf_xdp_sock", 4, _words(0, "queue_id", narrow=False))),
+})  # fmt: skip
+"""What may be read through a pointer to a socket, by the pointer's word in the verifier's log."""
+
 PRIVILEGED: Mapping[str, tuple[frozenset[str], frozenset[str]]] = MappingProxyType({
     "cgroup_skb": (_names("data", "data_end"), _names("tstamp")),
 })  # fmt: skip
