@@ -261,18 +261,22 @@ def load(
     log_level: int = LOG_STATS,
     kind: int = SYSCALL,
     functions: FunctionInfo | None = None,
+    attach: int = 0,
+    license: str = "GPL",
+    sleepable: bool | None = None,
 ) -> tuple[int, str]:
     """A file descriptor of a program of a type, and the verifier's log. Raises LoadError.
 
-    functions: for a program whose functions the kernel must know.
+    functions: for a program whose functions the kernel must know; attach: BPF_*, its expected attach type; sleepable:
+    None for what the type asks for.
     """
     size = LOG_SIZE.get(log_level, LOG_LIMIT)
     text = ctypes.create_string_buffer(size)
-    insns, license_ = ctypes.create_string_buffer(code, len(code)), ctypes.create_string_buffer(b"GPL")
+    insns, license_ = ctypes.create_string_buffer(code, len(code)), ctypes.create_string_buffer(license.encode())
     word = "".join(letter if letter.isascii() and letter.isalnum() else "_" for letter in name)
     attr = _ProgLoad(
         kind, len(code) // 8, _address(insns), _address(license_), log_level, size, _address(text), 0,
-        SLEEPABLE if kind == SYSCALL else 0, word[:15].encode(),
+        SLEEPABLE if (kind == SYSCALL if sleepable is None else sleepable) else 0, word[:15].encode(), 0, attach,
     )  # fmt: skip
     if functions is None:
         return _load(attr, text)

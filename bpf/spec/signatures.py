@@ -371,3 +371,32 @@ def signature(number: int, kind: str = "", attach: str = "") -> Signature:
     general, *others = SIGNATURES[number]
     wanted = {kind, f"{kind}:{attach}"}
     return next((one for one in others if one.types & wanted), general)
+
+
+_MEMORY = "fp, pkt, pkt_meta, map_key, map_value, mem, ringbuf_mem, buf, trusted_ptr_"
+_SOCKETS = "sock_common, sock, tcp_sock, xdp_sock"
+
+EXPECTED: Mapping[str, str] = MappingProxyType({
+    "ARG_CONST_MAP_PTR": "map_ptr",
+    "ARG_PTR_TO_MAP_KEY": _MEMORY,
+    "ARG_PTR_TO_MAP_VALUE": _MEMORY,
+    "ARG_PTR_TO_MEM": _MEMORY,
+    "ARG_CONST_SIZE": "scalar",
+    "ARG_CONST_SIZE_OR_ZERO": "scalar",
+    "ARG_CONST_ALLOC_SIZE_OR_ZERO": "scalar",
+    "ARG_PTR_TO_CTX": "ctx",
+    "ARG_PTR_TO_SPIN_LOCK": "map_value, ptr_",
+    "ARG_PTR_TO_SOCK_COMMON": _SOCKETS,
+    "ARG_PTR_TO_SOCKET": "sock",
+    "ARG_PTR_TO_BTF_ID": "ptr_, trusted_ptr_, rcu_ptr_",
+    "ARG_PTR_TO_BTF_ID_SOCK_COMMON": f"{_SOCKETS}, ptr_, trusted_ptr_",
+    "ARG_PTR_TO_RINGBUF_MEM": "ringbuf_mem",
+    "ARG_PTR_TO_PERCPU_BTF_ID": "percpu_ptr_, percpu_rcu_ptr_, percpu_trusted_ptr_",
+    "ARG_PTR_TO_FUNC": "func",
+    "ARG_PTR_TO_STACK": "fp",
+    "ARG_PTR_TO_CONST_STR": "map_value",
+    "ARG_PTR_TO_TIMER": "map_value",
+    "ARG_KPTR_XCHG_DEST": "map_value, ptr_",
+    "ARG_PTR_TO_DYNPTR": "fp, dynptr_ptr",
+})  # fmt: skip
+"""Kind of an argument -> what the verifier says that it expects there: `R2 type=scalar expected=...`."""
