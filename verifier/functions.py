@@ -11,7 +11,7 @@ from bpf.object.btf import ENUMS, LINKAGE, Btf, Kind
 from verifier import calls
 from verifier.raw import Raw
 from verifier.rejection import Rejection
-from verifier.shape import E2BIG, EINVAL, EPERM, Structure, Subprogram
+from verifier.shape import E2BIG, EINVAL, EPERM, EPROTO, Structure, Subprogram
 
 MAX_FUNCTIONS = 256  # BPF_MAX_SUBPROGS
 MAX_KFUNCS = 256  # MAX_KFUNC_DESCS
@@ -75,6 +75,9 @@ def _check_kfunc(found: Structure, pc: int, raw: Raw, seen: set[tuple[int, int]]
         return
     if len(seen) == MAX_KFUNCS:
         raise Rejection(E2BIG, "too many different kernel function calls", pc)
+    if raw.off and pc not in found.subject.kfuncs:
+        message = "kfunc offset > 0 without fd_array is invalid\nfailed to find BTF for kernel function"
+        raise Rejection(EPROTO, message, pc)
     if pc not in found.subject.kfuncs:
         raise Rejection(EINVAL, f"kernel btf_id {raw.imm & 0xFFFFFFFF} is not a function", pc)
     seen.add((raw.imm, raw.off))

@@ -14,11 +14,10 @@ from bpf.program import Map
 from verifier import calls
 from verifier.raw import Raw
 from verifier.rejection import Rejection
-from verifier.shape import E2BIG, EBUSY, EINVAL, EPERM, Structure
+from verifier.shape import E2BIG, EBADF, EBUSY, EINVAL, ENOTSUPP, EPERM, EPROTO, ERANGE, Structure
 
 MAX_MAPS = 64  # MAX_USED_MAPS
 MAX_OFFSET = 1 << 29  # BPF_MAX_VAR_OFF
-EBADF, ERANGE, EPROTO, ENOTSUPP = 9, 34, 71, 524
 _STANDARD_STREAMS = 3  # descriptors that are open, and no map's
 _TRACING = frozenset({"kprobe", "tracepoint", "perf_event", "raw_tracepoint", "raw_tracepoint_writable"})
 _SLEEPABLE = frozenset({
@@ -74,7 +73,7 @@ def _wide(found: Structure, pc: int, raw: Raw) -> None:
             raise Rejection(E2BIG, f"The total number of maps per program has reached the limit of {MAX_MAPS}", pc)
         _check_map(found, map_, pc)
         found.maps.append(number)
-    found.map_of[pc] = number
+    found.map_of[pc] = found.maps.index(number)
     if value:
         _check_value(map_, high & 0xFFFFFFFF, pc)
         found.values[pc] = high & 0xFFFFFFFF

@@ -8,7 +8,7 @@ from verifier.options import Options
 from verifier.raw import Raw, row_of
 from verifier.subject import Subject
 
-EPERM, E2BIG, EACCES, EBUSY, EINVAL = 1, 7, 13, 16, 22
+EPERM, E2BIG, EBADF, EACCES, EBUSY, EINVAL, ERANGE, EPROTO, ENOTSUPP = 1, 7, 9, 13, 16, 22, 34, 71, 524
 
 
 class Subprogram:
@@ -52,7 +52,7 @@ class Structure:
     raws, rows        instructions as they lie there; the row of each, None for the second slot of an lddw and for none
     starts            by number of a function: its first slot, and the program's length behind them
     subprograms       by number; subprogram_of: number of the function that a slot is in
-    maps              in the order of first use, indices into Subject.maps; map_of: index there by slot of an lddw
+    maps              in the order of first use, indices into Subject.maps; map_of: slot of an lddw -> index into `maps`
     values            slot of an lddw -> offset in the map's value
     jump_point        control may come here other than from the slot before; prune_point: states are compared here,
     force_checkpoint  and always kept here; calls_callback: a call that calls a function now

@@ -61,7 +61,9 @@ def live_lines(found: Structure, pointers: Sequence[int] = ()) -> list[str]:
 
 def pointer(found: Structure, pc: int, pointers: Sequence[int]) -> int | None:
     """What the lddw of a map at a slot loads, as who may see pointers sees it; None for other instructions."""
-    number = found.map_of.get(pc)
-    if number is None or not found.sees_pointers or number >= len(pointers):
+    if pc not in found.map_of or not found.sees_pointers:
+        return None
+    number = found.maps[found.map_of[pc]]
+    if number >= len(pointers):
         return None
     return pointers[number] + found.values.get(pc, 0)
