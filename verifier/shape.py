@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from bpf.isa.table import Row
-from verifier import options as caps
-from verifier.options import Options
+from verifier.options import BPF, PERFMON, Options, holds
 from verifier.raw import Raw, row_of
 from verifier.subject import Subject
 
@@ -74,8 +73,8 @@ class Structure:
         count = len(raws)
         self.subject = subject
         self.options = options
-        self.capable = holds(options, caps.BPF)
-        self.sees_pointers = holds(options, caps.PERFMON)
+        self.capable = holds(options.caps, BPF)
+        self.sees_pointers = holds(options.caps, PERFMON)
         self.raws = raws
         self.rows: list[Row | None] = [row_of(raw) for raw in raws]
         self.starts: list[int] = []
@@ -102,8 +101,3 @@ class Structure:
             return -1
         number = self.subprogram_of[pc]
         return number if self.starts[number] == pc else -1
-
-
-def holds(options: Options, capability: str) -> bool:
-    """Whether the loader may do what a capability allows; CAP_SYS_ADMIN stands for the others."""
-    return capability in options.caps or caps.SYS_ADMIN in options.caps
