@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from bpf.program import MAX_FRAMES
 from verifier import calls
-from verifier.attachment import TRACE_ITER
 from verifier.rejection import Rejection
+from verifier.rules import attached_to
 from verifier.shape import E2BIG, EACCES, EINVAL, Structure
 from verifier.subject import Subject
 
@@ -33,7 +33,7 @@ def _may_have_own_stack(subject: Subject) -> bool:
     """Whether the kernel may give each function of such a program a stack of its own."""
     kind = subject.type.name
     if kind == "tracing":
-        return subject.attach != TRACE_ITER
+        return attached_to(subject) != "trace_iter"
     return kind in ("kprobe", "tracepoint", "perf_event", "raw_tracepoint")
 
 

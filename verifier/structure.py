@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from verifier import attachment, cfg, fastcall, functions, liveness, references
+from verifier import cfg, fastcall, functions, liveness, references, rules
 from verifier.calls import WIDE
 from verifier.insn_text import text
 from verifier.options import Options
 from verifier.raw import slots
-from verifier.shape import Structure
+from verifier.rejection import Rejection
+from verifier.shape import EINVAL, Structure
 from verifier.subject import Subject
+
+_NEED_TARGET = frozenset({"tracing", "lsm", "ext"})
 
 __all__ = ["Structure", "live_lines", "structure"]
 
@@ -25,7 +28,7 @@ def structure(
 
     Raises Rejection; a size, a type or an attach type that is refused has no sentence, since the verifier is not asked.
     """
-    attachment.check_type(subject, options)
+    rules.check_load(subject, options)
     found = Structure(subject, options, slots(subject.code, subject.order))
     functions.find(found)
     if log is not None:
@@ -37,9 +40,11 @@ def structure(
     raws = found.raws
     found.successors = [cfg.successors(raws, pc) for pc in range(len(raws))]
     found.postorder = cfg.postorder(raws, found.successors, found.subprograms)
-    attachment.check_target(found)
+    rules.check_sleepable(subject)
+    if subject.type.name in _NEED_TARGET and not subject.target:
+        raise Rejection(EINVAL, "Tracing programs must provide btf_id")
     found.scc = cfg.components(len(raws), found.successors)
-    found.live_before = liveness.live(raws, found.postorder, found.successors, subject)
+    found.live_before = liveness.live(found)
     if log is not None:
         log.extend(live_lines(found, pointers))
     fastcall.find(found)
@@ -61,7 +66,9 @@ def live_lines(found: Structure, pointers: Sequence[int] = ()) -> list[str]:
 
 def pointer(found: Structure, pc: int, pointers: Sequence[int]) -> int | None:
     """What the lddw of a map at a slot loads, as who may see pointers sees it; None for other instructions."""
-    number = found.map_of.get(pc)
-    if number is None or not found.sees_pointers or number >= len(pointers):
+    if pc not in found.map_of or not found.sees_pointers:
+        return None
+    number = found.maps[found.map_of[pc]]
+    if number >= len(pointers):
         return None
     return pointers[number] + found.values.get(pc, 0)
