@@ -114,7 +114,10 @@ def check_arithmetic(d: Domain, rng: random.Random, count: int, each: int) -> No
                 continue  # counts are cut to the width, which needs a power of two
             for _ in range(each):
                 a, xs = rng.choice(known)
-                b, ys = rng.choice(constants if op in SHIFTS or rng.random() < 0.3 else known)
+                if op in SHIFTS:
+                    b, ys = rng.choice(constants[:bits] if rng.random() < 0.8 else constants)
+                else:
+                    b, ys = rng.choice(constants if rng.random() < 0.3 else known)
                 found = d.arith.alu(op, bits, a, b)
                 for x in xs:
                     for y in ys:
