@@ -1,13 +1,11 @@
 """Rules that hang on a program's type, its attach type and who loads it, as Linux 6.18 has them.
 
-The kernel's functions: bpf_prog_load, bpf_prog_load_check_attach, check_return_code, may_access_skb,
-may_access_direct_pkt_data, check_sock_access, check_flow_keys_access.
+The kernel's functions: bpf_prog_load, bpf_prog_load_check_attach, may_access_skb, may_access_direct_pkt_data, check_sock_access, check_flow_keys_access.
 """
 
 from __future__ import annotations
 
 from errno import E2BIG, EACCES, EINVAL, EPERM
-from typing import NamedTuple
 
 from bpf.spec import type_rules
 from bpf.spec.attach import TAKES, attach_name
@@ -20,7 +18,6 @@ NO_ABSOLUTE = "BPF_LD_[ABS|IND] instructions not allowed for this program type"
 NO_SLEEP = "Only fentry/fexit/fmod_ret, lsm, iter, uprobe, and struct_ops programs can be sleepable"
 NEEDS_SLEEP = "Syscall programs can only be sleepable"
 CANNOT_WRITE = "cannot write into packet"
-NO_EFFECT = "Note, BPF_LSM_CGROUP that attach to void LSM hooks can't modify return value!"
 
 
 def attached_to(subject: Subject) -> str:
@@ -87,55 +84,10 @@ def gpl_compatible(license_: str) -> bool:
     return license_ in type_rules.GPL
 
 
-class Range(NamedTuple):
-    """The numbers that R0 may hold, least and greatest; half: its low 32 bits are meant, as a signed number."""
-
-    low: int
-    high: int
-    half: bool = False
-
-
-def return_range(subject: Subject, *, void: bool = False) -> Range | None:
-    """What the R0 of a program's exit must lie in; None where any number will do.
-
-    void: what an LSM program is attached to returns nothing. Of such a program `returns_nothing` says more.
-    """
-    name, attach = subject.type.name, attached_to(subject)
-    if name == "lsm":
-        if attach != "lsm_cgroup":
-            return None if void else Range(*hook_range(subject.target), half=True)
-        return Range(*(type_rules.ONE if void else type_rules.BOOL))
-    if name == "raw_tracepoint" and subject.target:
-        return Range(*type_rules.ZERO)
-    ranges = type_rules.RETURNS.get(name)
-    if ranges is None:
-        return None
-    found = ranges.get(attach) or ranges.get("")
-    return Range(*found) if found else None
-
-
 def hook_range(target: str) -> tuple[int, int]:
     """What an LSM hook may return."""
     hook = target if target.startswith("bpf_lsm_") else f"bpf_lsm_{target}"
     return type_rules.BOOL if hook in type_rules.BOOL_HOOKS else type_rules.ERRORS
-
-
-def returns_nothing(subject: Subject, *, void: bool) -> bool:
-    """Whether R0 need not even be readable at exit: attached to a function without a result."""
-    if not void:
-        return False
-    return subject.type.name == "struct_ops" or (subject.type.name == "lsm" and attached_to(subject) != "lsm_cgroup")
-
-
-def out_of_range(smin: int, smax: int, allowed: Range, *, when: str = "At program exit", register: str = "R0") -> str:
-    """The kernel's sentence for a number that is not in a range; smin and smax are its signed bounds.
-
-    when: "At program exit", "At callback return", "At async callback return"
-    """
-    has = f" smin={smin}" if smin > -1 << 63 else ""
-    has += f" smax={smax}" if smax < (1 << 63) - 1 else ""
-    has = has or " unknown scalar value"
-    return f"{when} the register {register} has{has} should have been in [{allowed.low}, {allowed.high}]"
 
 
 def check_socket(register: int, word: str, off: int, size: int, write: bool) -> None:
