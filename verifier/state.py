@@ -14,6 +14,7 @@ from verifier.scalar import UNKNOWN, Scalar, constant
 from verifier.types import CTX, NOT_INIT, SCALAR, STACK
 
 MAX_STACK = 512
+MAX_VAR_OFF = 1 << 29  # how far arithmetic may move a pointer
 FP = 10
 ADD_CONST = 1 << 31  # of a scalar's id: it is the register of that id plus `off`
 
@@ -213,6 +214,7 @@ class Step(NamedTuple):
     """One entry of a state's history: the instruction at pc was reached from `before`.
 
     slot    (frame, slot index) of a stack access that a register moved through, None for none
+    stacks  of a comparison which operands are stack pointers: 1 for src, 2 for dst
     linked  registers and slots that moved together at a comparison: (frame, register or slot index, is it a register)
     """
 
@@ -220,6 +222,7 @@ class Step(NamedTuple):
     before: int
     slot: tuple[int, int] | None = None
     linked: tuple[tuple[int, int, bool], ...] = ()
+    stacks: int = 0
 
 
 class State:

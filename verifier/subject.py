@@ -21,6 +21,7 @@ class Subject:
     type       program type; attach: expected_attach_type, 0 where none is named
     maps       an lddw of map_fd or map_idx form counts in them
     btf        its types; types: slot where a function starts -> its FUNC; names: slot -> name
+    kfuncs     slot of a call of a kernel function -> that function's name
     license    "GPL"
     sleepable  BPF_F_SLEEPABLE; target: name of the kernel function or struct that it is attached to
     """
@@ -36,3 +37,4 @@ class Subject:
     license: str = "GPL"
     sleepable: bool = False
     target: str = ""
+    kfuncs: Mapping[int, str] = field(default_factory=dict)

@@ -60,3 +60,43 @@ PREFIXES: Mapping[str, str] = MappingProxyType({
     "trace_raw_tp": "btf_trace_", "trace_iter": "bpf_iter_", "lsm_mac": "bpf_lsm_", "lsm_cgroup": "bpf_lsm_",
 })  # fmt: skip
 """Attach type -> how the kernel's type begins that describes a target."""
+
+
+_SECTIONS: tuple[tuple[str, str], ...] = (
+    ("cgroup_skb/ingress", "cgroup_inet_ingress"), ("cgroup_skb/egress", "cgroup_inet_egress"),
+    ("cgroup/sock_create", "cgroup_inet_sock_create"), ("cgroup/sock_release", "cgroup_inet_sock_release"),
+    ("cgroup/sock", "cgroup_inet_sock_create"), ("cgroup/post_bind4", "cgroup_inet4_post_bind"),
+    ("cgroup/post_bind6", "cgroup_inet6_post_bind"), ("cgroup/dev", "cgroup_device"), ("sockops", "cgroup_sock_ops"),
+    ("sk_skb/stream_parser", "sk_skb_stream_parser"), ("sk_skb/stream_verdict", "sk_skb_stream_verdict"),
+    ("sk_skb/verdict", "sk_skb_verdict"), ("sk_msg", "sk_msg_verdict"), ("cgroup/sysctl", "cgroup_sysctl"),
+    ("cgroup/getsockopt", "cgroup_getsockopt"), ("cgroup/setsockopt", "cgroup_setsockopt"),
+    ("xdp/devmap", "xdp_devmap"), ("xdp.frags/devmap", "xdp_devmap"), ("xdp/cpumap", "xdp_cpumap"),
+    ("xdp.frags/cpumap", "xdp_cpumap"), ("xdp", "xdp"), ("xdp.frags", "xdp"), ("tc/ingress", "tcx_ingress"),
+    ("tc/egress", "tcx_egress"), ("tcx/ingress", "tcx_ingress"), ("tcx/egress", "tcx_egress"),
+    ("netkit/primary", "netkit_primary"), ("netkit/peer", "netkit_peer"), ("flow_dissector", "flow_dissector"),
+    ("lirc_mode2", "lirc_mode2"), ("sk_lookup", "sk_lookup"),
+    ("sk_reuseport/migrate", "sk_reuseport_select_or_migrate"), ("sk_reuseport", "sk_reuseport_select"),
+    ("netfilter", "netfilter"), ("kprobe.multi", "trace_kprobe_multi"), ("kretprobe.multi", "trace_kprobe_multi"),
+    ("kprobe.session", "trace_kprobe_session"), ("uprobe.multi", "trace_uprobe_multi"),
+    ("uretprobe.multi", "trace_uprobe_multi"), ("uprobe.multi.s", "trace_uprobe_multi"),
+    ("uretprobe.multi.s", "trace_uprobe_multi"), ("fentry", "trace_fentry"), ("fentry.s", "trace_fentry"),
+    ("fexit", "trace_fexit"), ("fexit.s", "trace_fexit"), ("fmod_ret", "modify_return"),
+    ("fmod_ret.s", "modify_return"), ("tp_btf", "trace_raw_tp"), ("iter", "trace_iter"), ("iter.s", "trace_iter"),
+    ("lsm", "lsm_mac"), ("lsm.s", "lsm_mac"), ("lsm_cgroup", "lsm_cgroup"), ("struct_ops", "struct_ops"),
+    ("struct_ops.s", "struct_ops"),
+    *((f"cgroup/{word}{n}", f"cgroup_inet{n}_{word}") for word in ("bind", "connect", "getpeername", "getsockname")
+      for n in "46"),
+    *((f"cgroup/{word}{n}", f"cgroup_udp{n}_{word}") for word in ("sendmsg", "recvmsg") for n in "46"),
+    *((f"cgroup/{word}_unix", f"cgroup_unix_{word}")
+      for word in ("connect", "sendmsg", "recvmsg", "getpeername", "getsockname")),
+)  # fmt: skip
+OF_SECTION: Mapping[str, str] = MappingProxyType(dict(_SECTIONS))
+"""What libbpf gives programs of a section; of what follows a slash the longest part that is here counts."""
+
+
+def attach_of(section: str) -> str:
+    """The expected attach type of programs of a section, "" for none that says one."""
+    section = section.removeprefix("?")
+    while section not in OF_SECTION and "/" in section:
+        section = section.rpartition("/")[0]
+    return OF_SECTION.get(section, "")
