@@ -7,7 +7,9 @@ Source: btf_ctx_access, bpf_check_attach_target and check_struct_ops_btf_id of L
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from errno import EINVAL, ENOENT
+from types import MappingProxyType
 from typing import NamedTuple
 
 from bpf.object.btf import COMPOSITE, ENUMS, Btf, Kind, Type
@@ -20,6 +22,7 @@ from verifier.subject import Subject
 from verifier.types import BTF, MAYBE_NULL, PERCPU, SCALAR, TRUSTED, USER, by_name
 
 ENOTSUPP = 524
+_NO_TARGET = "Tracing programs must provide btf_id"
 TYPES = frozenset({"tracing", "lsm", "struct_ops"})
 WORD = 8
 _MOST = 12 * WORD  # MAX_BPF_FUNC_ARGS
@@ -39,7 +42,7 @@ class Target(NamedTuple):
     name: str
     proto: int
     skip: bool = False
-    known: dict[int, int] = {}
+    known: Mapping[int, int] = MappingProxyType({})
 
 
 class Argument(NamedTuple):
@@ -64,8 +67,10 @@ def target_of(subject: Subject) -> Target:
 
 
 def check_target(subject: Subject) -> None:
-    """Whether a program can be attached to what it names; the kernel asks it after `check_sleepable`. Raises Rejection."""
+    """Whether a program can be attached to what it names. Raises Rejection; rules.check_sleepable comes first."""
     name = subject.type.name
+    if name == "ext":
+        raise Rejection(EINVAL, "Cannot replace kernel functions" if subject.target else _NO_TARGET)
     if name not in TYPES:
         return
     if name == "struct_ops" and not gpl_compatible(subject.license):
@@ -90,7 +95,7 @@ def _resolve(subject: Subject) -> Target:
     if subject.type.name == "struct_ops":
         return _member(subject)
     if not subject.target:
-        raise Rejection(EINVAL, "Tracing programs must provide btf_id")
+        raise Rejection(EINVAL, _NO_TARGET)
     types, attach = _types(), attach_name(subject.type.name, subject.attach)
     prefix = PREFIXES.get(attach, "")
     short = subject.target.removeprefix(prefix)
@@ -246,10 +251,10 @@ class _Access:
 
     def promoted(self, number: int) -> int:
         """A congestion control's socket is a TCP socket."""
-        if self.attach == "struct_ops" and self.subject.target == "tcp_congestion_ops":
-            if number == self.types.find("sock", Kind.STRUCT):
-                return self.types.find("tcp_sock", Kind.STRUCT) or number
-        return number
+        if self.subject.type.name != "struct_ops" or self.subject.target != "tcp_congestion_ops":
+            return number
+        is_sock = number == self.types.find("sock", Kind.STRUCT)
+        return (is_sock and self.types.find("tcp_sock", Kind.STRUCT)) or number
 
 
 def _kind(one: Type, number: int) -> str:

@@ -156,21 +156,21 @@ class _Walk:
                 if bytes_ != size or off != start:
                     raise Rejection(
                         EACCES,
-                        f"cannot access ptr member {_word(member.name)} with moff {start} in struct {_word(one.name)} with off {off} "
-                        f"size {size}",
+                        f"cannot access ptr member {_word(member.name)} with moff {start} in struct "
+                        f"{_word(one.name)} with off {off} size {size}",
                     )
                 return self.pointer(inner, member.name)
             if off + size > end and not self.flags & UNTRUSTED:
                 raise Rejection(
                     EACCES,
-                    f"access beyond the end of member {_word(member.name)} (mend:{end}) in struct {_word(one.name)} with off {off} "
-                    f"size {size}",
+                    f"access beyond the end of member {_word(member.name)} (mend:{end}) in struct "
+                    f"{_word(one.name)} with off {off} size {size}",
                 )
             return NUMBER
         raise Rejection(EINVAL, f"struct {_word(one.name)} doesn't have field at offset {off}")
 
     def resolve(self, number: int) -> tuple[int, Kind, int, int] | None:
-        """A member's element type, whether it is an array, an element's bytes, how many there are; None without a size."""
+        """A member's element type, whether it is an array, an element's bytes, their number; None without a size."""
         count, kind, element = 1, Kind.INT, number
         for _ in range(_DEPTH):
             one = self.btf[number]

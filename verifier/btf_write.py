@@ -1,7 +1,7 @@
 """Stores through a pointer to one of the kernel's structures: a few members of a few of them may be written.
 
-Source: the btf_struct_access functions of net/core/filter.c, nf_conntrack_bpf.c, bpf_tcp_ca.c and bpf_dummy_struct_ops.c
-of Linux 6.18.
+Source: the btf_struct_access functions of net/core/filter.c, nf_conntrack_bpf.c, bpf_tcp_ca.c and
+bpf_dummy_struct_ops.c of Linux 6.18.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from verifier import attachment, cfg, fastcall, functions, liveness, references
+from verifier import btf_context, cfg, fastcall, functions, liveness, references, rules
 from verifier.calls import WIDE
 from verifier.insn_text import text
 from verifier.options import Options
@@ -25,7 +25,7 @@ def structure(
 
     Raises Rejection; a size, a type or an attach type that is refused has no sentence, since the verifier is not asked.
     """
-    attachment.check_type(subject, options)
+    rules.check_load(subject, options)
     found = Structure(subject, options, slots(subject.code, subject.order))
     functions.find(found)
     if log is not None:
@@ -37,7 +37,8 @@ def structure(
     raws = found.raws
     found.successors = [cfg.successors(raws, pc) for pc in range(len(raws))]
     found.postorder = cfg.postorder(raws, found.successors, found.subprograms)
-    attachment.check_target(found)
+    rules.check_sleepable(subject)
+    btf_context.check_target(subject)
     found.scc = cfg.components(len(raws), found.successors)
     found.live_before = liveness.live(raws, found.postorder, found.successors, subject)
     if log is not None:

@@ -1,4 +1,4 @@
-"""What tracing programs are given, as data: arguments that may be NULL, and iterators' contexts, as Linux 6.18 has them.
+"""What tracing programs are given, as data of Linux 6.18: arguments that may be NULL, iterators' contexts.
 
 Found by asking the kernel about every argument of every tracepoint and iterator that it had built in.
 """

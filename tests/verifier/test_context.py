@@ -16,8 +16,11 @@ from bpf.spec.contexts import ATTACHED, LAYOUTS, REGIONS, VIEWS
 from bpf.spec.program_types import PROGRAM_TYPES
 from tests.verifier import live
 from verifier.context import Access, access, invalid
+from verifier.kernel_types import kernel_types
 from verifier.options import ALL, Options
 from verifier.subject import Subject
+from verifier.types import SCALAR
+from verifier.types import name as type_name
 
 NAMES = sorted({*VIEWS, *REGIONS})
 PLAIN = {"sk_lookup": "sk_lookup", "netfilter": "netfilter"}  # the one attach type of types that check it
@@ -61,7 +64,7 @@ def found_in(name: str, attach: int) -> Subject:
 def word_of(found: Access) -> str:
     """What a load gives, as the log writes it."""
     types = kernel_types()
-    return name(found.type) + (types[found.id].name if found.id and types is not None else "")
+    return type_name(found.type) + (types[found.id].name if found.id and types is not None else "")
 
 
 def ours(name: str, attach: int, one: Try, options: Options = PRIVILEGED) -> Access | None:
