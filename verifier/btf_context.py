@@ -147,6 +147,11 @@ def result(subject: Subject) -> int:
     return types.strip(types[target_of(subject).proto].type)
 
 
+def void(subject: Subject) -> bool:
+    """Whether it is an LSM hook's or a structure's function that returns nothing: then R0 at exit says nothing."""
+    return subject.type.name in ("lsm", "struct_ops") and result(subject) == 0
+
+
 def result_kind(subject: Subject) -> Kind | None:
     """What kind of type that is; None for void."""
     number = result(subject)

@@ -6,8 +6,7 @@ One rule is tighter: a tracepoint's program cannot read in front of its record, 
 
 from __future__ import annotations
 
-from errno import EACCES
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from bpf.object.btf import Kind
 from bpf.spec.attach import attach_name
@@ -15,17 +14,8 @@ from bpf.spec.contexts import ATTACHED, PRIVILEGED, REGIONS, VIEWS, Region, View
 from verifier import btf_context
 from verifier.kernel_types import kernel_types
 from verifier.options import BPF, Options, holds
-from verifier.rejection import Rejection
-from verifier.rules import check_flow_keys, socket_width
-from verifier.scalar import Scalar, settled
-from verifier.state import ANY, ZERO, Reg
 from verifier.subject import Subject
-from verifier.tnum import U32, U64
-from verifier.types import BASE, BTF, MAYBE_NULL, SCALAR, by_name
-from verifier.types import name as type_name
-
-if TYPE_CHECKING:
-    from verifier.env import Env
+from verifier.types import by_name
 
 
 class Access(NamedTuple):
@@ -46,10 +36,6 @@ class Access(NamedTuple):
     high: int = -1
 
 
-_MEMORY = frozenset({
-    "syscall", "kprobe", "tracepoint", "raw_tracepoint", "raw_tracepoint_writable", "tracing", "lsm", "struct_ops",
-    "netfilter", "lirc_mode2",
-})  # fmt: skip
 _Key = tuple[str, int, int, int, bool, bool, bool]
 _known: dict[_Key, Access | None] = {}
 _MOST = 1 << 16
@@ -79,46 +65,6 @@ def invalid(subject: Subject, off: int, size: int, write: bool) -> str:
     """What the kernel says of an access that is not allowed."""
     note = btf_context.access(subject, off, size, write=write)[1] if subject.type.name in btf_context.TYPES else ""
     return (note and note + "\n") + f"invalid bpf_context access off={off} size={size}"
-
-
-def load(env: Env, off: int, size: int, write: bool, sign: bool) -> Reg:
-    """An access to the context, and what a load leaves. Raises Rejection."""
-    subject = env.subject
-    found = access(subject, off, size, write, env.options, signed=sign)
-    if found is None:
-        raise Rejection(EACCES, invalid(subject, off, size, write), env.pc)
-    if found.note and env.level:
-        env.log.add(found.note)
-    type_ = found.type
-    if type_ == SCALAR:
-        return Reg(SCALAR, _between(found.low, found.high)) if found.low <= found.high else ANY
-    id_ = env.new_id() if type_ & MAYBE_NULL and not write else 0
-    if type_ & BASE == BTF:
-        return Reg(type_, ZERO, 0, id_, 0, kernel_types(), found.id)
-    return Reg(type_, ZERO, 0, id_)
-
-
-def _between(low: int, high: int) -> Scalar:
-    """A number whose 64 and whose low 32 bits lie between two signed numbers of 32 bits."""
-    return settled(0, U64, low, high, 0, U64, low, high, 0, U32)
-
-
-def flow_keys(env: Env, off: int, size: int) -> None:
-    """An access to the keys of a flow. Raises Rejection."""
-    try:
-        check_flow_keys(off, size)
-    except Rejection as refused:
-        raise Rejection(refused.errno, refused.message, env.pc) from None
-
-
-def socket_access(env: Env, type_: int, off: int, size: int) -> bool:
-    """Whether a load through a pointer to a socket is of a field."""
-    return socket_width(type_name(type_), off, size) is not None
-
-
-def is_memory(subject: Subject) -> bool:
-    """Whether helpers take the context as memory: it has no fields that lie elsewhere."""
-    return subject.type.name in _MEMORY
 
 
 def view_of(name: str, attach: int) -> View | None:

@@ -6,7 +6,7 @@ Source: kernel/bpf/log.c and print_insn_state of Linux 6.18. A line of the log i
 from __future__ import annotations
 
 from bpf.object.btf import Btf
-from bpf.program import Map
+from bpf.program import Line, Map
 from verifier import tnum
 from verifier.scalar import UNKNOWN, Scalar
 from verifier.scalar_text import ranges_text, signed_text, unsigned_text
@@ -39,6 +39,10 @@ class Log:
         """A line, or several."""
         self.lines += text.split("\n")
 
+    def source(self, line: Line) -> None:
+        """The source line that the next instructions come from."""
+        self.lines.append(f"; {line.text} @ {line.file.rpartition('/')[2]}:{line.line}")
+
     def cut(self, length: int) -> None:
         """Forget all but the first lines."""
         del self.lines[length:]
@@ -48,14 +52,14 @@ class Log:
         line = f"{pc}: {text}"
         self.lines.append(line)
         self._instruction = len(self.lines)
-        self._width = len(line)
+        self._width = len(line) + 1
 
     def state(self, pc: int, text: str) -> None:
         """What an instruction changed: behind its line, where that is the last one."""
         if self._instruction == len(self.lines):
             width = self._width
             column = -(-max(width + _STEP // 2, _COLUMN) // _STEP) * _STEP
-            self.lines[-1] += " " * (column - width - 2) + " ;" + text
+            self.lines[-1] += " " * (column - width - 1) + ";" + text
             self._instruction = -1
         else:
             self.lines.append(f"{pc}:{text}")

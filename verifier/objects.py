@@ -89,6 +89,20 @@ def _loaded(env: Env, found: Loaded, btf: Btf) -> Reg:
     return Reg(found.type, ZERO, 0, env.new_id() if found.type & MAYBE_NULL else 0, 0, btf, found.id)
 
 
+def of_kernel(number: int, type_: int, id_: int) -> Reg:
+    """A pointer to one of the kernel's structures. number: in the kernel's types."""
+    return Reg(type_, ZERO, 0, id_, 0, kernel_types(), number)
+
+
+def kernel_object(env: Env, struct: str) -> Reg:
+    """A pointer to one of the kernel's structures that a callback is given. Raises Rejection."""
+    types = kernel_types()
+    number = types.find(struct, Kind.STRUCT) if types is not None else None
+    if number is None:
+        raise Rejection(EINVAL, f"struct {struct} is not known", env.pc)
+    return of_kernel(number, BTF, 0)
+
+
 def variable(env: Env, raw: Raw) -> Reg:
     """What an lddw of one of the kernel's variables or functions gives. Raises Rejection."""
     types, number = kernel_types(), raw.imm

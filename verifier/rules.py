@@ -68,12 +68,18 @@ def may_load_absolute(subject: Subject) -> bool:
     return subject.type.name in type_rules.ABSOLUTE
 
 
-def may_access_packet(subject: Subject, write: bool) -> bool:
-    """Whether a program may write into its packet, or give it to a helper that reads it or that writes into it.
-
-    CANNOT_WRITE with EACCES is what a store gets where not. Loads are not asked.
-    """
+def may_pass_packet(subject: Subject, *, write: bool) -> bool:
+    """Whether a packet pointer may be given to a helper that takes one (and reads it, or writes to it)."""
     return subject.type.name in (type_rules.PACKET_WRITE if write else type_rules.PACKET_READ)
+
+
+def may_write_packet(subject: Subject) -> bool:
+    """Whether a program may store into its packet; CANNOT_WRITE with EACCES where not.
+
+    A program that does so, or that gives a helper its packet, counts as one that has written (the kernel's
+    seen_direct_write: sched_cls and others then get a prologue that makes the packet their own).
+    """
+    return subject.type.name in type_rules.PACKET_WRITE
 
 
 def gpl_compatible(license_: str) -> bool:

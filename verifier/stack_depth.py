@@ -6,9 +6,9 @@ As check_max_stack_depth of Linux 6.18's kernel/bpf/verifier.c with its x86_64 J
 from __future__ import annotations
 
 from bpf.program import MAX_FRAMES
-from bpf.spec.attach import attach_name
 from verifier import calls
 from verifier.rejection import Rejection
+from verifier.rules import attached_to
 from verifier.shape import E2BIG, EACCES, EINVAL, Structure
 from verifier.subject import Subject
 
@@ -33,7 +33,7 @@ def _may_have_own_stack(subject: Subject) -> bool:
     """Whether the kernel may give each function of such a program a stack of its own."""
     kind = subject.type.name
     if kind == "tracing":
-        return attach_name(kind, subject.attach) != "trace_iter"
+        return attached_to(subject) != "trace_iter"
     return kind in ("kprobe", "tracepoint", "perf_event", "raw_tracepoint")
 
 

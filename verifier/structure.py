@@ -15,6 +15,8 @@ from verifier.raw import slots
 from verifier.shape import Structure
 from verifier.subject import Subject
 
+_NEED_TARGET = frozenset({"tracing", "lsm", "ext"})
+
 __all__ = ["Structure", "live_lines", "structure"]
 
 
@@ -40,7 +42,7 @@ def structure(
     rules.check_sleepable(subject)
     btf_context.check_target(subject)
     found.scc = cfg.components(len(raws), found.successors)
-    found.live_before = liveness.live(raws, found.postorder, found.successors, subject)
+    found.live_before = liveness.live(found)
     if log is not None:
         log.extend(live_lines(found, pointers))
     fastcall.find(found)
@@ -62,7 +64,9 @@ def live_lines(found: Structure, pointers: Sequence[int] = ()) -> list[str]:
 
 def pointer(found: Structure, pc: int, pointers: Sequence[int]) -> int | None:
     """What the lddw of a map at a slot loads, as who may see pointers sees it; None for other instructions."""
-    number = found.map_of.get(pc)
-    if number is None or not found.sees_pointers or number >= len(pointers):
+    if pc not in found.map_of or not found.sees_pointers:
+        return None
+    number = found.maps[found.map_of[pc]]
+    if number >= len(pointers):
         return None
     return pointers[number] + found.values.get(pc, 0)

@@ -26,6 +26,7 @@ from verifier.raw import SLOT, slots
 from verifier.subject import Subject
 
 STRICT, ANY, RANDOM, FREQUENT, SLEEPABLE = 1, 2, 4, 8, 16  # BPF_F_* of a load
+OTHERS = ~(STRICT | ANY | SLEEPABLE)  # flags that a Subject and Options do not have
 EPERM = 1
 
 
@@ -197,7 +198,7 @@ def _kfuncs(record: Mapping[str, Any], code: bytearray) -> dict[int, str]:
 
 
 def _imm(code: bytearray, slot: int) -> bytes:
-    return code[slot * SLOT + 4 : slot * SLOT + 8]
+    return bytes(code[slot * SLOT + 4 : slot * SLOT + 8])
 
 
 _Found = tuple[list[Map], list[Type], dict[str, int]]

@@ -223,7 +223,7 @@ class TestTheLiveKernel:
         answers = [
             live.load(one, PROGRAM_TYPES[name].number, attach) for one in (text, text.replace("r0 = 1", "r0 = 0"))
         ]
-        expected = (0, "") if rules.may_access_packet(subject(name), True) else (13, rules.CANNOT_WRITE)
+        expected = (0, "") if rules.may_write_packet(subject(name)) else (13, rules.CANNOT_WRITE)
         assert expected in [(answer.errno, answer.reason if answer.errno else "") for answer in answers]
 
     @pytest.mark.parametrize("word", PLACES)
