@@ -15,8 +15,6 @@ from verifier.raw import slots
 from verifier.shape import Structure
 from verifier.subject import Subject
 
-_NEED_TARGET = frozenset({"tracing", "lsm", "ext"})
-
 __all__ = ["Structure", "live_lines", "structure"]
 
 
