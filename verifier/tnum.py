@@ -151,4 +151,6 @@ def cast(v: int, m: int, bits: int) -> Bits:
 
 def text(v: int, m: int) -> str:
     """As the kernel's log has it."""
+    if m == 0:
+        return str(v) if v <= 0xFFFF else f"{v:#x}"
     return f"({v:#x}; {m:#x})"
