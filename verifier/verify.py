@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from verifier import rules, stack_depth
+from verifier import btf_context, stack_depth
 from verifier.env import Env
 from verifier.explore import explore
 from verifier.log import Log
@@ -51,7 +51,7 @@ def verify(subject: Subject, options: Options | None = None) -> Verdict:
         env = Env(subject, options, shape, log)
         env.shown = {pc: where for pc in shape.map_of if (where := pointer(shape, pc, _ADDRESSES)) is not None}
         log.lines += lines or []
-        rules.check_sleepable(subject)
+        env.void = btf_context.void(subject)
         state = entry()
         state.sleepable = subject.sleepable
         explore(env, state, 0)
