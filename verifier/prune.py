@@ -6,7 +6,7 @@ Source: is_state_visited, states_equal, regsafe, stacksafe and the visits of cyc
 from __future__ import annotations
 
 from bpf.isa.table import Kind
-from verifier import calls, live, loops, precision
+from verifier import calls, loops, precision
 from verifier.env import Env, Stored, Visit
 from verifier.ids import Ids
 from verifier.log import frame_text
@@ -155,7 +155,7 @@ def _clean(env: Env, kept: list[Stored], state: State, pc: int) -> None:
                 if not bits >> number & 1:
                     frame.regs[number] = UNINIT
             for index, slot in enumerate(frame.stack):
-                if any(slot.kinds) and not live.alive(env, old, frame.number, index):
+                if any(slot.kinds) and not env.live.alive(old, frame.number, index):
                     frame.stack[index] = EMPTY
 
 
