@@ -278,3 +278,18 @@ _KINDS = {
     Kind.WIDE: _wide,
 }  # fmt: skip
 
+
+
+def path(env: Env) -> tuple[tuple[int, int], ...]:
+    """How the state that is being explored was reached: runs of slots without a jump, (first, last)."""
+    runs: list[tuple[int, int]] = []
+    state: State | None = env.state
+    pc = last = env.pc
+    while state is not None:
+        for step in reversed(state.history):
+            if step.before != step.pc - 1 and step.pc <= pc and step.pc != step.before:
+                runs.append((step.pc, last))
+                pc = last = step.before
+        state = state.parent
+    runs.append((0 if not runs or runs[-1][0] else 0, last))
+    return tuple(reversed([run for run in runs if run[0] <= run[1]]))

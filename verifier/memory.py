@@ -378,14 +378,14 @@ def for_helper(env: Env, number: int, size: int, write: bool, zero_allowed: bool
             raise Rejection(13, f"R{number} cannot write into {name(reg.type)}", env.pc)
         assert isinstance(reg.of, Map)
         region(env, number, reg, reg.off, size, reg.of.key_size)
-    elif base == MAP_VALUE and not reg.type & MAYBE_NULL:
+    elif base == MAP_VALUE:
         may_access_map(env, reg, reg.off, size, write)
         map_access(env, number, reg, reg.off, size, zero_allowed, direct=False)
-    elif base == MEM and not reg.type & MAYBE_NULL:
+    elif base == MEM:
         if reg.type & RDONLY and write:
             raise Rejection(13, f"R{number} cannot write into {name(reg.type)}", env.pc)
         region(env, number, reg, reg.off, size, reg.aux, zero_allowed)
-    elif base == BUF and not reg.type & MAYBE_NULL:
+    elif base == BUF:
         if reg.type & RDONLY and write:
             raise Rejection(13, f"R{number} cannot write into {name(reg.type)}", env.pc)
         _buffer(env, number, reg, reg.off, size, "rdonly" if reg.type & RDONLY else "rdwr")

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 from verifier import btf_context, stack_depth
 from verifier.env import Env
-from verifier.explore import explore
+from verifier.explore import explore, path
 from verifier.log import Log
 from verifier.options import Options
 from verifier.rejection import Rejection
-from verifier.state import entry
+from verifier.state import entry, entry_with_memory
 from verifier.structure import pointer, structure
 from verifier.subject import Subject
 
@@ -29,6 +29,7 @@ class Verdict:
     message    the kernel's sentence, "" where it has none; pc: the slot that it is about, -1 for none
     log        lines with newlines, of the level that was asked for
     processed  how many instructions were walked
+    path       the runs of slots without a jump that led to the refusal, (first, last); empty for an accepted program
     """
 
     accepted: bool
@@ -37,6 +38,7 @@ class Verdict:
     pc: int
     log: str
     processed: int
+    path: tuple[tuple[int, int], ...] = ()
 
 
 def verify(subject: Subject, options: Options | None = None) -> Verdict:
@@ -52,7 +54,8 @@ def verify(subject: Subject, options: Options | None = None) -> Verdict:
         env.shown = {pc: where for pc in shape.map_of if (where := pointer(shape, pc, _ADDRESSES)) is not None}
         log.lines += lines or []
         env.void = btf_context.void(subject)
-        state = entry()
+        env.lines = dict(subject.lines)
+        state = entry() if subject.memory < 0 else entry_with_memory(subject.memory)
         state.sleepable = subject.sleepable
         explore(env, state, 0)
         if env.level == 1:
@@ -70,7 +73,8 @@ def verify(subject: Subject, options: Options | None = None) -> Verdict:
     if refusal is None:
         return Verdict(True, 0, "", -1, text, env.processed if env is not None else 0)
     processed = env.processed if env is not None else 0
-    return Verdict(False, refusal.errno, refusal.message, refusal.pc, text, processed)
+    runs = path(env) if env is not None and refusal.pc >= 0 else ()
+    return Verdict(False, refusal.errno, refusal.message, refusal.pc, text, processed, runs)
 
 
 def _figures(env: Env | None, options: Options) -> str:
