@@ -119,3 +119,13 @@ def variable(env: Env, raw: Raw) -> Reg:
     if types[types.strip(one.type)].kind in COMPOSITE:
         return Reg(BTF, ZERO, 0, 0, 0, types, one.type)
     return Reg(MEM | RDONLY, ZERO, 0, 0, 0, None, types.size(one.type))
+
+
+def match(env: Env, number: int, reg: Reg, struct: str, null: bool) -> None:
+    """An argument of a global function that takes a pointer to a struct of the kernel. Raises Rejection."""
+    raise Rejection(22, f"R{number} type={name(reg.type)} expected=ptr_, trusted_ptr_, rcu_ptr_", env.pc)
+
+
+def match_dynptr(env: Env, number: int, reg: Reg) -> None:
+    """An argument of a global function that takes a dynptr. Raises Rejection."""
+    raise Rejection(22, f"R{number} type={name(reg.type)} expected=fp, dynptr_ptr", env.pc)

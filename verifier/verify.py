@@ -60,6 +60,7 @@ def verify(subject: Subject, options: Options | None = None) -> Verdict:
         explore(env, state, 0)
         if env.level == 1:
             log.cut(0)
+        _global_functions(env)
         stack_depth.check(shape)
     except Rejection as caught:
         refusal = caught
@@ -75,6 +76,22 @@ def verify(subject: Subject, options: Options | None = None) -> Verdict:
     processed = env.processed if env is not None else 0
     runs = path(env) if env is not None and refusal.pc >= 0 else ()
     return Verdict(False, refusal.errno, refusal.message, refusal.pc, text, processed, runs)
+
+
+def _global_functions(env: Env) -> None:
+    """Verify the global functions that are called, one after the other; they may call more. Raises Rejection."""
+    done: set[int] = set()
+    while left := sorted(env.called - done):
+        for subprog in left:
+            done.add(subprog)
+            name = global_functions.name(env, subprog)
+            if env.level:
+                env.log.add(f"Validating {name}() func#{subprog}...")
+            explore(env, global_functions.entered(env, subprog), env.structure.starts[subprog])
+            if env.level == 1:
+                env.log.cut(0)
+            if env.level:
+                env.log.add(f"Func#{subprog} ('{name}') is safe for any args that match its prototype")
 
 
 def _figures(env: Env | None, options: Options) -> str:
