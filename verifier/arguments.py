@@ -12,12 +12,27 @@ from bpf.program import Map
 from bpf.spec.signatures import EXPECTED, Kind, Signature
 from verifier import dynptr_args, fields, locks, map_calls, memory, objects, precision, rules
 from verifier.env import Env
-from verifier.registers import readable
+from verifier.registers import readable, unmoved
 from verifier.rejection import Rejection
 from verifier.state import ZERO, Owner, Reg
 from verifier.types import (
-    ALLOC, ARENA, BASE, BTF, BUF, MAP_KEY, MAP_VALUE, MAYBE_NULL, MEM, PACKETS, PERCPU, RDONLY, RINGBUF, SCALAR, STACK,
-    by_name, name,
+    ALLOC,
+    ARENA,
+    BASE,
+    BTF,
+    BUF,
+    MAP_KEY,
+    MAP_VALUE,
+    MAYBE_NULL,
+    MEM,
+    PACKETS,
+    PERCPU,
+    RDONLY,
+    RINGBUF,
+    SCALAR,
+    STACK,
+    by_name,
+    name,
 )  # fmt: skip
 
 _LOOSE = frozenset({
@@ -37,8 +52,24 @@ class Call:
     """
 
     __slots__ = (
-        "number", "name", "signature", "map", "map_uid", "key", "ref", "raw", "written", "written_by", "most",
-        "mem_size", "function", "owner", "cpus", "object", "dynptr", "field",
+        "cpus",
+        "dynptr",
+        "field",
+        "function",
+        "key",
+        "map",
+        "map_uid",
+        "mem_size",
+        "most",
+        "name",
+        "number",
+        "object",
+        "owner",
+        "raw",
+        "ref",
+        "signature",
+        "written",
+        "written_by",
     )  # fmt: skip
 
     def __init__(self, number: int, name_: str, signature: Signature) -> None:
@@ -130,9 +161,9 @@ def _offset(env: Env, number: int, reg: Reg, kind: Kind) -> None:
             raise Rejection(
                 22, f"R{number} must have zero offset when passed to release func or trusted arg to kfunc", env.pc
             )
-        memory.unmoved(env, number, reg)
+        unmoved(env, number, reg)
     elif reg.type not in _LOOSE:
-        memory.unmoved(env, number, reg, fixed_allowed=reg.type & BASE == BTF)
+        unmoved(env, number, reg, fixed_allowed=reg.type & BASE == BTF)
 
 
 def _map(env: Env, made: Call, number: int, reg: Reg, kind: Kind) -> None:
