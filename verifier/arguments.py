@@ -106,7 +106,7 @@ def check(env: Env, made: Call, number: int, kind: Kind) -> None:
         if env.is_pointer(reg):
             raise Rejection(13, f"R{number} leaks addr into helper function", env.pc)
         return
-    if reg.type in PACKETS and not (made.signature.pkt_access and rules.may_pass_packet(env.subject, write=False)):
+    if reg.type in PACKETS and not rules.may_pass_packet(env.subject, made.signature.pkt_access):
         raise Rejection(13, "helper access to the packet is not allowed", env.pc)
     if base == "ARG_PTR_TO_MAP_VALUE" and made.map is not None and map_calls.holds_sockets(made.map):
         base = "ARG_PTR_TO_BTF_ID_SOCK_COMMON"

@@ -191,7 +191,7 @@ def _atomic(env: Env, raw: Raw, row: Row) -> int:
 
 
 def _atomic_allowed(type_: int) -> bool:
-    return type_ not in (CTX, FLOW_KEYS) and type_ not in PACKETS and type_ & BASE not in SOCKETS
+    return type_ not in (CTX, FLOW_KEYS) and type_ not in PACKETS and type_ not in SOCKETS
 
 
 def _one_pointer(env: Env, type_: int, mismatch_allowed: bool) -> None:
