@@ -12,7 +12,7 @@ from bpf.object.btf import COMPOSITE, Btf, Kind
 from bpf.program import Map
 from bpf.spec.map_structures import STRUCTURES
 from bpf.spec.signatures import Kind as Argument
-from verifier import btf_walk, btf_write, kptr
+from verifier import btf_walk, btf_write, fields, kptr
 from verifier.btf_match import matches
 from verifier.btf_walk import Loaded
 from verifier.env import Env
@@ -40,6 +40,8 @@ def access(env: Env, number: int, reg: Reg, off: int, size: int, write: bool, va
     gpl = gpl_compatible(env.subject.license)
     try:
         btf_walk.check(btf, structure, reg.type, number, off, variable=moved, perfmon=env.leaks, gpl=gpl, kernel=kernel)
+        if reg.type & ALLOC:
+            _whole(btf, structure, off, size)
         if write:
             btf_write.check_write(env.subject, btf, structure, reg.type, off, size)
             return
@@ -48,6 +50,13 @@ def access(env: Env, number: int, reg: Reg, off: int, size: int, write: bool, va
         raise Rejection(refused.errno, refused.message, env.pc) from None
     if value >= 0:
         env.set(value, _loaded(env, found, btf))
+
+
+def _whole(btf: Btf, structure: int, off: int, size: int) -> None:
+    """An access of what a program has allocated leaves locks, list nodes and the like alone. Raises Rejection."""
+    for field in fields.of_object(btf, structure):
+        if off < field.offset + field.size and field.offset < off + size:
+            raise Rejection(EACCES, f"direct access to {field.word} is disallowed")
 
 
 def in_rcu(env: Env) -> bool:
