@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from verifier import btf_context, stack_depth
+from verifier import btf_context, global_functions, stack_depth
 from verifier.env import Env
 from verifier.explore import explore, path
 from verifier.log import Log
