@@ -123,15 +123,13 @@ def _next(env: Env, state: State, raw: Raw, pc: int) -> int:
 
 
 def _execute(env: Env, raw: Raw, pc: int) -> int:
-    fault = env.faults[pc]
-    if fault is not False:
-        if fault is None:
-            fault = instruction.check(raw, env.leaks, env.arena, may_load_absolute(env.subject))
-            env.faults[pc] = fault if fault is not None else False
-        if fault:
+    if not env.checked[pc]:
+        fault = instruction.check(raw, env.leaks, env.arena, may_load_absolute(env.subject))
+        if fault is not None:
             for number in fault.reads:
                 readable(env, number)
             raise Rejection(fault.errno, fault.message, pc)
+        env.checked[pc] = True
     row = env.structure.rows[pc]
     assert row is not None, raw
     return _KINDS[row.kind](env, raw, row)
