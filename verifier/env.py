@@ -87,6 +87,7 @@ class Env:
     scratched, scratched_slots  bits of registers and slots to be logged
     returned  a function has just returned; checked: by slot, whether the instruction's form was found right
     lines     slot -> source line that starts there; shown: slot of an lddw -> the address that the log has for its map
+    observer  is shown the state before each instruction on a path that can be taken; it must not change it
     void      what the program is attached to returns nothing
     visits    cycles that are being walked, by where they are and who called (prune.py)
     """
@@ -109,7 +110,7 @@ class Env:
         "leaks",
         "level",
         "lines",
-        "live",
+        "live", "observer",
         "log",
         "max_states",
         "options",
@@ -176,6 +177,7 @@ class Env:
         self.void = False
         self.stored = 0
         self.evicted = 0
+        self.observer: Callable[[int, State], None] | None = None
         self.prototypes: dict[int, tuple[Argument, ...]] = {}
         self.live = Liveness(structure)
         self.visits: dict[tuple[int, ...], Visit] = {}

@@ -59,6 +59,8 @@ def explore(env: Env, state: State, start: int) -> None:
             arrived = False
             if not state.speculative:
                 env.aux[pc].seen = True
+                if env.observer is not None:
+                    env.observer(pc, state)
             after = _next(env, state, raws[pc], pc)
         if after >= 0:
             if env.returned:
