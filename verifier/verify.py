@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from verifier import btf_context, global_functions, stack_depth
+from verifier import btf_context, global_functions, merge, stack_depth
 from verifier.env import Env
 from verifier.explore import explore, path
 from verifier.log import Log
@@ -64,7 +64,8 @@ def verify(
         env.lines = dict(subject.lines)
         state = entry() if subject.memory < 0 else entry_with_memory(subject.memory)
         state.sleepable = subject.sleepable
-        explore(env, state, 0)
+        if not (options.merge and _merged(env, state.copy())):
+            explore(env, state, 0)
         if env.level == 1:
             log.cut(0)
         _global_functions(env)
@@ -83,6 +84,29 @@ def verify(
     processed = env.processed if env is not None else 0
     runs = path(env) if env is not None and refusal.pc >= 0 else ()
     return Verdict(False, refusal.errno, refusal.message, refusal.pc, text, processed, runs)
+
+
+def _merged(env: Env, state: State) -> bool:
+    """Whether the program is accepted with joined states; if not, nothing is left of the attempt."""
+    if not merge.joinable(env) or not env.spec_v1:
+        return False
+    level, env.level = env.level, 0
+    ids, called, length = env.ids, set(env.called), len(env.log)
+    try:
+        merge.explore(env, state, 0)
+    except (Rejection, merge.Unjoinable):
+        env.processed = env.jumps = 0
+        env.ids, env.called = ids, called
+        env.waiting.clear()
+        for aux in env.aux:
+            aux.__init__()  # type: ignore[misc]
+        for subprogram in env.structure.subprograms:
+            subprogram.stack = 0
+        env.log.cut(length)
+        return False
+    finally:
+        env.level = level
+    return True
 
 
 def _global_functions(env: Env) -> None:
