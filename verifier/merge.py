@@ -15,7 +15,20 @@ from verifier.explore import DONE, execute
 from verifier.rejection import Rejection
 from verifier.scalar import Scalar, settled
 from verifier.state import (
-    DYNPTR_SLOT, EMPTY, INVALID, IRQ_FLAG, ITER_SLOT, MISC, SPILL, SPILL_KINDS, UNINIT, ZEROS, Frame, Reg, Slot, State,
+    DYNPTR_SLOT,
+    EMPTY,
+    INVALID,
+    IRQ_FLAG,
+    ITER_SLOT,
+    MISC,
+    SPILL,
+    SPILL_KINDS,
+    UNINIT,
+    ZEROS,
+    Frame,
+    Reg,
+    Slot,
+    State,
 )  # fmt: skip
 from verifier.types import NOT_INIT, PACKETS, SCALAR
 
