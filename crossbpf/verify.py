@@ -5,9 +5,9 @@ from __future__ import annotations
 import errno
 import json
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import get_all_start_methods, get_context
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +23,15 @@ from fuzz.parity.oracle import Answer, ask
 from runtime.permission import CAPABILITIES, capabilities
 from runtime.types import UNSPEC, named, of_section
 from runtime.verifying import PLAIN, subject
-from verifier import Options, Subject, Verdict
+from verifier import Options, Rejection, Subject, Verdict
 from verifier import verify as judge
 from verifier.explain import explain
 from verifier.insn_text import text as insn_text
+from verifier.parts import Part, functions, part, together
 from verifier.raw import slots
+
+
+_RUNS = 12  # stretches of the path to a refusal that are shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,22 +138,53 @@ def verify(
 
 def _judged(tasks: Sequence[Task], jobs: int) -> Iterator[Judged]:
     """The verdicts in the order of the programs, found by so many processes."""
-    if jobs == 1 or len(tasks) < 2:
-        yield from map(_judge, tasks)
+    if jobs == 1 or "fork" not in get_all_start_methods():
+        yield from (_with_verdict(made, judge(made[2], made[0].options)) for made in map(_made, tasks))
         return
-    with ProcessPoolExecutor(min(jobs, len(tasks)), mp_context=get_context("spawn")) as pool:
-        yield from pool.map(_judge, tasks)
+    made = [_made(task) for task in tasks]
+    _WAITING[:] = [(subject_, task.options) for task, _, subject_ in made]
+    with ProcessPoolExecutor(jobs, mp_context=get_context("fork")) as pool:  # programs do not travel, answers do
+        found = [_submit(pool, number) for number in range(len(made))]
+        for one, parts in zip(made, found, strict=True):
+            yield _with_verdict(one, _verdict(one[2], one[0].options, parts))
 
 
-def _judge(task: Task) -> Judged:
+_WAITING: list[tuple[Subject, Options]] = []
+"""What the processes find when they are made."""
+
+
+def _submit(pool: ProcessPoolExecutor, number: int) -> dict[int, Future[Part]]:
+    """Have the parts of a program walked; none where it is refused before."""
+    made, options = _WAITING[number]
+    try:
+        numbers = functions(made, options)
+    except Rejection:
+        return {}
+    return {subprog: pool.submit(_part, number, subprog) for subprog in numbers}
+
+
+def _part(number: int, subprog: int) -> Part:
+    return part(*_WAITING[number], subprog)
+
+
+def _verdict(made: Subject, options: Options, parts: dict[int, Future[Part]]) -> Verdict:
+    found = together(made, options, lambda subprog: parts[subprog].result()) if parts and not options.merge else None
+    return found if found is not None else judge(made, options)
+
+
+def _made(task: Task) -> tuple[Task, str, Subject]:
     program, kind = task.program, task.kind
     if kind is None:
         found = of_section(program.section)
         kind = PLAIN if found == UNSPEC else found
     elif kind != PLAIN:
         kind = named(kind)
-    made = subject(program, kind, memory=task.memory)
-    return Judged(program, kind, made, judge(made, task.options))
+    return task, kind, subject(program, kind, memory=task.memory)
+
+
+def _with_verdict(made: tuple[Task, str, Subject], verdict: Verdict) -> Judged:
+    task, kind, subject_ = made
+    return Judged(task.program, kind, subject_, verdict)
 
 
 def _show(judged: Judged, verbose: int) -> None:
@@ -164,9 +199,8 @@ def _show(judged: Judged, verbose: int) -> None:
     if verdict.message:
         click.echo(f"verification failed: {verdict.message}")
     if verdict.pc >= 0 and not verbose:
-        runs = ", ".join(f"{first}-{last}" if first != last else str(first) for first, last in verdict.path)
-        if runs:
-            click.echo(f"path: {runs}")
+        if verdict.path:
+            click.echo(f"path: {_path(verdict.path)}")
         code = program.encode()
         shown = insn_text(slots(code, program.order), verdict.pc, judged.subject)
         click.echo(f"at {verdict.pc}: {shown}")
@@ -180,6 +214,13 @@ def _ask_live(made: Subject, options: Options) -> Answer:
         return ask(made, options)
     except OSError as error:
         raise Refused(f"the live kernel cannot be asked: {error.strerror}", remedy="run as root, on Linux") from None
+
+
+def _path(runs: Sequence[tuple[int, int]]) -> str:
+    """The way to a refusal; of a long one the end."""
+    left = len(runs) - _RUNS
+    shown = [f"{first}-{last}" if first != last else str(first) for first, last in runs[-_RUNS:]]
+    return (f"({left} more), " if left > 0 else "") + ", ".join(shown)
 
 
 def _show_live(verdict: Verdict, live: Answer) -> None:

@@ -125,9 +125,8 @@ def _join(env: Env, old: State, new: State) -> State | None:
         raise Unjoinable
     if any(one.kind != other.kind for one, other in zip(old.refs, new.refs, strict=True)):
         raise Unjoinable
-    if old.refs or old.irq or new.irq:
-        if old.refs != new.refs or old.irq != new.irq or old.lock != new.lock:
-            raise Unjoinable
+    if (old.refs or old.irq or new.irq) and (old.refs != new.refs or old.irq != new.irq or old.lock != new.lock):
+        raise Unjoinable
     ids = _Ids(env.new_id)
     made = old.copy()
     changed = False
@@ -154,7 +153,7 @@ def _join_frame(frame: Frame, other: Frame, ids: _Ids) -> bool:
 def _join_reg(one: Reg, other: Reg, ids: _Ids) -> Reg:
     if one.same(other):
         return one if not one.id or ids.of(one.id, other.id) == one.id else one.identified(ids.of(one.id, other.id))
-    if one.type == NOT_INIT or other.type == NOT_INIT or one.type != other.type:
+    if NOT_INIT in (one.type, other.type) or one.type != other.type:
         return UNINIT
     if one.type == SCALAR:
         num = _join_num(one.num, other.num)
@@ -202,6 +201,6 @@ def _join_slot(one: Slot, other: Slot, ids: _Ids) -> Slot:
 
 def _join_kind(a: int, b: int, pointers: bool) -> int:
     """Data, where both are; a spilled pointer is none."""
-    if a == INVALID or b == INVALID or pointers:
+    if INVALID in (a, b) or pointers:
         return INVALID
     return ZEROS if a == b == ZEROS else MISC
