@@ -13,6 +13,9 @@ from types import MappingProxyType
 PACKET, PACKET_END, PACKET_META, OBJECT = "packet", "packet end", "packet meta", "object"
 """What a pointer field leads to. An OBJECT is something of the kernel's that is not described here."""
 
+SOCKET_FIELD = "sk"
+"""The name of an OBJECT that is described: the context's own socket (vm/kept.py)."""
+
 POINTER = 8
 HEADROOM = 256  # XDP_PACKET_HEADROOM
 XDP_MOST = 4096 - HEADROOM - 320  # a page less its headroom and skb_shared_info

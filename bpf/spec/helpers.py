@@ -23,6 +23,7 @@ class Helper:
     lends      it shows that function bytes that are no program's
     typed      it acts on the context of programs of a type, or says where a packet goes: others have no use for it
     moves      it may move the packet or change its length
+    keeps      it needs the room where sockets are, or what a run keeps beside its packet
     """
 
     number: int
@@ -35,6 +36,7 @@ class Helper:
     lends: bool = False
     typed: bool = False
     moves: bool = False
+    keeps: bool = False
 
 
 def _table(*helpers: Helper) -> Mapping[int, Helper]:
@@ -61,7 +63,7 @@ _PACKET = (
     Helper(41, "set_hash_invalid", 1, "4.9", typed=True),
     Helper(43, "skb_change_head", 3, "4.10", typed=True, moves=True),
     Helper(44, "xdp_adjust_head", 2, "4.10", typed=True, moves=True),
-    Helper(46, "get_socket_cookie", 1, "4.12", typed=True),
+    Helper(46, "get_socket_cookie", 1, "4.12", typed=True, keeps=True),
     Helper(47, "get_socket_uid", 1, "4.12", typed=True),
     Helper(48, "set_hash", 2, "4.13", typed=True),
     Helper(50, "skb_adjust_room", 4, "4.13", typed=True, moves=True),
@@ -81,6 +83,28 @@ _PACKET = (
     Helper(190, "xdp_store_bytes", 4, "5.18", typed=True),
 )
 """Helpers that take a packet's context or say where a packet goes (net/core/filter.c)."""
+
+_KEEPING = (
+    Helper(20, "skb_get_tunnel_key", 4, "4.3", typed=True, keeps=True),
+    Helper(21, "skb_set_tunnel_key", 4, "4.3", typed=True, keeps=True),
+    Helper(29, "skb_get_tunnel_opt", 3, "4.6", typed=True, keeps=True),
+    Helper(30, "skb_set_tunnel_opt", 3, "4.6", typed=True, keeps=True),
+    Helper(83, "skb_ancestor_cgroup_id", 2, "4.19", typed=True),
+    Helper(84, "sk_lookup_tcp", 5, "4.20", typed=True, keeps=True),
+    Helper(85, "sk_lookup_udp", 5, "4.20", typed=True, keeps=True),
+    Helper(86, "sk_release", 1, "4.20", typed=True, keeps=True),
+    Helper(95, "sk_fullsock", 1, "5.1", typed=True, keeps=True),
+    Helper(96, "tcp_sock", 1, "5.1", typed=True, keeps=True),
+    Helper(98, "get_listener_sock", 1, "5.1", typed=True, keeps=True),
+    Helper(99, "skc_lookup_tcp", 5, "5.2", typed=True, keeps=True),
+    Helper(100, "tcp_check_syncookie", 5, "5.2", typed=True, keeps=True),
+    Helper(110, "tcp_gen_syncookie", 5, "5.4", typed=True, keeps=True),
+    Helper(124, "sk_assign", 3, "5.7", typed=True, keeps=True),
+    Helper(128, "sk_cgroup_id", 1, "5.8", typed=True, keeps=True),
+    Helper(129, "sk_ancestor_cgroup_id", 2, "5.8", typed=True, keeps=True),
+    Helper(151, "skb_cgroup_classid", 1, "5.10", typed=True),
+)
+"""Helpers of tunnels and sockets (vm/kept.py)."""
 
 KERNEL = _table(
     Helper(1, "map_lookup_elem", 2, "3.19"),
@@ -161,6 +185,7 @@ KERNEL = _table(
     Helper(208, "ktime_get_tai_ns", 0, "6.1"),
     Helper(209, "user_ringbuf_drain", 4, "6.1", callback=2, lends=True),
     *_PACKET,
+    *_KEEPING,
 )
 """The kernel's helpers that exist here, by the kernel's number."""
 

@@ -261,12 +261,6 @@ def skb_cgroup_id(place: Place, arguments: Sequence[int]) -> int:
     return place.world.net.cgroup
 
 
-def get_socket_cookie(place: Place, arguments: Sequence[int]) -> int:
-    """World.net.cookie."""
-    skb(place, arguments[0])
-    return place.world.net.cookie
-
-
 def get_socket_uid(place: Place, arguments: Sequence[int]) -> int:
     """World.net.uid."""
     skb(place, arguments[0])
