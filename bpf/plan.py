@@ -290,7 +290,7 @@ class Unit:
 
     @cached_property
     def kept(self) -> Region | None:
-        """Room for what helpers keep of a run, and for sockets; None if no program calls such a helper or has a socket."""
+        """Room for what helpers keep, and for sockets; None if no program calls such a helper or has a socket."""
         view, helpers = self.convention.view, self.convention.helpers
         keeping = {number for number, helper in helpers.items() if helper.keeps}
         field = view.layout.by_name.get(SOCKET_FIELD) if view else None

@@ -50,6 +50,8 @@ TUNNEL_STATE, TUNNEL_KEY, TUNNEL_FLAGS, OPTIONS = Part(8, 8), Part(16, 44), Part
 OPTIONS: a word of how many bytes there are, then the bytes."""
 TCP_SPACE = Part(336, 8)
 """Bytes that the options of a TCP header may still take."""
+ENCAPSULATED = Part(344, 8)
+"""1 where skb_adjust_room has made room for a tunnel's headers."""
 SETTINGS = Part(512, 3584)
 """What setsockopt has set: records of 56 bytes, socket, level, option, length, 32 bytes of value."""
 

@@ -150,3 +150,46 @@ RECEIVED: dict[str, Typed] = {
     "its options": _tc(_BUFFER + _options(29, 4) + "r0 = *(u32 *)(r10 - 64);", 0x04030201, 0x01020304),
     "its options are not set": _tc(_BUFFER + _options(30, 4), EINVAL),
 }
+
+# Room for the headers of a tunnel, times of sending ------------------------------------------------------
+
+
+def room(change: int, mode: int, flags: int) -> str:
+    """A call of skb_adjust_room; R6 is the context."""
+    return f"r1 = r6; r2 = {change}; r3 = {mode}; r4 = {flags:#x} ll; call 50;"
+
+
+_PROTOCOL = "r0 = *(u16 *)(r6 + 16); r0 = be16 r0;"
+EALREADY = -114 & M64
+
+
+def _room(body: str, r0: int) -> Typed:
+    return Typed("sched_cls", f"r6 = r1; {body} exit", r0)
+
+
+ROOMS: dict[str, Typed] = {
+    "IPv6 around IPv4": _room(room(40, 1, 4) + _PROTOCOL, 0x86DD),
+    "IPv4 around IPv4": _room(room(20, 1, 2) + _PROTOCOL, 0x0800),
+    "both": _room(room(40, 1, 6), EINVAL),
+    "GRE and UDP": _room(room(40, 1, 2 | 8 | 16), EINVAL),
+    "a link of nothing": _room(room(40, 1, 2 | 64), EINVAL),
+    "a link": _room(room(40, 1, 2 | 64 | 14 << 56), 0),
+    "a link that is too long": _room(room(20, 1, 2 | 30 << 56), EINVAL),
+    "twice": _room(room(20, 1, 2) + room(20, 1, 2), EALREADY),
+    "once, then plain room": _room(room(20, 1, 2) + room(20, 1, 0), 0),
+    "less room for a tunnel": _room(room(-8, 1, 2), EINVAL),
+    "less room, after a tunnel": _room(room(20, 1, 2) + room(-20, 1, 0), 0),
+    "less room, for IPv6": _room(room(40, 1, 4) + room(-20, 1, 4), EINVAL),
+}
+
+
+def _time(time: int, clock: int, then: str = "") -> str:
+    return f"r1 = r6; r2 = {time}; r3 = {clock}; call 192; {then}"
+
+
+TIMES: dict[str, Typed] = {
+    "real time": _room(_time(5, 0, "r0 = *(u64 *)(r6 + 152);"), 5),
+    "a clock": _room(_time(5, 2, "r0 = *(u8 *)(r6 + 180);"), 2),
+    "no time": _room(_time(0, 1), EINVAL),
+    "no clock": _room(_time(5, 3), EINVAL),
+}

@@ -7,10 +7,12 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
+from ipaddress import ip_address
 
 import pytest
 
 from bpf.plan import PLANS, Unit
+from bpf.program import Map
 from bpf.spec.conventions import TYPED
 from bpf.text import assemble
 from engines import ENGINES, Options
@@ -78,6 +80,23 @@ def kernel(case: Typed) -> Outcome:
     return LinuxEngine().prepare(unit).run(Input(packet=FRAME), World(), Limits())
 
 
+@pytest.mark.parametrize("name", [*programs.ROOMS, *programs.TIMES])
+def test_room_and_times(name: str) -> None:
+    case = {**programs.ROOMS, **programs.TIMES}[name]
+    assert hex(alone(case.type, case.text, order="big").r0) == hex(case.r0)
+    outcome = everywhere(case.type, case.text, "little")
+    assert (outcome.status, hex(outcome.r0)) == ("done", hex(case.r0))
+
+
+@live
+@pytest.mark.parametrize("name", [*programs.ROOMS, *programs.TIMES])
+def test_room_and_times_on_the_live_kernel(name: str) -> None:
+    case = {**programs.ROOMS, **programs.TIMES}[name]
+    outcome = kernel(case)
+    assert outcome.r0 & 0xFFFF_FFFF == case.r0 & 0xFFFF_FFFF
+    assert outcome.packet == alone(case.type, case.text, order=sys.byteorder).packet
+
+
 @pytest.fixture(scope="module")
 def ports() -> Iterator[dict[str, int]]:
     """Real sockets as socket_programs.network describes them."""
@@ -135,6 +154,11 @@ def test_a_cookie_and_a_cgroup() -> None:
     assert alone("cgroup_skb", f"{text}; call 46; r0 <<= 16; r0 |= r7; exit", own).r0 == 13 << 16 | PORTS["client"]
 
 
+@pytest.mark.parametrize("kind", ["xdp", "sched_cls", "socket_filter"])
+def test_a_class_of_the_packet_or_the_task(kind: str) -> None:
+    assert alone(kind, "r1 = 7; call 17; exit", replace(NET, classid=5)).r0 == 5
+
+
 def test_what_is_no_socket_is_a_fault() -> None:
     outcome = alone("xdp", "r1 = 8; call 86; exit")
     assert outcome.fault is not None
@@ -170,3 +194,147 @@ def test_syn_cookies_of_a_listener() -> None:
     assert cookies(syn(2, 77), 110, flooded, "a connection") == einval
     assert cookies(syn(2, 77), 110, flooded, version=0x55) == unsupported
     assert cookies(syn(2, 77), 110, flooded, version=0x65) == einval
+
+
+# Options, and what cgroups' programs do ----------------------------------------------------------------
+
+OWN = replace(NET, cookie=13)
+EINVAL, ENOENT, EPERM, ENOSPC, EEXIST, ENOMSG, EAFNOSUPPORT = (
+    n & (1 << 64) - 1 for n in (-22, -2, -1, -28, -17, -42, -97)
+)  # fmt: skip
+
+
+def option(number: int, level: int, name: int, size: int = 4, context: str = "r6") -> str:
+    return f"r1 = {context}; r2 = {level}; r3 = {name}; r4 = r10; r4 += -16; r5 = {size}; call {number};"
+
+
+@pytest.mark.parametrize("order", ["little", "big"])
+@pytest.mark.parametrize(("body", "r0"), [
+    (option(49, 1, 36), 0),
+    (option(49, 1, 36) + "*(u64 *)(r10 - 16) = 0;" + option(57, 1, 36) + "r0 = *(u32 *)(r10 - 16)", 7),
+    (option(49, 1, 7) + option(57, 1, 7) + "r0 = *(u32 *)(r10 - 16)", 14),  # SO_SNDBUF
+    (option(57, 6, 1) + "r0 = *(u32 *)(r10 - 16)", 0),
+    (option(57, 6, 13, 6) + "r0 = *(u8 *)(r10 - 16)", ord("c")),  # cubic
+    (option(49, 1, 36, 8), EINVAL),
+    (option(49, 1, 3), EINVAL),
+    (option(49, 41, 67), EINVAL),  # of a socket of IPv4
+    (option(57, 99, 1) + "r0 = *(u32 *)(r10 - 16)", 0),
+])  # fmt: skip
+def test_options(body: str, r0: int, order: str) -> None:
+    text = f"r6 = r1; w1 = 7; *(u32 *)(r10 - 16) = w1; *(u32 *)(r10 - 12) = 0; {body.rstrip(';')}; exit"
+    for kind in ("sock_ops", "cgroup_sock_addr"):
+        assert everywhere(kind, text, order, OWN).r0 == r0
+
+
+def test_options_of_the_socket_in_a_context() -> None:
+    text = f"r6 = r1; *(u64 *)(r10 - 16) = 3; r7 = *(u64 *)(r6 + 0); {option(49, 1, 12, context='r7')} r8 = r0"
+    text += f"; *(u64 *)(r10 - 16) = 0; {option(57, 1, 12, context='r7')} r0 = *(u32 *)(r10 - 16); r0 += r8; exit"
+    assert everywhere("cgroup_sockopt", text, "little", OWN).r0 == 3
+
+
+@pytest.mark.parametrize("order", ["little", "big"])
+@pytest.mark.parametrize(("address", "size", "r0"), [
+    ((2, 4242, "10.0.0.9"), 16, 0), ((2, 4242, "10.0.0.9"), 15, EINVAL), ((1, 0, "10.0.0.9"), 16, EAFNOSUPPORT),
+    ((10, 1, "10.0.0.9"), 16, EINVAL), ((2, 0, "10.0.0.9"), 1, EINVAL),
+])  # fmt: skip
+def test_bind(address: tuple[int, int, str], size: int, r0: int, order: str) -> None:
+    family, port, host = address
+    data = family.to_bytes(2, order) + port.to_bytes(2, "big") + ip_address(host).packed  # type: ignore[arg-type]
+    text = f"r6 = r1; {programs.on_stack(data)} r1 = r6; r2 = r10; r2 += -40; r3 = {size}; call 64"
+    assert everywhere("cgroup_sock_addr", f"{text}; exit", order, OWN).r0 == r0
+    if not r0:
+        read = "r6 = *(u64 *)(r6 + 64); r0 = *(u32 *)(r6 + 44); r0 <<= 8; r1 = *(u8 *)(r6 + 27); r0 |= r1"
+        assert everywhere("cgroup_sock_addr", f"{text}; {read}; exit", order, OWN).r0 == 4242 << 8 | 9
+
+
+@pytest.mark.parametrize("order", ["little", "big"])
+def test_return_values(order: str) -> None:
+    text = "r1 = -13; call 187; r6 = r0; call 186; r0 += r6; exit"
+    assert everywhere("cgroup_sock_addr", text, order).r0 == -13 & (1 << 64) - 1
+    outcome = everywhere("cgroup_sockopt", text, order)
+    assert outcome.r0 == -13 & (1 << 64) - 1
+    assert outcome.context is not None
+    assert outcome.context["retval"] == -13 & 0xFFFF_FFFF
+
+
+HEADER = bytes(12) + bytes((0x80, 2)) + bytes(6) + bytes((2, 4, 5, 0xB4, 1, 254, 4, 0x12, 0x34, 3, 3, 7))
+"""A TCP header with a segment size, an experiment of number 0x1234, and a scale."""
+
+
+def options(number: int, given: bytes, size: int = 0, flags: int = 0) -> str:
+    size = size or len(given)
+    return f"{programs.on_stack(given)} r1 = r6; r2 = r10; r2 += -40; r3 = {size}; r4 = {flags}; call {number}"
+
+
+@pytest.mark.parametrize("order", ["little", "big"])
+@pytest.mark.parametrize(("body", "op", "r0"), [
+    (options(142, b"\2\0\0\0"), 15, 4),
+    (options(142, b"\2\0\0\0") + "; r0 = *(u8 *)(r10 - 37)", 15, 0xB4),
+    (options(142, b"\2\0\0"), 15, ENOSPC),
+    (options(142, b"\x05\0\0\0"), 15, ENOMSG),
+    (options(142, b"\xfe\4\x12\x34"), 15, 4),
+    (options(142, b"\xfe\4\x12\x35"), 15, ENOMSG),
+    (options(142, b"\xfe\3\x12\x34"), 15, EINVAL),
+    (options(142, b"\1\0"), 15, EINVAL),
+    (options(142, b"\2\0\0\0"), 14, EPERM),
+    (options(142, b"\2\0\0\0", flags=1), 15, ENOENT),
+    (options(143, b"\xfd\4\1\2"), 15, 0),
+    (options(143, b"\xfe\4\x12\x34"), 15, EEXIST),
+    (options(143, b"\xfd\4\1\2"), 14, EPERM),
+    (options(143, b"\xfd\3\1"), 15, EINVAL),
+    (options(143, b"\x05\x29".ljust(40, b"\0"), 40), 15, EINVAL),
+    ("r1 = r6; r2 = 40; r3 = 0; call 144", 14, 0),
+    ("r1 = r6; r2 = 41; r3 = 0; call 144", 14, ENOSPC),
+    ("r1 = r6; r2 = 4; r3 = 0; call 144", 15, EPERM),
+    ("r1 = r6; r2 = 4; r3 = 1; call 144", 14, EINVAL),
+    ("r1 = r6; r2 = 0x81; call 59", 1, 0x80),
+    ("r1 = r6; r2 = 3; call 59; r0 = *(u32 *)(r6 + 84)", 1, 3),
+])  # fmt: skip
+def test_tcp_options(body: str, op: int, r0: int, order: str) -> None:
+    unit = Unit((assemble(f"r6 = r1; {body}; exit", order=order),), convention=TYPED["sock_ops"], plan=PLANS["fence"])
+    entry = Input(packet=HEADER, network=0, context={"op": op})
+    expected = ENGINES["interpreter"].prepare(unit).run(entry, World(), Limits())
+    assert (expected.status, hex(expected.r0)) == ("done", hex(r0))
+    for engine in ENGINES.values():
+        if order in engine.abilities.orders:
+            outcome = engine.prepare(unit, Options(observe=True)).run(entry, World(), Limits())
+            assert not difference(expected, outcome), engine.name
+    if "call 143" in body and not r0:
+        assert expected.packet == HEADER + b"\xfd\4\1\2"
+
+
+OUTER = bytes.fromhex("4500001400000000402f0000 0a000001 0a000002".replace(" ", ""))
+
+
+@pytest.mark.parametrize(("headers", "kind", "r0"), [
+    (OUTER, 2, 0), (OUTER[:19], 2, EINVAL), (b"\x65" + OUTER[1:], 2, EINVAL), (b"\x15" + OUTER[1:], 2, EINVAL),
+    (OUTER, 3, EINVAL), (b"\x60" + OUTER[1:] + bytes(20), 2, 0),
+])  # fmt: skip
+def test_headers_are_pushed(headers: bytes, kind: int, r0: int) -> None:
+    text = f"r6 = r1; {programs.on_stack(headers)} r1 = r6; r2 = {kind}; r3 = r10; r3 += -40; r4 = {len(headers)}"
+    outcome = everywhere("lwt_xmit", f"{text}; call 73; exit", "little")
+    assert outcome.r0 == r0
+    if not r0 and headers == OUTER:
+        whole = OUTER[:10] + b"\x66\xb9" + OUTER[12:]  # with the checksum that was left out
+        assert outcome.packet == FRAME[:14] + whole + FRAME[14:]
+
+
+def test_segments_are_not_here() -> None:
+    fault = alone("lwt_in", "r6 = r1; r2 = 0; r3 = r10; r3 += -8; *(u64 *)(r10 - 8) = 0; r4 = 8; call 73; exit").fault
+    assert fault is not None
+    assert fault.kind == "segments of lwt_push_encap"
+
+
+def test_cgroups_of_packets() -> None:
+    groups = Map("groups", "cgroup_array", 4, 4, 3)
+    text = "r6 = r1; r2 = map[idx:0]; r3 = {0}; call 33; r7 = r0; r1 = r6; r2 = {0}; call 83; r0 <<= 8; r0 |= r7; exit"
+    for index, r0 in ((0, 0x101), (1, 0x2A00)):
+        program = replace(assemble(text.format(index)), maps=(groups,))
+        unit = Unit((program,), (groups,), TYPED["sched_cls"])
+        net, elements = replace(NET, cgroup=42), {"groups": ((0, 1), (1, 7))}
+        outcome = (
+            ENGINES["interpreter"]
+            .prepare(unit)
+            .run(Input(packet=FRAME), World(net=net, cgroups=(1, 42), elements=elements), Limits())
+        )
+        assert outcome.r0 == r0
