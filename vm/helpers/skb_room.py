@@ -240,7 +240,7 @@ def lwt_push_encap(place: Place, arguments: Sequence[int]) -> int:
     if version not in (4, 6) or size < (own if version == 4 else 40):
         return EINVAL
     if version == 4 and not any(headers[10:12]):
-        headers[10:12] = ip_checksum(headers[:own]).to_bytes(2, "big")
+        headers[10:12] = ip_checksum(bytes(headers[:own])).to_bytes(2, "big")
     if not packet.insert(0, size):
         return ENOMEM
     packet.write(0, bytes(headers))
