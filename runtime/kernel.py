@@ -14,8 +14,9 @@ from bpf.map_rules import OF_MAPS, check_map, fits, value_bytes
 from bpf.object.btf import Btf, Kind
 from bpf.program import Map, Program
 from bpf.spec.maps import RULES
+from bpf.spec.type_rules import GPL
 from runtime import features, types
-from runtime.permission import GPL, ROOT, Caller, may_create, may_load
+from runtime.permission import ROOT, Caller, may_create, may_load
 from runtime.tag import tag
 from vm.maps import MapState, Order, new_map
 

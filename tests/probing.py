@@ -37,7 +37,7 @@ def answer(code: bytes, kind: str, attach: int = 0, *, license: str = "GPL", fun
     info = function_info(functions, sys.byteorder) if functions else None
     try:
         number = PROGRAM_TYPES[kind].number
-        descriptor, _ = syscall.load(code, kind=number, attach=attach, license=license, functions=info)
+        descriptor, _ = syscall.load(code, kind=number, attach=attach, license_name=license, functions=info)
     except syscall.LoadError as error:
         return error.log.partition("\n")[0] or f"errno {error.errno}"
     os.close(descriptor)

@@ -21,6 +21,47 @@ _NAMES = (
 ATTACH_TYPES: Mapping[str, int] = MappingProxyType({name: number for number, name in enumerate(_NAMES.split())})
 """Every attach type of Linux 6.18: its name without BPF_, in small letters -> its number."""
 
+INET4 = tuple(f"cgroup_inet4_{word}" for word in ("bind", "connect", "getpeername", "getsockname"))
+INET6 = tuple(name.replace("4", "6") for name in INET4)
+UDP4 = ("cgroup_udp4_sendmsg", "cgroup_udp4_recvmsg")
+UDP6 = ("cgroup_udp6_sendmsg", "cgroup_udp6_recvmsg")
+UNIX = tuple(f"cgroup_unix_{word}" for word in ("connect", "sendmsg", "recvmsg", "getpeername", "getsockname"))
+SOCK = ("cgroup_inet_sock_create", "cgroup_inet_sock_release", "cgroup_inet4_post_bind", "cgroup_inet6_post_bind")
+
+CGROUP_ADDRESSES = (*INET4, *INET6, *UDP4, *UDP6, *UNIX)
+
+TAKES: Mapping[str, tuple[str, ...]] = MappingProxyType({
+    "cgroup_skb": ("cgroup_inet_ingress", "cgroup_inet_egress"),
+    "cgroup_sock": SOCK,
+    "cgroup_sock_addr": CGROUP_ADDRESSES,
+    "cgroup_sockopt": ("cgroup_getsockopt", "cgroup_setsockopt"),
+    "sk_lookup": ("sk_lookup",),
+    "sk_reuseport": ("sk_reuseport_select", "sk_reuseport_select_or_migrate"),
+    "netfilter": ("netfilter",),
+    "syscall": ("cgroup_inet_ingress",),  # number 0
+    "ext": ("cgroup_inet_ingress",),
+})  # fmt: skip
+"""Program type -> the attach types with which it is loaded; a type that is not here does not look at it then."""
+
+STANDS_FOR: Mapping[str, str] = MappingProxyType({
+    "cgroup_sock": "cgroup_inet_sock_create", "sk_reuseport": "sk_reuseport_select",
+})  # fmt: skip
+"""Program type -> what attach type 0 means for it."""
+
+_BY_NUMBER = {number: name for name, number in ATTACH_TYPES.items()}
+
+
+def attach_name(type_name: str, number: int) -> str:
+    """The name of an attach type, what 0 means for a program type resolved; "" for a number that says nothing."""
+    return (not number and STANDS_FOR.get(type_name)) or _BY_NUMBER.get(number, "")
+
+
+PREFIXES: Mapping[str, str] = MappingProxyType({
+    "trace_raw_tp": "btf_trace_", "trace_iter": "bpf_iter_", "lsm_mac": "bpf_lsm_", "lsm_cgroup": "bpf_lsm_",
+})  # fmt: skip
+"""Attach type -> how the kernel's type begins that describes a target."""
+
+
 _SECTIONS: tuple[tuple[str, str], ...] = (
     ("cgroup_skb/ingress", "cgroup_inet_ingress"), ("cgroup_skb/egress", "cgroup_inet_egress"),
     ("cgroup/sock_create", "cgroup_inet_sock_create"), ("cgroup/sock_release", "cgroup_inet_sock_release"),
