@@ -52,8 +52,10 @@ TCP_SPACE = Part(336, 8)
 """Bytes that the options of a TCP header may still take."""
 ENCAPSULATED = Part(344, 8)
 """1 where skb_adjust_room has made room for a tunnel's headers."""
-SETTINGS = Part(512, 3584)
+SETTINGS = Part(512, 1568)
 """What setsockopt has set: records of 56 bytes, socket, level, option, length, 32 bytes of value."""
+SYSCTL_NEW = Part(2080, 2016)
+"""What sysctl_set_new_value has set: a word of how many bytes there are, then the bytes; 0 for nothing."""
 
 NONE, RECEIVED, TO_SEND = range(3)
 IS_IPV6 = 1 << 32

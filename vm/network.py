@@ -115,6 +115,15 @@ class Tunnel:
 
 
 @dataclass(frozen=True, slots=True)
+class Transform:
+    """An IPsec state that a packet has come through. remote: who sent it; spi: of the state; reqid: of its policy."""
+
+    remote: str = ANY
+    spi: int = 0
+    reqid: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Route:
     """A route. to: a prefix; via: the gateway, "" for none; source: the preferred address; mtu: 0 for the device's."""
 
@@ -138,7 +147,7 @@ class Network:
     """Devices by ifindex, routes, MAC addresses by (ifindex, address); what a packet's socket and cgroups are.
 
     sockets  cookie -> socket
-    tunnel   that the packet has come through
+    tunnel   that the packet has come through; transforms: of IPsec, the outermost first
     """
 
     devices: Mapping[int, Device] = field(default_factory=lambda: {1: Device("lo", 65536)})
@@ -151,6 +160,7 @@ class Network:
     realm: int = 0
     sockets: Mapping[int, Socket] = field(default_factory=dict)
     tunnel: Tunnel | None = None
+    transforms: tuple[Transform, ...] = ()
 
     def socket(self, cookie: int) -> Socket | None:
         """The socket with this cookie. A packet's own is one that is connected, where it is not described."""

@@ -20,9 +20,9 @@ from engines.linux import LinuxEngine, unavailable
 from tests.engines import socket_programs as programs
 from tests.engines.socket_programs import FIELDS, FLAGS, FOUND, NET, PORTS, RECEIVED, TUNNELS, Typed, asked, lookup
 from tests.engines.typed import FRAME
-from vm.network import Network, Sent
+from vm.network import Network, Sent, Transform
 from vm.outcome import Outcome, difference
-from vm.world import Input, Limits, World
+from vm.world import Input, Limits, Sysctl, World
 
 live = pytest.mark.skipif(bool(unavailable()), reason=f"no live kernel: {unavailable()}")
 
@@ -338,3 +338,69 @@ def test_cgroups_of_packets() -> None:
             .run(Input(packet=FRAME), World(net=net, cgroups=(1, 42), elements=elements), Limits())
         )
         assert outcome.r0 == r0
+
+
+# Settings, messages, IPsec -----------------------------------------------------------------------------
+
+
+def setting(number: int, size: int, last: int = 0) -> str:
+    """Ask for something of a setting into 16 bytes of the stack, which are full of 0xff."""
+    return f"""r6 = r1; *(u64 *)(r10 - 16) = -1; *(u64 *)(r10 - 8) = -1; r1 = r6; r2 = r10; r2 += -16; r3 = {size}
+        r4 = {last}; call {number}"""
+
+
+NAME, CURRENT, NEW, SET = 101, 102, 103, 104
+E2BIG = -7 & (1 << 64) - 1
+
+
+@pytest.mark.parametrize(("body", "write", "r0", "first"), [
+    (setting(NAME, 16), 0, 10, b"net/x/name\0"),
+    (setting(NAME, 16, 1), 0, 4, b"name\0\xff"),
+    (setting(NAME, 10), 0, E2BIG, b"net/x/nam\0"),
+    (setting(CURRENT, 16), 0, 3, b"12\n" + bytes(13)),
+    (setting(CURRENT, 3), 0, E2BIG, b"12\0\xff"),
+    (setting(NEW, 16), 1, 2, b"34" + bytes(14)),
+    (setting(NEW, 16), 0, EINVAL, bytes(16)),
+    (setting(SET, 16), 0, EINVAL, b"\xff"),
+    (setting(SET, 16), 1, 0, b"\xff"),
+    (setting(SET, 3) + "; r1 = r6; r2 = r10; r2 += -16; r3 = 16; call 103", 1, 3, b"\xff\xff\xff" + bytes(13)),
+])  # fmt: skip
+def test_settings(body: str, write: int, r0: int, first: bytes) -> None:
+    for order in ("little", "big"):
+        unit = Unit((assemble(f"{body}; exit", order=order),), convention=TYPED["cgroup_sysctl"])
+        world = World(sysctl=Sysctl("net/x/name", b"12\n", b"34"))
+        for engine in ENGINES.values():
+            if order in engine.abilities.orders:
+                prepared = engine.prepare(unit, Options(observe=True))
+                outcome = prepared.run(Input(context={"write": write}), world, Limits())
+                assert (outcome.status, hex(outcome.r0)) == ("done", hex(r0)), engine.name
+                assert outcome.regions is not None
+                assert outcome.regions["stack"][-16:].startswith(first), engine.name
+
+
+def test_messages() -> None:
+    text = """r6 = r1; r2 = {0}; r3 = {1}; r4 = {2}; call 63; r7 = r0; r0 = *(u64 *)(r6 + 8); r1 = *(u64 *)(r6 + 0)
+        r0 -= r1; r2 = *(u8 *)(r1 + 0); r0 <<= 8; r0 |= r2; if r7 == 0 goto out; r0 = r7; out: exit"""
+    given = {"network": 0}
+    assert everywhere("sk_msg", text.format(3, 7, 0), "little", **given).r0 == 4 << 8 | FRAME[3]
+    for wrong in ((3, 7, 1), (7, 7, 0), (0, len(FRAME) + 1, 0)):
+        assert alone("sk_msg", text.format(*wrong), **given).r0 == EINVAL
+    assert alone("sk_msg", "r6 = r1; r2 = 5; call 61; r7 = r0; r1 = r6; r2 = 5; call 62; r0 |= r7; exit").r0 == 0
+
+
+def test_transforms() -> None:
+    net = replace(NET, transforms=(Transform("10.0.0.1", 0x1234, 7),))
+    text = """r6 = r1; r2 = {0}; r3 = r10; r3 += -32; r4 = {1}; r5 = {2}; call 66; if r0 != 0 goto out
+        r0 = *(u32 *)(r10 - 28); r0 = be32 r0; r1 = *(u32 *)(r10 - 32); r0 <<= 8; r0 |= r1; r1 = *(u16 *)(r10 - 24)
+        r0 <<= 8; r0 |= r1; r1 = *(u8 *)(r10 - 17); r0 <<= 8; r0 |= r1; out: exit"""
+    for order in ("little", "big"):
+        outcome = everywhere("sched_cls", text.format(0, 28, 0), order, net)
+        assert outcome.r0 == 0x1234 << 24 | 7 << 16 | 2 << 8 | 1
+    for wrong in ((1, 28, 0), (0, 27, 0), (0, 28, 1)):
+        assert alone("sched_cls", text.format(*wrong), net).r0 == EINVAL
+
+
+@live
+def test_no_transforms_on_the_live_kernel() -> None:
+    text = "r2 = 0; r3 = r10; r3 += -32; r4 = 28; r5 = 0; call 66; exit"
+    assert kernel(Typed("sched_cls", text, 0)).r0 & 0xFFFF_FFFF == EINVAL & 0xFFFF_FFFF

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from ipaddress import ip_address
 
 from vm.helpers.base import Place
 from vm.helpers.packet import EINVAL, ENOMEM, M32, skb
@@ -89,4 +90,25 @@ def skb_set_tunnel_opt(place: Place, arguments: Sequence[int]) -> int:
         return ENOMEM
     kept.write(OPTIONS, size.to_bytes(8, kept.order) + place.memory.read(arguments[1], size))
     kept.set_number(TUNNEL_FLAGS, kept.number(TUNNEL_FLAGS) | WITH_OPTIONS)
+    return 0
+
+
+# IPsec ---------------------------------------------------------------------------------------------------
+
+XFRM_STATE = 28  # sizeof(struct bpf_xfrm_state)
+AF_INET, AF_INET6 = 2, 10
+
+
+def skb_get_xfrm_state(place: Place, arguments: Sequence[int]) -> int:
+    """The transform R2 that skb R1 has come through, to R4 bytes at R3; zeros where there is none."""
+    skb(place, arguments[0])
+    index, size, states = arguments[1] & M32, arguments[3] & M32, place.world.net.transforms
+    if index >= len(states) or arguments[4] or size != XFRM_STATE:
+        place.memory.write(arguments[2], bytes(size))
+        return EINVAL
+    state, order = states[index], Kept(place.memory, place.order).order
+    remote = ip_address(state.remote)
+    family = AF_INET if remote.version == 4 else AF_INET6
+    data = state.reqid.to_bytes(4, order) + state.spi.to_bytes(4, "big") + family.to_bytes(2, order) + bytes(2)
+    place.memory.write(arguments[2], (data + remote.packed).ljust(size, b"\0"))
     return 0
