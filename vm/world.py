@@ -59,7 +59,7 @@ Timer = tuple[str, int, int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class Sysctl:
-    """A setting of the kernel's, below /proc/sys. current: what it says; new: what is being written, b"" for nothing."""
+    """A setting of the kernel's, below /proc/sys. current: what it says; new: what is being written, if anything."""
 
     name: str = "kernel/ostype"
     current: bytes = b"Linux\n"
