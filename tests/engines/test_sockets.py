@@ -8,15 +8,20 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from ipaddress import ip_address
+from pathlib import Path
 
 import pytest
 
+from bpf.errors import NotHere
+from bpf.object import load
 from bpf.plan import PLANS, Unit
 from bpf.program import Map
 from bpf.spec.conventions import TYPED
 from bpf.text import assemble
+from crossbpf import cc
 from engines import ENGINES, Options
 from engines.linux import LinuxEngine, unavailable
+from runtime.permission import ROOT, may_load
 from tests.engines import socket_programs as programs
 from tests.engines.socket_programs import FIELDS, FLAGS, FOUND, NET, PORTS, RECEIVED, TUNNELS, Typed, asked, lookup
 from tests.engines.typed import FRAME
@@ -404,3 +409,46 @@ def test_transforms() -> None:
 def test_no_transforms_on_the_live_kernel() -> None:
     text = "r2 = 0; r3 = r10; r3 += -32; r4 = 28; r5 = 0; call 66; exit"
     assert kernel(Typed("sched_cls", text, 0)).r0 & 0xFFFF_FFFF == EINVAL & 0xFFFF_FFFF
+
+
+# C --------------------------------------------------------------------------------------------------------
+
+SOURCE = Path(__file__).parents[1] / "data" / "types" / "sockets.c"
+OF_C = {"only_served": ("xdp", 2), "steer": ("sched_cls", 0), "through_a_tunnel": ("sched_cls", 0),
+        "from_here": ("cgroup_sock_addr", 1), "not_so": ("cgroup_sockopt", 1),
+        "listens_to_retransmits": ("sock_ops", 1)}  # fmt: skip
+
+
+@pytest.mark.parametrize("order", ["little", "big"])
+def test_c_programs(order: str) -> None:
+    try:
+        data = cc.compile_c(SOURCE, order)
+    except NotHere as error:
+        pytest.skip(str(error))
+    for name, (kind, r0) in OF_C.items():
+        program = load(data, name=name)[0]
+        may_load(ROOT, program, kind)
+        unit = Unit((program,), program.maps, TYPED[kind])
+        expected = ENGINES["interpreter"].prepare(unit).run(Input(packet=FRAME), World(net=NET), Limits())
+        assert (expected.status, expected.r0) == ("done", r0), name
+        for engine in ENGINES.values():
+            if order in engine.abilities.orders:
+                outcome = engine.prepare(unit).run(Input(packet=FRAME), World(net=NET), Limits())
+                assert not difference(expected, outcome), (name, engine.name)
+
+
+def test_structures_have_the_kernels_sizes(tmp_path: Path) -> None:
+    sizes = {"bpf_sock_tuple": 36, "bpf_tcp_sock": 112, "bpf_tunnel_key": 44, "bpf_xfrm_state": 28,
+             "bpf_redir_neigh": 20}  # fmt: skip
+    places = {"bpf_tcp_sock.mss_cache": 28, "bpf_tcp_sock.bytes_received": 80, "bpf_tcp_sock.delivered": 100,
+              "bpf_tunnel_key.tunnel_flags": 22, "bpf_tunnel_key.local_ipv6": 28}  # fmt: skip
+    lines = [f'_Static_assert(sizeof(struct {name}) == {size}, "{name}");' for name, size in sizes.items()]
+    for name, at in places.items():
+        struct, field = name.split(".")
+        lines.append(f'_Static_assert(__builtin_offsetof(struct {struct}, {field}) == {at}, "{name}");')
+    path = tmp_path / "sizes.c"
+    path.write_text("\n".join(["#include <linux/bpf.h>", *lines, "int f(void) { return 0; }", ""]))
+    try:
+        cc.compile_c(path, "little")
+    except NotHere as error:
+        pytest.skip(str(error))
