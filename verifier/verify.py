@@ -5,15 +5,16 @@ Source: bpf_check of Linux 6.18 (kernel/bpf/verifier.c): its order of checks and
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from verifier import btf_context, stack_depth
+from verifier import btf_context, global_functions, merge, stack_depth
 from verifier.env import Env
 from verifier.explore import explore, path
 from verifier.log import Log
 from verifier.options import Options
 from verifier.rejection import Rejection
-from verifier.state import entry, entry_with_memory
+from verifier.state import State, entry, entry_with_memory
 from verifier.structure import pointer, structure
 from verifier.subject import Subject
 
@@ -41,8 +42,13 @@ class Verdict:
     path: tuple[tuple[int, int], ...] = ()
 
 
-def verify(subject: Subject, options: Options | None = None) -> Verdict:
-    """Decide whether a program may run."""
+def verify(
+    subject: Subject, options: Options | None = None, observer: Callable[[int, State], None] | None = None
+) -> Verdict:
+    """Decide whether a program may run.
+
+    observer: is shown the slot and the state before each instruction that is walked, and must not change it.
+    """
     options = options or Options()
     log = Log()
     env: Env | None = None
@@ -51,15 +57,18 @@ def verify(subject: Subject, options: Options | None = None) -> Verdict:
     try:
         shape = structure(subject, options, lines, _ADDRESSES)
         env = Env(subject, options, shape, log)
+        env.observer = observer
         env.shown = {pc: where for pc in shape.map_of if (where := pointer(shape, pc, _ADDRESSES)) is not None}
         log.lines += lines or []
         env.void = btf_context.void(subject)
         env.lines = dict(subject.lines)
         state = entry() if subject.memory < 0 else entry_with_memory(subject.memory)
         state.sleepable = subject.sleepable
-        explore(env, state, 0)
+        if not (options.merge and _merged(env, state.copy())):
+            explore(env, state, 0)
         if env.level == 1:
             log.cut(0)
+        _global_functions(env)
         stack_depth.check(shape)
     except Rejection as caught:
         refusal = caught
@@ -75,6 +84,45 @@ def verify(subject: Subject, options: Options | None = None) -> Verdict:
     processed = env.processed if env is not None else 0
     runs = path(env) if env is not None and refusal.pc >= 0 else ()
     return Verdict(False, refusal.errno, refusal.message, refusal.pc, text, processed, runs)
+
+
+def _merged(env: Env, state: State) -> bool:
+    """Whether the program is accepted with joined states; if not, nothing is left of the attempt."""
+    if not merge.joinable(env) or not env.spec_v1:
+        return False
+    level, env.level = env.level, 0
+    ids, called, length = env.ids, set(env.called), len(env.log)
+    try:
+        merge.explore(env, state, 0)
+    except (Rejection, merge.Unjoinable):
+        env.processed = env.jumps = 0
+        env.ids, env.called = ids, called
+        env.waiting.clear()
+        for aux in env.aux:
+            aux.__init__()  # type: ignore[misc]
+        for subprogram in env.structure.subprograms:
+            subprogram.stack = 0
+        env.log.cut(length)
+        return False
+    finally:
+        env.level = level
+    return True
+
+
+def _global_functions(env: Env) -> None:
+    """Verify the global functions that are called, one after the other; they may call more. Raises Rejection."""
+    done: set[int] = set()
+    while left := sorted(env.called - done):
+        for subprog in left:
+            done.add(subprog)
+            name = global_functions.name(env, subprog)
+            if env.level:
+                env.log.add(f"Validating {name}() func#{subprog}...")
+            explore(env, global_functions.entered(env, subprog), env.structure.starts[subprog])
+            if env.level == 1:
+                env.log.cut(0)
+            if env.level:
+                env.log.add(f"Func#{subprog} ('{name}') is safe for any args that match its prototype")
 
 
 def _figures(env: Env | None, options: Options) -> str:
