@@ -53,9 +53,7 @@ class Schedule:
         try:
             numbers = [int(part, 0) for part in text.split(",")] if text else []
         except ValueError:
-            raise BadInput(
-                f"{text!r} is no schedule", remedy="a seed, or CPUs in turn with commas, as 0,0,1"
-            ) from None
+            raise BadInput(f"{text!r} is no schedule", remedy="a seed, or CPUs in turn with commas, as 0,0,1") from None
         return cls(cpus, seed=numbers[0]) if len(numbers) == 1 else cls(cpus, tuple(numbers))
 
     def first(self, cpus: int) -> Schedule:
