@@ -102,8 +102,8 @@ def run(
     printed, and its maps after the last run, which keep their contents from run to run. A program without a type gets
     the data as memory: R1 is its address and R2 its length.
 
-    With --cpus several CPUs run at once and share the maps: all have the same packet, or each has one of a capture. They
-    take turns where a program calls helpers, in the same way in every run.
+    With --cpus several CPUs run at once and share the maps: all have the same packet, or each has one of a capture.
+    They take turns where a program calls helpers, in the same way in every run.
 
     Exit code: 0 it ran to its end, 1 it did not (a fault, a limit), 2 unreadable or refused.
     """  # fmt: skip
