@@ -14,35 +14,33 @@ struct {
 	__type(value, __u32);
 } classes SEC(".maps");
 
-struct counted {
+struct payload {
 	struct __sk_buff *skb;
-	__u32 bytes;
 };
 
 static long count_byte(__u64 index, void *given)
 {
-	struct counted *counted = given;
+	struct payload *payload = given;
 	__u32 class, *count;
 	__u8 byte;
 
-	if (bpf_skb_load_bytes(counted->skb, HEADERS + index, &byte, 1))
+	if (bpf_skb_load_bytes(payload->skb, HEADERS + index, &byte, 1))
 		return 1; /* the packet ends here */
 	class = byte >> 4;
 	count = bpf_map_lookup_elem(&classes, &class);
 	if (count)
 		++*count;
-	counted->bytes++;
 	return 0;
 }
 
 SEC("tc")
 int histogram(struct __sk_buff *skb)
 {
-	struct counted counted = {.skb = skb};
+	struct payload payload = {.skb = skb};
+	__u32 turns = bpf_loop(MOST, count_byte, &payload, 0);
 
-	bpf_loop(MOST, count_byte, &counted, 0);
-	skb->cb[0] = counted.bytes;
-	return counted.bytes ? TC_ACT_OK : TC_ACT_SHOT;
+	skb->cb[0] = turns; /* the bytes, and the turn that found none */
+	return turns > 1 ? TC_ACT_OK : TC_ACT_SHOT;
 }
 
 char _license[] SEC("license") = "GPL";

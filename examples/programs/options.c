@@ -34,12 +34,16 @@ struct {
 SEC("tc")
 int options(struct __sk_buff *skb)
 {
-	__u32 zero = 0, size = skb->len - HEADERS, at = 0, type, number;
+	__u32 zero = 0, length = skb->len, size, at = 0, type, number;
 	struct room *bytes = bpf_map_lookup_elem(&room, &zero);
 	struct bpf_dynptr options;
 	struct option option;
 
-	if (!bytes || skb->len <= HEADERS || size > MOST)
+	if (!bytes || length <= HEADERS)
+		return TC_ACT_SHOT;
+	size = length - HEADERS;
+	barrier_var(size); /* so that the bounds are checked as they stand here */
+	if (size < 1 || size > MOST)
 		return TC_ACT_SHOT;
 	if (bpf_skb_load_bytes(skb, HEADERS, bytes, size))
 		return TC_ACT_SHOT;

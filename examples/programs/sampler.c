@@ -20,10 +20,10 @@ struct {
 } samples SEC(".maps");
 
 struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 65536);
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 64);
 	__type(key, __u32);
-	__type(value, __u8);
+	__type(value, __u32);
 } watched SEC(".maps");
 
 #define PAYLOAD (sizeof(struct iphdr) + sizeof(struct udphdr))
@@ -34,8 +34,7 @@ int sample(struct __sk_buff *skb)
 	struct sample *sample;
 	struct udphdr udp;
 	struct iphdr ip;
-	__u8 *watch;
-	__u32 port;
+	__u32 port, *watch;
 
 	if (skb->protocol != bpf_htons(ETH_P_IP))
 		return skb->len;
@@ -43,7 +42,7 @@ int sample(struct __sk_buff *skb)
 		return skb->len;
 	port = bpf_ntohs(udp.dest);
 	watch = bpf_map_lookup_elem(&watched, &port);
-	if (ip.protocol != IPPROTO_UDP || !watch || !*watch)
+	if (ip.protocol != IPPROTO_UDP || !watch)
 		return skb->len;
 	sample = bpf_ringbuf_reserve(&samples, sizeof(*sample), 0);
 	if (!sample)

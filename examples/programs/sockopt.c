@@ -17,17 +17,20 @@ struct {
 SEC("cgroup/setsockopt")
 int set(struct bpf_sockopt *ctx)
 {
-	__u64 key = (__u64)ctx->level << 32 | ctx->optname, one = 1, *count;
+	__u32 level = ctx->level, option = ctx->optname;
+	__u64 key, one = 1, *count;
 	__u8 *tos = ctx->optval;
 
+	barrier_var(level); /* or big-endian clang loads both at once, which no verifier allows */
+	key = (__u64)level << 32 | option;
 	count = bpf_map_lookup_elem(&asked, &key);
 	if (count)
 		++*count;
 	else
 		bpf_map_update_elem(&asked, &key, &one, BPF_ANY);
-	if (ctx->level == SOL_SOCKET && ctx->optname == SO_MARK)
+	if (level == SOL_SOCKET && option == SO_MARK)
 		return 0;
-	if (ctx->level == SOL_IP && ctx->optname == IP_TOS && (void *)(tos + 1) <= ctx->optval_end)
+	if (level == SOL_IP && option == IP_TOS && (void *)(tos + 1) <= ctx->optval_end)
 		*tos &= 0xfc; /* the class is theirs, congestion notification is not */
 	return 1;
 }

@@ -22,14 +22,18 @@ SEC("tc")
 int length(struct __sk_buff *skb)
 {
 	char text[24] = {};
-	__u32 zero = 0, size = skb->len - HEADERS;
+	__u32 zero = 0, whole = skb->len, size;
 	struct line *line = bpf_map_lookup_elem(&lines, &zero);
 	long number = 0, taken;
 
-	if (!line || skb->len <= HEADERS)
+	if (!line || whole <= HEADERS)
 		return TC_ACT_OK;
+	size = whole - HEADERS;
 	if (size > sizeof(text) - 1)
 		size = sizeof(text) - 1;
+	barrier_var(size); /* so that the bound is checked as it stands here */
+	if (size < 1 || size > sizeof(text) - 1)
+		return TC_ACT_OK;
 	if (bpf_skb_load_bytes(skb, HEADERS, text, size))
 		return TC_ACT_OK;
 	if (bpf_strncmp(text, sizeof(label) - 1, label))

@@ -22,7 +22,9 @@ def checksum(data: bytes) -> int:
     return total ^ 0xFFFF
 
 
-def ethernet(payload: bytes, kind: int = 0x0800, *, to: bytes = bytes(6), by: bytes = ME, tag: int | None = None) -> bytes:
+def ethernet(
+    payload: bytes, kind: int = 0x0800, *, to: bytes = bytes(6), by: bytes = ME, tag: int | None = None
+) -> bytes:
     """A frame; the loopback device's address is 0. tag: of a VLAN."""
     between = b"" if tag is None else struct.pack(">HH", 0x8100, tag)
     return to + by + between + struct.pack(">H", kind) + payload
