@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Mapping
 from functools import cache
@@ -138,6 +139,13 @@ def test_there_are_enough_of_many_kinds() -> None:
     assert len(called) >= 32
     for name, body in BODY.items():
         assert of_section(unit_of(name, "little").programs[0].section) == body.type, name
+
+
+def test_the_document_has_them_all() -> None:
+    text = (FOLDER.parents[1] / "docs" / "programs.md").read_text("utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| `([^`]+)` \|", text, re.MULTILINE)
+    assert dict(rows) == {name: unit_of(name, "little").programs[0].section for name in BODY}
+    assert f"has {len(BODY)} programs" in text
 
 
 @each_order
