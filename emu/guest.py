@@ -57,11 +57,15 @@ class Guest:
             memory = host.memory(cells, runs[0].memory.of_maps(unit) if runs else {})  # type: ignore[arg-type]
             runs.append(_Run(self, host, entry, world, limits, memory, turns.of(cpu)))
 
+        def stop() -> None:
+            for run in runs:
+                run.host.uc.emu_stop()
+
         def body(run: _Run) -> None:
             function = unit.mains[schedule.entered(run.turn.cpu)]
             run.end(run.host.start(unit.plan.entry(function), limits.seconds))
 
-        turns.run([partial(body, run) for run in runs])
+        turns.run([partial(body, run) for run in runs], stop)
         return turns.told([run.outcome() for run in runs])
 
     def run_batch(self, entries: Sequence[Input], world: World, limits: Limits) -> list[Outcome]:

@@ -19,6 +19,7 @@ from vm.outcome import Outcome
 from vm.world import World
 
 _M64 = (1 << 64) - 1
+_PATIENCE = 0.1  # seconds that a CPU has to end after an interrupt
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,8 +142,12 @@ class Turns:
         """What the run on a CPU gets."""
         return Turn(cpu, self)
 
-    def run(self, bodies: Sequence[Callable[[], object]]) -> None:
-        """Run a body for each CPU, to the end of all. Raises what the first of them has raised."""
+    def run(self, bodies: Sequence[Callable[[], object]], stop: Callable[[], None] | None = None) -> None:
+        """Run a body for each CPU, to the end of all. Raises what the first of them has raised.
+
+        stop: ends a body that is at work, after an interrupt; without it, that body goes on until its next step or to
+        the end of the process, which it does not hold up.
+        """
         threads = [
             threading.Thread(target=self._serve, args=(cpu, body), name=f"crossbpf CPU {cpu}", daemon=True)
             for cpu, body in enumerate(bodies)
@@ -153,12 +158,15 @@ class Turns:
         try:
             self._hand_on()
             self._over.acquire()
-        finally:  # nothing is left of them, even after an interrupt
+        finally:  # after an interrupt one may still be at work
             self._given_up = True
             for waiting in self._go:
                 waiting.release()
             for thread in threads:
-                thread.join()
+                thread.join(_PATIENCE)
+                while stop is not None and thread.is_alive():
+                    stop()
+                    thread.join(_PATIENCE)
             self._world.cpu = before
         if self._errors:
             raise self._errors[0]
