@@ -30,7 +30,8 @@ class S:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run. after: the packet afterwards, where it is another; given, left: fields of the context.
+    """One run. after: the packet afterwards, where it is another; given, left: fields of the context;
+    printed: lines.
 
     A field in network order is given as bytes.
     """
@@ -40,6 +41,7 @@ class Run:
     after: bytes | None = None
     given: Mapping[str, int | bytes] = field(default_factory=dict)
     left: Mapping[str, int | bytes] = field(default_factory=dict)
+    printed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +140,10 @@ ASKS = [ethernet(udp(question(name), 5353, 53)) for name in ("ads.example", "WWW
 DATAGRAMS = [ethernet(udp(text, source, 9000)) for text, source in ((b"hi", 1000), (b"ho", 1001), (b"\xff", 1000))]
 TENANT = [ethernet(tcp(1, 22, 2), tag=number) for number in (1, 2, 3)]
 BLOCKED, DEEPER = ethernet(udp(b"x", 1, 2, by="198.51.100.7")), ethernet(udp(b"x", 1, 2, by="198.51.100.200"))
+
+SIX = struct.pack(">IHBB", 6 << 28, 0, 58, 64) + bytes(32)
+INNER = udp(b"inside", 1, 2, to="10.0.8.7")
+PULSE = 1 << 24
 
 FRAGMENTS = (
     (24, ethernet(ipv4(b"part two", 17, fragment=3, number=513))),
@@ -428,6 +434,53 @@ BODY: dict[str, Body] = {
     "snap": Body(
         "socket_filter",
         (Run(40, WEB, left={"cb[0]": 40}), Run(28 + 260 - 256, ethernet(udp(bytes(260), 1, 2)), left={"cb[0]": 288})),
+    ),
+    "dissector": Body(
+        "flow_dissector",
+        (
+            Run(0, WEB), Run(0, ethernet(SIX, 0x86DD)), Run(2, FRAGMENTS[0][1]), Run(2, ethernet(SIX[:39], 0x86DD)),
+            Run(0, WEB),
+            Run(2, ethernet(arp(1, ME, "10.0.0.1"), 0x0806)),
+        ),
+        maps={"protocols": {6: on_cpu(0, 2), 58: on_cpu(0, 1)}},
+        live=NO_TEST_RUN,
+    ),
+    "remote": Body(
+        "lirc_mode2",
+        (
+            *(Run(0, given={"sample": sample}) for bit in "10100101"
+              for sample in (PULSE + 600 + 1000 * int(bit), 500)),
+            *(Run(0, given={"sample": sample}) for sample in (9000, PULSE + 600, 9000, PULSE + 1600)),
+        ),
+        maps={"words": (S("I", 0b10100101),)},
+        data={".bss": S("II", 1, 1)},
+        live=NO_TEST_RUN,
+    ),
+    "encap": Body(
+        "lwt_xmit",
+        (
+            Run(0, ethernet(INNER), ethernet(ipv4(INNER, 4, to="192.0.2.9"))), Run(0, WEB),
+            Run(2, ethernet(b"", 0x0806)),
+        ),
+        {"tunnels": [(address("10.0.8.0"), address("192.0.2.9"))]},
+    ),
+    "spread": Body(
+        "xdp",
+        (
+            Run(4, WEB), Run(DROP, ethernet(udp(b"", 1, 2, to="10.0.0.3"))),
+            Run(4, ethernet(udp(b"", 1, 2, by="10.0.2.2", to="10.0.0.3"))), Run(PASS, SHORT),
+        ),
+        {"cpus": [(3, 64)]},
+        live="its elements would be threads on the CPUs of this machine",
+    ),
+    "opens": Body(
+        "raw_tracepoint",
+        tuple(
+            Run(0, given={"args[1]": number}, printed=printed)
+            for number, printed in ((257, ("crossbpf opens files: process 4242",)), (1, ()), (257, ()))
+        ),
+        maps={"commands": {b"crossbpf".ljust(16, b"\0"): 4242}, "users": {1000: 2}},
+        live="trace_printk would switch on a trace event",
     ),
     "stream": Body(
         "sk_skb",

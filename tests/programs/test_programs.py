@@ -20,7 +20,7 @@ from engines import ENGINES, Engine, Options, engine
 from engines.linux import LinuxEngine, unavailable
 from engines.surroundings import judge
 from runtime.types import of_section
-from tests.programs.body import BODY, Body, Run, S
+from tests.programs.body import BODY, Run, S
 from vm.cpus import Schedule
 from vm.outcome import Outcome, difference
 from vm.world import Input, Limits, World
@@ -105,6 +105,8 @@ def expected(name: str, order: str, plan: str = "high") -> tuple[Outcome, ...]:
     for number, run in enumerate(BODY[name].runs):
         outcomes.append(prepared.run(given(run, order), world, Limits()))
         as_said(outcomes[-1], run, order, number)
+        assert tuple(world.printed) == run.printed
+        world.printed.clear()
     holds(outcomes[-1], name, order)
     for section, start in BODY[name].data.items():
         data = start.bytes(order)
@@ -117,6 +119,7 @@ def runs_on(one: Engine, name: str, order: str, plan: str = "high") -> None:
     outcomes, world = expected(name, order, plan), world_of(name, order)
     prepared = one.prepare(unit_of(name, order, plan), Options(observe=True))
     for number, (run, mine) in enumerate(zip(BODY[name].runs, outcomes, strict=True)):
+        world.printed.clear()
         found = difference(mine, prepared.run(given(run, order), world, Limits()))
         assert found.decided
         assert not found, (one.name, number, found.what)
@@ -127,8 +130,8 @@ def test_there_are_enough_of_many_kinds() -> None:
     assert {path.name for path in FOLDER.glob("*.o")} == {f"{name}.{end}.o" for name in BODY for end in END.values()}
     assert len(BODY) >= 25
     units = [unit_of(name, "little") for name in BODY]
-    assert len({body.type for body in BODY.values()}) >= 15
-    assert len({map_.kind for unit in units for map_ in unit.maps if not map_.is_data}) >= 14
+    assert len({body.type for body in BODY.values()}) >= 20
+    assert len({map_.kind for unit in units for map_ in unit.maps if not map_.is_data}) >= 16
     called = {
         insn.imm
         for unit in units
@@ -136,7 +139,7 @@ def test_there_are_enough_of_many_kinds() -> None:
         for insn in one.insns
         if insn and insn.row.op == "call_helper"
     }
-    assert len(called) >= 32
+    assert len(called) >= 37
     for name, body in BODY.items():
         assert of_section(unit_of(name, "little").programs[0].section) == body.type, name
 
@@ -217,10 +220,11 @@ def test_the_source_says_what_the_object_does(name: str, order: str) -> None:
     prepared = ENGINES["interpreter"].prepare(made(compiled(name, order), name))
     world = world_of(name, order)
     for run, mine in zip(BODY[name].runs, expected(name, order), strict=True):
+        world.printed.clear()
         assert not difference(mine, prepared.run(given(run, order), world, Limits()))
 
 
-@pytest.mark.parametrize("name", [name for name, body in BODY.items() if isinstance(body, Body) and name != "expiry"])
+@each_program
 def test_two_cpus_agree_everywhere(name: str) -> None:
     """All of them at once on two CPUs: the same race on a machine of each byte order as on the interpreter."""
     for order, target in (("little", "riscv64"), ("big", "s390x")):
