@@ -77,7 +77,7 @@ class Run:
     help="Runs per packet, each on the packet as given.",
 )
 @click.option("--data-out", metavar="FILE", help="Write the packet after the run; a .pcap file holds all of them.")
-@click.option("--engine", "name", metavar="NAME", help="Where to run. Default: native; with --cpus the interpreter.")
+@click.option("--engine", "name", default="native", show_default=True, metavar="NAME", help="Where to run.")
 @cpu_options
 @click.option(
     "--jit",
@@ -92,7 +92,7 @@ class Run:
 @compiling
 def run(
     file: str, prog: str | None, kind: str | None, data_in: str | None, packets: int | None, ctx: Sequence[str],
-    contents: Sequence[str], repeat: int, data_out: str | None, name: str | None, jit: str, plan: str, seconds: float,
+    contents: Sequence[str], repeat: int, data_out: str | None, name: str, jit: str, plan: str, seconds: float,
     as_json: bool, cc: str | None, cflags: str, includes: Sequence[str], entry: str | None, big_endian: bool,
     cpu: int | None, cpus: int | None, schedule: str,
 ) -> int:  # fmt: skip
@@ -111,8 +111,7 @@ def run(
         file, options=compile_options(cc, cflags, includes), order="big" if big_endian else "little",
         entry=prog or entry,
     )  # fmt: skip
-    turns = schedule_named(cpu, cpus, schedule)
-    chosen = engine(name or ("native" if turns is None else "interpreter"))
+    turns, chosen = schedule_named(cpu, cpus, schedule), engine(name)
     program = source.program_in("little") if "little" in chosen.abilities.orders else source.program_in("big")
     convention = convention_named(kind) if kind else convention_of(program.section)
     frames, captured = frames_in(data_in)

@@ -171,11 +171,15 @@ class Turns:
         if self._errors:
             raise self._errors[0]
 
+    def said(self) -> list[tuple[list[str], list[Sent]]]:
+        """The lines and packets of each CPU."""
+        return list(zip(self._printed, self._sent, strict=True))
+
     def told(self, outcomes: Sequence[Outcome]) -> list[Outcome]:
         """The outcomes of the CPUs, each with its own lines and packets."""
         return [
             replace(outcome, printed=tuple(printed), sent=tuple(sent))
-            for outcome, printed, sent in zip(outcomes, self._printed, self._sent, strict=True)
+            for outcome, (printed, sent) in zip(outcomes, self.said(), strict=True)
         ]
 
     def step(self, cpu: int) -> None:
@@ -217,8 +221,8 @@ class Turns:
         self._go[cpu].acquire()
         if self._given_up:
             return
-        self._enter(cpu)
         try:
+            self._enter(cpu)
             body()
         except _Given_up:
             return
