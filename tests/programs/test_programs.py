@@ -20,6 +20,7 @@ from engines import ENGINES, Engine, Options, engine
 from engines.linux import LinuxEngine, unavailable
 from engines.surroundings import judge
 from runtime.types import of_section
+from tests.engines.test_map_programs import HOST
 from tests.programs.body import BODY, Run, S
 from vm.cpus import Schedule
 from vm.outcome import Outcome, difference
@@ -226,15 +227,17 @@ def test_the_source_says_what_the_object_does(name: str, order: str) -> None:
 
 @each_program
 def test_two_cpus_agree_everywhere(name: str) -> None:
-    """All of them at once on two CPUs: the same race on a machine of each byte order as on the interpreter."""
+    """On two CPUs at once: the same race on a machine of each byte order, and here, as on the interpreter."""
     for order, target in (("little", "riscv64"), ("big", "s390x")):
-        unit, run = unit_of(name, order), BODY[name].runs[0]
-        entries, schedule = [given(run, order)] * 2, Schedule(2, seed=len(name))
-        mine, its = (
-            ENGINES[one].prepare(unit).run_cpus(entries, world_of(name, order), Limits(), schedule)
-            for one in ("interpreter", target)
+        unit, entry = unit_of(name, order), given(BODY[name].runs[0], order)
+        mine, *others = (
+            engine(one)
+            .prepare(unit)
+            .run_cpus([entry] * 2, world_of(name, order), Limits(), Schedule(2, seed=len(name)))
+            for one in ("interpreter", target, *(HOST if order == sys.byteorder else ()))
         )
-        for left, right in zip(mine, its, strict=True):
-            found = difference(left, right, stack=False)
-            assert found.decided
-            assert not found, (name, order, found.what)
+        for other in others:
+            for left, right in zip(mine, other, strict=True):
+                found = difference(left, right, stack=False)
+                assert found.decided
+                assert not found, (name, order, found.what)
