@@ -25,7 +25,8 @@ from bpf.spec.conventions import NAMES
 from engines.base import Abilities, Engine, Options, Prepared
 from engines.binding import bind, shown
 from engines.emulated import EmulatedPrepared, shared_front
-from engines.native_child import LENGTH, Callbacks, Load, Run, RunCpus, send
+from engines.native_child import LENGTH, Callbacks, Load, Run, send
+from engines.native_cpus import RunCpus
 from jit import host
 from jit.host import HostCode
 from jit.image import Image
@@ -130,7 +131,7 @@ class Worker:
         root = str(Path(__file__).resolve().parent.parent)
         path = os.pathsep.join(part for part in (root, os.environ.get("PYTHONPATH", "")) if part)
         return subprocess.Popen(
-            [sys.executable, "-c", "from engines.native_child import main; main()"], stdin=subprocess.PIPE,
+            [sys.executable, "-c", "from engines.native_serve import main; main()"], stdin=subprocess.PIPE,
             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": path},
             start_new_session=True,
         )  # fmt: skip

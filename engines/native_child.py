@@ -1,8 +1,7 @@
-"""The process that runs compiled code on its own CPU; engines/native.py starts it with `main`.
+"""The process that runs compiled code on its own CPU: its memory, its code, a run (see native_serve.py).
 
-It reads requests from standard input and answers on standard output, each a pickle behind its length. It installs no
-signal handler: code that crashes kills it, and whoever has started it sees how. Code pages are never writable and
-executable at once, data pages never executable.
+It installs no signal handler: code that crashes kills it, and whoever has started it sees how. Code pages are never
+writable and executable at once, data pages never executable.
 """
 
 from __future__ import annotations
@@ -17,13 +16,12 @@ import signal
 import struct
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import partial
+from dataclasses import dataclass, field
 from typing import IO, Any
 
 from bpf.plan import ALLOWANCE, FRAME, PAGE, POISON, TAIL_CALLS, Region
 from jit import host
-from vm.cpus import ALONE, Schedule, Turn, Turns
+from vm.cpus import ALONE, Turn
 from vm.helpers import Calling, Exit, Place, entered, expire, implementation
 from vm.maps.bound import Bound, Named
 from vm.memory import Cell, Memory, OutOfReach
@@ -367,122 +365,3 @@ class Host:
                 calls.fault = ("abi", back, 0, "or a callee-saved register is not restored by a callback")
                 return None
             r0 = block[host.RESULT]
-
-
-# Several CPUs ------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class RunCpus:
-    """A run on each CPU of a schedule. All have the same world."""
-
-    runs: Sequence[Run]
-    schedule: Schedule
-
-
-class _Seats(Turns):
-    """CPUs that take turns in the one memory of a process: what each has for itself is put aside meanwhile."""
-
-    def __init__(self, machine: Host, wanted: RunCpus) -> None:
-        super().__init__(wanted.schedule, wanted.runs[0].world)
-        self._machine = machine
-        self._shared = {region.first_page for _, region in wanted.runs[0].maps}
-        self._aside: list[list[tuple[Region, bytes]]] = []
-        self.seats: list[Seat] = []
-        for cpu, run in enumerate(wanted.runs):
-            self.seats.append(replace(machine.set_up(run), turn=self.of(cpu)))
-            self._aside.append([])
-            self._put_aside(cpu)
-
-    def _own(self, cpu: int) -> Iterator[Region]:
-        machine, cells = self._machine, self.seats[cpu].wanted.cells
-        yield from (cell.region for cell in cells if cell.region.first_page not in self._shared)
-        yield from machine.fixed()
-
-    def _put_aside(self, cpu: int) -> None:
-        view = self._machine.view
-        self._aside[cpu] = [(one, bytes(view(one.first_page, one.mapped))) for one in self._own(cpu)]
-
-    def _enter(self, cpu: int) -> None:
-        machine, seat = self._machine, self.seats[cpu]
-        machine.only(seat.wanted.cells)
-        for region, content in self._aside[cpu]:
-            machine.allocate(region)[:] = content
-        machine.seat = seat
-        super()._enter(cpu)
-
-    def _leave(self, cpu: int) -> None:
-        super()._leave(cpu)
-        self._put_aside(cpu)
-
-
-def run_cpus(machine: Host, wanted: RunCpus) -> dict[str, Any]:
-    """Runs on several CPUs to their ends."""
-    seats = _Seats(machine, wanted)
-    reports: list[dict[str, Any]] = [{} for _ in seats.seats]
-
-    def body(cpu: int) -> None:
-        reports[cpu] = machine.to_its_end(seats.seats[cpu])
-
-    with in_time(wanted.runs[0].seconds):
-        seats.run([partial(body, cpu) for cpu in range(len(reports))])
-    world, maps = wanted.runs[0].world, seats.seats[-1].maps
-    contents = maps.contents()
-    for report, seat in zip(reports, seats.seats, strict=True):
-        for cell in seat.wanted.cells:
-            if cell.region.first_page in seats._shared:
-                report["regions"][cell.region.name] = bytes(machine.view(cell.region.first_page, cell.region.mapped))
-        report["maps"] = contents
-    told = [([*printed], [tuple(sent) for sent in packets]) for printed, packets in seats.said()]
-    return {
-        "cpus": reports, "told": told, "world": world.snapshot(), "printed": list(world.printed),
-        "sent": [tuple(sent) for sent in world.sent],
-    }  # fmt: skip
-
-
-def _read(pipe: IO[bytes], size: int) -> bytes:
-    """Exactly so many bytes. The pipe has no buffer: what one runner does not read is there for the next."""
-    data = bytearray()
-    while len(data) < size:
-        data += pipe.read(size - len(data)) or sys.exit(1)
-    return bytes(data)
-
-
-def serve(requests: IO[bytes], answers: IO[bytes]) -> None:
-    """Answer requests until there are none."""
-    machine = Host()
-    while head := requests.read(LENGTH.size):
-        message = pickle.loads(_read(requests, *LENGTH.unpack(head)))  # noqa: S301 (from the process that started us)
-        try:
-            if isinstance(message, Load):
-                machine.load(message)
-                send(answers, {"loaded": True})
-            elif isinstance(message, RunCpus):
-                send(answers, run_cpus(machine, message))
-            else:
-                send(answers, machine.run(message))
-        except Unavailable as reason:
-            send(answers, {"refused": str(reason)})
-
-
-def main() -> None:
-    """Serve on the pipes that standard input and output are; print nothing to them.
-
-    A fork of this process does the work, so that the next one is there at once when code has killed it.
-    """
-    import resource
-
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    requests, answers = os.fdopen(os.dup(0), "rb", buffering=0), os.fdopen(os.dup(1), "wb")
-    null = os.open(os.devnull, os.O_RDWR)
-    os.dup2(null, 0)
-    os.dup2(null, 1)
-    while True:
-        runner = os.fork()
-        if not runner:
-            serve(requests, answers)
-            os._exit(0)
-        code = os.waitstatus_to_exitcode(os.waitpid(runner, 0)[1])
-        if code >= 0:
-            sys.exit(code)
-        send(answers, {"killed": -code})

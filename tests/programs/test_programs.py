@@ -21,7 +21,8 @@ from engines.linux import LinuxEngine, unavailable
 from engines.surroundings import judge
 from runtime.types import of_section
 from tests.engines.test_map_programs import HOST
-from tests.programs.body import BODY, Run, S
+from tests.programs.body import BODY
+from tests.programs.said import Run, S
 from vm.cpus import Schedule
 from vm.outcome import Outcome, difference
 from vm.world import Input, Limits, World
