@@ -180,7 +180,7 @@ def generated() -> list[str]:
     return tests
 
 
-@pytest.mark.parametrize("count", [6, pytest.param(300, marks=pytest.mark.deep)])
+@pytest.mark.parametrize("count", [4, pytest.param(300, marks=pytest.mark.deep)])
 def test_our_own_plugin_under_our_own_runner(
     count: int, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
