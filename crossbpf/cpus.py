@@ -10,6 +10,8 @@ from bpf.errors import CrossbpfError
 from bpf.spec.layout import CPUS
 from vm.cpus import Schedule
 
+cpu_option = click.option("--cpu", type=click.IntRange(0, CPUS - 1), metavar="N", help="The CPU to run on. Default: 0.")
+
 
 def cpu_options(command: Any) -> Any:
     """The three options; `schedule_named` finds what the latter two say."""
@@ -22,7 +24,7 @@ def cpu_options(command: Any) -> Any:
             "--cpus", type=click.IntRange(1, CPUS), metavar="N",
             help="Run on N CPUs at once, which take turns at helper calls.",
         ),
-        click.option("--cpu", type=click.IntRange(0, CPUS - 1), metavar="N", help="The CPU to run on. Default: 0."),
+        cpu_option,
     ):  # fmt: skip
         command = option(command)
     return command

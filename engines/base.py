@@ -72,6 +72,7 @@ class Prepared(ABC):
 
         Each has a stack, a context and a packet of its own, at the same addresses. The outcomes show the maps as they
         are when all have ended; the timers of a program run on the CPU that ends it.
+        Limits.seconds is for all of them together.
         """
         raise Refused("it runs on one CPU", remedy="the interpreter, the targets and the host's CPU have several")
 

@@ -64,6 +64,14 @@ def test_another_cpu(capsys: pytest.CaptureFixture[str]) -> None:
     assert json.loads(out)["engines"][0]["maps"]["per_cpu"]["00000000"][3] == "0100000000000000"
 
 
+def test_a_trace_on_another_cpu(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "cpu.s"
+    path.write_text("call 8\nexit\n")
+    code, out, _ = run(capsys, "trace", path, "--target", "arm64", "--cpu", 3, "--break", 1, "--json")
+    assert code == 0
+    assert json.loads(out)["parts"]["states"]["arm64"]["registers"][0] == "0x3"
+
+
 def test_check_compares_each_cpu(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = run(
         capsys, "check", RACE, "--type", "xdp", "--packet", FRAMES[0].hex(), "--cpus", 2, "--schedule", "1,0", "--json",
