@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import IO, Any
@@ -236,7 +237,8 @@ class NativePrepared(Prepared):
         try:
             self._be_loaded(limits.seconds)
             asked = [self._request(entry, world, limits, schedule.entered(cpu)) for cpu, entry in enumerate(entries)]
-            answer = worker().ask(RunCpus([run for _, run in asked], schedule), limits.seconds)
+            runs = [replace(run, world=asked[0][1].world) for _, run in asked]
+            answer = worker().ask(RunCpus(runs, schedule), limits.seconds)
             if "refused" in answer:
                 worker().stop()
                 raise Refused(str(answer["refused"]))
