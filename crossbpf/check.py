@@ -109,7 +109,9 @@ def check(
     if kind is not None:
         convention = convention_named(kind)
     fields = fields_for(convention, ctx)
-    turns = schedule_named(cpu, cpus, schedule)
+    named = (entry or "").split(",")
+    names = list(dict.fromkeys(named))
+    turns = schedule_named(cpu, cpus, schedule, tuple(names.index(one) for one in named))
     frame, limits = memory_bytes(packet, "--packet"), Limits(instructions, seconds)
     console = wide_console()
     codes: list[int] = []
@@ -119,7 +121,9 @@ def check(
         for file in sources_in(name) if directory else [name]:
             try:
                 order = "big" if big_endian else "little"
-                source = read_source(file, options=options, order=order, entry=entry, paired=directory)
+                source = read_source(
+                    file, options=options, order=order, entry=names if entry else None, paired=directory
+                )
                 _refuse_later(kernel, source)
                 given_elements = elements(contents, source.any_order()) if contents else {}
                 world = World(cpu=cpu or 0, elements=given_elements)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import click
@@ -30,8 +31,10 @@ def cpu_options(command: Any) -> Any:
     return command
 
 
-def schedule_named(cpu: int | None, cpus: int | None, text: str) -> Schedule | None:
-    """What --cpus and --schedule say, None for one CPU. Raises BadInput, UsageError."""
+def schedule_named(cpu: int | None, cpus: int | None, text: str, programs: tuple[int, ...] = (0,)) -> Schedule | None:
+    """What --cpus and --schedule say, None for one CPU. programs: see Schedule. Raises BadInput, UsageError."""
+    if len(programs) not in (1, cpus):
+        raise click.UsageError(f"{len(programs)} programs are named: --cpus {len(programs)} runs each on its own")
     if cpus is None:
         if text:
             raise click.UsageError("--schedule is for --cpus")
@@ -39,6 +42,6 @@ def schedule_named(cpu: int | None, cpus: int | None, text: str) -> Schedule | N
     if cpu is not None:
         raise click.UsageError("--cpu and --cpus exclude each other")
     try:
-        return Schedule.read(cpus, text)
+        return replace(Schedule.read(cpus, text), programs=programs if len(programs) > 1 else ())
     except CrossbpfError as error:
         raise error.at(file="--schedule") from None

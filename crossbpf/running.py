@@ -61,7 +61,7 @@ class Run:
 
 @click.command()
 @click.argument("file", metavar="FILE")
-@click.option("--prog", metavar="NAME", help="Which program of an object or C file.")
+@click.option("--prog", metavar="NAME,...", help="Which program of an object or C file; with --cpus one for each CPU.")
 @click.option("--type", "kind", metavar="NAME", help="Program type, or plain. Default: what the section's name says.")
 @click.option(
     "--data-in", metavar="FILE|HEX", help="The packet: raw or hex bytes, or a .pcap file, whose packets run in turn."
@@ -107,13 +107,19 @@ def run(
 
     Exit code: 0 it ran to its end, 1 it did not (a fault, a limit), 2 unreadable or refused.
     """  # fmt: skip
+    named = (prog or entry or "").split(",")
+    names = list(dict.fromkeys(named))
     source = read_source(
         file, options=compile_options(cc, cflags, includes), order="big" if big_endian else "little",
-        entry=prog or entry,
+        entry=names if len(names) > 1 else names[0] or None,
     )  # fmt: skip
-    turns, chosen = schedule_named(cpu, cpus, schedule), engine(name)
+    turns = schedule_named(cpu, cpus, schedule, tuple(names.index(one) for one in named))
+    chosen = engine(name)
     program = source.program_in("little") if "little" in chosen.abilities.orders else source.program_in("big")
     convention = convention_named(kind) if kind else convention_of(program.section)
+    for other in source.tails_in(program.order)[: len(names) - 1]:
+        if not kind and convention_of(other.section) is not convention:
+            raise BadInput(f"{other.name} is not of type {convention.name}, as {program.name} is", file=file)
     frames, captured = frames_in(data_in)
     unit = Unit((program, *source.tails_in(program.order)), convention=convention, plan=plans_named(plan)[0])
     inputs = [_input(convention, frame, ctx) for frame in frames[:packets]]
@@ -147,7 +153,8 @@ def run(
                 click.echo(line)
         if runs[-1].outcome.maps:
             show_maps(wide_console(), [Row(used.name, unit.order, "reference", outcome=runs[-1].outcome)], program)
-        click.echo(f"{program.name} ({convention.name}) on {used.name}, plan {unit.plan.name}")
+        who = ", ".join(named) if len(named) > 1 else program.name
+        click.echo(f"{who} ({convention.name}) on {used.name}, plan {unit.plan.name}")
     return 0 if all(one.outcome.status == "done" for one in runs) else 1
 
 

@@ -53,6 +53,26 @@ def test_the_packets_of_a_capture_are_dealt_out(
     assert lines["per_cpu"] == ["0x3", "|", "0x2", "|", "0x0", "|", "0x0"]
 
 
+POOL = RACE.parent / "pool.bpfel.o"
+
+
+@pytest.mark.parametrize("engine", ["interpreter", "ppc64le", "native"])
+def test_a_program_on_each_cpu(engine: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The consumer finds something when the producer has gone first, which --schedule decides."""
+
+    def returned(*options: object) -> list[str]:
+        code, out, _ = run(
+            capsys, "run", POOL, "--data-in", bytes(60).hex(), "--engine", engine, "--cpus", 3,
+            "--prog", "consume,produce,consume", *options,
+        )  # fmt: skip
+        assert code == 0
+        assert f"consume, produce, consume (sched_cls) on {engine}" in out
+        return [line.split("(")[1].rstrip(")") for line in out.splitlines() if "returns" in line]
+
+    assert returned("--schedule", "0,0") == ["TC_ACT_PIPE", "TC_ACT_OK", "TC_ACT_OK"]
+    assert returned("--schedule", "1,1,1,0,0,0") == ["TC_ACT_OK", "TC_ACT_OK", "TC_ACT_PIPE"]
+
+
 def test_another_cpu(capsys: pytest.CaptureFixture[str]) -> None:
     _, out, _ = run(capsys, "run", RACE, "--data-in", FRAMES[0].hex(), "--cpu", 2, "--engine", "riscv64")
     assert "per_cpu  0x0  0x0 | 0x0 | 0x1 | 0x0" in out
@@ -99,10 +119,13 @@ def test_an_engine_with_one_cpu_falls_back(capsys: pytest.CaptureFixture[str]) -
         (["--cpus", 5], "1<=x<=4"), (["--cpu", 4], "0<=x<=3"), (["--schedule", "1"], "--schedule is for --cpus"),
         (["--cpus", 2, "--cpu", 1], "exclude each other"), (["--cpus", 2, "--schedule", "0,2"], "CPUs are 0 to 1"),
         (["--cpus", 2, "--schedule", "one"], "no schedule"),
+        (["--cpus", 3, "--prog", "count,count"], "2 programs are named"),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("verb", ["run", "check"])
 def test_what_is_refused(verb: str, options: list[object], words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    if verb == "check":
+        options = ["--entry" if option == "--prog" else option for option in options]
     code, _, err = run(capsys, verb, RACE, *options)
     assert code == 2
     assert words in err

@@ -316,6 +316,13 @@ ON_PACKETS: dict[str, Body] = {
         {"learned": {mac(1) + bytes(2): 1, mac(2) + bytes(2): 2}},
         live="its elements would be devices of this machine",
     ),
+    "pool": Body(
+        "sched_cls",
+        (*(Run(OK, ethernet(udp(bytes(size), 1, 2))) for size in range(4)), Run(SHOT, WEB)),
+        maps={"slots": {number: S("II", 1, 42 + number) for number in range(4)}},
+        data={".bss": S("I", 4)},
+        entry="produce",
+    ),
     "tagging": Body(
         "sched_act",
         (
