@@ -26,7 +26,6 @@ GPL = frozenset(
     {"GPL", "GPL v2", "GPL and additional rights", "Dual BSD/GPL", "Dual MIT/GPL", "Dual MPL/GPL"}
 )  # include/linux/license.h
 
-_UNRULED = ("prog_array", "arena")  # bpf/plan.py says what they may be
 _BY_MAP = frozenset({"map_fd", "map_fd_value", "map_idx", "map_idx_value"})
 
 
@@ -53,7 +52,7 @@ class MapObject:
 
     @cached_property
     def state(self) -> MapState | None:
-        """Its contents; None for a prog array, which has `cells`, and an arena, which keeps nothing.
+        """Its contents; None for a prog array, which has `cells`.
 
         An element of a map-in-map is the id of a map in decimal.
         """
@@ -143,10 +142,10 @@ class Kernel:
         """A new map, empty but for initial data. Raises CallFailed EPERM and Refused."""
         may_create(caller, map_)
         bare = replace(map_, programs=(), maps=())
-        if map_.kind not in _UNRULED:
+        if map_.kind != "prog_array":
             inner = map_.inner if map_.inner is not None or map_.kind not in OF_MAPS else Map("inner")
             check_map(replace(bare, inner=inner))
-        elif map_.kind == "prog_array" and (map_.key_size, map_.value_size) != (4, 4):
+        elif (map_.key_size, map_.value_size) != (4, 4):
             raise CallFailed("EINVAL", f"map {map_.name}: keys and values of a prog array have 4 bytes")
         made = MapObject(self.next_map, bare, order, frozen)
         self.next_map += 1

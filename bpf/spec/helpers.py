@@ -88,6 +88,30 @@ _PACKET = (
 )
 """Helpers that take a packet's context or say where a packet goes (net/core/filter.c)."""
 
+_STORED = _TC | {
+    "cgroup_skb", "cgroup_sock_addr", "cgroup_sockopt", "sk_msg", "sock_ops", "struct_ops", "tracing", "lsm",
+}  # fmt: skip
+_ATTACHED = frozenset({
+    "cgroup_device", "cgroup_skb", "cgroup_sock", "cgroup_sock_addr", "cgroup_sockopt", "cgroup_sysctl", "sock_ops",
+})  # fmt: skip
+_MSG, _OPS, _INODES = frozenset({"sk_msg"}), frozenset({"sock_ops"}), frozenset({"lsm", "tracing"})
+
+_SOCKETS = (
+    Helper(52, "sk_redirect_map", 4, "4.14", types=_SK),
+    Helper(53, "sock_map_update", 4, "4.14", types=_OPS),
+    Helper(60, "msg_redirect_map", 4, "4.17", types=_MSG),
+    Helper(70, "sock_hash_update", 4, "4.18", types=_OPS),
+    Helper(71, "msg_redirect_hash", 4, "4.18", types=_MSG),
+    Helper(72, "sk_redirect_hash", 4, "4.18", types=_SK),
+    Helper(81, "get_local_storage", 2, "4.19", types=_ATTACHED),
+    Helper(82, "sk_select_reuseport", 4, "4.19", types=frozenset({"sk_reuseport"})),
+    Helper(107, "sk_storage_get", 4, "5.2", types=_STORED | {"cgroup_sock"}),
+    Helper(108, "sk_storage_delete", 2, "5.2", types=_STORED),
+    Helper(145, "inode_storage_get", 4, "5.10", types=_INODES),
+    Helper(146, "inode_storage_delete", 2, "5.10", types=_INODES),
+)
+"""Helpers of maps whose keys or values are objects of the kernel."""
+
 KERNEL = _table(
     Helper(1, "map_lookup_elem", 2, "3.19"),
     Helper(2, "map_update_elem", 4, "3.19"),
@@ -166,7 +190,15 @@ KERNEL = _table(
     Helper(207, "tcp_raw_check_syncookie_ipv6", 2, "6.0"),
     Helper(208, "ktime_get_tai_ns", 0, "6.1"),
     Helper(209, "user_ringbuf_drain", 4, "6.1", callback=2, lends=True),
+    Helper(27, "get_stackid", 3, "4.6"),
+    Helper(67, "get_stack", 4, "4.18"),
+    Helper(141, "get_task_stack", 4, "5.9"),
+    Helper(156, "task_storage_get", 4, "5.11"),
+    Helper(157, "task_storage_delete", 2, "5.11"),
+    Helper(210, "cgrp_storage_get", 4, "6.2"),
+    Helper(211, "cgrp_storage_delete", 2, "6.2"),
     *_PACKET,
+    *_SOCKETS,
 )
 """The kernel's helpers that exist here, by the kernel's number."""
 
