@@ -18,6 +18,7 @@ from runtime import features, types
 from runtime.permission import ROOT, Caller, may_create, may_load
 from runtime.tag import tag
 from vm.maps import MapState, Order, new_map
+from vm.maps.outside import fields
 
 T = TypeVar("T")
 
@@ -72,6 +73,14 @@ class MapObject:
     def memlock(self) -> int:
         """Bytes that it takes, in whole pages."""
         return max(value_bytes(self.declared) + 4095 & -4096, 4096)
+
+    def passed(self) -> list[int]:
+        """Ids of the programs that its elements name: in a prog array, and in the values of a devmap or cpumap."""
+        found = list(self.cells.values())
+        if self.declared.kind in ("devmap", "devmap_hash", "cpumap") and self.state is not None:
+            values = map(self.state.value, self.state.keys())
+            found += [fields(value, self.order)[1] for value in values if isinstance(value, bytes)]
+        return [number for number in found if number]
 
     def members(self) -> list[int]:
         """Ids of the maps in a map-in-map."""
@@ -161,7 +170,7 @@ class Kernel:
     def set_cell(self, array: MapObject, index: int, program: ProgramObject | None) -> None:
         """Put a program into a prog array, None takes out what is there. Raises CallFailed."""
         if not 0 <= index < array.declared.max_entries:
-            raise CallFailed("E2BIG" if program else "EINVAL", f"index {index} of map {array.name}")
+            raise CallFailed("E2BIG", f"index {index} of map {array.name}")
         if program is None:
             if array.cells.pop(index, None) is None:
                 raise CallFailed("ENOENT", f"index {index} of map {array.name}")
@@ -276,7 +285,7 @@ class Kernel:
             if pin.kind == "prog":
                 waiting += [Pin("map", number) for number in self.programs[pin.id].map_ids]
             else:
-                waiting += [Pin("prog", number) for number in self.maps[pin.id].cells.values()]
+                waiting += [Pin("prog", number) for number in self.maps[pin.id].passed()]
                 waiting += [Pin("map", number) for number in self.maps[pin.id].members()]
         self.programs = {number: one for number, one in self.programs.items() if number in programs}
         self.maps = {number: one for number, one in self.maps.items() if number in maps}

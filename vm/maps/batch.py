@@ -3,7 +3,7 @@
 A batch ends where something fails, and says how far it has come, so an errno comes with a count. Hash tables are gone
 through by buckets: `start` and `out` are numbers of buckets there (4 bytes), and a bucket that has more elements than
 there is room for is ENOSPC. Which bucket a key is in follows from the key alone (Linux's hash has a random seed).
-Other kinds are gone through by keys: `start` is the key before the first, `out` the last that was given.
+Other kinds are gone through by keys: `start` is the key before the first, `out` the last that was looked at.
 """
 
 from __future__ import annotations
@@ -52,11 +52,11 @@ def take(state: MapState, key: bytes, flags: int = 0) -> Value:
     return value
 
 
-def _refused(state: MapState, command: str, flags: int) -> int:
-    """The errno that a whole batch fails with, 0 for none. flags: of the elements."""
+def refused(state: MapState, command: str, flags: int) -> int:
+    """The number of the errno that a whole batch fails with, 0 for none. flags: of the elements."""
     if command not in BATCHES.get(state.map.kind, ()):
-        return ENOTSUPP
-    return EINVAL if flags & ~F_LOCK or (flags & F_LOCK and state.map.lock is None) else 0
+        return -ENOTSUPP
+    return -EINVAL if flags & ~F_LOCK or (flags & F_LOCK and state.map.lock is None) else 0
 
 
 def buckets(state: MapState) -> int:
@@ -77,9 +77,9 @@ def lookup(
     start: where the batch before it ended, None for the first.
     """
     by_buckets = state.map.kind in BUCKETS
-    failed = _refused(state, "lookup_and_delete" if delete else "lookup", flags)
+    failed = refused(state, "lookup_and_delete" if delete else "lookup", flags)
     if failed or (by_buckets and batch_flags):
-        return Batch(-(failed or EINVAL), count)
+        return Batch(failed or -EINVAL, count)
     if not count:
         return Batch(0, 0)
     return _by_buckets(state, start, count, delete=delete) if by_buckets else _by_keys(state, start, count)
@@ -114,24 +114,23 @@ def _by_buckets(state: MapState, start: bytes | None, count: int, *, delete: boo
 def _by_keys(state: MapState, start: bytes | None, count: int) -> Batch:
     keys: list[bytes] = []
     values: list[Value] = []
-    key = start
-    error = 0
+    last, error = start, 0
     while len(keys) < count:
-        key = state.next_key(key)
+        key = state.next_key(last)
         if key is None:
             error = -ENOENT
             break
-        value = state.value(key)
-        if value is not None:
+        last, value = key, state.value(key)
+        if value is not None:  # an index of a map of maps may be empty
             keys.append(key)
             values.append(value)
-    return Batch(error, len(keys), tuple(keys), tuple(values), keys[-1] if keys else None)
+    return Batch(error, len(keys), tuple(keys), tuple(values), last if keys else None)
 
 
 def update(state: MapState, elements: Sequence[tuple[bytes, Value]], flags: int = 0) -> Batch:
     """BPF_MAP_UPDATE_BATCH."""
-    if failed := _refused(state, "update", flags):
-        return Batch(-failed, len(elements))
+    if failed := refused(state, "update", flags):
+        return Batch(failed, len(elements))
     for done, (key, value) in enumerate(elements):
         try:
             state.update(key, value, flags)
@@ -142,8 +141,8 @@ def update(state: MapState, elements: Sequence[tuple[bytes, Value]], flags: int 
 
 def delete(state: MapState, keys: Sequence[bytes], flags: int = 0) -> Batch:
     """BPF_MAP_DELETE_BATCH."""
-    if failed := _refused(state, "delete", flags):
-        return Batch(-failed, len(keys))
+    if failed := refused(state, "delete", flags):
+        return Batch(failed, len(keys))
     for done, key in enumerate(keys):
         try:
             state.delete(key)
