@@ -15,7 +15,9 @@ from bpf.spec.maps import (
     LOCAL,
     LOCKS,
     MAP_TYPES,
+    NO_COMMON_LRU,
     NO_PREALLOC,
+    NUMA_NODE,
     PER_CGROUP,
     RDONLY_PROG,
     RULES,
@@ -100,9 +102,11 @@ def _reason(map_: Map) -> _Reason | None:
     if rules is None:
         known = map_.kind in MAP_TYPES
         return ("", "is not supported so far") if known else ("EINVAL", f"no such type, of {len(BY_NUMBER)}")
-    if map_.kind in PER_CGROUP and not _wrong_key(map_, rules) and map_.value_size > rules.values[1]:
+    first = map_.kind == "bloom_filter" or (map_.kind in PER_CGROUP and not _wrong_key(map_, rules))
+    if first and map_.value_size > rules.values[1]:
         return "E2BIG", _sizes("value", map_.value_size, rules.values)
-    if map_.kind.startswith("lru") and not map_.flags & ~(rules.flags | NO_PREALLOC) and map_.flags & NO_PREALLOC:
+    known = rules.flags | NO_PREALLOC | NUMA_NODE
+    if map_.kind.startswith("lru") and not map_.flags & ~known and map_.flags & NO_PREALLOC:
         return "ENOTSUPP", "flags 0x1 are not allowed"
     plain = _wrong_key(map_, rules) or _wrong_value(map_, rules) or _wrong_entries(map_)
     plain = plain or _flags(map_, rules.flags, rules.needs)
@@ -158,6 +162,8 @@ def _flags(map_: Map, allowed: int, needed: int) -> str:
     for both in (READ_ONLY | WRONLY, RDONLY_PROG | WRONLY_PROG):
         if map_.flags & ACCESS & both == both:
             return "flags say read-only and write-only at once"
+    if map_.kind.startswith("lru") and map_.flags & NO_COMMON_LRU and map_.flags & NUMA_NODE:
+        return "lists of each CPU and a NUMA node at once"
     return ""
 
 
