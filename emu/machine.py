@@ -64,6 +64,11 @@ class _Mapped:
     backing: mmap.mmap = field(repr=False)
 
 
+def _as_mapped(region: Region) -> tuple[int, bool, bool]:
+    """What a mapping cannot be changed in."""
+    return region.mapped, region.readonly, region.writeonly
+
+
 def _no_helper(number: int) -> None:
     """Nobody answers a helper call."""
 
@@ -220,7 +225,7 @@ class Machine:
         wanted = {cell.region.first_page: cell.region for cell in cells if cell.region.mapped}
         for start, old in list(self._mapped.items()):
             new = wanted.get(start)
-            if new is None or (new.mapped, new.readonly) != (old.region.mapped, old.region.readonly):
+            if new is None or _as_mapped(new) != _as_mapped(old.region):
                 self.uc.mem_unmap(start, old.region.mapped)
                 del self._mapped[start]
         return Memory(cells, self._allocate)
@@ -228,7 +233,8 @@ class Machine:
     def _allocate(self, region: Region) -> memoryview:
         found = self._mapped.get(region.first_page)
         if found is None:
-            protection = unicorn.UC_PROT_READ | (0 if region.readonly else unicorn.UC_PROT_WRITE)
+            protection = 0 if region.writeonly else unicorn.UC_PROT_READ
+            protection |= 0 if region.readonly else unicorn.UC_PROT_WRITE
             backing, view, pointer = _host_memory(region.mapped)
             self.uc.mem_map_ptr(region.first_page, region.mapped, protection, pointer)
             found = self._mapped[region.first_page] = _Mapped(region, view, backing)
