@@ -13,7 +13,7 @@ import socket
 import struct
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from ctypes import c_uint32, c_uint64
 from dataclasses import dataclass, field
 from typing import Any
@@ -210,7 +210,10 @@ class Live:
         self.size = stride(map_.value_size) * possible_cpus() if self.per_cpu else map_.value_size
 
     def close(self) -> None:
-        """Close its descriptors."""
+        """Close its descriptors. A socket is in one reuseport_sockarray only, and a map ends some time later."""
+        if self.map.kind == "reuseport_sockarray":
+            for index in range(self.map.max_entries):
+                self.delete(index.to_bytes(4, HERE))
         for descriptor in (self.descriptor, *self.named.values()):
             os.close(descriptor)
 
@@ -304,6 +307,3 @@ class Live:
 
     def delete_batch(self, keys: Sequence[bytes], flags: int) -> Batch:
         return Batch(*self._many(DELETE_BATCH, b"".join(keys), b"", len(keys), flags)[:2])
-
-
-ORDERED: Mapping[str, bool] = {kind: kind in ("array", "percpu_array") for kind in MAP_TYPES}

@@ -12,7 +12,7 @@ from typing import Any
 from bpf.map_rules import BUILD_ID, FRAME
 from bpf.program import Map
 from bpf.spec.maps import STACK_BUILD_ID
-from vm.maps.base import E2BIG, EEXIST, EFAULT, EINVAL, ENOENT, MapState, Order, Value
+from vm.maps.base import E2BIG, EEXIST, EFAULT, EINVAL, ENOENT, ENOMEM, MapState, Order, Value
 
 SKIP, USER, FAST_COMPARE, REUSE, USER_BUILD_ID = 0xFF, 1 << 8, 1 << 9, 1 << 10, 1 << 11  # BPF_F_* of a stack
 MOST = 127  # kernel.perf_event_max_stack
@@ -88,8 +88,12 @@ class StackState(MapState):
         number = jhash([int.from_bytes(data[at : at + 4], self.order) for at in range(0, len(data), 4)])
         index, trace = number & self._buckets - 1, tuple(taken)
         there = self._traces.get(index)
-        if there is not None and there != trace and not flags & REUSE:
+        if there == trace:
+            return index
+        if there is not None and not flags & REUSE:
             return EEXIST
+        if len(self._traces) >= self.map.max_entries:  # the new trace is made before the old one is given up
+            return ENOMEM
         self._traces[index] = trace
         return index
 
