@@ -199,6 +199,15 @@ def next_key(made: MapObject, key: bytes | None) -> bytes:
     return found
 
 
+def freeze(made: MapObject) -> None:
+    """Let nobody but programs change a map any more. Raises CallFailed."""
+    if made.frozen:
+        raise CallFailed("EBUSY", f"map {made.name} is frozen")
+    if made.declared.timer is not None:
+        raise CallFailed("ENOTSUPP", f"map {made.name} has timers in its values")
+    made.frozen = True
+
+
 # Batches -----------------------------------------------------------------------------------------
 
 
