@@ -105,8 +105,8 @@ def _reason(map_: Map) -> _Reason | None:
     first = map_.kind == "bloom_filter" or (map_.kind in PER_CGROUP and not _wrong_key(map_, rules))
     if first and map_.value_size > rules.values[1]:
         return "E2BIG", _sizes("value", map_.value_size, rules.values)
-    known = rules.flags | NO_PREALLOC | NUMA_NODE
-    if map_.kind.startswith("lru") and not map_.flags & ~known and map_.flags & NO_PREALLOC:
+    of_hashes = rules.flags | NO_PREALLOC | NUMA_NODE
+    if map_.kind.startswith("lru") and not map_.flags & ~of_hashes and map_.flags & NO_PREALLOC:
         return "ENOTSUPP", "flags 0x1 are not allowed"
     plain = _wrong_key(map_, rules) or _wrong_value(map_, rules) or _wrong_entries(map_)
     plain = plain or _flags(map_, rules.flags, rules.needs)
@@ -125,8 +125,9 @@ def _wrong_key(map_: Map, rules: Rules) -> str:
     if sizes is not None:
         return "" if map_.key_size in sizes else f"a key of {map_.key_size} bytes: 8 or 16 are allowed"
     least, most = rules.keys
-    small = map_.key_size < least or (map_.key_size > most and (least == most or map_.kind == "lpm_trie"))
-    return _sizes("key", map_.key_size, rules.keys) if small else ""
+    strict = least == most or map_.kind == "lpm_trie"
+    wrong = map_.key_size < least or (map_.key_size > most and strict)
+    return _sizes("key", map_.key_size, rules.keys) if wrong else ""
 
 
 def _wrong_value(map_: Map, rules: Rules) -> str:
@@ -140,8 +141,8 @@ def _wrong_value(map_: Map, rules: Rules) -> str:
         return ""
     least, most = rules.values
     strict = least == most or map_.kind == "lpm_trie"
-    small = map_.value_size < least or (map_.value_size > most and strict)
-    return _sizes("value", map_.value_size, rules.values) if small else ""
+    wrong = map_.value_size < least or (map_.value_size > most and strict)
+    return _sizes("value", map_.value_size, rules.values) if wrong else ""
 
 
 def _wrong_entries(map_: Map) -> str:

@@ -1,4 +1,4 @@
-"""Objects of the kernel that programs have pointers to: which address stands for which socket, task, inode or cgroup."""
+"""Objects of the kernel that programs have pointers to: which address is which socket, task, inode or cgroup."""
 
 from __future__ import annotations
 

@@ -138,9 +138,7 @@ RULES: Mapping[str, Rules] = MappingProxyType(
         ),
         "reuseport_sockarray": Rules(_WORD, (4, 8), frozenset({"sk_select_reuseport"})),
         **{
-            kind: Rules(
-                _WORD, _LOCAL, frozenset({kind + "_get", kind + "_delete"}), NO_PREALLOC | CLONE, NO_PREALLOC
-            )
+            kind: Rules(_WORD, _LOCAL, frozenset({kind + "_get", kind + "_delete"}), NO_PREALLOC | CLONE, NO_PREALLOC)
             for kind in LOCAL
         },
         "cgroup_storage": Rules((8, 16), _LOCAL, _CGROUP),

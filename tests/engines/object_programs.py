@@ -59,7 +59,12 @@ KNOWN = {"inodes": {7: INODE}, "cgroup_objects": {42: CGROUP}, "net": NET}
 def stores() -> dict[str, Case]:
     """The same programs on each storage."""
     found = {}
-    for name, map_, helper in (("task", TASKS, 156), ("socket", SOCKS, 107), ("inode", INODES, 145), ("cgroup", CGROUPS, 210)):
+    for name, map_, helper in (
+        ("task", TASKS, 156),
+        ("socket", SOCKS, 107),
+        ("inode", INODES, 145),
+        ("cgroup", CGROUPS, 210),
+    ):
         at, delete, rest = AT[name], helper + 1, {"maps": (map_,), "world": KNOWN}
         nobody = "r2 = 0x1234500000 ll"
         found |= {

@@ -174,9 +174,20 @@ SIZES |= st.sampled_from([(4 << 20) - 53, (4 << 20) - 52, 4 << 20, (4 << 20) + 1
 COUNTS = st.sampled_from([0, 0, 1, 1, 2, 3, 16, 4096, 8192, 12288, 1 << 16])
 FLAGS = st.lists(st.sampled_from([1 << bit for bit in range(20) if bit not in (14, 15, 16)]), max_size=2).map(sum)
 MADE = sorted(set(RULES) - {"array_of_maps", "hash_of_maps"})
-STORES = {kind: (4, 8) for kind in LOCAL} | {kind: (16, 8) for kind in PER_CGROUP}
-OFTEN = {"lpm_trie": (8, 8), "perf_event_array": (4, 4), "ringbuf": (0, 0), "user_ringbuf": (0, 0), "xskmap": (4, 4),
-         "queue": (0, 8), "stack": (0, 8), "bloom_filter": (0, 8), "cgroup_array": (4, 4), "arena": (0, 0), **STORES}
+STORES = dict.fromkeys(LOCAL, (4, 8)) | dict.fromkeys(PER_CGROUP, (16, 8))
+OFTEN = {
+    "lpm_trie": (8, 8),
+    "perf_event_array": (4, 4),
+    "ringbuf": (0, 0),
+    "user_ringbuf": (0, 0),
+    "xskmap": (4, 4),
+    "queue": (0, 8),
+    "stack": (0, 8),
+    "bloom_filter": (0, 8),
+    "cgroup_array": (4, 4),
+    "arena": (0, 0),
+    **STORES,
+}
 NEEDED = {kind: rules.needs for kind, rules in RULES.items() if rules.needs}
 SPECIAL = st.sampled_from([None, None, None, None, 0, 4, 6, 8])
 
@@ -222,7 +233,7 @@ def declarations(kind: str, examples: int) -> None:
         if refused == "too large for here" or max(key, value, 4096 * (kind == "arena")) * count > 64 << 20:
             return  # or for the kernel
         typed = lock is not None or timer is not None or kind in LOCAL
-        if typed and (key % 4 or lock is not None and lock % 4 or timer is not None and timer % 8):
+        if typed and (key % 4 or (lock is not None and lock % 4) or (timer is not None and timer % 8)):
             return
         types = (value_info(map_, HERE), KEY, VALUE) if typed and value else None
         try:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
+from typing import Literal
 
 import pytest
 
-from bpf.errors import Refused
+from bpf.errors import NotHere, Refused
+from bpf.object import load
 from bpf.plan import Unit
 from bpf.program import Map
 from bpf.spec.conventions import TYPED
 from bpf.text import assemble
+from crossbpf.cc import compile_c
 from engines import ENGINES, Engine, engine
 from jit.registry import TARGETS
 from tests.engines.object_programs import CASES, EACH, NET, OWN, SOCKS, STACKS, TYPED_CASES
@@ -100,9 +104,61 @@ def test_storage_has_room_for_64_values() -> None:
 
 def test_a_trace_is_what_user_space_reads() -> None:
     world = outcome_of("a trace twice", World(**CASES["a trace twice"].world))
-    (key, value), = world.maps["stacks"].contents().items()  # type: ignore[union-attr]
+    ((key, value),) = world.maps["stacks"].contents().items()  # type: ignore[union-attr]
     assert value == b"".join(word.to_bytes(8, "little") for word in (0xA, 0xB, 0xC, 0xD))
     assert int.from_bytes(key, "little") < STACKS.max_entries
+
+
+SOURCE = """
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+struct seen { __u64 count; struct bpf_spin_lock lock; __u32 stack; };
+struct {
+    __uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+    __uint(map_flags, BPF_F_NO_PREALLOC);
+    __type(key, int);
+    __type(value, struct seen);
+} tasks SEC(".maps");
+struct {
+    __uint(type, BPF_MAP_TYPE_STACK_TRACE);
+    __uint(max_entries, 16);
+    __uint(key_size, 4);
+    __uint(value_size, 8 * 4);
+} stacks SEC(".maps");
+SEC("raw_tp/sched_switch") int count(void *ctx)
+{
+    void *task = (void *)bpf_get_current_task_btf();
+    struct seen *seen = bpf_task_storage_get(&tasks, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+    if (!seen)
+        return 0;
+    bpf_spin_lock(&seen->lock);
+    seen->count++;
+    bpf_spin_unlock(&seen->lock);
+    seen->stack = bpf_get_stackid(ctx, &stacks, BPF_F_USER_STACK);
+    return seen->count;
+}
+char LICENSE[] SEC("license") = "GPL";
+"""
+
+
+@pytest.mark.parametrize("order", ["little", "big"])
+def test_a_program_in_c(order: Literal["little", "big"], tmp_path: Path) -> None:
+    path = tmp_path / "storage.c"
+    path.write_text(SOURCE, encoding="utf-8")
+    try:
+        (prog,) = load(compile_c(path, order))
+    except NotHere as reason:
+        pytest.skip(str(reason))
+    tasks = next(map_ for map_ in prog.maps if map_.name == "tasks")
+    assert (tasks.lock, tasks.max_entries) == (8, 0)
+    unit, world = Unit((prog,), convention=TYPED["raw_tracepoint"]), World(user_stack=(0x400, 0x500))
+    for one in engines(order):
+        outcome, mine = agree(one, unit, Input(), world)
+        assert (outcome.status, outcome.r0) == ("done", 1), outcome.fault
+        ((stack, trace),) = mine.maps["stacks"].contents().items()  # type: ignore[union-attr]
+        assert trace == b"".join(word.to_bytes(8, order) for word in (0x400, 0x500, 0, 0))
+        value = mine.maps["tasks"].value((4243).to_bytes(4, order))
+        assert value == (1).to_bytes(8, order) + bytes(4) + stack
 
 
 def test_who_may_call_what() -> None:

@@ -1,7 +1,7 @@
 """bpf() on elements, of the live kernel and of this one, in one form: what an operation gives, or the errno's number.
 
-A map's operations take keys and values as this kernel has them. For the live one the numbers of sockets, tasks and so on
-become the file descriptors of things that this process has, and cookies that come back become numbers again.
+A map's operations take keys and values as this kernel has them. For the live one the numbers of sockets, tasks and so
+on become the file descriptors of things that this process has, and cookies that come back become numbers again.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bpf.errors import CallFailed
-from bpf.map_rules import OF_MAPS
 from bpf.program import Map
 from bpf.spec.layout import stride
 from bpf.spec.maps import LOCAL, MAP_TYPES, RULES, SOCKETS
@@ -221,7 +220,9 @@ class Live:
         if self.map.kind not in LOCAL:
             return key
         number = int.from_bytes(key, HERE)
-        descriptor = self.things.sockets.get(number) if self.map.kind == "sk_storage" else self.things.others.get(number)
+        descriptor = (
+            self.things.sockets.get(number) if self.map.kind == "sk_storage" else self.things.others.get(number)
+        )
         return key if descriptor is None else descriptor.to_bytes(4, HERE)
 
     def _given(self, value: bytes) -> bytes:

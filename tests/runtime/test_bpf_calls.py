@@ -25,8 +25,9 @@ MANY = settings(FEW, max_examples=200)
 INNER = Map("inner", "hash", 4, 8, 4)
 CALLED = (
     Map("m", "array", 4, 8, 3), Map("m", "percpu_array", 4, 8, 3), Map("m", "hash", 4, 8, 4),
-    Map("m", "hash", 4, 8, 4, flags=NO_PREALLOC), Map("m", "hash", 4, 16, 4, lock=8), Map("m", "array", 4, 16, 3, lock=4),
-    Map("m", "percpu_hash", 4, 8, 4), Map("m", "lru_hash", 4, 8, 64), Map("m", "lru_percpu_hash", 4, 8, 64),
+    Map("m", "hash", 4, 8, 4, flags=NO_PREALLOC), Map("m", "hash", 4, 16, 4, lock=8),
+    Map("m", "array", 4, 16, 3, lock=4), Map("m", "percpu_hash", 4, 8, 4), Map("m", "lru_hash", 4, 8, 64),
+    Map("m", "lru_percpu_hash", 4, 8, 64),
     Map("m", "lpm_trie", 8, 8, 4, flags=NO_PREALLOC), Map("m", "queue", 0, 8, 2), Map("m", "stack", 0, 8, 2),
     Map("m", "bloom_filter", 0, 8, 64), Map("m", "ringbuf", 0, 0, 4096), Map("m", "prog_array", 4, 4, 3),
     Map("m", "perf_event_array", 4, 4, 3), Map("m", "cgroup_array", 4, 4, 3),

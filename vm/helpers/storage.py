@@ -1,4 +1,4 @@
-"""Storage: values that belong to a socket, an inode, a task or a cgroup, and to the cgroup that a program is attached to."""
+"""Storage: values that belong to a socket, inode, task or cgroup, and to the cgroup that a program is attached to."""
 
 from __future__ import annotations
 

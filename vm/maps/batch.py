@@ -38,7 +38,7 @@ class Batch:
 def take(state: MapState, key: bytes, flags: int = 0) -> Value:
     """BPF_MAP_LOOKUP_AND_DELETE_ELEM. Raises OSError."""
     kind = state.map.kind
-    if flags & ~F_LOCK or flags and (kind in ("queue", "stack") or state.map.lock is None):
+    if flags & ~F_LOCK or (flags and (kind in ("queue", "stack") or state.map.lock is None)):
         checked(EINVAL)
     if kind not in TAKEN_FROM:
         checked(ENOTSUPP)
@@ -91,7 +91,7 @@ def _by_buckets(state: MapState, start: bytes | None, count: int, *, delete: boo
     if number >= buckets(state):
         return Batch(-ENOENT, 0)
     held: dict[int, list[bytes]] = {}
-    for key in state.keys():
+    for key in list(state.keys()):
         held.setdefault(bucket(state, key), []).append(key)
     found: list[bytes] = []
     values: list[Value] = []

@@ -1,7 +1,7 @@
 """Stack traces: stack_trace, whose elements programs make from the stack that they were called on.
 
-A trace's id is Linux's: Bob Jenkins's lookup3 hash over the 32-bit words of its addresses (jhash2), cut to the number of
-buckets. So the same addresses have the same id here and there, and the same traces get into each other's way.
+A trace's id is Linux's: Bob Jenkins's lookup3 hash over the 32-bit words of its addresses (jhash2), cut to the number
+of buckets. So the same addresses have the same id here and there, and the same traces get into each other's way.
 """
 
 from __future__ import annotations

@@ -68,5 +68,3 @@ class CgroupStorageState(HashState):
     def next_key(self, key: bytes | None = None) -> bytes | None:
         """See MapState. There is none after a key that is not there."""
         return None if key is not None and key not in self._index else super().next_key(key)
-
-
