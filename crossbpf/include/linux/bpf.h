@@ -345,6 +345,24 @@ enum xdp_action {
 	XDP_REDIRECT = 4,
 };
 
+/* What an entry of a devmap holds: a device, and the program that its frames meet (a descriptor going in, an id here). */
+struct bpf_devmap_val {
+	__u32 ifindex;
+	union {
+		int fd;
+		__u32 id;
+	} bpf_prog;
+};
+
+/* What an entry of a cpumap holds: the length of its queue, and a program. */
+struct bpf_cpumap_val {
+	__u32 qsize;
+	union {
+		int fd;
+		__u32 id;
+	} bpf_prog;
+};
+
 struct bpf_spin_lock {
 	__u32 val;
 };
@@ -361,24 +379,6 @@ struct bpf_dynptr {
 enum sk_action {
 	SK_DROP = 0,
 	SK_PASS = 1,
-};
-
-/* Values of a devmap; the program's file descriptor goes in, its id comes out. */
-struct bpf_devmap_val {
-	__u32 ifindex;
-	union {
-		int fd;
-		__u32 id;
-	} bpf_prog;
-};
-
-/* Values of a cpumap: how many packets wait at most for the CPU. */
-struct bpf_cpumap_val {
-	__u32 qsize;
-	union {
-		int fd;
-		__u32 id;
-	} bpf_prog;
 };
 
 /* Key of a cgroup_storage. */
