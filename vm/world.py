@@ -85,7 +85,7 @@ class World:
     net      devices, routes, neighbours, and the socket and cgroup of a packet
     sent     where programs have directed packets, in order
     inodes   number -> address of its struct inode; socket_objects: cookie -> address of its struct sock, where that is
-             not the one that vm/objects.py gives the sockets of `net`
+             not the one that vm/helpers/owners.py gives the sockets of `net`
     stack, user_stack   return addresses of the kernel and of the task where the program is called, the innermost first
     attach_type   BPF_CGROUP_* that the program is attached as
     """

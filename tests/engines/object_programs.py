@@ -9,8 +9,8 @@ from typing import Any
 from bpf.program import Map
 from bpf.spec.maps import NO_PREALLOC
 from tests.engines.helper_programs import Case
+from vm.helpers.owners import PAGE, SOCKETS
 from vm.network import LISTEN, Network, Sent, Socket
-from vm.objects import PAGE, SOCKETS
 
 ENOENT, EFAULT, EEXIST, EINVAL, EOPNOTSUPP = -2, -14, -17, -22, -95
 INODE, CGROUP = 0xFFFF_8881_0777_0000, 0xFFFF_8881_0888_0000

@@ -8,12 +8,12 @@ from bpf.spec import maps as spec
 from bpf.spec.layout import CPUS
 from bpf.spec.maps import RULES
 from vm.helpers.base import Place
+from vm.helpers.owners import SOCKET, number_of, socket_address
 from vm.helpers.packet import EFAULT, SKB, XDP, Buffer
 from vm.maps.base import E2BIG, EINVAL, ENOENT, MapState
 from vm.maps.outer import OuterArrayState
 from vm.maps.ring import CURRENT_CPU, PerfState, RingState
 from vm.maps.sockets import SocketArrayState
-from vm.objects import SOCKET, number_of, socket_address
 from vm.services import Trap
 
 M64 = (1 << 64) - 1
@@ -57,7 +57,7 @@ def map_lookup_elem(place: Place, arguments: Sequence[int]) -> int:
         return 0 if name is None else place.maps.handle(name)
     if isinstance(state, SocketArrayState):
         cookie = state.member(key)
-        return 0 if cookie is None else socket_address(place.world, cookie)
+        return 0 if cookie is None else socket_address(place, cookie)
     offset = state.at(key, place.world.cpu)
     return 0 if offset is None else place.maps.address(state, offset)
 
@@ -70,7 +70,7 @@ def map_update_elem(place: Place, arguments: Sequence[int]) -> int:
     state = _changed(place, arguments[0], spec.UPDATE)
     key = _key(place, state, arguments[1])
     if isinstance(state, SocketArrayState):
-        cookie = number_of(place.world, SOCKET, arguments[2])
+        cookie = number_of(place, SOCKET, arguments[2])
         return EINVAL if cookie is None else state.join(key, cookie, arguments[3])
     value = place.memory.read(arguments[2], state.map.value_size)
     return state.put(key, value, arguments[3], place.world.cpu)

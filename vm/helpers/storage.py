@@ -8,8 +8,8 @@ from bpf.spec.maps import LOCAL, NOEXIST
 from vm.helpers.base import Helper, Place
 from vm.helpers.errno import EINVAL, ENOENT
 from vm.helpers.maps import map_of
+from vm.helpers.owners import number_of
 from vm.maps.storage import CgroupStorageState
-from vm.objects import number_of
 
 CREATE = 1  # BPF_LOCAL_STORAGE_GET_F_CREATE
 _ID = 8
@@ -24,7 +24,7 @@ def get_from(kind: str) -> Helper:
         R4: 1 makes it, with the value at R3, or zeros where that is 0.
         """
         state = map_of(place, arguments[0], f"{kind}_get")
-        number, flags = number_of(place.world, LOCAL[kind], arguments[1]), arguments[3]
+        number, flags = number_of(place, LOCAL[kind], arguments[1]), arguments[3]
         if number is None or flags & ~CREATE or number >> 32:
             return 0
         key = number.to_bytes(state.map.key_size, state.order)
@@ -45,7 +45,7 @@ def delete_from(kind: str) -> Helper:
     def delete(place: Place, arguments: Sequence[int]) -> int:
         """Delete what map R1 has for object R2."""
         state = map_of(place, arguments[0], f"{kind}_delete")
-        number = number_of(place.world, LOCAL[kind], arguments[1])
+        number = number_of(place, LOCAL[kind], arguments[1])
         if number is None:
             return EINVAL
         return ENOENT if number >> 32 else state.remove(number.to_bytes(state.map.key_size, state.order))

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from vm.world import World
+from vm.helpers.base import Place
 
 SOCKET, TASK, INODE, CGROUP = "socket", "task", "inode", "cgroup"
 SOCKETS = 0xFFFF_8881_5000_0000
@@ -16,21 +13,23 @@ MOST = 1 << 20  # cookies that have an address
 _M32 = 0xFFFF_FFFF
 
 
-def socket_address(world: World, cookie: int) -> int:
+def socket_address(place: Place, cookie: int) -> int:
     """The address of a socket; 0 where no such one is described."""
+    world = place.world
     given = world.socket_objects.get(cookie, 0)
     if given or world.net.socket(cookie) is None or not 0 < cookie < MOST:
         return given
     return SOCKETS + PAGE * cookie
 
 
-def number_of(world: World, kind: str, address: int) -> int | None:
+def number_of(place: Place, kind: str, address: int) -> int | None:
     """The number of the object of a kind at an address: a cookie, a thread's id, an inode's number, a cgroup's id.
 
     None where there is no such object.
     """
     if not address:
         return None
+    world = place.world
     if kind == TASK and address == world.task:
         return world.pid_tgid & _M32
     described = {
@@ -40,4 +39,4 @@ def number_of(world: World, kind: str, address: int) -> int | None:
     if found is not None or kind != SOCKET:
         return found
     cookie = (address - SOCKETS) // PAGE
-    return cookie if socket_address(world, cookie) == address else None
+    return cookie if socket_address(place, cookie) == address else None
