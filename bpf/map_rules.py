@@ -49,6 +49,8 @@ _VALUE_SIZES = dict.fromkeys(
     ("devmap", "devmap_hash", "cpumap", "sockmap", "sockhash", "reuseport_sockarray"), (4, 8)
 )  # fmt: skip
 _DEVICES = ("devmap", "devmap_hash")
+_EXTRA = {"bloom_filter": 0xF, "arena": (1 << 64) - PAGE}
+"""What map_extra may say: how many hash functions, at which page."""
 MAX_CPUS = 8192  # CONFIG_NR_CPUS
 FRAME, BUILD_ID = 8, 32  # bytes of an entry of a stack trace; with STACK_BUILD_ID
 
@@ -102,8 +104,10 @@ def _reason(map_: Map) -> _Reason | None:
     if rules is None:
         known = map_.kind in MAP_TYPES
         return ("", "is not supported so far") if known else ("EINVAL", f"no such type, of {len(BY_NUMBER)}")
-    first = map_.kind == "bloom_filter" or (map_.kind in PER_CGROUP and not _wrong_key(map_, rules))
-    if first and map_.value_size > rules.values[1]:
+    big = map_.value_size > rules.values[1]
+    if map_.extra & ~_EXTRA.get(map_.kind, 0) and not (map_.kind == "bloom_filter" and big):
+        return "EINVAL", f"map_extra is 0x{map_.extra:x}"
+    if big and (map_.kind == "bloom_filter" or (map_.kind in PER_CGROUP and not _wrong_key(map_, rules))):
         return "E2BIG", _sizes("value", map_.value_size, rules.values)
     of_hashes = rules.flags | NO_PREALLOC | NUMA_NODE
     if map_.kind.startswith("lru") and not map_.flags & ~of_hashes and map_.flags & NO_PREALLOC:

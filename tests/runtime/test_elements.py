@@ -312,6 +312,7 @@ def test_what_a_devmap_passes_packets_through_stays(tmp_path: Path) -> None:
         (Map("m", "lru_hash", 4, 8, 4, lock=0), "EOPNOTSUPP"),
         (Map("m", "hash", 4, 8, 4, flags=0x80, lock=0), "EACCES"),
         (Map("m", "array", 4, 8, 4, flags=1), "EINVAL"), (Map("m", "bloom_filter", 0, (4 << 20) + 1, 0), "E2BIG"),
+        (Map("m", "bloom_filter", 0, 8, 4, extra=16), "EINVAL"), (Map("m", "hash", 4, 8, 4, extra=1), "EINVAL"),
         (Map("m", "arena", 0, 0, 4), "EINVAL"), (Map("m", "hash", 8, (4 << 20) - 56, 1), "E2BIG"),
     ],
 )  # fmt: skip
