@@ -201,10 +201,9 @@ def next_key(made: MapObject, key: bytes | None) -> bytes:
 
 def freeze(made: MapObject) -> None:
     """Let nobody but programs change a map any more. Raises CallFailed."""
-    if made.frozen:
-        raise CallFailed("EBUSY", f"map {made.name} is frozen")
-    if made.declared.timer is not None:
-        raise CallFailed("ENOTSUPP", f"map {made.name} has timers in its values")
+    if made.declared.timer is not None or made.declared.lock is not None:
+        raise CallFailed("ENOTSUPP", f"map {made.name} has locks or timers in its values")
+    _writable(made)
     made.frozen = True
 
 

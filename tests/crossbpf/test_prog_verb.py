@@ -240,7 +240,7 @@ class TestMaps:
     def test_a_frozen_map(self, prompt: Prompt) -> None:
         prompt("map create a type array key 4 value 4 entries 1 name a")
         prompt("map freeze name a")
-        assert "map a is frozen: EBUSY" in prompt("map freeze name a", 2)
+        assert "map a is frozen: EPERM" in prompt("map freeze name a", 2)
         assert "EPERM" in prompt("map update name a key 0 0 0 0 value 1 0 0 0", 2)
         assert "frozen" in prompt("map show name a")
 

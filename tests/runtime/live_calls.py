@@ -167,6 +167,9 @@ class Mine:
     def next_key(self, key: bytes | None) -> Result:
         return error_of(lambda: elements.next_key(self.made, key))
 
+    def freeze(self) -> Result:
+        return error_of(lambda: elements.freeze(self.made))
+
     def lookup_batch(self, start: bytes | None, count: int, flags: int, batch_flags: int, *, take: bool) -> Batch:
         found = elements.lookup_batch(self.made, start, count, flags, delete=take, batch_flags=batch_flags)
         return Batch(found.error, found.count, found.keys, tuple(map(self._seen, found.values)), found.out)
@@ -273,6 +276,9 @@ class Live:
     def delete(self, key: bytes) -> Result:
         found = self._element(DELETE, self._key(key) if self.map.key_size else None, b"")
         return None if isinstance(found, bytes) else found
+
+    def freeze(self) -> Result:
+        return error_of(lambda: syscall.freeze(self.descriptor))
 
     def next_key(self, key: bytes | None) -> Result:
         return self._element(NEXT, key, bytes(self.map.key_size))

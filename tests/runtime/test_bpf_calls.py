@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from bpf.map_rules import entries
 from bpf.program import Map
-from bpf.spec.maps import BATCHES, BUCKETS, LOCAL, MMAPABLE, NO_PREALLOC, PER_CGROUP, SOCKETS
+from bpf.spec.maps import BATCHES, BUCKETS, LOCAL, MMAPABLE, NO_PREALLOC, PER_CGROUP, RDONLY, SOCKETS, WRONLY
 from engines.linux import unavailable
 from tests.runtime.live_calls import HERE, NO_SUCH, Live, Mine, Things, things
 from vm.maps.batch import Batch
@@ -37,6 +37,8 @@ CALLED = (
     *(Map("m", kind, 4, size, 2) for kind in ("sockmap", "sockhash", "reuseport_sockarray") for size in (4, 8)),
     Map("m", "xskmap", 4, 4, 2), *(Map("m", kind, 4, 8, 0, flags=NO_PREALLOC) for kind in LOCAL),
     Map("m", "task_storage", 4, 16, 0, flags=NO_PREALLOC, lock=12), *(Map("m", kind, 16, 8, 0) for kind in PER_CGROUP),
+    Map("m", "hash", 4, 8, 4, flags=RDONLY), Map("m", "array", 4, 8, 4, flags=WRONLY),
+    Map("m", "queue", 0, 8, 4, flags=WRONLY), Map("m", "sockmap", 4, 8, 2, flags=RDONLY),
     Map("m", "stack_trace", 4, 64, 3), Map("m", "arena", 0, 0, 1, flags=MMAPABLE),
 )  # fmt: skip
 UPDATES = st.sampled_from([0, 0, 0, 1, 2, 3, 4, 5, 6, 8])
@@ -141,7 +143,7 @@ class Pair:
     def step(self) -> None:
         """One operation, whichever."""
         draw = self.data.draw
-        name = draw(st.sampled_from(["update"] * 4 + ["lookup"] * 2 + ["delete", "take", "next", "walk", "batch"]))
+        name = draw(st.sampled_from(["update"] * 4 + ["lookup"] * 2 + ["delete", "take", "next", "walk", "batch"] * 2 + ["freeze"]))
         key, value = draw(self.keys), draw(self.values)
         if name == "update":
             flags = draw(UPDATES)
@@ -160,6 +162,8 @@ class Pair:
             table = "hash" in self.map.kind or self.map.kind == "lpm_trie"
             given = None if table or not self.map.key_size else key
             self.same(f"next {given!r}", lambda one: type(one.next_key(given)) if table else one.next_key(given))
+        elif name == "freeze":
+            self.same("freeze", lambda one: one.freeze())
         elif name == "walk":
             self.same("walk", walked)
         else:
