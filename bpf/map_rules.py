@@ -51,6 +51,7 @@ _VALUE_SIZES = dict.fromkeys(
 _DEVICES = ("devmap", "devmap_hash")
 _EXTRA = {"bloom_filter": 0xF, "arena": (1 << 64) - PAGE}
 """What map_extra may say: how many hash functions, at which page."""
+_NEVER_INNER = ("prog_array", "struct_ops", *PER_CGROUP)
 MAX_CPUS = 8192  # CONFIG_NR_CPUS
 FRAME, BUILD_ID = 8, 32  # bytes of an entry of a stack trace; with STACK_BUILD_ID
 
@@ -213,6 +214,8 @@ def _inner(map_: Map, maps: Sequence[Map]) -> _Reason | None:
     members = [number for number in map_.maps if number != -1]
     if map_.inner is None and not members:
         return "EBADF", "it is not said what its maps are like"
+    if map_.inner is not None and map_.inner.kind in (*OF_MAPS, *_NEVER_INNER):
+        return "EINVAL" if map_.inner.kind in OF_MAPS else "ENOTSUPP", f"its maps cannot be of type {map_.inner.kind}"
     if len(map_.maps) > map_.max_entries:
         return "E2BIG", f"{len(map_.maps)} maps are given, max_entries is {map_.max_entries}"
     for number in members:
@@ -226,9 +229,10 @@ def _inner(map_: Map, maps: Sequence[Map]) -> _Reason | None:
 def fits(outer: Map, inner: Map, maps: Sequence[Map]) -> bool:
     """Whether a map can be an element of a map-in-map; else Linux says EINVAL."""
     like = outer.inner or maps[next(number for number in outer.maps if number != -1)]
-    if (like.kind, like.key_size, like.value_size, like.flags) != (
-        inner.kind, inner.key_size, inner.value_size, inner.flags,
+    kept = ~(READ_ONLY | WRONLY)  # these two are the descriptor's
+    if (like.kind, like.key_size, like.value_size, like.flags & kept) != (
+        inner.kind, inner.key_size, inner.value_size, inner.flags & kept,
     ):  # fmt: skip
         return False
-    free = like.kind != "array" or bool(like.flags & INNER_MAP)
+    free = like.kind not in ("array", "xskmap") or bool(like.flags & INNER_MAP)
     return inner.kind not in OF_MAPS and (free or like.max_entries == inner.max_entries)

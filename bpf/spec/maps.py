@@ -125,7 +125,7 @@ RULES: Mapping[str, Rules] = MappingProxyType(
         "perf_event_array": Rules(_WORD, _WORD, _PERF, NUMA_NODE | RDONLY | WRONLY | PRESERVE_ELEMS),
         "cgroup_array": Rules(_WORD, _WORD, frozenset({"current_task_under_cgroup"}), NUMA_NODE | RDONLY | WRONLY),
         "array_of_maps": Rules(_WORD, _WORD, _LOOKUP, NUMA_NODE | RDONLY | WRONLY),
-        "hash_of_maps": Rules(_KEY, _WORD, _LOOKUP, _HASH & ~(RDONLY_PROG | WRONLY_PROG)),
+        "hash_of_maps": Rules(_KEY, _WORD, _LOOKUP, _HASH),
         "devmap": Rules(_WORD, (4, 8), _LOOKUP | _REDIRECT, NUMA_NODE | RDONLY | WRONLY),
         "devmap_hash": Rules(_WORD, (4, 8), _LOOKUP | _REDIRECT, NUMA_NODE | RDONLY | WRONLY),
         "cpumap": Rules(_WORD, (4, 8), _REDIRECT, NUMA_NODE),

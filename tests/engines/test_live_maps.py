@@ -5,20 +5,22 @@ Skipped, with the reason, where bpf() is absent or not permitted.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import sys
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from bpf.errors import ERRNO, MapRefused
-from bpf.map_rules import MAX_CPUS, check_map
+from bpf.map_rules import MAX_CPUS, OF_MAPS, check_map, fits
 from bpf.plan import Unit
 from bpf.program import Map
-from bpf.spec.maps import LOCAL, MAP_TYPES, PER_CGROUP, RULES
+from bpf.spec.maps import LOCAL, MAP_TYPES, PER_CGROUP, RDONLY, RULES
 from bpf.text import assemble
 from engines import ENGINES, syscall
 from engines.judging import trial
@@ -107,6 +109,9 @@ def test_maps_in_maps(kind: str) -> None:
     assert expected.maps["second"] == {(2).to_bytes(4, HERE): (9).to_bytes(8, HERE)}
 
 
+INNER = Map("inner", "array", 4, 8, 4)
+
+
 # bpf() ---------------------------------------------------------------------------------------------
 
 
@@ -173,7 +178,7 @@ SIZES |= st.sampled_from([6, 12, 24, 1016, 1017, 1024, 512, 513, 65407, 65408, (
 SIZES |= st.sampled_from([(4 << 20) - 53, (4 << 20) - 52, 4 << 20, (4 << 20) + 1])
 COUNTS = st.sampled_from([0, 0, 1, 1, 2, 3, 16, 4096, 8192, 12288, 1 << 16])
 FLAGS = st.lists(st.sampled_from([1 << bit for bit in range(20) if bit not in (14, 15, 16)]), max_size=2).map(sum)
-MADE = sorted(set(RULES) - {"array_of_maps", "hash_of_maps"})
+MADE = sorted(RULES)
 STORES = dict.fromkeys(LOCAL, (4, 8)) | dict.fromkeys(PER_CGROUP, (16, 8))
 OFTEN = {
     "lpm_trie": (8, 8),
@@ -186,10 +191,56 @@ OFTEN = {
     "bloom_filter": (0, 8),
     "cgroup_array": (4, 4),
     "arena": (0, 0),
+    "array_of_maps": (4, 4),
+    "hash_of_maps": (4, 4),
     **STORES,
 }
 NEEDED = {kind: rules.needs for kind, rules in RULES.items() if rules.needs}
 SPECIAL = st.sampled_from([None, None, None, None, 0, 4, 6, 8])
+
+
+@pytest.mark.parametrize("outer", ["array_of_maps", "hash_of_maps"])
+@pytest.mark.parametrize("kind", [*MADE, "prog_array"])
+def test_maps_that_a_map_of_maps_takes(kind: str, outer: str) -> None:
+    key, value = OFTEN.get(kind, (4, 4 if kind == "prog_array" else 8))
+    entries = 0 if kind in STORES else 4096 if "ringbuf" in kind else 4
+    first = Map("m", kind, key, value, entries, flags=NEEDED.get(kind, 0), inner=INNER)
+    alike = [first, replace(first, max_entries=2 * first.max_entries), replace(first, flags=first.flags | RDONLY)]
+    alike += [replace(first, value_size=2 * value), INNER]
+    with contextlib.ExitStack() as held:
+
+        def create(map_: Map, inner: int = 0) -> int:
+            types = (value_info(map_, HERE), KEY, VALUE) if map_.kind in LOCAL else None
+            given = map_.key_size, map_.value_size, map_.max_entries, map_.flags
+            descriptor = syscall.create_map("m", MAP_TYPES[map_.kind].number, *given, inner, types)
+            held.callback(os.close, descriptor)
+            return descriptor
+
+        template = create(first, create(INNER) if kind in OF_MAPS else 0)
+        mine = Map("m", outer, 4, 4, 4, inner=first)
+        try:
+            live, error = create(mine, template), 0
+        except OSError as refused:
+            live, error = 0, refused.errno or 0
+        try:
+            check_map(mine)
+            assert not error
+        except MapRefused as reason:
+            assert reason.errno == error
+            return
+        for number, one in enumerate(alike):
+            try:
+                descriptor = create(one)
+            except OSError:
+                continue  # such a map cannot be
+            try:
+                syscall.update(live, number.to_bytes(4, HERE) if outer == "hash_of_maps" else bytes(4),
+                               descriptor.to_bytes(4, HERE))  # fmt: skip
+            except OSError as refused:
+                assert refused.errno == errno.EINVAL
+                assert not fits(mine, one, ()), (first, one)
+            else:
+                assert fits(mine, one, ()), (first, one)
 
 
 @pytest.mark.parametrize("kind", MADE)
@@ -206,6 +257,7 @@ def test_many_declarations_are_refused_alike(kind: str) -> None:
 def declarations(kind: str, examples: int) -> None:
     usual_key, usual_value = OFTEN.get(kind, (4, 8))
     often = st.booleans()
+    inner = syscall.create_map("inner", MAP_TYPES["array"].number, 4, 8, 4) if kind in OF_MAPS else 0
 
     @settings(SETTINGS, max_examples=examples)
     @given(
@@ -222,7 +274,7 @@ def declarations(kind: str, examples: int) -> None:
         if lock is not None and (timer is not None or lock + 4 > value):
             lock = None  # such types are none: BTF is refused before the map is looked at
         timer = None if timer is not None and timer + 16 > value else timer
-        map_ = Map("m", kind, key, value, count, flags=flags, lock=lock, timer=timer)
+        map_ = Map("m", kind, key, value, count, flags=flags, lock=lock, timer=timer, inner=INNER)
         try:
             check_map(map_)
             refused = ""
@@ -237,7 +289,7 @@ def declarations(kind: str, examples: int) -> None:
             return
         types = (value_info(map_, HERE), KEY, VALUE) if typed and value else None
         try:
-            descriptor = syscall.create_map("m", MAP_TYPES[kind].number, key, value, count, flags, 0, types)
+            descriptor = syscall.create_map("m", MAP_TYPES[kind].number, key, value, count, flags, inner, types)
         except LoadError:
             return  # the kernel takes no such types
         except OSError as error:
@@ -246,4 +298,8 @@ def declarations(kind: str, examples: int) -> None:
         os.close(descriptor)
         assert not refused, (map_, refused)
 
-    run()
+    try:
+        run()
+    finally:
+        if inner:
+            os.close(inner)
