@@ -1,13 +1,17 @@
 """What a call does to the shape of a program: how many registers it reads, whether it calls back or sleeps.
 
-Facts of Linux 6.18's helpers (kernel/bpf/verifier.c, net/core/filter.c) that decide before any state is known.
+As Linux 6.18's kernel/bpf/verifier.c asks it of helpers and kernel functions before any state is known.
 """
 
 from __future__ import annotations
 
 from bpf.isa import opcodes
+from bpf.spec.callers import allowed
 from bpf.spec.prototypes import PROTOTYPES
+from bpf.spec.signatures import SIGNATURES, Signature, signature
+from verifier.options import holds
 from verifier.raw import Raw
+from verifier.rules import attached_to
 from verifier.subject import Subject
 
 CALL = opcodes.JMP | opcodes.JMP_OPS["call"]
@@ -17,10 +21,8 @@ KFUNC = 2
 
 TAIL_CALL = 12
 ASYNC_CALLBACK = frozenset({"timer_set_callback"})
-SYNC_CALLBACK = frozenset({"for_each_map_elem", "find_vma", "loop", "user_ringbuf_drain"})
 ASYNC_KFUNCS = frozenset({"bpf_wq_set_callback_impl", "bpf_task_work_schedule_signal", "bpf_task_work_schedule_resume"})
 SYNC_KFUNCS = frozenset({"bpf_rbtree_add_impl"})
-SLEEPS = frozenset({"copy_from_user", "copy_from_user_task", "ima_inode_hash", "ima_file_hash"})
 SLEEPING_KFUNCS = frozenset({
     "bpf_copy_from_user_str", "bpf_copy_from_user_task_str", "bpf_copy_from_user_dynptr",
     "bpf_copy_from_user_str_dynptr", "bpf_copy_from_user_task_dynptr", "bpf_copy_from_user_task_str_dynptr",
@@ -28,14 +30,6 @@ SLEEPING_KFUNCS = frozenset({
     "bpf_set_dentry_xattr", "bpf_remove_dentry_xattr", "bpf_cgroup_read_xattr", "bpf_verify_pkcs7_signature",
     "bpf_lookup_user_key", "bpf_crypto_ctx_create", "bpf_wq_start",
 })  # fmt: skip
-MOVES_PACKET = frozenset({
-    "clone_redirect", "l3_csum_replace", "l4_csum_replace", "lwt_push_encap", "lwt_seg6_action",
-    "lwt_seg6_adjust_srh", "lwt_seg6_store_bytes", "msg_pop_data", "msg_pull_data", "msg_push_data",
-    "skb_adjust_room", "skb_change_head", "skb_change_proto", "skb_change_tail", "skb_pull_data", "skb_store_bytes",
-    "skb_vlan_pop", "skb_vlan_push", "store_hdr_opt", "tail_call", "xdp_adjust_head", "xdp_adjust_meta",
-    "xdp_adjust_tail",
-})  # fmt: skip
-"""Helpers after which pointers into the packet are no longer good (bpf_helper_changes_pkt_data)."""
 MOVES_PACKET_KFUNCS = frozenset({"bpf_xdp_pull_data"})
 
 
@@ -67,23 +61,28 @@ def helper_name(raw: Raw) -> str:
     return found.name if found is not None else ""
 
 
-def arguments(raw: Raw, pc: int, subject: Subject) -> int | None:
-    """How many of R1-R5 a call reads; None where that is not known."""
+def callable_signature(raw: Raw, subject: Subject, caps: frozenset[str]) -> Signature | None:
+    """What the helper takes that an instruction calls; None where it calls none that this program may call."""
     if raw.code != CALL or raw.src != opcodes.CALL_HELPER:
         return None
-    found = PROTOTYPES.get(raw.imm)
-    if found is None:
+    kind, attach = subject.type.name, attached_to(subject)
+    needed = allowed(kind, attach).get(raw.imm)
+    if needed is None or not all(holds(caps, one) for one in needed):
         return None
-    return sum(parameter != "..." for parameter in found.parameters)
+    return signature(raw.imm, kind, attach)
+
+
+def calls_back(number: int) -> bool:
+    """Whether a helper takes a function that it calls, now or later."""
+    return number in SIGNATURES and any(kind.base == "ARG_PTR_TO_FUNC" for kind in SIGNATURES[number][0].arguments)
+
+
+def moves_packet(number: int) -> bool:
+    """Whether a helper makes pointers into the packet void."""
+    return number in SIGNATURES and SIGNATURES[number][0].changes_packet
 
 
 def is_iterator_step(raw: Raw, pc: int, subject: Subject) -> bool:
     """Whether it calls a bpf_iter_*_next."""
     name = subject.kfuncs.get(pc, "") if is_kfunc_call(raw) else ""
     return name.startswith("bpf_iter_") and name.endswith("_next")
-
-
-def returns_nothing(raw: Raw) -> bool:
-    """Whether it calls a helper that returns void."""
-    found = PROTOTYPES.get(raw.imm)
-    return raw.src == opcodes.CALL_HELPER and found is not None and found.returns == "void"

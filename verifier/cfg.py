@@ -141,17 +141,19 @@ class _Exploration:
         """What a call says of its function and of pruning."""
         found = self.found
         of = found.subprograms[found.subprogram_of[pc]]
-        helper = calls.helper_name(raw)
+        helper = calls.is_helper_call(raw)
         kfunc = found.subject.kfuncs.get(pc, "") if calls.is_kfunc_call(raw) else ""
-        if helper in calls.ASYNC_CALLBACK or kfunc in calls.ASYNC_KFUNCS:
+        later = helper and calls.helper_name(raw) in calls.ASYNC_CALLBACK
+        if later or kfunc in calls.ASYNC_KFUNCS:
             found.prune_point[pc] = True
-        if helper in calls.SYNC_CALLBACK or kfunc in calls.SYNC_KFUNCS:
+        if (helper and not later and calls.calls_back(raw.imm)) or kfunc in calls.SYNC_KFUNCS:
             found.calls_callback[pc] = found.force_checkpoint[pc] = True
             self.join(pc)
         if kfunc and calls.is_iterator_step(raw, pc, found.subject):
             found.prune_point[pc] = found.force_checkpoint[pc] = True
-        of.might_sleep |= helper in calls.SLEEPS or kfunc in calls.SLEEPING_KFUNCS
-        of.changes_packet |= helper in calls.MOVES_PACKET or kfunc in calls.MOVES_PACKET_KFUNCS
+        signature = calls.callable_signature(raw, found.subject, found.options.caps)
+        of.might_sleep |= kfunc in calls.SLEEPING_KFUNCS or (signature is not None and signature.might_sleep)
+        of.changes_packet |= kfunc in calls.MOVES_PACKET_KFUNCS or (helper and calls.moves_packet(raw.imm))
 
 
 def _mark(marks: list[bool], pc: int) -> None:

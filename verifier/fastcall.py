@@ -11,10 +11,6 @@ from bpf.isa.opcodes import LDX, MEM, STX
 from verifier import calls
 from verifier.shape import Structure, Subprogram
 
-HELPERS = frozenset({"get_smp_processor_id"})
-"""Helpers that the kernel marks so and inlines on x86_64."""
-KFUNCS = frozenset({"bpf_cast_to_kern_ctx", "bpf_rdonly_cast"})
-
 _CALLER_SAVED = 0x3F
 _STORE, _LOAD = STX | MEM | opcodes.SIZE[64], LDX | MEM | opcodes.SIZE[64]
 _FP = opcodes.FRAME_POINTER
@@ -36,10 +32,11 @@ def find(found: Structure) -> None:
 def _around(found: Structure, subprogram: Subprogram, pc: int, lowest: int) -> None:
     """The pairs around one call; of a call that clobbers what it may, they stay, and their stack with them."""
     raws = found.raws
-    count = calls.arguments(raws[pc], pc, found.subject)
-    if count is None:
+    signature = calls.callable_signature(raws[pc], found.subject, found.options.caps)
+    if signature is None:
         return
-    expected = _CALLER_SAVED & ~((2 << count) - (2 if calls.returns_nothing(raws[pc]) else 1))
+    clobbered = (2 << len(signature.arguments)) - (2 if signature.result.base == "RET_VOID" else 1)
+    expected = _CALLER_SAVED & ~clobbered
     pairs = 0
     while pairs < min(6, pc, len(raws) - 1 - pc):
         store, load = raws[pc - pairs - 1], raws[pc + pairs + 1]
@@ -53,7 +50,7 @@ def _around(found: Structure, subprogram: Subprogram, pc: int, lowest: int) -> N
         found.fastcall[pc - pairs] = found.fastcall[pc + pairs] = True
     if not pairs:
         return
-    if calls.helper_name(raws[pc]) in HELPERS or found.subject.kfuncs.get(pc) in KFUNCS:
+    if signature.fastcall:
         found.spills[pc] = pairs
     else:
         subprogram.keep_fastcall_stack = True

@@ -8,16 +8,13 @@ from __future__ import annotations
 from bpf.isa import opcodes
 from bpf.isa.opcodes import JMP, JMP32, LD
 from bpf.object.btf import ENUMS, LINKAGE, Btf, Kind
-from verifier import calls
+from verifier import calls, rules
 from verifier.raw import Raw
 from verifier.rejection import Rejection
-from verifier.shape import E2BIG, EINVAL, EPERM, Structure, Subprogram
+from verifier.shape import E2BIG, EINVAL, EPERM, EPROTO, Structure, Subprogram
 
 MAX_FUNCTIONS = 256  # BPF_MAX_SUBPROGS
 MAX_KFUNCS = 256  # MAX_KFUNC_DESCS
-_GPL = frozenset({
-    "GPL", "GPL v2", "GPL and additional rights", "Dual BSD/GPL", "Dual MIT/GPL", "Dual MPL/GPL",
-})  # fmt: skip
 _JA, _EXIT, _CALL = (opcodes.JMP_OPS[op] for op in ("ja", "exit", "call"))
 _LAST = frozenset({JMP | _EXIT, JMP | _JA, JMP32 | _JA})
 _PACKET_MODES = (opcodes.ABS, opcodes.IND)
@@ -64,7 +61,7 @@ def _add(starts: set[int], start: int, count: int, pc: int) -> None:
 
 def _check_kfunc(found: Structure, pc: int, raw: Raw, seen: set[tuple[int, int]]) -> None:
     """A call of a kernel function: is there such a one?"""
-    if found.subject.license not in _GPL:
+    if not rules.gpl_compatible(found.subject.license):
         raise Rejection(EINVAL, "cannot call kernel function from non-GPL compatible program", pc)
     if not raw.imm and not raw.off:
         return  # an error only where it is reached
@@ -75,6 +72,9 @@ def _check_kfunc(found: Structure, pc: int, raw: Raw, seen: set[tuple[int, int]]
         return
     if len(seen) == MAX_KFUNCS:
         raise Rejection(E2BIG, "too many different kernel function calls", pc)
+    if raw.off and pc not in found.subject.kfuncs:
+        message = "kfunc offset > 0 without fd_array is invalid\nfailed to find BTF for kernel function"
+        raise Rejection(EPROTO, message, pc)
     if pc not in found.subject.kfuncs:
         raise Rejection(EINVAL, f"kernel btf_id {raw.imm & 0xFFFFFFFF} is not a function", pc)
     seen.add((raw.imm, raw.off))

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from bpf.isa import opcodes
 from bpf.isa.opcodes import ALU, ALU64, JMP, JMP32, LD, LDX, ST, STX, X
-from bpf.isa.table import BY_OPCODE, Kind, Row
+from bpf.isa.table import BY_OPCODE, ROW, Kind, Row
 from bpf.spec.prototypes import PROTOTYPES
 from verifier.calls import KFUNC
 from verifier.raw import Raw, row_of
@@ -18,7 +18,11 @@ from verifier.subject import Subject
 
 _UNKNOWN = {LD: "BUG_ld", LDX: "BUG_ldx", ST: "BUG_st", STX: "BUG"}
 _END, _NEG, _MOV = (opcodes.ALU_OPS[op] for op in ("end", "neg", "mov"))
+_MOV32, _MOV64 = ALU | X | _MOV, ALU64 | X | _MOV
+_PER_CPU = -1  # BPF_ADDR_PERCPU, which the kernel itself puts in
 _MODES_OF_ST = {opcodes.ATOMIC: "nospec"}
+_ATOMIC32 = STX | opcodes.ATOMIC | opcodes.SIZE[32]
+_BITS = {number: bits for bits, number in opcodes.SIZE.items()}
 
 
 def text(raws: Sequence[Raw], pc: int, subject: Subject, pointer: int | None = None) -> str:
@@ -63,6 +67,8 @@ def _body(raw: Raw) -> str:
     code, dst, src, off, imm = raw
     row = _row(raw)
     cls = code & 7
+    if code == _MOV64 and off == _PER_CPU:
+        return f"r{dst} = &(void __percpu *)(r{src})"
     if row is None:
         if cls in (JMP, JMP32):
             return _jump_without_row(raw)
@@ -72,8 +78,10 @@ def _body(raw: Raw) -> str:
             return _MODES_OF_ST[code & 0xE0]
         return f"{_UNKNOWN[cls]}_{code:02x}"
     form = row.text
+    if code == _MOV32:
+        form = form.replace("r{", "w{")
     if row.kind is Kind.ATOMIC:
-        form = form.replace("w{", "r{").replace("w0", "r0")
+        form = form.replace("w{", "r{").replace("w0", "r0").replace(f"u{row.width}", f"u{_BITS[code & 0x18]}")
     if cls in (ALU, ALU64) and code & 0xF0 == _END:
         return f"r{dst} = {form.split()[2].rstrip('0123456789')}{imm} r{dst}"
     if row.kind in (Kind.GOTO, Kind.BRANCH, Kind.COUNTDOWN):
@@ -87,13 +95,21 @@ def _body(raw: Raw) -> str:
 
 
 def _row(raw: Raw) -> Row | None:
-    """The row by which the kernel writes an instruction: the plainest where the selecting field has no meaning."""
+    """The row by which the kernel writes an instruction.
+
+    Where the selecting field has no meaning that is the plainest; an atomic of 8 or 16 bits is written as one of 32.
+    """
     row = row_of(raw)
-    if row is None and raw.code & 7 in (ALU, ALU64):
-        choice = BY_OPCODE.get(raw.code)
-        if choice is not None and not isinstance(choice, Row):
-            return choice.rows.get(0) or next(iter(choice.rows.values()))
-    return row
+    if row is not None:
+        return row
+    choice = BY_OPCODE.get(raw.code)
+    if choice is None or isinstance(choice, Row):
+        return None
+    if raw.code == _MOV32 and raw.off == 32:
+        return ROW["movsx32_64"]
+    if raw.code & 7 in (ALU, ALU64):
+        return choice.rows.get(0) or next(iter(choice.rows.values()))
+    return row_of(raw._replace(code=_ATOMIC32)) if raw.code & 7 == STX else None
 
 
 def _jump_without_row(raw: Raw) -> str:

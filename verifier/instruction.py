@@ -15,6 +15,7 @@ from bpf.isa import opcodes
 from bpf.isa.opcodes import ABS, ALU, ALU64, ATOMIC, IMM, IND, JMP, JMP32, LD, LDX, MEM, ST, STX, K, X
 from verifier import calls
 from verifier.raw import Raw
+from verifier.rules import NO_ABSOLUTE
 
 EACCES, EINVAL = 13, 22
 
@@ -26,11 +27,6 @@ class Fault(NamedTuple):
     message: str
     reads: tuple[int, ...] = ()
 
-
-PACKET_TYPES = frozenset({
-    "socket_filter", "sched_cls", "sched_act",
-})  # fmt: skip
-"""The program types that may load from the packet by ld_abs and ld_ind."""
 
 _OPS = opcodes.ALU_OPS
 _NEG, _END, _MOV, _DIV, _MOD = (_OPS[op] for op in ("neg", "end", "mov", "div", "mod"))
@@ -46,7 +42,7 @@ def check(raw: Raw, sees_pointers: bool, arena: bool = False, packet: bool = Tru
     """The first thing wrong with an instruction, None where nothing is.
 
     sees_pointers: the loader holds CAP_PERFMON; arena: the program has an arena; packet: its type may load from a
-    packet by ld_abs (PACKET_TYPES). What an lddw's second slot must be was looked at before (verifier/references.py).
+    packet by ld_abs. What an lddw's second slot must be was looked at before (verifier/references.py).
     """
     cls = raw.code & 7
     if cls in (ALU, ALU64):
@@ -168,7 +164,7 @@ def _load(raw: Raw, packet: bool) -> Fault | None:
     mode = code & 0xE0
     if mode in (ABS, IND):
         if not packet:
-            return Fault(EINVAL, "BPF_LD_[ABS|IND] instructions not allowed for this program type")
+            return Fault(EINVAL, NO_ABSOLUTE)
         if dst or off or _SIZES[code & 0x18] == 64 or (mode == ABS and src):
             return _reserved("BPF_LD_[ABS|IND]")
         return _invalid(src, (6,)) if mode == IND else None

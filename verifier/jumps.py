@@ -7,18 +7,35 @@ Linux 6.18.
 from __future__ import annotations
 
 from bpf.isa.table import Row
-from bpf.program import Map
-from verifier import branch, fields, precision, held, speculation
+from verifier import branch, nullness, precision, speculation
 from verifier.arith import alu
 from verifier.env import Env, each_reg
 from verifier.raw import Raw
 from verifier.registers import readable
 from verifier.rejection import Rejection
-from verifier.scalar import Scalar, constant
+from verifier.scalar import Scalar, constant, meet
 from verifier.state import ADD_CONST, SPILL, ZERO, Reg, Slot, State
 from verifier.types import (
-    BASE, BTF, BUF, CTX, FLOW_KEYS, MAP_KEY, MAP_PTR, MAP_VALUE, MAYBE_NULL, MEM, NON_OWNING, PACKET, PACKET_END,
-    PACKET_META, RCU, SCALAR, SOCK_COMMON, SOCKET, STACK, TCP_SOCK, TRUSTED, ALLOC, XDP_SOCK,
+    ALLOC,
+    BASE,
+    BTF,
+    MAP_KEY,
+    MAP_PTR,
+    MAP_VALUE,
+    MAYBE_NULL,
+    MEM,
+    NON_OWNING,
+    PACKET,
+    PACKET_END,
+    PACKET_META,
+    RCU,
+    SCALAR,
+    SOCK_COMMON,
+    SOCKET,
+    STACK,
+    TCP_SOCK,
+    TRUSTED,
+    UNTRUSTED,
 )  # fmt: skip
 
 MAX_PACKET_OFF = 0xFFFF
@@ -30,7 +47,7 @@ _FLIPPED = {
     "jle": "jge", "jlt": "jgt", "jsle": "jsge", "jslt": "jsgt",
 }  # fmt: skip
 _PACKETS = frozenset({PACKET, PACKET_META, PACKET_END})
-_NOT_NULL = frozenset({SOCKET, SOCK_COMMON, TCP_SOCK, XDP_SOCK, MAP_VALUE, MAP_KEY, MAP_PTR, STACK, CTX, FLOW_KEYS, BUF})
+_NOT_NULL = frozenset({SOCKET, SOCK_COMMON, TCP_SOCK, MAP_VALUE, MAP_KEY, MAP_PTR})
 _Linked = tuple[tuple[int, int, bool], ...]
 
 
@@ -64,11 +81,11 @@ def step(env: Env, raw: Raw, row: Row) -> int:
         return there if taken else here
     linked: list[tuple[int, int, bool]] = []
     if by_register and src.type == SCALAR and src.id:
-        _collect(env.state, src.id, linked)
+        _collect(env, src.id, linked)
         src = regs[raw.src]
     dst = regs[raw.dst]
     if dst.type == SCALAR and dst.id:
-        _collect(env.state, dst.id, linked)
+        _collect(env, dst.id, linked)
         dst = regs[raw.dst]
     if len(linked) > 1:
         env.history(linked=tuple(linked))
@@ -86,8 +103,8 @@ def step(env: Env, raw: Raw, row: Row) -> int:
         _one_is_not_null(env.state, other, raw, op, dst, src)
     dst = regs[raw.dst]
     if not narrow and not by_register and raw.imm == 0 and op in ("jeq", "jne") and dst.type & MAYBE_NULL:
-        decide_null(env, env.state, raw.dst, op == "jne")
-        decide_null(env, other, raw.dst, op == "jeq")
+        nullness.decide(env, env.state, raw.dst, op == "jne")
+        nullness.decide(env, other, raw.dst, op == "jeq")
     elif not (by_register and not narrow and _packets(env, op, raw, dst, src, other)) and env.is_pointer(dst):
         raise Rejection(13, f"R{raw.dst} pointer comparison prohibited", env.pc)
     return here
@@ -125,8 +142,8 @@ def is_not_null(reg: Reg) -> bool:
         return False
     base = type_ & BASE
     if base == BTF:
-        return bool(type_ & (TRUSTED | ALLOC)) and not type_ & RCU or bool(type_ & NON_OWNING)
-    return type_ in _NOT_NULL or base == MEM
+        return (bool(type_ & (TRUSTED | ALLOC)) and not type_ & RCU) or bool(type_ & NON_OWNING)
+    return base in _NOT_NULL or (base == MEM and not type_ & UNTRUSTED)
 
 
 def _packet_taken(a: Reg, b: Reg, op: str) -> bool | None:
@@ -159,18 +176,24 @@ def _narrow(env: Env, raw: Raw, row: Row, dst: Reg, src: Reg, others: list[Reg],
     if by_register and raw.src != raw.dst:
         others[raw.src] = _numbered(src, src_then)
         regs[raw.src] = _numbered(src, src_else)
+    elif by_register:
+        others[raw.src] = _numbered(src, meet(dst_then, src_then))
+        regs[raw.src] = _numbered(src, meet(dst_else, src_else))
 
 
 def _numbered(reg: Reg, num: Scalar) -> Reg:
     return reg if num is reg.num else Reg(SCALAR, num, reg.off, reg.id)
 
 
-def _collect(state: State, id_: int, found: list[tuple[int, int, bool]]) -> None:
-    """Add the registers and slots that share an id; those beyond the sixth lose it."""
+def _collect(env: Env, id_: int, found: list[tuple[int, int, bool]]) -> None:
+    """Add the registers that are read later, and slots, that share an id; those beyond the sixth lose it."""
     id_ &= ~ADD_CONST
-    for frame in reversed(state.frames):
+    pc = env.pc
+    for frame in reversed(env.state.frames):
+        live = env.structure.live_before[pc]
+        pc = frame.callsite
         for number, reg in enumerate(frame.regs):
-            if reg.type == SCALAR and reg.id & ~ADD_CONST == id_:
+            if reg.type == SCALAR and reg.id & ~ADD_CONST == id_ and live >> number & 1:
                 if (frame.number, number, True) in found:
                     continue
                 if len(found) < _MOST_LINKED:
@@ -208,38 +231,7 @@ def _sync(state: State, known: Reg, linked: list[tuple[int, int, bool]]) -> None
             frame.stack[at] = Slot(frame.stack[at].kinds, new)
 
 
-# Null ----------------------------------------------------------------------------------------------
-
-
-def decide_null(env: Env, state: State, number: int, null: bool) -> None:
-    """A pointer that may be null was compared with 0: all that share its id are null, or are not."""
-    reg = state.frames[-1].regs[number]
-    id_ = reg.id
-    if reg.ref and reg.ref == id_ and null:
-        held.forget(state, id_)
-
-    def change(one: Reg) -> Reg:
-        if not one.type & MAYBE_NULL or one.id != id_ or not (id_ or one.type & RCU):
-            return one
-        if one.num != ZERO or (one.off and not one.type & (ALLOC | NON_OWNING)):
-            return one
-        return Reg(SCALAR, ZERO) if null else not_null(env, one)
-
-    each_reg(state, change)
-
-
-def not_null(env: Env, reg: Reg) -> Reg:
-    """A pointer that is no longer null."""
-    if reg.type & BASE == MAP_VALUE and isinstance(reg.of, Map):
-        map_ = reg.of
-        if map_.inner is not None:
-            return Reg(MAP_PTR, ZERO, 0, 0, 0, map_.inner, reg.id if fields.has_timers(map_.inner, env.subject.btf) else 0)
-        if map_.kind == "xskmap":
-            return Reg(XDP_SOCK, ZERO, 0, 0, reg.ref)
-        if map_.kind in ("sockmap", "sockhash"):
-            return Reg(SOCKET, ZERO, 0, 0, reg.ref)
-    keeps = fields.may_hold_lock(reg, env.subject.btf)
-    return Reg(reg.type & ~MAYBE_NULL, reg.num, reg.off, reg.id if keeps else 0, reg.ref, reg.of, reg.aux)
+# Pointers to one thing ----------------------------------------------------------------------------
 
 
 def _one_is_not_null(state: State, other: State, raw: Raw, op: str, dst: Reg, src: Reg) -> None:

@@ -6,6 +6,7 @@ from bpf.isa import opcodes
 from bpf.isa.opcodes import ALU, ALU64, ATOMIC, JMP, JMP32, LDX, MEM, MEMSX, ST, STX, X
 from verifier import calls
 from verifier.raw import Raw
+from verifier.shape import Structure
 from verifier.subject import Subject
 
 _ALL = 0xFFFF  # what is read by an instruction of which the kernel makes nothing, and by packet loads
@@ -15,7 +16,7 @@ _MOV, _END = opcodes.ALU_OPS["mov"], opcodes.ALU_OPS["end"]
 _JA, _JCOND, _EXIT, _CALL = (opcodes.JMP_OPS[op] for op in ("ja", "jcond", "exit", "call"))
 
 
-def effect(raw: Raw, pc: int, subject: Subject) -> tuple[int, int]:
+def effect(raw: Raw, subject: Subject, caps: frozenset[str]) -> tuple[int, int]:
     """The registers that an instruction reads, and those that it writes, as bits."""
     code = raw.code
     cls, mode = code & 7, code & _MODE
@@ -34,8 +35,9 @@ def effect(raw: Raw, pc: int, subject: Subject) -> tuple[int, int]:
         if op == _EXIT:
             return 1, 0
         if op == _CALL:
-            count = calls.arguments(raw, pc, subject)
-            return (_CALLER_SAVED & ~1 if count is None else (2 << count) - 2), _CALLER_SAVED
+            signature = calls.callable_signature(raw, subject, caps)
+            reads = _CALLER_SAVED & ~1 if signature is None else (2 << len(signature.arguments)) - 2
+            return reads, _CALLER_SAVED
         return (dst | src if code & X else dst), 0
     if cls == LDX and mode in (MEM, MEMSX):
         return src, dst
@@ -54,10 +56,11 @@ def effect(raw: Raw, pc: int, subject: Subject) -> tuple[int, int]:
     return (0, dst) if code == calls.WIDE else (_ALL, 0)
 
 
-def live(raws: list[Raw], order: list[int], of: list[tuple[int, ...]], subject: Subject) -> list[int]:
+def live(found: Structure) -> list[int]:
     """Per slot, as bits, the registers that may be read before they are written, from just before it on."""
+    raws, order, of = found.raws, found.postorder, found.successors
     before = [0] * len(raws)
-    effects = [effect(raws[pc], pc, subject) for pc in order]
+    effects = [effect(raws[pc], found.subject, found.options.caps) for pc in order]
     changed = True
     while changed:
         changed = False

@@ -6,15 +6,36 @@ Source: kernel/bpf/log.c and print_insn_state of Linux 6.18. A line of the log i
 from __future__ import annotations
 
 from bpf.object.btf import Btf
-from bpf.program import Map
+from bpf.program import Line, Map
 from verifier import tnum
 from verifier.scalar import UNKNOWN, Scalar
 from verifier.scalar_text import ranges_text, signed_text, unsigned_text
 from verifier.state import (
-    ADD_CONST, DYNPTR_SLOT, ITER_SLOT, KIND_CHARS, SPILL, Dynptr, Frame, Iterator, Reg, State,
+    ADD_CONST,
+    DYNPTR_SLOT,
+    ITER_SLOT,
+    KIND_CHARS,
+    SPILL,
+    Dynptr,
+    Frame,
+    Iterator,
+    Reg,
+    State,
 )  # fmt: skip
 from verifier.types import (
-    ARENA, BASE, BTF, DYNPTR, MAP_KEY, MAP_PTR, MAP_VALUE, MEM, NON_OWNING, PACKETS, SCALAR, STACK, name,
+    ARENA,
+    BASE,
+    BTF,
+    DYNPTR,
+    MAP_KEY,
+    MAP_PTR,
+    MAP_VALUE,
+    MEM,
+    NON_OWNING,
+    PACKETS,
+    SCALAR,
+    STACK,
+    name,
 )  # fmt: skip
 
 _COLUMN, _STEP = 40, 8  # where states stand behind instructions
@@ -25,7 +46,7 @@ _ALL = -1
 class Log:
     """Lines in the order of their making; `length` and `cut` take back those of a path that was left."""
 
-    __slots__ = ("lines", "_instruction", "_width")
+    __slots__ = ("_instruction", "_width", "lines")
 
     def __init__(self) -> None:
         self.lines: list[str] = []
@@ -39,6 +60,10 @@ class Log:
         """A line, or several."""
         self.lines += text.split("\n")
 
+    def source(self, line: Line) -> None:
+        """The source line that the next instructions come from."""
+        self.lines.append(f"; {line.text} @ {line.file.rpartition('/')[2]}:{line.line}")
+
     def cut(self, length: int) -> None:
         """Forget all but the first lines."""
         del self.lines[length:]
@@ -48,14 +73,14 @@ class Log:
         line = f"{pc}: {text}"
         self.lines.append(line)
         self._instruction = len(self.lines)
-        self._width = len(line)
+        self._width = len(line) + 1
 
     def state(self, pc: int, text: str) -> None:
         """What an instruction changed: behind its line, where that is the last one."""
         if self._instruction == len(self.lines):
             width = self._width
             column = -(-max(width + _STEP // 2, _COLUMN) // _STEP) * _STEP
-            self.lines[-1] += " " * (column - width - 2) + " ;" + text
+            self.lines[-1] += " " * (column - width - 1) + ";" + text
             self._instruction = -1
         else:
             self.lines.append(f"{pc}:{text}")

@@ -5,20 +5,40 @@ Source: check_mem_access and check_helper_mem_access of Linux 6.18.
 
 from __future__ import annotations
 
-from bpf.isa.insn import signed
 from bpf.program import Map
-from verifier import context, fields, objects, precision, stack, tnum
+from verifier import context, fields, kptr, objects, precision, rules, stack, tnum
 from verifier.arith import sign_extended, truncated
 from verifier.env import Env
 from verifier.log import tnum_text
+from verifier.registers import unmoved
 from verifier.rejection import Rejection
-from verifier.rules import may_access_packet
-from verifier.scalar import constant
-from verifier.state import ANY, MAX_VAR_OFF, Reg, scalar
+from verifier.scalar import constant, settled
+from verifier.state import ANY, MAX_VAR_OFF, ZERO, Reg, scalar
 from verifier.tnum import S64_MIN, U64
 from verifier.types import (
-    ARENA, BASE, BTF, BUF, CTX, FLOW_KEYS, MAP_KEY, MAP_PTR, MAP_VALUE, MAYBE_NULL, MEM, PACKET, PACKET_META, RDONLY,
-    SCALAR, SOCK_COMMON, SOCKET, SOCKETS, STACK, TCP_SOCK, TP_BUFFER, UNTRUSTED, XDP_SOCK, name,
+    ARENA,
+    BASE,
+    BTF,
+    BUF,
+    CTX,
+    FLOW_KEYS,
+    MAP_KEY,
+    MAP_PTR,
+    MAP_VALUE,
+    MAYBE_NULL,
+    MEM,
+    PACKET,
+    PACKET_META,
+    RDONLY,
+    SCALAR,
+    SOCK_COMMON,
+    SOCKET,
+    STACK,
+    TCP_SOCK,
+    TP_BUFFER,
+    UNTRUSTED,
+    XDP_SOCK,
+    name,
 )  # fmt: skip
 
 _RDONLY_PROG, _WRONLY_PROG = 0x80, 0x100  # map flags
@@ -40,14 +60,14 @@ def access(
     reg = env.state.frames[-1].regs[number]
     type_ = reg.type
     if type_ == STACK:
-        _aligned(env, reg, off, size, True)
+        aligned_access(env, reg, off, size, True)
         stack.within(env, number, off + reg.off, size, write)
         if write:
             stack.write(env, number, off + reg.off, size, value)
         else:
             stack.read(env, number, off + reg.off, size, value)
     else:
-        _aligned(env, reg, off, size, env.strict or strict)
+        aligned_access(env, reg, off, size, env.strict or strict)
         base = type_ & BASE
         if write and value >= 0 and base in _LEAKS and base != MEM:
             _leaks(env, base, value)
@@ -56,7 +76,7 @@ def access(
         loaded = env.state.frames[-1].regs[value]
         if loaded.type == SCALAR:
             num = sign_extended(loaded.num, size * 8, 64) if sign else truncated(loaded.num, size)
-            env.set(value, Reg(SCALAR, num, loaded.off, loaded.id if num is loaded.num or num == loaded.num else loaded.id))
+            env.set(value, Reg(SCALAR, num, loaded.off, loaded.id))
 
 
 def _invalid(env: Env, number: int, reg: Reg, *_: object) -> None:
@@ -68,7 +88,7 @@ def _leaks(env: Env, base: int, value: int) -> None:
         raise Rejection(13, f"R{value} leaks addr into {_LEAKS[base]}", env.pc)
 
 
-def _aligned(env: Env, reg: Reg, off: int, size: int, strict: bool) -> None:
+def aligned_access(env: Env, reg: Reg, off: int, size: int, strict: bool) -> None:
     if not strict or size == 1 or reg.type == ARENA:
         return
     num, packet = reg.num, reg.type in (PACKET, PACKET_META)
@@ -168,15 +188,16 @@ def _map_value(env: Env, number: int, reg: Reg, off: int, size: int, write: bool
     if reg.num.mask == 0:
         field = fields.pointer_at(map_, env.subject.btf, off + reg.num.value)
         if field is not None:
-            fields.pointer_access(env, number, reg, field, write, value)
+            kptr.access(env, reg, field, write, value)
             return
     if write or value < 0:
         return
     at = off + reg.num.value
     if reg.num.mask == 0 and map_.readonly and map_.kind == "array" and map_.max_entries == 1:
         data = map_.initial.ljust(map_.value_size, b"\0")[at : at + size]
-        order = "big" if env.subject.order == "big" else "little"
-        env.set(value, Reg(SCALAR, constant(int.from_bytes(data, order, signed=sign))))
+        if env.subject.order == "big":
+            data = data[::-1]
+        env.set(value, Reg(SCALAR, constant(int.from_bytes(data, "little", signed=sign))))
     else:
         env.set_unknown(value)
 
@@ -206,30 +227,37 @@ def _memory(env: Env, number: int, reg: Reg, off: int, size: int, write: bool, v
         env.set_unknown(value)
 
 
-def unmoved(env: Env, number: int, reg: Reg, fixed_allowed: bool = False) -> None:
-    """A pointer that may only be used as it was given. Raises Rejection."""
-    if reg.off < 0:
-        raise Rejection(13, f"negative offset {name(reg.type)} ptr R{number} off={reg.off} disallowed", env.pc)
-    if not fixed_allowed and reg.off:
-        raise Rejection(
-            13, f"dereference of modified {name(reg.type)} ptr R{number} off={reg.off} disallowed", env.pc
-        )
-    if reg.num.mask or reg.num.value:
-        raise Rejection(13, f"variable {name(reg.type)} access var_off={tnum_text(reg.num)} disallowed", env.pc)
-
-
 def _context(env: Env, number: int, reg: Reg, off: int, size: int, write: bool, value: int, sign: bool) -> None:
     if reg.type != CTX:
         _invalid(env, number, reg)
     unmoved(env, number, reg)
-    loaded = context.load(env, off, size, write, sign)
+    found = context.access(env.subject, off, size, write, env.options, signed=sign)
+    if found is None:
+        raise Rejection(13, context.invalid(env.subject, off, size, write), env.pc)
     if not write and value >= 0:
-        env.set(value, loaded)
+        env.set(value, _loaded(env, found))
+
+
+def _loaded(env: Env, found: context.Access) -> Reg:
+    """What a load from the context gives."""
+    if found.note and env.level:
+        env.log.add(found.note)
+    type_ = found.type
+    if type_ == SCALAR:
+        if found.low <= found.high:
+            bounds = (found.low, found.high)
+            num = settled(0, U64, *bounds, 0, U64, *bounds, 0, 0xFFFF_FFFF)
+            return scalar(num)
+        return ANY
+    id_ = env.new_id() if type_ & MAYBE_NULL else 0
+    if type_ & BASE == BTF:
+        return objects.of_kernel(found.id, type_, id_)
+    return Reg(type_, ZERO, 0, id_)
 
 
 def _packet(env: Env, number: int, reg: Reg, off: int, size: int, write: bool, value: int, sign: bool) -> None:
-    if write and not may_access_packet(env.subject, True):
-        raise Rejection(13, "cannot write into packet", env.pc)
+    if write and not rules.may_write_packet(env.subject):
+        raise Rejection(13, rules.CANNOT_WRITE, env.pc)
     packet_access(env, number, reg, off, size, False)
     if not write and value >= 0:
         env.set_unknown(value)
@@ -253,7 +281,10 @@ def packet_access(env: Env, number: int, reg: Reg, off: int, size: int, zero_all
 
 
 def _flow_keys(env: Env, number: int, reg: Reg, off: int, size: int, write: bool, value: int, sign: bool) -> None:
-    context.flow_keys(env, off, size)
+    try:
+        rules.check_flow_keys(off, size)
+    except Rejection as inner:
+        raise Rejection(inner.errno, inner.message, env.pc) from None
     if not write and value >= 0:
         env.set_unknown(value)
 
@@ -269,7 +300,7 @@ def _socket(env: Env, number: int, reg: Reg, off: int, size: int, write: bool, v
             f"R{number} min value is negative, either use unsigned index or do a if (index >=0) check.",
             env.pc,
         )
-    if not context.socket_access(env, reg.type, off, size):
+    if rules.socket_width(name(reg.type), off, size) is None:
         raise Rejection(13, f"R{number} invalid {name(reg.type)} access off={off} size={size}", env.pc)
     if value >= 0:
         env.set_unknown(value)
@@ -337,14 +368,14 @@ def for_helper(env: Env, number: int, size: int, write: bool, zero_allowed: bool
             raise Rejection(13, f"R{number} cannot write into {name(reg.type)}", env.pc)
         assert isinstance(reg.of, Map)
         region(env, number, reg, reg.off, size, reg.of.key_size)
-    elif base == MAP_VALUE and not reg.type & MAYBE_NULL:
+    elif base == MAP_VALUE:
         may_access_map(env, reg, reg.off, size, write)
         map_access(env, number, reg, reg.off, size, zero_allowed, direct=False)
-    elif base == MEM and not reg.type & MAYBE_NULL:
+    elif base == MEM:
         if reg.type & RDONLY and write:
             raise Rejection(13, f"R{number} cannot write into {name(reg.type)}", env.pc)
         region(env, number, reg, reg.off, size, reg.aux, zero_allowed)
-    elif base == BUF and not reg.type & MAYBE_NULL:
+    elif base == BUF:
         if reg.type & RDONLY and write:
             raise Rejection(13, f"R{number} cannot write into {name(reg.type)}", env.pc)
         _buffer(env, number, reg, reg.off, size, "rdonly" if reg.type & RDONLY else "rdwr")
@@ -352,7 +383,7 @@ def for_helper(env: Env, number: int, size: int, write: bool, zero_allowed: bool
         return stack.initialized(env, number, reg.off, size, zero_allowed, write, raw_mode)
     elif base == BTF:
         objects.for_helper(env, number, reg, size, write)
-    elif base == CTX and context.is_memory(env.subject):
+    elif base == CTX and env.subject.type.name == "syscall":
         _context_memory(env, number, reg, size, write, zero_allowed)
     elif zero_allowed and size == 0 and reg.type == SCALAR and reg.num.mask == 0 and reg.num.value == 0:
         pass
@@ -396,5 +427,3 @@ def sized(env: Env, number: int, length: int, write: bool, zero_allowed: bool, r
     precision.register(env, length)
     return num.umax if marked else -1
 
-
-__all__ = ["ANY", "SOCKETS", "access", "for_helper", "map_access", "packet_access", "region", "scalar", "signed", "sized", "unmoved"]

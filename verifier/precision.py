@@ -59,6 +59,15 @@ def register(env: Env, number: int) -> None:
     _chain(env, state, wanted)
 
 
+def slot(env: Env, frame: int, index: int) -> None:
+    """A decision depends on what is spilled in a stack slot."""
+    if not env.capable:
+        return
+    wanted = _Wanted(len(env.state.frames) - 1)
+    wanted.slots[frame] = 1 << index
+    _chain(env, env.state, wanted)
+
+
 def propagate(env: Env, old: State, state: State) -> bool:
     """A state is as good as an old one: what is precise there is precise on the way here. Whether anything was marked."""
     wanted = _Wanted(len(state.frames) - 1)

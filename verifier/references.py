@@ -11,16 +11,15 @@ from bpf.isa.opcodes import LDX, MEM, MEMSX
 from bpf.isa.table import BY_OPCODE
 from bpf.object.btf import COMPOSITE, Btf, Kind
 from bpf.program import Map
+from bpf.spec import type_rules
 from verifier import calls
 from verifier.raw import Raw
 from verifier.rejection import Rejection
-from verifier.shape import E2BIG, EBUSY, EINVAL, EPERM, Structure
+from verifier.shape import E2BIG, EBADF, EBUSY, EINVAL, ENOTSUPP, EPERM, EPROTO, ERANGE, Structure
 
 MAX_MAPS = 64  # MAX_USED_MAPS
 MAX_OFFSET = 1 << 29  # BPF_MAX_VAR_OFF
-EBADF, ERANGE, EPROTO, ENOTSUPP = 9, 34, 71, 524
 _STANDARD_STREAMS = 3  # descriptors that are open, and no map's
-_TRACING = frozenset({"kprobe", "tracepoint", "perf_event", "raw_tracepoint", "raw_tracepoint_writable"})
 _SLEEPABLE = frozenset({
     "hash", "lru_hash", "array", "percpu_hash", "percpu_array", "lru_percpu_hash", "array_of_maps", "hash_of_maps",
     "ringbuf", "user_ringbuf", "inode_storage", "sk_storage", "task_storage", "cgrp_storage", "queue", "stack", "arena",
@@ -74,7 +73,7 @@ def _wide(found: Structure, pc: int, raw: Raw) -> None:
             raise Rejection(E2BIG, f"The total number of maps per program has reached the limit of {MAX_MAPS}", pc)
         _check_map(found, map_, pc)
         found.maps.append(number)
-    found.map_of[pc] = number
+    found.map_of[pc] = found.maps.index(number)
     if value:
         _check_value(map_, high & 0xFFFFFFFF, pc)
         found.values[pc] = high & 0xFFFFFFFF
@@ -102,16 +101,16 @@ def _check_map(found: Structure, map_: Map, pc: int) -> None:
     """May this program use this map?"""
     subject, kind = found.subject, found.subject.type.name
     inside = special(map_, subject.btf)
-    if kind in _TRACING and inside & {"bpf_list_head", "bpf_rb_root"}:
+    if kind in type_rules.TRACING and inside & {"bpf_list_head", "bpf_rb_root"}:
         raise Rejection(EINVAL, "tracing progs cannot use bpf_{list_head,rb_root} yet", pc)
     if inside & {"bpf_spin_lock", "bpf_res_spin_lock"}:
         if kind == "socket_filter":
             raise Rejection(EINVAL, "socket filter progs cannot use bpf_spin_lock yet", pc)
-        if kind in _TRACING:
+        if kind in type_rules.TRACING:
             raise Rejection(EINVAL, "tracing progs cannot use bpf_spin_lock yet", pc)
-    if kind in _TRACING and "bpf_timer" in inside:
+    if kind in type_rules.TRACING and "bpf_timer" in inside:
         raise Rejection(EINVAL, "tracing progs cannot use bpf_timer yet", pc)
-    if kind in _TRACING and "bpf_wq" in inside:
+    if kind in type_rules.TRACING and "bpf_wq" in inside:
         raise Rejection(EINVAL, "tracing progs cannot use bpf_wq yet", pc)
     if map_.kind == "struct_ops":
         raise Rejection(EINVAL, "bpf_struct_ops map cannot be used in prog", pc)

@@ -68,9 +68,13 @@ def may_load_absolute(subject: Subject) -> bool:
     return subject.type.name in type_rules.ABSOLUTE
 
 
-def may_pass_packet(subject: Subject, *, write: bool) -> bool:
-    """Whether a packet pointer may be given to a helper that takes one (and reads it, or writes to it)."""
-    return subject.type.name in (type_rules.PACKET_WRITE if write else type_rules.PACKET_READ)
+def may_pass_packet(subject: Subject, taken: bool) -> bool:
+    """Whether a packet pointer may be given to a helper; taken: the helper takes memory of packets.
+
+    What cgroup_sockopt has as its packet is a buffer of the kernel's, which every helper takes.
+    """
+    name = subject.type.name
+    return name == "cgroup_sockopt" or (taken and name in type_rules.PACKET_READ)
 
 
 def may_write_packet(subject: Subject) -> bool:
@@ -95,18 +99,19 @@ class Range(NamedTuple):
     half: bool = False
 
 
-def return_range(subject: Subject, *, void: bool = False) -> Range | None:
+def return_range(subject: Subject, *, void: bool = False, pointer: bool = False) -> Range | None:
     """What the R0 of a program's exit must lie in; None where any number will do.
 
-    void: what an LSM program is attached to returns nothing. Of such a program `returns_nothing` says more.
+    void, pointer: what the function returns that it is attached to (btf_context.result_kind), nothing or a pointer;
+    for the former `returns_nothing` says more.
     """
     name, attach = subject.type.name, attached_to(subject)
     if name == "lsm":
         if attach != "lsm_cgroup":
             return None if void else Range(*hook_range(subject.target), half=True)
         return Range(*(type_rules.ONE if void else type_rules.BOOL))
-    if name == "raw_tracepoint" and subject.target:
-        return Range(*type_rules.ZERO)
+    if name == "struct_ops":
+        return Range(*type_rules.ZERO) if pointer else None
     ranges = type_rules.RETURNS.get(name)
     if ranges is None:
         return None

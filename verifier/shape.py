@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from bpf.isa.table import Row
-from verifier import options as caps
-from verifier.options import Options
+from verifier.options import BPF, PERFMON, Options, holds
 from verifier.raw import Raw, row_of
 from verifier.subject import Subject
 
-EPERM, E2BIG, EACCES, EBUSY, EINVAL = 1, 7, 13, 16, 22
+EPERM, E2BIG, EBADF, EACCES, EBUSY, EINVAL, ERANGE, EPROTO, ENOTSUPP = 1, 7, 9, 13, 16, 22, 34, 71, 524
 
 
 class Subprogram:
@@ -52,7 +51,7 @@ class Structure:
     raws, rows        instructions as they lie there; the row of each, None for the second slot of an lddw and for none
     starts            by number of a function: its first slot, and the program's length behind them
     subprograms       by number; subprogram_of: number of the function that a slot is in
-    maps              in the order of first use, indices into Subject.maps; map_of: index there by slot of an lddw
+    maps              in the order of first use, indices into Subject.maps; map_of: slot of an lddw -> index into `maps`
     values            slot of an lddw -> offset in the map's value
     jump_point        control may come here other than from the slot before; prune_point: states are compared here,
     force_checkpoint  and always kept here; calls_callback: a call that calls a function now
@@ -74,8 +73,8 @@ class Structure:
         count = len(raws)
         self.subject = subject
         self.options = options
-        self.capable = holds(options, caps.BPF)
-        self.sees_pointers = holds(options, caps.PERFMON)
+        self.capable = holds(options.caps, BPF)
+        self.sees_pointers = holds(options.caps, PERFMON)
         self.raws = raws
         self.rows: list[Row | None] = [row_of(raw) for raw in raws]
         self.starts: list[int] = []
@@ -102,8 +101,3 @@ class Structure:
             return -1
         number = self.subprogram_of[pc]
         return number if self.starts[number] == pc else -1
-
-
-def holds(options: Options, capability: str) -> bool:
-    """Whether the loader may do what a capability allows; CAP_SYS_ADMIN stands for the others."""
-    return capability in options.caps or caps.SYS_ADMIN in options.caps

@@ -11,7 +11,7 @@ from typing import NamedTuple, Union
 from bpf.object.btf import Btf
 from bpf.program import Map
 from verifier.scalar import UNKNOWN, Scalar, constant
-from verifier.types import CTX, NOT_INIT, SCALAR, STACK
+from verifier.types import CTX, MEM, NOT_INIT, SCALAR, STACK
 
 MAX_STACK = 512
 MAX_VAR_OFF = 1 << 29  # how far arithmetic may move a pointer
@@ -54,7 +54,7 @@ class Reg:
           none); of a BTF pointer the type's number; of a function the subprogram; of a dynptr its number
     """
 
-    __slots__ = ("type", "num", "off", "id", "ref", "of", "aux")
+    __slots__ = ("aux", "id", "num", "of", "off", "ref", "type")
 
     def __init__(
         self, type_: int, num: Scalar = ZERO, off: int = 0, id_: int = 0, ref: int = 0, of: Owner = None, aux: int = 0
@@ -142,8 +142,19 @@ class Frame:
     """
 
     __slots__ = (
-        "number", "subprog", "callsite", "regs", "stack", "precise", "precise_slots", "callback", "depth",
-        "asynchronous", "entry", "returns", "exception",
+        "asynchronous",
+        "callback",
+        "callsite",
+        "depth",
+        "entry",
+        "exception",
+        "number",
+        "precise",
+        "precise_slots",
+        "regs",
+        "returns",
+        "stack",
+        "subprog",
     )  # fmt: skip
 
     def __init__(self, number: int, subprog: int, callsite: int) -> None:
@@ -228,8 +239,27 @@ class State:
     """
 
     __slots__ = (
-        "frames", "refs", "lock", "locks", "rcu", "preempt", "irq", "pc", "first", "last", "parent", "branches",
-        "history", "speculative", "sleepable", "may_goto_depth", "unroll_depth", "depth", "cleaned", "equal", "scc",
+        "branches",
+        "cleaned",
+        "depth",
+        "equal",
+        "first",
+        "frames",
+        "history",
+        "irq",
+        "last",
+        "lock",
+        "locks",
+        "may_goto_depth",
+        "parent",
+        "pc",
+        "preempt",
+        "rcu",
+        "refs",
+        "scc",
+        "sleepable",
+        "speculative",
+        "unroll_depth",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -293,4 +323,11 @@ def entry(argument: Reg = Reg(CTX)) -> State:
     frame = Frame(0, 0, -1)
     frame.regs[1] = argument
     state.frames.append(frame)
+    return state
+
+
+def entry_with_memory(size: int) -> State:
+    """The state in which a program is entered that gets an address and a length; 0 and 0 where there is no memory."""
+    state = entry(Reg(MEM, ZERO, 0, 0, 0, None, size) if size else const(0))
+    state.frames[0].regs[2] = const(size)
     return state

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from verifier import attachment, cfg, fastcall, functions, liveness, references
+from verifier import btf_context, cfg, fastcall, functions, liveness, references, rules
 from verifier.calls import WIDE
 from verifier.insn_text import text
 from verifier.options import Options
@@ -25,7 +25,7 @@ def structure(
 
     Raises Rejection; a size, a type or an attach type that is refused has no sentence, since the verifier is not asked.
     """
-    attachment.check_type(subject, options)
+    rules.check_load(subject, options)
     found = Structure(subject, options, slots(subject.code, subject.order))
     functions.find(found)
     if log is not None:
@@ -37,9 +37,10 @@ def structure(
     raws = found.raws
     found.successors = [cfg.successors(raws, pc) for pc in range(len(raws))]
     found.postorder = cfg.postorder(raws, found.successors, found.subprograms)
-    attachment.check_target(found)
+    rules.check_sleepable(subject)
+    btf_context.check_target(subject)
     found.scc = cfg.components(len(raws), found.successors)
-    found.live_before = liveness.live(raws, found.postorder, found.successors, subject)
+    found.live_before = liveness.live(found)
     if log is not None:
         log.extend(live_lines(found, pointers))
     fastcall.find(found)
@@ -61,7 +62,9 @@ def live_lines(found: Structure, pointers: Sequence[int] = ()) -> list[str]:
 
 def pointer(found: Structure, pc: int, pointers: Sequence[int]) -> int | None:
     """What the lddw of a map at a slot loads, as who may see pointers sees it; None for other instructions."""
-    number = found.map_of.get(pc)
-    if number is None or not found.sees_pointers or number >= len(pointers):
+    if pc not in found.map_of or not found.sees_pointers:
+        return None
+    number = found.maps[found.map_of[pc]]
+    if number >= len(pointers):
         return None
     return pointers[number] + found.values.get(pc, 0)

@@ -6,47 +6,26 @@ Source: check_func_call, setup_func_entry and prepare_func_exit of Linux 6.18.
 from __future__ import annotations
 
 from verifier import calls, global_functions, helper_calls, kfunc_calls, loops, precision
-from verifier.env import Env, each_reg
+from verifier.env import Env
 from verifier.exits import check_range
+from verifier.frames import clobber, enter, forget_packets
 from verifier.log import frame_text
 from verifier.raw import Raw
 from verifier.rejection import Rejection
 from verifier.rules import Range
-from verifier.state import ANY, UNINIT, Frame, Reg, State
-from verifier.types import PACKET_END, PACKETS, SCALAR, STACK
+from verifier.state import ANY, UNINIT, Frame
+from verifier.types import SCALAR, STACK
 
-MAX_FRAMES = 8
 _ALL = -1
 
 
 def call(env: Env, raw: Raw) -> int:
     """Execute a call: the slot to go on at. Raises Rejection."""
-    state = env.state
     if calls.is_local_call(raw):
-        if state.locks:
-            pass
         return _local(env, raw)
     if calls.is_kfunc_call(raw):
         return kfunc_calls.call(env, raw)
     return helper_calls.call(env, raw)
-
-
-def enter(env: Env, state: State, subprog: int, callsite: int) -> Frame:
-    """A new frame, without arguments yet. Raises Rejection where there are too many."""
-    depth = len(state.frames)
-    if depth >= MAX_FRAMES:
-        raise Rejection(7, f"the call stack of {depth + 1} frames is too deep", env.pc)
-    frame = Frame(depth, subprog, callsite)
-    state.frames.append(frame)
-    return frame
-
-
-def clobber(env: Env) -> None:
-    """After a call nothing is in R0-R5."""
-    regs = env.state.frames[-1].regs
-    for number in range(6):
-        regs[number] = UNINIT
-    env.scratched |= 0x3F
 
 
 def _local(env: Env, raw: Raw) -> int:
@@ -109,14 +88,3 @@ def leave(env: Env) -> int:
     if callee.callback:
         loops.widen_from(env, after, state)
     return after
-
-
-def forget_packets(env: Env) -> None:
-    """The packet may have moved: its pointers are lost."""
-
-    def change(reg: Reg) -> Reg:
-        if reg.type in PACKETS or reg.type == PACKET_END:
-            return ANY if not env.leaks else UNINIT
-        return reg
-
-    each_reg(env.state, change)

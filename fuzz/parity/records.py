@@ -26,6 +26,7 @@ from verifier.raw import SLOT, slots
 from verifier.subject import Subject
 
 STRICT, ANY, RANDOM, FREQUENT, SLEEPABLE = 1, 2, 4, 8, 16  # BPF_F_* of a load
+OTHERS = ~(STRICT | ANY | SLEEPABLE)  # flags that a Subject and Options do not have
 EPERM = 1
 
 
@@ -197,7 +198,7 @@ def _kfuncs(record: Mapping[str, Any], code: bytearray) -> dict[int, str]:
 
 
 def _imm(code: bytearray, slot: int) -> bytes:
-    return code[slot * SLOT + 4 : slot * SLOT + 8]
+    return bytes(code[slot * SLOT + 4 : slot * SLOT + 8])
 
 
 _Found = tuple[list[Map], list[Type], dict[str, int]]
@@ -299,7 +300,7 @@ def _types(record: Mapping[str, Any], more: Sequence[Type]) -> tuple[Btf, dict[i
         starts = _starts(record["insns"])
         if len(starts) > 1:
             base, functions = _ordinary(starts)
-    return replace(base, types=base.types + tuple(_moved(one, len(base.types) - 1) for one in more)), functions
+    return replace(base, types=(*base.types, *(_moved(one, len(base.types) - 1) for one in more))), functions
 
 
 def _starts(insns: str) -> list[int]:
