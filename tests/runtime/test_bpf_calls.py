@@ -20,7 +20,7 @@ from tests.runtime.live_calls import HERE, NO_SUCH, Live, Mine, Things, things
 from vm.maps.batch import Batch
 
 pytestmark = pytest.mark.skipif(bool(unavailable()), reason=unavailable() or "the kernel is there")
-FEW = settings(max_examples=8, database=None, derandomize=True, deadline=None, phases=(Phase.generate,))
+FEW = settings(max_examples=9, database=None, derandomize=True, deadline=None, phases=(Phase.generate,))
 MANY = settings(FEW, max_examples=200)
 INNER = Map("inner", "hash", 4, 8, 4)
 CALLED = (
