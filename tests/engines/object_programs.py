@@ -160,6 +160,8 @@ def to(helper: int, key: int, flags: int = 0) -> str:
 
 
 HELD = ((1, 1), (2, 2), (3, 4))
+DEVICES = Map("m", "devmap", 4, 4, 4)
+FIND = "*(u32 *)(r10 - 4) = 2; r2 = r10; r2 += -4; r1 = map[idx:0]; call 1; if r0 == 0 goto +1; r0 = *(u32 *)(r0 + 0)"
 TYPED_CASES: dict[str, Typed] = {
     "a new connection": Typed("sock_ops", own(53), 0, SOCK, context={"op": 4}),
     "a new connection, hashed": Typed("sock_ops", own(70), 0, HASHED, context={"op": 5}),
@@ -182,5 +184,7 @@ TYPED_CASES: dict[str, Typed] = {
     "a choice with flags": Typed("sk_reuseport", own(82, 1), EINVAL, PORTS, elements=((1, 8),)),
     "a socket of no group": Typed("sk_reuseport", own(82), EINVAL, SOCK, elements=HELD),
     "frames to a process": Typed("xdp", "r1 = map[idx:0]; r2 = 1; r3 = 2; call 51", 4, XSKS, (Sent("redirect_map", 0, "m", 1, 2, socket=6),), elements=((1, 6),)),
+    "what a devmap says": Typed("xdp", FIND, 1, DEVICES, elements=((2, 1),)),
+    "what a devmap says of nothing": Typed("xdp", FIND, 0, DEVICES, elements=((1, 1),)),
     "frames to nobody": Typed("xdp", "r1 = map[idx:0]; r2 = 2; r3 = 2; call 51", 2, XSKS, elements=((1, 6),)),
 }  # fmt: skip

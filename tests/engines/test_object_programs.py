@@ -17,7 +17,7 @@ from bpf.text import assemble
 from crossbpf.cc import compile_c
 from engines import ENGINES, Engine, engine
 from jit.registry import TARGETS
-from tests.engines.object_programs import CASES, EACH, NET, OWN, SOCKS, STACKS, TYPED_CASES
+from tests.engines.object_programs import CASES, DEVICES, EACH, FIND, NET, OWN, SOCKS, STACKS, TYPED_CASES
 from tests.engines.test_helper_programs import LIMITS, OBSERVE, agree, cpu, given, unit_of
 from vm.outcome import difference
 from vm.world import Input, World
@@ -157,6 +157,17 @@ def test_a_program_in_c(order: Literal["little", "big"], tmp_path: Path) -> None
         assert trace == b"".join(word.to_bytes(8, order) for word in (0x400, 0x500, 0, 0))
         value = mine.maps["tasks"].value((4243).to_bytes(4, order))
         assert value == (1).to_bytes(8, order) + stack + bytes(4)
+
+
+@pytest.mark.parametrize("order", ["little", "big"])
+def test_a_program_cannot_write_a_devmap(order: str) -> None:
+    text = f"{FIND.replace('r0 = *(u32 *)(r0 + 0)', '*(u32 *)(r0 + 0) = 7')}; exit"
+    unit = Unit((assemble(text, order=order),), (DEVICES,), TYPED["xdp"])
+    for one in (ENGINES["interpreter"], engines(order)[0]):
+        world = World(elements={"m": [(2, 1)]})
+        outcome = one.prepare(unit).run(Input(packet=bytes(64)), world, LIMITS)
+        assert outcome.fault is not None
+        assert outcome.fault.kind == "write"
 
 
 def test_who_may_call_what() -> None:
