@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from vm.helpers.base import Place
+from vm.world import World
 
 SOCKET, TASK, INODE, CGROUP = "socket", "task", "inode", "cgroup"
 SOCKETS = 0xFFFF_8881_5000_0000
@@ -15,11 +16,12 @@ _M32 = 0xFFFF_FFFF
 
 def socket_address(place: Place, cookie: int) -> int:
     """The address of a socket; 0 where no such one is described."""
-    world = place.world
-    given = world.socket_objects.get(cookie, 0)
-    if given or world.net.socket(cookie) is None or not 0 < cookie < MOST:
-        return given
-    return SOCKETS + PAGE * cookie
+    return place.world.socket_objects.get(cookie, 0) or _page(place.world, cookie)
+
+
+def _page(world: World, cookie: int) -> int:
+    """The page of a socket of World.net; 0 where there is none."""
+    return SOCKETS + PAGE * cookie if 0 < cookie < MOST and world.net.socket(cookie) is not None else 0
 
 
 def number_of(place: Place, kind: str, address: int) -> int | None:
@@ -39,4 +41,4 @@ def number_of(place: Place, kind: str, address: int) -> int | None:
     if found is not None or kind != SOCKET:
         return found
     cookie = (address - SOCKETS) // PAGE
-    return cookie if socket_address(place, cookie) == address else None
+    return cookie if _page(world, cookie) == address else None
