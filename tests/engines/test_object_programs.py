@@ -17,7 +17,7 @@ from bpf.text import assemble
 from crossbpf.cc import compile_c
 from engines import ENGINES, Engine, engine
 from jit.registry import TARGETS
-from tests.engines.object_programs import CASES, DEVICES, EACH, FIND, NET, OWN, SOCKS, STACKS, TYPED_CASES
+from tests.engines.object_programs import CASES, DEVICES, EACH, FIND, INODE, INODES, NET, OWN, STACKS, TYPED_CASES
 from tests.engines.test_helper_programs import LIMITS, OBSERVE, agree, cpu, given, unit_of
 from vm.outcome import difference
 from vm.world import Input, World
@@ -91,13 +91,12 @@ def test_a_cgroups_value_has_its_id_and_how_the_program_is_attached() -> None:
 
 
 def test_storage_has_room_for_64_values() -> None:
-    """More sockets than that get none: Linux's has no such bound."""
-    sockets = {cookie: next(iter(NET.sockets.values())) for cookie in range(1, 71)}
-    text = """r9 = 0; r7 = 0xffff888150000000 ll
-        again: r7 += 4096; r2 = r7; r1 = map[idx:0]; r3 = 0; r4 = 1; call 107; if r0 == 0 goto +1; r9 += 1
-        r8 = 0xffff888150046000 ll; if r7 < r8 goto again; r0 = r9; exit"""
-    unit = Unit((assemble(text),), (SOCKS,))
-    world = World(net=replace(NET, sockets=sockets))
+    """More inodes than that get none: Linux's has no such bound."""
+    text = f"""r9 = 0; r7 = {INODE:#x} ll; r8 = {INODE + 70 * 4096:#x} ll
+        again: r7 += 4096; r2 = r7; r1 = map[idx:0]; r3 = 0; r4 = 1; call 145; if r0 == 0 goto +1; r9 += 1
+        if r7 < r8 goto again; r0 = r9; exit"""
+    unit = Unit((assemble(text),), (INODES,))
+    world = World(inodes={number: INODE + 4096 * number for number in range(1, 71)})
     outcome = ENGINES["interpreter"].prepare(unit).run(Input(), world, LIMITS)
     assert (outcome.status, outcome.r0) == ("done", 64)
 
