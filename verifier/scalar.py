@@ -100,12 +100,15 @@ def constant(x: int) -> Scalar:
     found = _constants.get(x)
     if found is not None:
         return found
-    x &= U64
-    low = x & U32
-    signed = x - SPAN64 if x >= SIGN64 else x
-    signed32 = low - SPAN32 if low >= SIGN32 else low
-    found = Scalar(x, 0, signed, signed, x, x, signed32, signed32, low, low)
-    found.still = True
+    word = x & U64
+    if word != x:
+        found = constant(word)
+    else:
+        low = x & U32
+        signed = x - SPAN64 if x >= SIGN64 else x
+        signed32 = low - SPAN32 if low >= SIGN32 else low
+        found = Scalar(x, 0, signed, signed, x, x, signed32, signed32, low, low)
+        found.still = True
     if len(_constants) < _KEPT:
         _constants[x] = found
     return found

@@ -104,6 +104,28 @@ def generate(rng: random.Random, row: Row, steps: int = 6) -> list[Insn]:
     return found + end * (ends + 1)
 
 
+def step(text: str) -> Insn:
+    """A step of R1: `add64 5`, `movsx8_64`, `!jgt32 7`."""
+    name, _, given = text.removeprefix("!").partition(" ")
+    row = ROW.get(name) or ROW[f"{name}_imm"]
+    return make(row, 1, 1 if "src" in row.fields else 0, imm=int(given, 0) if given else 0)
+
+
+def stepped(steps: str) -> list[Insn]:
+    """A program of steps of R1, which ends where a comparison goes the other way; the last slot of a path stores R1."""
+    body = [make(ROW["ldx64"], 1, 1)]
+    end = [make(ROW["mov64_imm"], 0), make(ROW["exit"])]
+    for text in steps.split("; "):
+        insn = step(text)
+        if insn.row.kind is not Kind.BRANCH:
+            body.append(insn)
+        elif text[0] == "!":
+            body += [insn.with_distance(2), *end]
+        else:
+            body += [insn.with_distance(1), make(ROW["ja"], off=2), *end]
+    return [*body, make(ROW["stx64"], 10, 1, -8), *end]
+
+
 def operand(insn: Insn, state: Mapping[int, Scalar]) -> Scalar:
     """What the second operand is."""
     if "src" in insn.row.fields:
@@ -160,6 +182,7 @@ def _texts(state: State) -> dict[int, str]:
 
 
 _REGISTER = re.compile(r"R(\d+)(?:_\w+)?=(P?)(scalar\([^()]*(?:\([^()]*\)[^()]*)?\)|-?\w+)(?=\s|$)")
+_STORED = re.compile(r"\*\(u64 \*\)\(r10 -8\) = r1\s*; R1=(.*) R10=")
 _ID = re.compile(r"id=\d+(?:[+-]\d+)?,?")
 
 
@@ -176,6 +199,13 @@ def read(log: str) -> dict[str, dict[int, str]]:
             continue
         found.setdefault(where, {int(n): _ID.sub("", text) for n, _, text in _REGISTER.findall(rest)})
     return found
+
+
+def stored(log: str) -> str:
+    """What a kernel's log says of R1 where a program of `stepped` stores it."""
+    found = _STORED.search(log)
+    assert found is not None, log
+    return _ID.sub("", found[1])
 
 
 def warnings(log: str) -> list[str]:
