@@ -57,6 +57,8 @@ def _operation(rng: random.Random, row: Row, dst: int, src: int) -> Insn:
 
 def _narrowing(rng: random.Random, dst: int, src: int) -> Insn:
     """What turns an unknown number into one of which something is known."""
+    if rng.random() < 0.1:  # a sign, which `arith.fork` takes apart
+        return rng.choice((make(ROW["arsh64_imm"], dst, imm=63), make(ROW["arsh32_imm"], dst, imm=31)))
     name = rng.choice(
         ("and64_imm", "and64_imm", "or64_imm", "rsh64_imm", "arsh64_imm", "add64_imm", "and32_imm", "rsh32_imm")
     )

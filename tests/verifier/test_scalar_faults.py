@@ -108,8 +108,8 @@ def test_a_fault_is_seen(name: str) -> None:
     with pytest.raises((AssertionError, ValueError)):
         if FAULTS[name][0] == "tnum":
             check_known_bits(faulty)
-        for seed in range(1, 6):
-            check_everything(faulty, seed, 400)
+        for seed in range(1, 12):
+            check_everything(faulty, seed, 150)
 
 
 def test_without_a_fault_there_is_nothing_to_see() -> None:
