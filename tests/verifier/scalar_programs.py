@@ -215,6 +215,11 @@ def warnings(log: str) -> list[str]:
     return [line for line in log.splitlines() if line.startswith("verifier bug: ")]
 
 
+def forked(ours: dict[str, dict[int, str]]) -> bool:
+    """Whether the kernel walks a second path, which is not looked at here, from the middle of the first (arith.fork)."""
+    return any(a == b for a, _, b in (where.partition(" to ") for where in ours))
+
+
 def differences(ours: dict[str, dict[int, str]], theirs: dict[str, dict[int, str]]) -> list[str]:
     """What a log prints otherwise, a line each. Registers that it does not print are not looked at."""
     found: list[str] = []

@@ -15,6 +15,7 @@ from tests.verifier.scalar_programs import (
     ALU,
     BRANCHES,
     differences,
+    forked,
     generate,
     read,
     stepped,
@@ -53,7 +54,8 @@ def compare(count: int, seed: int, steps: int) -> None:
         ours, log = walk(insns, said), log_of(insns)
         found = differences(ours, read(log))
         assert not found, "\n".join([f"seed {seed}, program {n}", *found, log])
-        assert {*said} == {*warnings(log)}, (n, said, warnings(log))
+        warned = {*warnings(log)}
+        assert {*said} <= warned if forked(ours) else {*said} == warned, (seed, n, said, warned)
 
 
 def test_generated_programs() -> None:
