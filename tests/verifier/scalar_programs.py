@@ -216,7 +216,7 @@ def warnings(log: str) -> list[str]:
 
 
 def forked(ours: dict[str, dict[int, str]]) -> bool:
-    """Whether the kernel walks a second path, which is not looked at here, from the middle of the first (arith.fork)."""
+    """Whether the kernel walks a second path, not looked at here, from the middle of the first (arith.fork)."""
     return any(a == b for a, _, b in (where.partition(" to ") for where in ours))
 
 
