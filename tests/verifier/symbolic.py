@@ -385,7 +385,7 @@ class Machine:
         return z3.And(*found)
 
 
-def refuted(*claims: Any, seconds: int = 60, logic: str = "QF_BV") -> str:
+def refuted(*claims: Any, seconds: int = 300, logic: str = "QF_BV") -> str:
     """Nothing if what is claimed cannot be true all at once; else a case in which it is, or why none was found."""
     solver = z3.SolverFor(logic)
     solver.set("timeout", seconds * 1000)
