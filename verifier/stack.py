@@ -165,9 +165,7 @@ def _save(env: Env, frame: Frame, index: int, reg: Reg, size: int) -> None:
         frame.stack[index] = Slot(SPILL_KINDS, reg)
         return
     old = frame.stack[index].kinds
-    above = bytes(
-        kind if kind == ZEROS or (env.leaks and kind == INVALID) else MISC for kind in old[: 8 - size]
-    )
+    above = bytes(kind if kind in (ZEROS, INVALID) else MISC for kind in old[: 8 - size])
     frame.stack[index] = Slot(above + bytes([SPILL]) * size, reg)
 
 

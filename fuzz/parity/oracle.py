@@ -35,10 +35,11 @@ _FIGURES = ("processed ", "verification time ", "stack depth ")
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """errno: 0 for accepted; log: all that the verifier wrote."""
+    """errno: 0 for accepted; log: all that the verifier wrote; whole: False where there was no room for what was asked."""
 
     errno: int
     log: str
+    whole: bool = True
 
     @property
     def message(self) -> str:
@@ -70,7 +71,7 @@ def ask(subject: Subject, options: Options, flags: int = 0, level: int | None = 
         code = _bound(subject, descriptors)
         answer = _load(subject, code, flags, options.log_level if level is None else level)
         if answer.errno == errno.ENOSPC:  # the log has no room
-            answer = _load(subject, code, flags, syscall.LOG_STATS)
+            answer = replace(_load(subject, code, flags, syscall.LOG_STATS), whole=False)
     return answer
 
 
