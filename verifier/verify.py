@@ -14,7 +14,7 @@ from verifier.log import Log
 from verifier.options import Options
 from verifier.rejection import Rejection
 from verifier.state import entry
-from verifier.structure import structure
+from verifier.structure import address, structure
 from verifier.subject import Subject
 
 
@@ -47,6 +47,7 @@ def verify(subject: Subject, options: Options | None = None) -> Verdict:
         shape = structure(subject, options, lines)
         env = Env(subject, options, shape, log)
         log.lines += lines or []
+        env.shown = {pc: address(shape, pc) or 0 for pc in shape.map_of}
         rules.check_sleepable(subject)
         state = entry()
         state.sleepable = subject.sleepable
