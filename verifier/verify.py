@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from verifier import rules, stack_depth
+from verifier import fastcall, rules, stack_depth
 from verifier.env import Env
 from verifier.explore import explore
 from verifier.log import Log
@@ -54,6 +54,7 @@ def verify(subject: Subject, options: Options | None = None) -> Verdict:
         explore(env, state, 0)
         if env.level == 1:
             log.cut(0)
+        fastcall.remove(shape)
         stack_depth.check(shape)
     except Rejection as caught:
         refusal = caught
