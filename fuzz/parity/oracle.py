@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
+import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -19,12 +21,14 @@ from bpf.spec.maps import MAP_TYPES
 from engines import syscall
 from engines.function_info import FunctionInfo
 from verifier import calls
-from verifier.options import Options
+from verifier.options import ALL, BPF, NET_ADMIN, PERFMON, SYS_ADMIN, Options
 from verifier.raw import SLOT, slots
 from verifier.subject import Subject
 
 KERNEL_BTF = Path("/sys/kernel/btf/vmlinux")
 STRICT, ANY, SLEEPABLE = 1, 2, 16  # BPF_F_*
+_NUMBERS = {NET_ADMIN: 12, SYS_ADMIN: 21, PERFMON: 38, BPF: 39}  # CAP_* of linux/capability.h
+_CAPABILITY_VERSION = 0x20080522
 _FIGURES = ("processed ", "verification time ", "stack depth ")
 _HOOKS = {23: "btf_trace_", 27: "bpf_lsm_", 28: "bpf_iter_", 43: "bpf_lsm_"}
 """expected_attach_type -> what the kernel's BTF has before the name of a target."""
@@ -36,6 +40,12 @@ class Answer:
 
     errno: int
     log: str
+
+    @property
+    def processed(self) -> int:
+        """How many instructions were walked."""
+        found = re.search(r"^processed (\d+) insns", self.log, re.MULTILINE)
+        return int(found[1]) if found else 0
 
     @property
     def message(self) -> str:
@@ -60,14 +70,44 @@ def target(subject: Subject) -> int:
 
 
 def ask(subject: Subject, options: Options, flags: int = 0, level: int | None = None) -> Answer:
-    """The live kernel's answer, to a loader with all capabilities. flags: further BPF_F_*. Raises OSError, NotHere."""
+    """The live kernel's answer to a loader with the capabilities of the options. flags: further BPF_F_*.
+
+    Without CAP_BPF a kernel asks no verifier unless its unprivileged_bpf_disabled is 0. Raises OSError, NotHere.
+    """
     flags |= STRICT * options.strict | ANY * options.any_alignment | SLEEPABLE * subject.sleepable
     with _maps(subject) as descriptors:
         code = _bound(subject, descriptors)
-        answer = _load(subject, code, flags, options.log_level if level is None else level)
-        if answer.errno == errno.ENOSPC:  # the log has no room
-            answer = _load(subject, code, flags, syscall.LOG_STATS)
+        with without(ALL - options.caps):
+            answer = _load(subject, code, flags, options.log_level if level is None else level)
+            if answer.errno == errno.ENOSPC:  # the log has no room
+                answer = _load(subject, code, flags, syscall.LOG_STATS)
     return answer
+
+
+@contextmanager
+def without(capabilities: Iterable[str]) -> Iterator[None]:
+    """Have this thread do without some capabilities meanwhile, which it keeps the right to take back. Raises OSError."""
+    dropped = sum(1 << _NUMBERS[name] for name in capabilities)
+    if not dropped:
+        yield
+        return
+    library = ctypes.CDLL(None, use_errno=True)
+    head = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION, 0)
+    before, now = (ctypes.c_uint32 * 6)(), (ctypes.c_uint32 * 6)()  # effective, permitted, inheritable; twice
+
+    def call(name: str, data: ctypes.Array[ctypes.c_uint32]) -> None:
+        if getattr(library, name)(head, data) < 0:
+            raise OSError(ctypes.get_errno(), name)
+
+    call("capget", before)
+    for index, value in enumerate(before):
+        kept = {0: ~dropped, 3: ~(dropped >> 32)}.get(index, -1)
+        now[index] = value & kept & 0xFFFFFFFF
+    call("capset", now)
+    try:
+        yield
+    finally:
+        call("capset", before)
 
 
 def _load(subject: Subject, code: bytes, flags: int, level: int) -> Answer:

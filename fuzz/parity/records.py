@@ -20,9 +20,9 @@ from bpf.program import Map
 from bpf.spec.maps import BY_NUMBER as MAP_TYPES
 from bpf.spec.program_types import BY_NUMBER
 from engines.function_info import header
-from verifier import calls
+from fuzz.parity import shapes
 from verifier.options import ALL, Options
-from verifier.raw import SLOT, slots
+from verifier.raw import SLOT
 from verifier.subject import Subject
 
 STRICT, ANY, RANDOM, FREQUENT, SLEEPABLE = 1, 2, 4, 8, 16  # BPF_F_* of a load
@@ -295,29 +295,8 @@ def _types(record: Mapping[str, Any], more: Sequence[Type]) -> tuple[Btf, dict[i
         types, strings = bytes.fromhex(record["btf_types"]), bytes.fromhex(record["btf_strings"])
         base = decode(header(types, strings, "little"))
         functions = dict(record["func_info"] or ())
-    elif "map_relocs" in record:
-        starts = _starts(record["insns"])
-        if len(starts) > 1:
-            base, functions = _ordinary(starts)
+    elif "map_relocs" in record:  # these leave types out
+        found = shapes.starts(bytes.fromhex(record["insns"]))
+        if len(found) > 1:
+            base, functions = shapes.ordinary(found)
     return replace(base, types=base.types + tuple(_moved(one, len(base.types) - 1) for one in more)), functions
-
-
-def _starts(insns: str) -> list[int]:
-    """Where the functions of a program start."""
-    code = bytes.fromhex(insns)
-    starts = {0}
-    for pc, raw in enumerate(slots(code, "little")):
-        if calls.is_local_call(raw) or calls.is_function_address(raw):
-            starts.add(pc + 1 + raw.imm)
-    return sorted(starts)
-
-
-def _ordinary(starts: Sequence[int]) -> tuple[Btf, dict[int, int]]:
-    """What a compiler says of static functions that return an int. The records by name leave their types out."""
-    types = [
-        Type(Kind.TYPEDEF, "void"),
-        Type(Kind.INT, "int", 4, encoding=1, bits=32),
-        Type(Kind.FUNC_PROTO, "", type=1),
-        *(Type(Kind.FUNC, f"f{number}", type=2) for number in range(len(starts))),
-    ]
-    return Btf(tuple(types)), {start: 3 + number for number, start in enumerate(starts)}

@@ -1,0 +1,43 @@
+"""Instructions as a Subject: the wire form, and types for the functions where there are several."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bpf.isa import Insn, encode
+from bpf.object.btf import Btf, Kind, Type
+from bpf.program import Map
+from bpf.spec.program_types import ProgramType
+from verifier import calls
+from verifier.raw import slots
+from verifier.subject import Subject
+
+
+def starts(code: bytes) -> list[int]:
+    """Where the functions of a little-endian program start."""
+    found = {0}
+    for pc, raw in enumerate(slots(code, "little")):
+        if calls.is_local_call(raw) or calls.is_function_address(raw):
+            found.add(pc + 1 + raw.imm)
+    return sorted(found)
+
+
+def ordinary(found: Sequence[int]) -> tuple[Btf, dict[int, int]]:
+    """What a compiler says of static functions that return an int, and slot -> type of each."""
+    types = [
+        Type(Kind.TYPEDEF, "void"),
+        Type(Kind.INT, "int", 4, encoding=1, bits=32),
+        Type(Kind.FUNC_PROTO, "", type=1),
+        *(Type(Kind.FUNC, f"f{number}", type=2) for number in range(len(found))),
+    ]
+    return Btf(tuple(types)), {start: 3 + number for number, start in enumerate(found)}
+
+
+def numbered(insns: Sequence[Insn | None], kind: ProgramType, maps: Sequence[Map]) -> Subject:
+    """A program of instructions."""
+    code = encode(insns, "little")
+    found = starts(code)
+    if len(found) == 1:
+        return Subject(code, "little", kind, maps=tuple(maps))
+    btf, types = ordinary(found)
+    return Subject(code, "little", kind, maps=tuple(maps), btf=btf, types=types)
