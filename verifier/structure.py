@@ -5,16 +5,13 @@ As bpf_prog_load and bpf_check of Linux 6.18 do it before do_check; sentences an
 
 from __future__ import annotations
 
-from verifier import cfg, fastcall, functions, liveness, references, rules
+from verifier import btf_context, cfg, fastcall, functions, liveness, references, rules
 from verifier.calls import WIDE
 from verifier.insn_text import text
 from verifier.options import Options
 from verifier.raw import slots
-from verifier.rejection import Rejection
-from verifier.shape import EINVAL, Structure
+from verifier.shape import Structure
 from verifier.subject import Subject
-
-_NEED_TARGET = frozenset({"tracing", "lsm", "ext"})
 
 _MAPS, _VALUES = 0xFFFF_8881_0000_0000, 0xFFFF_C900_0000_0000  # where the kernel has maps, and their values
 
@@ -39,8 +36,7 @@ def structure(subject: Subject, options: Options, log: list[str] | None = None) 
     found.successors = [cfg.successors(raws, pc) for pc in range(len(raws))]
     found.postorder = cfg.postorder(raws, found.successors, found.subprograms)
     rules.check_sleepable(subject)
-    if subject.type.name in _NEED_TARGET and not subject.target:
-        raise Rejection(EINVAL, "Tracing programs must provide btf_id")
+    btf_context.check_target(subject)
     found.scc = cfg.components(len(raws), found.successors)
     found.live_before = liveness.live(found)
     if log is not None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from verifier import fastcall, rules, stack_depth
+from verifier import btf_context, fastcall, stack_depth
 from verifier.env import Env
 from verifier.explore import explore
 from verifier.log import Log
@@ -48,7 +48,7 @@ def verify(subject: Subject, options: Options | None = None) -> Verdict:
         env = Env(subject, options, shape, log)
         log.lines += lines or []
         env.shown = {pc: address(shape, pc) or 0 for pc in shape.map_of}
-        rules.check_sleepable(subject)
+        env.void = btf_context.void(subject)
         state = entry()
         state.sleepable = subject.sleepable
         explore(env, state, 0)

@@ -86,7 +86,7 @@ def ask(subject: Subject, options: Options, flags: int = 0, level: int | None = 
 
 @contextmanager
 def without(capabilities: Iterable[str]) -> Iterator[None]:
-    """Have this thread do without some capabilities meanwhile, which it keeps the right to take back. Raises OSError."""
+    """Have this thread do without some capabilities meanwhile; it keeps the right to take them back. Raises OSError."""
     dropped = sum(1 << _NUMBERS[name] for name in capabilities)
     if not dropped:
         yield

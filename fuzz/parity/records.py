@@ -299,4 +299,4 @@ def _types(record: Mapping[str, Any], more: Sequence[Type]) -> tuple[Btf, dict[i
         found = shapes.starts(bytes.fromhex(record["insns"]))
         if len(found) > 1:
             base, functions = shapes.ordinary(found)
-    return replace(base, types=base.types + tuple(_moved(one, len(base.types) - 1) for one in more)), functions
+    return replace(base, types=(*base.types, *(_moved(one, len(base.types) - 1) for one in more))), functions

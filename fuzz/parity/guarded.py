@@ -1,4 +1,4 @@
-"""Programs near the border between what a verifier accepts and what it refuses, by plain random choice.
+"""Programs that mostly guard what they do, by plain random choice: most are accepted, the others nearly.
 
 A writer keeps in mind, roughly, what each register holds, so that most of what it writes is meaningful: bounds are
 checked before memory is reached, results before they are used. With a small chance each such care is left out. All
