@@ -73,6 +73,7 @@ class Score:
     all: int = 0
     long: int = 0
     unmade: int = 0
+    bugs: int = 0
     accepted: int = 0
     verdict: int = 0
     errno: int = 0
@@ -85,9 +86,8 @@ class Score:
 
     def report(self, show: int, with_logs: bool) -> None:
         """Print it."""
-        print(
-            f"{self.all} programs ({self.accepted} accepted by the kernel), {self.long} more too long, {self.unmade} not made"
-        )
+        left = f"{self.long} too long, {self.unmade} with a map that is not made, {self.bugs} that break the kernel's"
+        print(f"{self.all} programs ({self.accepted} accepted by the kernel); left out: {left}")
         for name, part in (("verdict", self.verdict), ("errno", self.errno), ("message", self.message)):
             print(f"  {name:8} {part:6d}  {100 * part / max(self.all, 1):6.2f} %")
         if with_logs:
@@ -120,6 +120,9 @@ def compare(score: Score, subject: Subject, options: Options, name: str, most: i
     answer = oracle.ask(subject, options, level=4)
     if answer.processed > most:
         score.long += 1
+        return
+    if "verifier bug" in answer.message:  # its own words for a fault of its own
+        score.bugs += 1
         return
     if with_logs:
         answer = oracle.ask(subject, options, level=2)
