@@ -25,7 +25,7 @@ from bpf.spec.program_types import PROGRAM_TYPES
 from engines import ENGINES
 from engines.linux import unavailable
 from fuzz import border, genome
-from fuzz.parity import guarded, judging, logs, malformed, oracle
+from fuzz.parity import guarded, judging, logs, malformed, mutated, oracle
 from fuzz.parity.judging import CRASH, Given
 from fuzz.parity.shapes import numbered
 from verifier.options import ALL, BPF, NET_ADMIN, Options
@@ -60,6 +60,7 @@ PROFILES: dict[str, Callable[[Random], Subject]] = {
     "border": _near,
     "guarded": guarded.subject,
     "malformed": malformed.subject,
+    "mutated": mutated.of(guarded.subject),
     "plain": _plain,
 }
 CAPABILITIES = {"all": ALL, "bpf": frozenset({BPF, NET_ADMIN})}
