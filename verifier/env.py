@@ -15,6 +15,7 @@ from verifier.subject import Subject
 from verifier.types import SCALAR
 
 if TYPE_CHECKING:
+    from verifier.global_functions import Argument
     from verifier.instruction import Fault
     from verifier.log import Log
     from verifier.structure import Structure
@@ -97,7 +98,7 @@ class Env:
         "uninit", "spec_v1", "spec_v4", "strict", "aux", "processed", "total_states", "peak_states", "states",
         "max_states", "jumps", "last_jumps", "last_processed", "scratched", "scratched_slots", "explore_limits",
         "called", "entries", "level", "recorded", "returned", "faults", "lines", "shown", "arena", "void", "stored",
-        "evicted", "visits", "live",
+        "evicted", "visits", "live", "prototypes",
     )  # fmt: skip
 
     def __init__(self, subject: Subject, options: Options, structure: Structure, log: Log) -> None:
@@ -139,6 +140,7 @@ class Env:
         self.void = False
         self.stored = 0
         self.evicted = 0
+        self.prototypes: dict[int, tuple[Argument, ...]] = {}
         self.live = Liveness(structure)
         self.visits: dict[tuple[int, ...], Visit] = {}
 

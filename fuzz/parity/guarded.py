@@ -10,11 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from random import Random
 
-from bpf.isa import ROW, Insn, make
+from bpf.isa import ROW, Insn, encode, make
 from bpf.isa.opcodes import ATOMIC_OPS
 from bpf.program import Map
 from bpf.spec.program_types import PROGRAM_TYPES
-from fuzz.parity.shapes import numbered
+from fuzz.parity.shapes import typed
 from verifier.subject import Subject
 
 MAPS = (Map("values", "array", 4, 32, 4), Map("table", "hash", 8, 48, 8), Map("one", "array", 4, 64, 1))
@@ -519,4 +519,5 @@ _GESTURES, _WEIGHTS = tuple(_TABLE), tuple(_TABLE.values())
 def subject(rng: Random, length: int = 14) -> Subject:
     """A program of about so many gestures."""
     kind = rng.choices(tuple(_KINDS), tuple(_KINDS.values()))[0]
-    return numbered(_Writer(rng, kind).whole(rng.randrange(1, length + 1)), PROGRAM_TYPES[kind], MAPS)
+    code = encode(_Writer(rng, kind).whole(rng.randrange(1, length + 1)), "little")
+    return typed(Subject(code, "little", PROGRAM_TYPES[kind], maps=MAPS))

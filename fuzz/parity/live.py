@@ -17,17 +17,16 @@ from pathlib import Path
 from random import Random
 
 from bpf.errors import CrossbpfError
-from bpf.isa import ROW, Insn, make
 from bpf.plan import Unit
-from bpf.program import Program, program
+from bpf.program import program
 from bpf.spec.conventions import TYPED
-from bpf.spec.program_types import PROGRAM_TYPES
 from engines import ENGINES
 from engines.linux import unavailable
 from fuzz import border, genome
 from fuzz.parity import guarded, judging, logs, malformed, mutated, oracle
 from fuzz.parity.judging import CRASH, Given
-from fuzz.parity.shapes import numbered
+from fuzz.parity.shapes import typed
+from runtime import verifying
 from verifier.options import ALL, BPF, NET_ADMIN, Options
 from verifier.subject import Subject
 from vm.world import Input, Limits, World
@@ -35,24 +34,12 @@ from vm.world import Input, Limits, World
 
 def _near(rng: Random) -> Subject:
     """The genome's verifier profile."""
-    return _of_genome(border.decode(genome.draw(rng, _SIZE), sys.byteorder), "sched_cls")
+    return verifying.subject(border.decode(genome.draw(rng, _SIZE), sys.byteorder), "sched_cls")
 
 
 def _plain(rng: Random) -> Subject:
     """The genome's own programs."""
-    return _of_genome(genome.decode(genome.draw(rng, _SIZE), sys.byteorder), "socket_filter")
-
-
-def _of_genome(made: Program, kind: str) -> Subject:
-    """A generated program, its maps named by descriptor instead of by index."""
-    return numbered([insn and _by_descriptor(insn) for insn in made.insns], PROGRAM_TYPES[kind], made.maps)
-
-
-def _by_descriptor(insn: Insn) -> Insn:
-    op = insn.row.op
-    if op not in ("map_idx", "map_idx_value"):
-        return insn
-    return make(ROW[f"lddw_{op.replace('idx', 'fd')}"], insn.dst, imm=insn.imm)
+    return typed(verifying.subject(genome.decode(genome.draw(rng, _SIZE), sys.byteorder), "socket_filter"))
 
 
 _SIZE = 20  # gestures of a genome

@@ -7,31 +7,31 @@ import errno
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 
 from bpf.isa import opcodes
 from bpf.object.btf import Btf, Kind
-from bpf.object.btf_wire import decode, encode
+from bpf.object.btf_wire import encode
 from bpf.program import Map
+from bpf.spec.attach import PREFIXES, attach_name
 from bpf.spec.maps import MAP_TYPES
 from engines import syscall
 from engines.function_info import FunctionInfo
 from verifier import calls
+from verifier.kernel_types import kernel_types
 from verifier.options import ALL, BPF, NET_ADMIN, PERFMON, SYS_ADMIN, Options
 from verifier.raw import SLOT, slots
 from verifier.subject import Subject
 
-KERNEL_BTF = Path("/sys/kernel/btf/vmlinux")
 STRICT, ANY, SLEEPABLE = 1, 2, 16  # BPF_F_*
 _NUMBERS = {NET_ADMIN: 12, SYS_ADMIN: 21, PERFMON: 38, BPF: 39}  # CAP_* of linux/capability.h
 _CAPABILITY_VERSION = 0x20080522
+_STANDARD_STREAMS = 2
+_BY_INDEX = (opcodes.WIDE_FORMS["map_idx"], opcodes.WIDE_FORMS["map_idx_value"])
+_BY_DESCRIPTOR = (opcodes.WIDE_FORMS["map_fd"], opcodes.WIDE_FORMS["map_fd_value"])
 _FIGURES = ("processed ", "verification time ", "stack depth ")
-_HOOKS = {23: "btf_trace_", 27: "bpf_lsm_", 28: "bpf_iter_", 43: "bpf_lsm_"}
-"""expected_attach_type -> what the kernel's BTF has before the name of a target."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,19 +54,20 @@ class Answer:
         return lines[-1] if lines and self.errno else ""
 
 
-@cache
-def kernel_types() -> tuple[Btf, dict[str, int]]:
-    """The kernel's own BTF and its functions and typedefs by name; raises OSError where it shows none."""
-    types = decode(KERNEL_BTF.read_bytes())
-    kinds = (Kind.FUNC, Kind.TYPEDEF)
-    return types, {one.name: number for number, one in enumerate(types.types) if one.kind in kinds}
+def kernel_type(name: str, *kinds: Kind) -> int:
+    """The number of one of the kernel's types, 0 where it has none of that name and kind."""
+    types = kernel_types()
+    return (types.find(name, *kinds) if types is not None else None) or 0
 
 
 def target(subject: Subject) -> int:
     """The number of what a subject is attached to, 0 for nothing or what this kernel lacks."""
     if not subject.target:
         return 0
-    return kernel_types()[1].get(_HOOKS.get(subject.attach, "") + subject.target, 0)
+    if subject.type.name == "struct_ops":
+        return kernel_type(subject.target, Kind.STRUCT)
+    prefix = PREFIXES.get(attach_name(subject.type.name, subject.attach), "")
+    return kernel_type(prefix + subject.target.removeprefix(prefix), Kind.FUNC, Kind.TYPEDEF)
 
 
 def ask(subject: Subject, options: Options, flags: int = 0, level: int | None = None) -> Answer:
@@ -78,9 +79,9 @@ def ask(subject: Subject, options: Options, flags: int = 0, level: int | None = 
     with _maps(subject) as descriptors:
         code = _bound(subject, descriptors)
         with without(ALL - options.caps):
-            answer = _load(subject, code, flags, options.log_level if level is None else level)
+            answer = _load(subject, code, flags, options.log_level if level is None else level, descriptors)
             if answer.errno == errno.ENOSPC:  # the log has no room
-                answer = _load(subject, code, flags, syscall.LOG_STATS)
+                answer = _load(subject, code, flags, syscall.LOG_STATS, descriptors)
     return answer
 
 
@@ -110,11 +111,12 @@ def without(capabilities: Iterable[str]) -> Iterator[None]:
         call("capset", before)
 
 
-def _load(subject: Subject, code: bytes, flags: int, level: int) -> Answer:
+def _load(subject: Subject, code: bytes, flags: int, level: int, descriptors: Sequence[int]) -> Answer:
+    by_index = any(raw.code == calls.WIDE and raw.src in _BY_INDEX for raw in slots(subject.code, subject.order))
     try:
         descriptor, log = syscall.load(
             code, log_level=level, kind=subject.type.number, flags=flags, attach=subject.attach, target=target(subject),
-            functions=_functions(subject), license_name=subject.license,
+            functions=_functions(subject), license_name=subject.license, descriptors=descriptors if by_index else (),
         )  # fmt: skip
     except syscall.LoadError as error:
         return Answer(error.errno or 0, error.log)
@@ -159,16 +161,26 @@ def _bound(subject: Subject, descriptors: list[int]) -> bytes:
     """The code with the maps' descriptors, and the kernel's numbers of its functions, in it."""
     code = bytearray(subject.code)
     wide = False
-    named = (opcodes.WIDE_FORMS["map_fd"], opcodes.WIDE_FORMS["map_fd_value"])
     for pc, raw in enumerate(slots(subject.code, subject.order)):
         if wide:
             wide = False
             continue
         wide = raw.code == calls.WIDE
         number = raw.imm
-        if wide and raw.src in named and 0 <= raw.imm < len(descriptors):
-            number = descriptors[raw.imm]
+        if wide and raw.src in _BY_DESCRIPTOR:
+            if 0 <= raw.imm < len(descriptors):
+                number = descriptors[raw.imm]
+            elif raw.imm > _STANDARD_STREAMS and _is_open(raw.imm):
+                raise OSError(errno.EMFILE, f"descriptor {raw.imm} is one of this process")
         elif calls.is_kfunc_call(raw) and pc in subject.kfuncs:
-            number = kernel_types()[1].get(subject.kfuncs[pc], 0)
+            number = kernel_type(subject.kfuncs[pc], Kind.FUNC)
         code[pc * SLOT + 4 : pc * SLOT + 8] = number.to_bytes(4, sys.byteorder, signed=True)
     return bytes(code)
+
+
+def _is_open(descriptor: int) -> bool:
+    try:
+        os.fstat(descriptor)
+    except OSError:
+        return False
+    return True

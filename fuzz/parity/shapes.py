@@ -1,13 +1,11 @@
-"""Instructions as a Subject: the wire form, and types for the functions where there are several."""
+"""Types for the functions of a program that has none: the kernel asks for them before some calls."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
-from bpf.isa import Insn, encode
 from bpf.object.btf import Btf, Kind, Type
-from bpf.program import Map
-from bpf.spec.program_types import ProgramType
 from verifier import calls
 from verifier.raw import slots
 from verifier.subject import Subject
@@ -33,11 +31,10 @@ def ordinary(found: Sequence[int]) -> tuple[Btf, dict[int, int]]:
     return Btf(tuple(types)), {start: 3 + number for number, start in enumerate(found)}
 
 
-def numbered(insns: Sequence[Insn | None], kind: ProgramType, maps: Sequence[Map]) -> Subject:
-    """A program of instructions."""
-    code = encode(insns, "little")
-    found = starts(code)
-    if len(found) == 1:
-        return Subject(code, "little", kind, maps=tuple(maps))
+def typed(subject: Subject) -> Subject:
+    """A little-endian program, its functions with ordinary types where there are several without."""
+    found = starts(subject.code)
+    if len(found) == 1 or subject.types:
+        return subject
     btf, types = ordinary(found)
-    return Subject(code, "little", kind, maps=tuple(maps), btf=btf, types=types)
+    return replace(subject, btf=btf, types=types)
