@@ -18,7 +18,8 @@ from crossbpf.options import compile_options, compiling
 from runtime.permission import CAPABILITIES, capabilities
 from runtime.types import UNSPEC, named, of_section
 from runtime.verifying import PLAIN, subject
-from verifier import Options, Verdict, verify as judge
+from verifier import Options, Verdict
+from verifier import verify as judge
 from verifier.insn_text import text as insn_text
 from verifier.raw import slots
 

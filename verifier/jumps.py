@@ -7,7 +7,6 @@ Linux 6.18.
 from __future__ import annotations
 
 from bpf.isa.table import Row
-from bpf.program import Map
 from verifier import branch, nullness, precision, speculation
 from verifier.arith import alu
 from verifier.env import Env, each_reg
@@ -17,8 +16,26 @@ from verifier.rejection import Rejection
 from verifier.scalar import Scalar, constant, meet
 from verifier.state import ADD_CONST, SPILL, ZERO, Reg, Slot, State
 from verifier.types import (
-    ALLOC, BASE, BTF, MAP_KEY, MAP_PTR, MAP_VALUE, MAYBE_NULL, MEM, NON_OWNING, PACKET, PACKET_END,
-    PACKET_META, RCU, SCALAR, SOCK_COMMON, SOCKET, STACK, TCP_SOCK, TRUSTED, UNTRUSTED, XDP_SOCK,
+    ALLOC,
+    BASE,
+    BTF,
+    MAP_KEY,
+    MAP_PTR,
+    MAP_VALUE,
+    MAYBE_NULL,
+    MEM,
+    NON_OWNING,
+    PACKET,
+    PACKET_END,
+    PACKET_META,
+    RCU,
+    SCALAR,
+    SOCK_COMMON,
+    SOCKET,
+    STACK,
+    TCP_SOCK,
+    TRUSTED,
+    UNTRUSTED,
 )  # fmt: skip
 
 MAX_PACKET_OFF = 0xFFFF
@@ -125,7 +142,7 @@ def is_not_null(reg: Reg) -> bool:
         return False
     base = type_ & BASE
     if base == BTF:
-        return bool(type_ & (TRUSTED | ALLOC)) and not type_ & RCU or bool(type_ & NON_OWNING)
+        return (bool(type_ & (TRUSTED | ALLOC)) and not type_ & RCU) or bool(type_ & NON_OWNING)
     return base in _NOT_NULL or (base == MEM and not type_ & UNTRUSTED)
 
 

@@ -195,8 +195,9 @@ def _map_value(env: Env, number: int, reg: Reg, off: int, size: int, write: bool
     at = off + reg.num.value
     if reg.num.mask == 0 and map_.readonly and map_.kind == "array" and map_.max_entries == 1:
         data = map_.initial.ljust(map_.value_size, b"\0")[at : at + size]
-        order = "big" if env.subject.order == "big" else "little"
-        env.set(value, Reg(SCALAR, constant(int.from_bytes(data, order, signed=sign))))
+        if env.subject.order == "big":
+            data = data[::-1]
+        env.set(value, Reg(SCALAR, constant(int.from_bytes(data, "little", signed=sign))))
     else:
         env.set_unknown(value)
 

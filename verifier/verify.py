@@ -5,6 +5,7 @@ Source: bpf_check of Linux 6.18 (kernel/bpf/verifier.c): its order of checks and
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from verifier import btf_context, fastcall, global_functions, stack_depth
@@ -13,7 +14,7 @@ from verifier.explore import explore, path
 from verifier.log import Log
 from verifier.options import Options
 from verifier.rejection import Rejection
-from verifier.state import entry, entry_with_memory
+from verifier.state import State, entry, entry_with_memory
 from verifier.structure import address, structure
 from verifier.subject import Subject
 
@@ -38,8 +39,13 @@ class Verdict:
     path: tuple[tuple[int, int], ...] = ()
 
 
-def verify(subject: Subject, options: Options | None = None) -> Verdict:
-    """Decide whether a program may run."""
+def verify(
+    subject: Subject, options: Options | None = None, observer: Callable[[int, State], None] | None = None
+) -> Verdict:
+    """Decide whether a program may run.
+
+    observer: is shown the slot and the state before each instruction that is walked, and must not change it.
+    """
     options = options or Options()
     log = Log()
     env: Env | None = None
@@ -48,6 +54,7 @@ def verify(subject: Subject, options: Options | None = None) -> Verdict:
     try:
         shape = structure(subject, options, lines)
         env = Env(subject, options, shape, log)
+        env.observer = observer
         log.lines += lines or []
         env.shown = {pc: address(shape, pc) or 0 for pc in shape.map_of}
         env.void = btf_context.void(subject)
