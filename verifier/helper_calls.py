@@ -9,7 +9,7 @@ from bpf.program import Map
 from bpf.spec import callers
 from bpf.spec.attach import attach_name
 from bpf.spec.prototypes import PROTOTYPES
-from bpf.spec.signatures import SIGNATURES, Kind, Signature, signature
+from bpf.spec.signatures import Kind, Signature, signature
 from verifier import callbacks, dynptr_args, fields, held, map_calls, memory, objects, precision, rules, types
 from verifier.arguments import Call, check
 from verifier.env import Env, each_reg

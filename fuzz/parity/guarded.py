@@ -12,12 +12,25 @@ from random import Random
 
 from bpf.isa import ROW, Insn, encode, make
 from bpf.isa.opcodes import ATOMIC_OPS
+from bpf.object.btf import Btf, Kind, Member, Type
 from bpf.program import Map
 from bpf.spec.program_types import PROGRAM_TYPES
-from fuzz.parity.shapes import typed
+from fuzz.parity.shapes import VOIDS, typed
 from verifier.subject import Subject
 
-MAPS = (Map("values", "array", 4, 32, 4), Map("table", "hash", 8, 48, 8), Map("one", "array", 4, 64, 1))
+MAPS = (
+    Map("values", "array", 4, 32, 4), Map("table", "hash", 8, 48, 8), Map("one", "array", 4, 64, 1),
+    Map("programs", "prog_array", 4, 4, 4), Map("ring", "ringbuf", 0, 0, 4096),
+    Map("locked", "array", 4, 64, 2, lock=8, value_type=3),
+)  # fmt: skip
+_TYPES = Btf((
+    *VOIDS,
+    Type(Kind.INT, "unsigned int", 4, bits=32),
+    Type(Kind.STRUCT, "bpf_spin_lock", 4, members=(Member("val", 1, 0),)),
+    Type(Kind.STRUCT, "locked", 64, members=(Member("lock", 2, 64),)),
+))  # fmt: skip
+_ELEMENTS = 3  # of the maps have plain elements
+_PROGRAMS, _RING, _LOCKED = 3, 4, 5
 _NUMBER, _CONTEXT, _STACK, _PACKET, _END, _VALUE, _MAYBE, _MAP, _NONE = (
     "number", "context", "stack", "packet", "packet end", "value", "maybe a value", "map", ""
 )  # fmt: skip
@@ -36,7 +49,9 @@ _WIDE = (
     0, 1, 0xFFFFFFFF, 1 << 32, (1 << 63) - 1, 1 << 63, (1 << 64) - 1, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF_80000000,
     0x100000001, 0xFFFFFFFF_00000000,
 )  # fmt: skip
-_LOOKUP, _UPDATE, _TIME, _RANDOM, _LOOP = 1, 2, 5, 7, 181
+_LOOKUP, _UPDATE, _DELETE, _TIME, _RANDOM, _TAIL_CALL, _LOAD_BYTES, _CSUM_DIFF = 1, 2, 3, 5, 7, 12, 26, 28
+_LOCK, _UNLOCK, _RESERVE, _SUBMIT, _DISCARD, _LOOP = 93, 94, 131, 132, 133, 181
+_LOADS_PACKET = frozenset({"socket_filter", "sched_cls"})
 _CARELESS = 0.06
 
 
@@ -267,7 +282,7 @@ class _Writer:
     def lookup(self) -> None:
         """An element of a map."""
         rng = self.rng
-        number = rng.randrange(len(MAPS))
+        number = rng.randrange(_ELEMENTS)
         size = MAPS[number].key_size
         at = -8 * rng.randrange(1, 9)
         if size == 8:
@@ -407,7 +422,7 @@ class _Writer:
         arguments = rng.randrange(1, 4)
         passed = []
         for number in range(1, arguments + 1):
-            kind = rng.choice((_NUMBER, _NUMBER, _STACK, _VALUE))
+            kind = rng.choice((_NUMBER, _NUMBER, _STACK, _VALUE, _CONTEXT))
             source = self.register(kind)
             if kind == _STACK:
                 self.put("mov64_reg", number, 10, holds=_STACK)
@@ -461,6 +476,150 @@ class _Writer:
         self.function, self.context, self.depth = outer, context, 0
         self.called(_NUMBER)
 
+    def memory(self, register: int, size: int) -> None:
+        """A register gets memory of so many bytes, mostly: stack, or the value of a map."""
+        rng = self.rng
+        value = self.register(_VALUE, 6)
+        if value is not None and rng.random() < 0.3:
+            self.put("mov64_reg", register, value, holds=_VALUE)
+            return
+        at = -8 * rng.randrange(1, 9)
+        if not self.careless():
+            at = min(at, -8 * ((size + 7) // 8))
+            for slot in range(at, at + 8 * ((size + 7) // 8), 8):
+                if rng.random() < 0.8:
+                    self.put("st64", 10, off=slot, imm=rng.choice(_EDGES))
+                    self.function.slots[slot] = _NUMBER
+        self.put("mov64_reg", register, 10)
+        self.put("add64_imm", register, imm=at, holds=_STACK)
+
+    def update(self) -> None:
+        """An element is set or deleted."""
+        rng = self.rng
+        number = rng.randrange(_ELEMENTS)
+        self.memory(3, MAPS[number].value_size)
+        self.memory(2, MAPS[number].key_size)
+        self.put("lddw_map_fd", 1, imm=number)
+        if rng.random() < 0.7:
+            self.put("mov64_imm", 4, imm=rng.choice((0, 1, 2)))
+            self.put("call_helper", imm=_UPDATE)
+        else:
+            self.put("call_helper", imm=_DELETE)
+        self.called(_NUMBER)
+
+    def sized(self) -> None:
+        """A helper that takes memory with a size, known or bounded."""
+        rng = self.rng
+        skb = self.kind in ("socket_filter", "sched_cls", "cgroup_skb") and self.context
+        size = rng.choice((1, 4, 8, 16, 24))
+        moving = self.register(_NUMBER, 6)
+        if skb:
+            self.memory(3, size)
+            self.put("mov64_reg", 1, self.context, holds=_CONTEXT)
+            self.put("mov64_imm", 2, imm=rng.choice((0, 14, 30)))
+            length, helper = 4, _LOAD_BYTES
+        elif self.kind in ("sched_cls", "xdp"):
+            size = size + 3 & ~3
+            self.memory(1, size)
+            self.put("mov64_imm", 3)
+            self.put("mov64_imm", 4)
+            self.put("mov64_imm", 5)
+            length, helper = 2, _CSUM_DIFF
+        else:
+            self.change()
+            return
+        if moving is not None and rng.random() < 0.5:
+            self.bound(moving, size)
+            self.put("mov64_reg", length, moving, holds=_NUMBER)
+        else:
+            self.put("mov64_imm", length, imm=size if rng.random() < 0.9 else rng.choice((0, size + 1, 512)))
+        self.put("call_helper", imm=helper)
+        self.called(_NUMBER)
+
+    def record(self) -> None:
+        """A record of a ring buffer is reserved, written and given back, mostly."""
+        rng = self.rng
+        self.put("lddw_map_fd", 1, imm=_RING)
+        self.put("mov64_imm", 2, imm=rng.choice((8, 16, 64)))
+        self.put("mov64_imm", 3)
+        self.put("call_helper", imm=_RESERVE)
+        self.called(_NONE)
+        jump = len(self.function.insns)
+        self.put("jeq64_imm", 0)
+        keeper = rng.choice((7, 8, 9))
+        self.put("mov64_reg", keeper, 0)
+        self.function.kinds[keeper] = _NONE
+        if rng.random() < 0.5:
+            self.put("st32", keeper, off=rng.choice((0, 4, 8, 12)), imm=1)
+        if rng.random() < 0.5:
+            before = list(self.function.kinds)
+            self.block(rng.randrange(1, 3))
+            self.join(before, dict(self.function.slots))
+        if not self.careless():
+            self.put("mov64_reg", 1, keeper)
+            self.put("mov64_imm", 2)
+            self.put("call_helper", imm=rng.choice((_SUBMIT, _DISCARD)))
+        self.called(_NONE)
+        self.land(jump)
+        self.function.kinds[keeper] = _NONE
+
+    def locked(self) -> None:
+        """Under a spin lock."""
+        rng = self.rng
+        if self.kind == "socket_filter":
+            self.alu()
+            return
+        self.put("st32", 10, off=-4, imm=rng.choice((0, 1, 5)))
+        self.function.slots.pop(-8, None)
+        self.put("mov64_reg", 2, 10)
+        self.put("add64_imm", 2, imm=-4)
+        self.put("lddw_map_fd", 1, imm=_LOCKED)
+        self.put("call_helper", imm=_LOOKUP)
+        self.called(_NONE)
+        self.skip("jeq64_imm", 0)
+        keeper = rng.choice((7, 8, 9))
+        self.put("mov64_reg", keeper, 0, holds=_NONE)
+        for helper in (_LOCK, _UNLOCK):
+            if not self.careless():
+                self.put("mov64_reg", 1, keeper)
+                self.put("add64_imm", 1, imm=8)
+                self.put("call_helper", imm=helper)
+                self.called(_NONE)
+            if helper == _LOCK:
+                self.put("ldx32", 0, keeper, rng.choice((0, 4, 12, 60)), holds=_NUMBER)
+                self.put("add32_imm", 0, imm=1)
+                self.put("stx32", keeper, 0, rng.choice((0, 4, 12, 60)))
+        self.called(_NONE)
+
+    def tail(self) -> None:
+        """A tail call."""
+        context = self.register(_CONTEXT)
+        if context is None:
+            self.alu()
+            return
+        self.put("mov64_reg", 1, context, holds=_CONTEXT)
+        self.put("lddw_map_fd", 2, imm=_PROGRAMS)
+        moving = self.register(_NUMBER, 6)
+        if moving is not None and self.rng.random() < 0.5:
+            self.put("mov64_reg", 3, moving)
+        else:
+            self.put("mov64_imm", 3, imm=self.rng.choice((0, 3, 9)))
+        self.put("call_helper", imm=_TAIL_CALL)
+        self.called(_NONE)
+
+    def absolute(self) -> None:
+        """A packet load by ld_abs or ld_ind."""
+        rng = self.rng
+        if self.function.kinds[6] != _CONTEXT or self.kind not in _LOADS_PACKET:
+            self.spill()
+            return
+        bits = rng.choice((8, 16, 32))
+        if rng.random() < 0.6:
+            self.put(f"ld_abs{bits}", imm=rng.choice((0, 12, 14, 23)))
+        else:
+            self.put(f"ld_ind{bits}", 0, self.number(), imm=rng.choice((0, 4, 14)))
+        self.called(_NUMBER)
+
     def block(self, length: int) -> None:
         """Some gestures."""
         for _ in range(length):
@@ -512,6 +671,7 @@ _TABLE = {
     _Writer.alu: 14, _Writer.change: 8, _Writer.constant: 8, _Writer.unknown: 8, _Writer.branch: 12, _Writer.spill: 10,
     _Writer.fill: 8, _Writer.anywhere: 3, _Writer.lookup: 4, _Writer.direct: 2, _Writer.value: 10, _Writer.packet: 6,
     _Writer.loop: 3, _Writer.call: 3, _Writer.through: 4, _Writer.callback: 1,
+    _Writer.update: 2, _Writer.sized: 3, _Writer.record: 2, _Writer.locked: 1, _Writer.tail: 1, _Writer.absolute: 1,
 }  # fmt: skip
 _GESTURES, _WEIGHTS = tuple(_TABLE), tuple(_TABLE.values())
 
@@ -520,4 +680,4 @@ def subject(rng: Random, length: int = 14) -> Subject:
     """A program of about so many gestures."""
     kind = rng.choices(tuple(_KINDS), tuple(_KINDS.values()))[0]
     code = encode(_Writer(rng, kind).whole(rng.randrange(1, length + 1)), "little")
-    return typed(Subject(code, "little", PROGRAM_TYPES[kind], maps=MAPS))
+    return typed(Subject(code, "little", PROGRAM_TYPES[kind], maps=MAPS, btf=_TYPES))

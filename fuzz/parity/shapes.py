@@ -10,6 +10,8 @@ from verifier import calls
 from verifier.raw import slots
 from verifier.subject import Subject
 
+VOIDS = (Type(Kind.TYPEDEF, "void"),)
+
 
 def starts(code: bytes) -> list[int]:
     """Where the functions of a little-endian program start."""
@@ -20,15 +22,16 @@ def starts(code: bytes) -> list[int]:
     return sorted(found)
 
 
-def ordinary(found: Sequence[int]) -> tuple[Btf, dict[int, int]]:
-    """What a compiler says of static functions that return an int, and slot -> type of each."""
+def ordinary(found: Sequence[int], before: tuple[Type, ...] = VOIDS) -> tuple[Btf, dict[int, int]]:
+    """What a compiler says of static functions that return an int, and slot -> type of each; behind other types."""
+    first = len(before)
     types = [
-        Type(Kind.TYPEDEF, "void"),
+        *before,
         Type(Kind.INT, "int", 4, encoding=1, bits=32),
-        Type(Kind.FUNC_PROTO, "", type=1),
-        *(Type(Kind.FUNC, f"f{number}", type=2) for number in range(len(found))),
+        Type(Kind.FUNC_PROTO, "", type=first),
+        *(Type(Kind.FUNC, f"f{number}", type=first + 1) for number in range(len(found))),
     ]
-    return Btf(tuple(types)), {start: 3 + number for number, start in enumerate(found)}
+    return Btf(tuple(types)), {start: first + 2 + number for number, start in enumerate(found)}
 
 
 def typed(subject: Subject) -> Subject:
@@ -36,5 +39,5 @@ def typed(subject: Subject) -> Subject:
     found = starts(subject.code)
     if len(found) == 1 or subject.types:
         return subject
-    btf, types = ordinary(found)
+    btf, types = ordinary(found, subject.btf.types if subject.btf is not None else VOIDS)
     return replace(subject, btf=btf, types=types)

@@ -28,7 +28,8 @@ TABLE = {
         program(f"85:0:1:0:2 b7 95 {CHECKED}6 bf:1:6 {TAIL_CALL} {LOAD} b7 95", 3), 0, "",
     ),
     "its caller may see another packet": (
-        program(f"{CHECKED}3 bf:1:6 85:0:1:0:3 {LOAD} b7 95 {TAIL_CALL} b7 95", 11), 13, "R7 invalid mem access 'scalar'",
+        program(f"{CHECKED}3 bf:1:6 85:0:1:0:3 {LOAD} b7 95 {TAIL_CALL} b7 95", 11),
+        13, "R7 invalid mem access 'scalar'",
     ),
     "its result is any number": (
         program(f"85:0:1:0:4 15:0:0:1:7 61:0:9 b7 95 {TAIL_CALL} b7:0:0:0:7 95", 5), 13, "R9 !read_ok",
