@@ -28,7 +28,7 @@ from verifier.subject import Subject
 STRICT, ANY, SLEEPABLE = 1, 2, 16  # BPF_F_*
 _NUMBERS = {NET_ADMIN: 12, SYS_ADMIN: 21, PERFMON: 38, BPF: 39}  # CAP_* of linux/capability.h
 _CAPABILITY_VERSION = 0x20080522
-_STANDARD_STREAMS = 2
+_STANDARD_STREAMS, _MANY = 2, 1024  # descriptors up to the first are open, from the second on they are not
 _BY_INDEX = (opcodes.WIDE_FORMS["map_idx"], opcodes.WIDE_FORMS["map_idx_value"])
 _BY_DESCRIPTOR = (opcodes.WIDE_FORMS["map_fd"], opcodes.WIDE_FORMS["map_fd_value"])
 _FIGURES = ("processed ", "verification time ", "stack depth ")
@@ -170,17 +170,10 @@ def _bound(subject: Subject, descriptors: list[int]) -> bytes:
         if wide and raw.src in _BY_DESCRIPTOR:
             if 0 <= raw.imm < len(descriptors):
                 number = descriptors[raw.imm]
-            elif raw.imm > _STANDARD_STREAMS and _is_open(raw.imm):
-                raise OSError(errno.EMFILE, f"descriptor {raw.imm} is one of this process")
+            elif _STANDARD_STREAMS < raw.imm < _MANY:
+                raise OSError(errno.EMFILE, f"descriptor {raw.imm} may be one of this process")
         elif calls.is_kfunc_call(raw) and pc in subject.kfuncs:
             number = kernel_type(subject.kfuncs[pc], Kind.FUNC)
         code[pc * SLOT + 4 : pc * SLOT + 8] = number.to_bytes(4, sys.byteorder, signed=True)
     return bytes(code)
 
-
-def _is_open(descriptor: int) -> bool:
-    try:
-        os.fstat(descriptor)
-    except OSError:
-        return False
-    return True
