@@ -9,13 +9,14 @@ from bpf.isa.effects import signed
 from bpf.isa.opcodes import ADDR_SPACE_CAST
 from bpf.isa.table import Kind, Row
 from verifier import precision, speculation, tnum
-from verifier.arith import alu, byte_order, sign_extended, zext32
+from verifier.arith import alu, sign_extended, zext32
 from verifier.env import Env
+from verifier.extend import reordered
 from verifier.raw import Raw
 from verifier.registers import linkable, readable, writable
 from verifier.rejection import Rejection
 from verifier.scalar import UNBOUNDED, UNKNOWN, Scalar, constant, settled
-from verifier.state import ADD_CONST, ANY, MAX_VAR_OFF, Reg, scalar
+from verifier.state import ADD_CONST, ADD_CONST32, ADD_CONST64, ANY, MAX_VAR_OFF, Reg, scalar
 from verifier.tnum import S64_MAX, S64_MIN, U64
 from verifier.types import (
     ARENA,
@@ -74,7 +75,7 @@ def _unary(env: Env, raw: Raw, row: Row) -> None:
         env.set(raw.dst, scalar(alu("neg", row.width, reg.num, reg.num)))
     elif reg.type == SCALAR:
         swaps = row.op == "bswap" or (row.op == "to_le") == (env.subject.order == "big")
-        env.set(raw.dst, scalar(byte_order(reg.num, row.bits, swaps)))
+        env.set(raw.dst, scalar(reordered(reg.num, row.bits, swapped=swaps)))
     else:
         env.set(raw.dst, ANY)
 
@@ -169,11 +170,25 @@ def _binary(env: Env, raw: Raw, row: Row) -> None:
     if op in ("add", "sub") and not env.spec_v1 and by_register and not shifts_too_far(op, width, src.num):
         speculation.scalar_alu(env, raw)
     num = alu(op, width, dst.num, src.num)
-    if dst.id and op == "add" and width == 64 and env.capable and src.num.mask == 0:
-        if not dst.id & ADD_CONST and src.num.value <= _S32_MAX:
-            env.set(raw.dst, Reg(SCALAR, num, src.num.value, dst.id | ADD_CONST))
+    if dst.id and not dst.id & ADD_CONST and op in ("add", "sub") and env.capable:
+        off = _distance(op, width, src.num)
+        if off is not None:
+            env.set(raw.dst, Reg(SCALAR, num, off, dst.id | (ADD_CONST64 if width == 64 else ADD_CONST32)))
             return
     env.set(raw.dst, scalar(num))
+
+
+def _distance(op: str, width: int, src: Scalar) -> int | None:
+    """How far a sum is from its first term; None where that is not known, or no signed 32-bit number."""
+    low = (1 << width) - 1
+    if src.mask & low:
+        return None
+    off = signed(src.value & low, width)
+    if not -1 - _S32_MAX <= off <= _S32_MAX:
+        return None
+    if op == "add":
+        return off
+    return -off if off != -1 - _S32_MAX else None
 
 
 def shifts_too_far(op: str, width: int, src: Scalar) -> bool:

@@ -12,7 +12,7 @@ from bpf.spec.prototypes import PROTOTYPES
 from bpf.spec.signatures import Kind, Signature, signature
 from verifier import callbacks, dynptr_args, fields, held, map_calls, memory, objects, precision, rules, types
 from verifier.arguments import Call, check
-from verifier.env import Env, each_reg
+from verifier.env import ANYTHING, NEVER, Env, each_reg
 from verifier.frames import clobber, forget_packets
 from verifier.raw import Raw
 from verifier.rejection import Rejection
@@ -146,6 +146,7 @@ def _special(env: Env, made: Call) -> None:
             raise Rejection(22, "get_local_storage() doesn't support non-zero flags", env.pc)
     elif name in callbacks.CALLBACKS:
         if name == "loop":
+            _inlines(env, regs[2].aux)
             precision.register(env, 1)
             frame = env.state.frames[-1]
             if frame.depth >= regs[1].num.umax:
@@ -160,6 +161,18 @@ def _special(env: Env, made: Call) -> None:
         )
     elif name == "dynptr_data":
         dynptr_args.lends(env, made)
+
+
+def _inlines(env: Env, subprog: int) -> None:
+    """A loop is compiled inline if all ways to it have the same function and no flags, which is then relied on."""
+    aux = env.aux[env.pc]
+    if aux.inlined == NEVER:
+        return
+    flags = env.state.frames[-1].regs[4]
+    none = flags.type == SCALAR and flags.num == ZERO
+    if none:
+        precision.register(env, 4)
+    aux.inlined = subprog if none and aux.inlined in (ANYTHING, subprog) else NEVER
 
 
 # The result ------------------------------------------------------------------------------------------

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from bpf.isa.table import Row
 from verifier import branch, nullness, precision, speculation
-from verifier.arith import alu
+from verifier.arith import alu, zext32
 from verifier.env import Env, each_reg
 from verifier.raw import Raw
 from verifier.registers import readable
 from verifier.rejection import Rejection
 from verifier.scalar import Scalar, constant, meet
-from verifier.state import ADD_CONST, SPILL, ZERO, Reg, Slot, State
+from verifier.state import ADD_CONST, ADD_CONST32, SPILL, ZERO, Reg, Slot, State
 from verifier.types import (
     ALLOC,
     BASE,
@@ -99,7 +99,7 @@ def step(env: Env, raw: Raw, row: Row) -> int:
         if regs[raw.dst].id:
             _sync(env.state, regs[raw.dst], linked)
             _sync(other, others[raw.dst], linked)
-    elif not narrow and by_register and dst.type != SCALAR and src.type != SCALAR:
+    elif not narrow and by_register and SCALAR not in (dst.type, src.type):
         _one_is_not_null(env.state, other, raw, op, dst, src)
     dst = regs[raw.dst]
     if not narrow and not by_register and raw.imm == 0 and op in ("jeq", "jne") and dst.type & MAYBE_NULL:
@@ -220,11 +220,15 @@ def _sync(state: State, known: Reg, linked: list[tuple[int, int, bool]]) -> None
         reg = frame.regs[at] if is_reg else frame.stack[at].reg
         if reg.type != SCALAR or reg is known or (reg.id ^ known.id) & ~ADD_CONST:
             continue
+        if (reg.id ^ known.id) & ADD_CONST == ADD_CONST:  # sums of different widths
+            continue
         if not (reg.id | known.id) & ADD_CONST or reg.off == known.off:
             new = known
         else:
-            delta = constant(reg.off - known.off)
-            new = Reg(SCALAR, alu("add", 64, known.num, delta), reg.off, known.id)
+            num = alu("add", 64, known.num, constant(reg.off - known.off))
+            if (reg.id | known.id) & ADD_CONST32:
+                num = zext32(num)
+            new = Reg(SCALAR, num, reg.off, reg.id)
         if is_reg:
             frame.regs[at] = new
         else:

@@ -82,9 +82,10 @@ def leave(env: Env) -> int:
     if callee.callback:
         if result.type != SCALAR:
             raise Rejection(13, "R0 not a scalar value", env.pc)
-        precision.register(env, 0)
         if callee.returns is not None:
             check_range(env, result, Range(*callee.returns), "At callback return")
+        else:
+            precision.register(env, 0)
         after = callee.callsite
     else:
         caller.regs[0] = result
