@@ -16,8 +16,8 @@ from verifier.raw import Raw
 from verifier.registers import linkable, readable, writable
 from verifier.rejection import Rejection
 from verifier.scalar import UNBOUNDED, UNKNOWN, Scalar, constant, settled
-from verifier.state import ADD_CONST, ADD_CONST32, ADD_CONST64, ANY, MAX_VAR_OFF, Reg, scalar
-from verifier.tnum import S64_MAX, S64_MIN, U64
+from verifier.state import ADD_CONST, ADD_CONST32, ADD_CONST64, ANY, MAX_VAR_OFF, Reg, const, scalar
+from verifier.tnum import S64_MAX, S64_MIN, U32, U64
 from verifier.types import (
     ARENA,
     BASE,
@@ -169,13 +169,37 @@ def _binary(env: Env, raw: Raw, row: Row) -> None:
             return
     if op in ("add", "sub") and not env.spec_v1 and by_register and not shifts_too_far(op, width, src.num):
         speculation.scalar_alu(env, raw)
+    if op in ("and", "or") and src.num.mask == 0:
+        dst = _forked(env, raw, dst)
     num = alu(op, width, dst.num, src.num)
     if dst.id and not dst.id & ADD_CONST and op in ("add", "sub") and env.capable:
         off = _distance(op, width, src.num)
-        if off is not None:
+        if off is not None and (width == 64 or dst.num.umax <= U32):  # a cut register is no sum of the others
             env.set(raw.dst, Reg(SCALAR, num, off, dst.id | (ADD_CONST64 if width == 64 else ADD_CONST32)))
             return
     env.set(raw.dst, scalar(num))
+
+
+def _forked(env: Env, raw: Raw, dst: Reg) -> Reg:
+    """Of a number that is 0 or -1, as a mask is, 0 waits as a path of its own; what is left."""
+    num = dst.num
+    if num.smin == -1 and num.smax == 0:
+        zero, ones = const(0), const(U64)
+    elif num.s32min == -1 and num.s32max == 0:
+        zero, ones = (Reg(SCALAR, _with_half(num, half), dst.off, dst.id) for half in (0, U32))
+    else:
+        return dst
+    env.push(env.pc, env.pc).frames[-1].regs[raw.dst] = zero
+    return ones
+
+
+def _with_half(num: Scalar, half: int) -> Scalar:
+    """A number whose low 32 bits are known."""
+    signed_half = signed(half, 32)
+    return Scalar(
+        num.value & ~U32 & U64 | half, num.mask & ~U32 & U64, num.smin, num.smax, num.umin, num.umax,
+        signed_half, signed_half, half, half,
+    )  # fmt: skip
 
 
 def _distance(op: str, width: int, src: Scalar) -> int | None:
