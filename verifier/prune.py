@@ -395,7 +395,7 @@ def _stack_covers(env: Env, old: Frame, frame: Frame, ids: Ids, how: int) -> boo
     precise = old.precise_slots if env.capable else -1
     for index, slot in enumerate(old.stack):
         have = index < len(stack)
-        if how == EXACT and (not have or slot.kinds != stack[index].kinds):
+        if how != NOT_EXACT and (not have or slot.kinds != stack[index].kinds):
             return False
         kinds = slot.kinds
         if not any(kinds) or (env.uninit and all(kind in (INVALID, MISC) for kind in kinds)):
