@@ -172,10 +172,12 @@ def _binary(env: Env, raw: Raw, row: Row) -> None:
     if op in ("and", "or") and src.num.mask == 0:
         dst = _forked(env, raw, dst)
     num = alu(op, width, dst.num, src.num)
-    if dst.id and not dst.id & ADD_CONST and op in ("add", "sub") and env.capable:
-        off = _distance(op, width, src.num)
-        if off is not None and (width == 64 or dst.num.umax <= U32):  # a cut register is no sum of the others
-            env.set(raw.dst, Reg(SCALAR, num, off, dst.id | (ADD_CONST64 if width == 64 else ADD_CONST32)))
+    if dst.id and env.capable and op in ("add", "sub"):
+        by = _distance(op, width, src.num)
+        same = by_register and raw.src == raw.dst
+        if by is not None and not dst.id & ADD_CONST and not same and (width == 64 or dst.num.umax >> 32 == 0):
+            flag = ADD_CONST64 if width == 64 else ADD_CONST32
+            env.set(raw.dst, Reg(SCALAR, num, by, dst.id | flag))
             return
     env.set(raw.dst, scalar(num))
 
@@ -203,16 +205,13 @@ def _with_half(num: Scalar, half: int) -> Scalar:
 
 
 def _distance(op: str, width: int, src: Scalar) -> int | None:
-    """How far a sum is from its first term; None where that is not known, or no signed 32-bit number."""
-    low = (1 << width) - 1
-    if src.mask & low:
+    """How far an addition or subtraction moves a number, where that is known and fits in 32 bits."""
+    if src.mask & (U32 if width == 32 else U64):
         return None
-    off = signed(src.value & low, width)
-    if not -1 - _S32_MAX <= off <= _S32_MAX:
-        return None
-    if op == "add":
-        return off
-    return -off if off != -1 - _S32_MAX else None
+    by = src.s32min if width == 32 else src.smin
+    if op == "sub":
+        by = -by if by > -_S32_MAX - 1 else by - 1
+    return by if -_S32_MAX - 1 <= by <= _S32_MAX else None
 
 
 def shifts_too_far(op: str, width: int, src: Scalar) -> bool:

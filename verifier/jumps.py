@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bpf.isa.table import Row
 from verifier import branch, nullness, precision, speculation
-from verifier.arith import alu, zext32
+from verifier.arith import alu
 from verifier.env import Env, each_reg
 from verifier.raw import Raw
 from verifier.registers import readable
@@ -220,15 +220,14 @@ def _sync(state: State, known: Reg, linked: list[tuple[int, int, bool]]) -> None
         reg = frame.regs[at] if is_reg else frame.stack[at].reg
         if reg.type != SCALAR or reg is known or (reg.id ^ known.id) & ~ADD_CONST:
             continue
-        if (reg.id ^ known.id) & ADD_CONST == ADD_CONST:  # sums of different widths
-            continue
+        if reg.id & ADD_CONST and known.id & ADD_CONST and (reg.id ^ known.id) & ADD_CONST:
+            continue  # one wrapped at 32 bits, the other did not
         if not (reg.id | known.id) & ADD_CONST or reg.off == known.off:
             new = known
         else:
-            num = alu("add", 64, known.num, constant(reg.off - known.off))
-            if (reg.id | known.id) & ADD_CONST32:
-                num = zext32(num)
-            new = Reg(SCALAR, num, reg.off, reg.id)
+            delta = constant(reg.off - known.off)
+            width = 32 if (reg.id | known.id) & ADD_CONST32 else 64
+            new = Reg(SCALAR, alu("add", width, known.num, delta), reg.off, reg.id)
         if is_reg:
             frame.regs[at] = new
         else:

@@ -82,10 +82,10 @@ def leave(env: Env) -> int:
     if callee.callback:
         if result.type != SCALAR:
             raise Rejection(13, "R0 not a scalar value", env.pc)
-        if callee.returns is not None:
-            check_range(env, result, Range(*callee.returns), "At callback return")
-        else:
+        if callee.returns is None:
             precision.register(env, 0)
+        else:
+            check_range(env, result, Range(*callee.returns), "At callback return")
         after = callee.callsite
     else:
         caller.regs[0] = result

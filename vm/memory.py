@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from bpf.plan import PAGE, Region, Unit
 from vm.contexts import build
+from vm.kept import keep, with_socket
 from vm.world import Input, World
 
 Buffer = bytearray | memoryview
@@ -50,7 +51,11 @@ def lay_out(unit: Unit, entry: Input, world: World) -> tuple[Cell, ...]:
         cells.append(_cell(region, bytes(head) + entry.packet + bytes(tail)))
     if unit.convention.view is not None:
         content = build(unit, entry, unit.packet_start(len(entry.packet)))
+        if unit.kept is not None:
+            content = with_socket(unit, content, world.net)
         cells.append(_cell(Region("context", unit.context, len(content)), content))
+    if unit.kept is not None:
+        cells.append(_cell(unit.kept, keep(world.net, unit.order)))
     if unit.lent is not None:
         cells.append(_cell(unit.lent, b""))
     for map_, region in zip(unit.maps, unit.map_regions, strict=True):
@@ -69,6 +74,12 @@ def _cell(region: Region, data: bytes | bytearray) -> Cell:
 def private(region: Region) -> bytearray:
     """A buffer of one's own for a region."""
     return bytearray(region.mapped)
+
+
+def sharing(unit: Unit, memory: Memory) -> Callable[[Region], Buffer]:
+    """Buffers for another CPU: those that a memory has for the unit's maps, the others of its own."""
+    shared = memory.of_maps(unit)
+    return lambda region: shared.get(region.first_page) or private(region)
 
 
 class Memory:
@@ -96,6 +107,12 @@ class Memory:
         """Every region as it is when a run starts."""
         for cell, buffer in zip(self.cells, self.buffers, strict=True):
             buffer[:] = cell.content
+
+    def of_maps(self, unit: Unit) -> dict[int, Buffer]:
+        """First page -> buffer of each region that belongs to the unit's maps."""
+        pages = {region.first_page for region in unit.map_regions if region.size}
+        pairs = zip(self.cells, self.buffers, strict=True)
+        return {cell.region.first_page: buffer for cell, buffer in pairs if cell.region.first_page in pages}
 
     def contents(self) -> dict[str, bytes]:
         """Region name -> its bytes now."""

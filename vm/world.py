@@ -57,6 +57,15 @@ Element = tuple[bytes | int, bytes | int | str]
 Timer = tuple[str, int, int, int, int]
 
 
+@dataclass(frozen=True, slots=True)
+class Sysctl:
+    """A setting of the kernel's, below /proc/sys. current: what it says; new: what is being written, if anything."""
+
+    name: str = "kernel/ostype"
+    current: bytes = b"Linux\n"
+    new: bytes = b""
+
+
 @dataclass(slots=True)
 class World:
     """Clock, randomness, CPU, task: what helpers see and change. Part of the input; the same for every engine.
@@ -83,6 +92,7 @@ class World:
     printed  lines that trace_printk wrote
     net      devices, routes, neighbours, and the socket and cgroup of a packet
     sent     where programs have directed packets, in order
+    sysctl   the setting that a cgroup_sysctl program is asked about
     """
 
     clock: int = 1_000_000_000
@@ -113,6 +123,7 @@ class World:
     maps: dict[str, MapState] = field(default_factory=dict)
     net: Network = NETWORK
     sent: list[Sent] = field(default_factory=list)
+    sysctl: Sysctl = field(default_factory=Sysctl)
 
     def snapshot(self) -> Snapshot:
         """What a run can change, besides the printed lines; plain data."""
