@@ -108,6 +108,7 @@ class Env:
         "evicted",
         "explore_limits",
         "explored",
+        "frequent",
         "ids",
         "jumps",
         "last_jumps",
@@ -160,6 +161,7 @@ class Env:
         self.capable = who.BPF in caps or who.SYS_ADMIN in caps
         self.leaks = self.uninit = self.spec_v1 = self.spec_v4 = who.PERFMON in caps or who.SYS_ADMIN in caps
         self.strict = options.strict and not options.any_alignment
+        self.frequent = options.frequent and self.capable
         self.aux = [Aux() for _ in structure.raws]
         self.processed = 0
         self.total_states = 0

@@ -25,7 +25,7 @@ from verifier.options import ALL, BPF, NET_ADMIN, PERFMON, SYS_ADMIN, Options
 from verifier.raw import SLOT, slots
 from verifier.subject import Subject
 
-STRICT, ANY, SLEEPABLE = 1, 2, 16  # BPF_F_*
+STRICT, ANY, FREQUENT, SLEEPABLE = 1, 2, 8, 16  # BPF_F_*
 _NUMBERS = {NET_ADMIN: 12, SYS_ADMIN: 21, PERFMON: 38, BPF: 39}  # CAP_* of linux/capability.h
 _CAPABILITY_VERSION = 0x20080522
 _STANDARD_STREAMS, _MANY = 2, 1024  # descriptors up to the first are open, from the second on they are not
@@ -82,7 +82,8 @@ def ask(subject: Subject, options: Options, flags: int = 0, level: int | None = 
 
     Without CAP_BPF a kernel asks no verifier unless its unprivileged_bpf_disabled is 0. Raises OSError, NotHere.
     """
-    flags |= STRICT * options.strict | ANY * options.any_alignment | SLEEPABLE * subject.sleepable
+    flags |= STRICT * options.strict | ANY * options.any_alignment | FREQUENT * options.frequent
+    flags |= SLEEPABLE * subject.sleepable
     with _maps(subject) as descriptors:
         code = _bound(subject, descriptors)
         with without(ALL - options.caps):

@@ -26,7 +26,7 @@ from verifier.raw import SLOT
 from verifier.subject import Subject
 
 STRICT, ANY, RANDOM, FREQUENT, SLEEPABLE = 1, 2, 4, 8, 16  # BPF_F_* of a load
-OTHERS = ~(STRICT | ANY | SLEEPABLE)  # flags that a Subject and Options do not have
+OTHERS = ~(STRICT | ANY | FREQUENT | SLEEPABLE)  # flags that a Subject and Options do not have
 EPERM = 1
 
 
@@ -164,6 +164,7 @@ def case(record: Mapping[str, Any], *, unprivileged: bool = False) -> Case:
         caps=frozenset() if unprivileged else ALL,
         strict=bool(flags & strict),
         any_alignment=bool(flags & any_alignment),
+        frequent=bool(flags & FREQUENT),
         log_level=2,
     )
     verdict = None
