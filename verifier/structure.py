@@ -13,7 +13,7 @@ from verifier.raw import slots
 from verifier.shape import Structure
 from verifier.subject import Subject
 
-_MAPS, _VALUES = 0xFFFF_8881_0000_0000, 0xFFFF_C900_0000_0000  # where the kernel has maps, and their values
+_ADDRESSES = range(0xFFFF_8881_0000_0000, 1 << 64, 1 << 16)  # by number of a map
 
 __all__ = ["Structure", "address", "live_lines", "structure"]
 
@@ -63,9 +63,8 @@ def address(found: Structure, pc: int) -> int | None:
 
     It is made up, but for its length: a map has no address before it is loaded. 0 for who may not see addresses.
     """
-    number = found.map_of.get(pc)
-    if number is None:
+    if pc not in found.map_of:
         return None
     if not found.sees_pointers:
         return 0
-    return _VALUES + (number << 16) + found.values[pc] if pc in found.values else _MAPS + (number << 12)
+    return _ADDRESSES[found.maps[found.map_of[pc]]] + found.values.get(pc, 0)

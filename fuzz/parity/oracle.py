@@ -196,4 +196,3 @@ def _bound(subject: Subject, descriptors: list[int]) -> bytes:
             number = kernel_type(subject.kfuncs[pc], Kind.FUNC)
         code[pc * SLOT + 4 : pc * SLOT + 8] = number.to_bytes(4, sys.byteorder, signed=True)
     return bytes(code)
-

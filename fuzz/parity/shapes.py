@@ -22,7 +22,7 @@ def starts(code: bytes) -> list[int]:
     return sorted(found)
 
 
-def ordinary(found: Sequence[int], before: tuple[Type, ...] = VOIDS) -> tuple[Btf, dict[int, int]]:
+def ordinary(found: Sequence[int], before: Sequence[Type] = VOIDS) -> tuple[Btf, dict[int, int]]:
     """What a compiler says of static functions that return an int, and slot -> type of each; behind other types."""
     first = len(before)
     types = [
