@@ -389,22 +389,16 @@ class _Guarded(Writer):
             gesture(self)
 
 
+_GESTURES, _WEIGHTS)[0]
+            gesture(self)
+
+
 _TABLE = {
     _Guarded.alu: 14, _Guarded.change: 8, _Guarded.constant: 8, _Guarded.unknown: 8, _Guarded.branch: 12,
     _Guarded.spill: 10, _Guarded.fill: 8, _Guarded.anywhere: 3, _Guarded.lookup: 4, _Guarded.direct: 2,
     _Guarded.value: 10, _Guarded.packet: 6, _Guarded.loop: 3, _Guarded.call: 3, _Guarded.through: 4,
     _Guarded.callback: 1, _Guarded.update: 2, _Guarded.sized: 3, _Guarded.record: 2, _Guarded.locked: 1,
     _Guarded.tail: 1, _Guarded.absolute: 1,
-}  # fmt: skip
-_GESTURES, _WEIGHTS)[0]
-            gesture(self)
-
-
-_TABLE = {
-    _Guarded.alu: 14, _Guarded.change: 8, _Guarded.constant: 8, _Guarded.unknown: 8, _Guarded.branch: 12, _Guarded.spill: 10,
-    _Guarded.fill: 8, _Guarded.anywhere: 3, _Guarded.lookup: 4, _Guarded.direct: 2, _Guarded.value: 10, _Guarded.packet: 6,
-    _Guarded.loop: 3, _Guarded.call: 3, _Guarded.through: 4, _Guarded.callback: 1,
-    _Guarded.update: 2, _Guarded.sized: 3, _Guarded.record: 2, _Guarded.locked: 1, _Guarded.tail: 1, _Guarded.absolute: 1,
 }  # fmt: skip
 _GESTURES, _WEIGHTS = tuple(_TABLE), tuple(_TABLE.values())
 
