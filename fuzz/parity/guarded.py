@@ -389,10 +389,6 @@ class _Guarded(Writer):
             gesture(self)
 
 
-_GESTURES, _WEIGHTS)[0]
-            gesture(self)
-
-
 _TABLE = {
     _Guarded.alu: 14, _Guarded.change: 8, _Guarded.constant: 8, _Guarded.unknown: 8, _Guarded.branch: 12,
     _Guarded.spill: 10, _Guarded.fill: 8, _Guarded.anywhere: 3, _Guarded.lookup: 4, _Guarded.direct: 2,
