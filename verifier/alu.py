@@ -9,14 +9,14 @@ from bpf.isa.effects import signed
 from bpf.isa.opcodes import ADDR_SPACE_CAST
 from bpf.isa.table import Kind, Row
 from verifier import precision, speculation, tnum
-from verifier.arith import alu, sign_extended, zext32
+from verifier.arith import alu, fork, sign_extended, zext32
+from verifier.branch import sane
 from verifier.env import Env
-from verifier.extend import reordered
 from verifier.raw import Raw
 from verifier.registers import linkable, readable, writable
 from verifier.rejection import Rejection
 from verifier.scalar import UNBOUNDED, UNKNOWN, Scalar, constant, settled
-from verifier.state import ADD_CONST, ADD_CONST32, ADD_CONST64, ANY, MAX_VAR_OFF, Reg, const, scalar
+from verifier.state import ADD_CONST, ADD_CONST32, ADD_CONST64, ANY, MAX_VAR_OFF, Reg, scalar
 from verifier.tnum import S64_MAX, S64_MIN, U32, U64
 from verifier.types import (
     ARENA,
@@ -71,11 +71,8 @@ def _unary(env: Env, raw: Raw, row: Row) -> None:
     if env.is_pointer(reg):
         raise Rejection(13, f"R{raw.dst} pointer arithmetic prohibited", env.pc)
     writable(env, raw.dst)
-    if row.op == "neg" and reg.type == SCALAR:
-        env.set(raw.dst, scalar(alu("neg", row.width, reg.num, reg.num)))
-    elif reg.type == SCALAR:
-        swaps = row.op == "bswap" or (row.op == "to_le") == (env.subject.order == "big")
-        env.set(raw.dst, scalar(reordered(reg.num, row.bits, swapped=swaps)))
+    if reg.type == SCALAR:
+        env.set(raw.dst, scalar(alu(row.op, row.width, reg.num, reg.num, row.bits, env.subject.order)))
     else:
         env.set(raw.dst, ANY)
 
@@ -169,9 +166,11 @@ def _binary(env: Env, raw: Raw, row: Row) -> None:
             return
     if op in ("add", "sub") and not env.spec_v1 and by_register and not shifts_too_far(op, width, src.num):
         speculation.scalar_alu(env, raw)
-    if op in ("and", "or") and src.num.mask == 0:
-        dst = _forked(env, raw, dst)
-    num = alu(op, width, dst.num, src.num)
+    ways = fork(op, dst.num, src.num)
+    if ways is not None:
+        env.push(env.pc, env.pc).frames[-1].regs[raw.dst] = scalar(ways[1])
+        dst = scalar(ways[0])
+    num = sane(alu(op, width, dst.num, src.num), "alu", env.log.lines if env.level else None)
     if dst.id and env.capable and op in ("add", "sub"):
         by = _distance(op, width, src.num)
         same = by_register and raw.src == raw.dst
@@ -180,28 +179,6 @@ def _binary(env: Env, raw: Raw, row: Row) -> None:
             env.set(raw.dst, Reg(SCALAR, num, by, dst.id | flag))
             return
     env.set(raw.dst, scalar(num))
-
-
-def _forked(env: Env, raw: Raw, dst: Reg) -> Reg:
-    """Of a number that is 0 or -1, as a mask is, 0 waits as a path of its own; what is left."""
-    num = dst.num
-    if num.smin == -1 and num.smax == 0:
-        zero, ones = const(0), const(U64)
-    elif num.s32min == -1 and num.s32max == 0:
-        zero, ones = (Reg(SCALAR, _with_half(num, half), dst.off, dst.id) for half in (0, U32))
-    else:
-        return dst
-    env.push(env.pc, env.pc).frames[-1].regs[raw.dst] = zero
-    return ones
-
-
-def _with_half(num: Scalar, half: int) -> Scalar:
-    """A number whose low 32 bits are known."""
-    signed_half = signed(half, 32)
-    return Scalar(
-        num.value & ~U32 & U64 | half, num.mask & ~U32 & U64, num.smin, num.smax, num.umin, num.umax,
-        signed_half, signed_half, half, half,
-    )  # fmt: skip
 
 
 def _distance(op: str, width: int, src: Scalar) -> int | None:

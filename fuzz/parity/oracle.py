@@ -6,7 +6,6 @@ import ctypes
 import errno
 import os
 import re
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -19,15 +18,19 @@ from bpf.spec.attach import PREFIXES, attach_name
 from bpf.spec.maps import MAP_TYPES, RDONLY_PROG
 from engines import syscall
 from engines.function_info import FunctionInfo
+from engines.linux import LinuxEngine
 from verifier import calls
 from verifier.kernel_types import kernel_types
 from verifier.options import ALL, BPF, NET_ADMIN, PERFMON, SYS_ADMIN, Options
 from verifier.raw import SLOT, slots
 from verifier.subject import Subject
+from vm.maps import Order
 
 STRICT, ANY, FREQUENT, SLEEPABLE = 1, 2, 8, 16  # BPF_F_*
 _NUMBERS = {NET_ADMIN: 12, SYS_ADMIN: 21, PERFMON: 38, BPF: 39}  # CAP_* of linux/capability.h
 _CAPABILITY_VERSION = 0x20080522
+HOST: Order = "little" if "little" in LinuxEngine().abilities.orders else "big"
+"""The byte order of the machine."""
 _STANDARD_STREAMS, _MANY = 2, 1024  # descriptors up to the first are open, from the second on they are not
 _BY_INDEX = (opcodes.WIDE_FORMS["map_idx"], opcodes.WIDE_FORMS["map_idx_value"])
 _BY_DESCRIPTOR = (opcodes.WIDE_FORMS["map_fd"], opcodes.WIDE_FORMS["map_fd_value"])
@@ -135,7 +138,7 @@ def _load(subject: Subject, code: bytes, flags: int, level: int, descriptors: Se
 def _functions(subject: Subject) -> FunctionInfo | None:
     if subject.btf is None or not subject.types:
         return None
-    order = sys.byteorder
+    order = HOST
     records = b"".join(
         start.to_bytes(4, order) + number.to_bytes(4, order) for start, number in sorted(subject.types.items())
     )
@@ -164,7 +167,7 @@ def _map(map_: Map, btf: Btf | None, stack: ExitStack) -> int:
         key = map_.key_type or next(
             number for number, one in enumerate(btf.types) if one.kind is Kind.INT and one.size == 4
         )
-        types = (encode(_plain(btf), sys.byteorder), key, map_.value_type)
+        types = (encode(_plain(btf), HOST), key, map_.value_type)
     flags = map_.flags | RDONLY_PROG * map_.readonly
     descriptor = syscall.create_map(
         map_.name, MAP_TYPES[map_.kind].number, map_.key_size, map_.value_size, map_.max_entries, flags, inner, types
@@ -194,5 +197,5 @@ def _bound(subject: Subject, descriptors: list[int]) -> bytes:
                 raise OSError(errno.EMFILE, f"descriptor {raw.imm} may be one of this process")
         elif calls.is_kfunc_call(raw) and pc in subject.kfuncs:
             number = kernel_type(subject.kfuncs[pc], Kind.FUNC)
-        code[pc * SLOT + 4 : pc * SLOT + 8] = number.to_bytes(4, sys.byteorder, signed=True)
+        code[pc * SLOT + 4 : pc * SLOT + 8] = number.to_bytes(4, HOST, signed=True)
     return bytes(code)
