@@ -41,6 +41,7 @@ from verifier.types import (
 )  # fmt: skip
 
 _S32_MAX = (1 << 31) - 1
+_NO_SWAP = {"little": "to_le", "big": "to_be"}  # byte order -> what leaves bytes where they are
 _MOVABLE = frozenset({CTX, MAP_VALUE, MAP_KEY, STACK, TP_BUFFER, BTF, MEM, BUF, FUNC, DYNPTR}) | PACKETS
 _SIGNS = {
     "add": "+=", "sub": "-=", "mul": "*=", "div": "/=", "sdiv": "/=", "or": "|=", "and": "&=", "lsh": "<<=",
@@ -71,7 +72,9 @@ def _unary(env: Env, raw: Raw, row: Row) -> None:
     if env.is_pointer(reg):
         raise Rejection(13, f"R{raw.dst} pointer arithmetic prohibited", env.pc)
     writable(env, raw.dst)
-    if reg.type == SCALAR:
+    if reg.type == SCALAR and row.bits == 64 and row.op == _NO_SWAP[env.subject.order]:
+        env.set(raw.dst, reg)
+    elif reg.type == SCALAR:
         env.set(raw.dst, scalar(alu(row.op, row.width, reg.num, reg.num, row.bits, env.subject.order)))
     else:
         env.set(raw.dst, ANY)

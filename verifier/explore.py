@@ -115,6 +115,8 @@ def _next(env: Env, state: State, raw: Raw, pc: int) -> int:
         after = execute(env, raw, pc)
     except Rejection as refusal:
         if state.speculative and refusal.errno in _RECOVERABLE:
+            if env.level and refusal.message:
+                env.log.add(refusal.message)
             aux.nospec = True
             aux.alu_state = 0
             return DONE

@@ -133,15 +133,15 @@ def write_at(env: Env, frame: Frame, off: int, size: int, value: int) -> None:
         if fits:
             reg = with_id(env, reg)
             running.regs[value] = reg
-        _save(env, frame, index, reg if fits else reg.identified(0), size)
+        _save(frame, index, reg if fits else reg.identified(0), size)
     elif reg is None and aligned and immediate is not None and env.capable:
-        _save(env, frame, index, Reg(SCALAR, constant(immediate)), size)
+        _save(frame, index, Reg(SCALAR, constant(immediate)), size)
     elif reg is not None and reg.type not in (SCALAR, NOT_INIT):
         if size != 8:
             raise Rejection(13, "invalid size of register spill", env.pc)
         if frame is not running and reg.type == STACK:
             raise Rejection(22, "cannot spill pointers to stack into stack frame of the caller", env.pc)
-        _save(env, frame, index, reg, size)
+        _save(frame, index, reg, size)
     else:
         _write_data(env, frame, index, at, size, value, immediate)
         return
@@ -167,15 +167,13 @@ def _write_data(
     frame.stack[index] = Slot(bytes(kinds))
 
 
-def _save(env: Env, frame: Frame, index: int, reg: Reg, size: int) -> None:
+def _save(frame: Frame, index: int, reg: Reg, size: int) -> None:
     """Spill a register; the bytes above one of fewer than eight are data."""
     if size == 8:
         frame.stack[index] = Slot(SPILL_KINDS, reg)
         return
     old = frame.stack[index].kinds
-    above = bytes(
-        kind if kind == ZEROS or (env.leaks and kind == INVALID) else MISC for kind in old[: 8 - size]
-    )
+    above = bytes(kind if kind in (ZEROS, INVALID) else MISC for kind in old[: 8 - size])
     frame.stack[index] = Slot(above + bytes([SPILL]) * size, reg)
 
 
