@@ -47,6 +47,7 @@ _ALIGNED = {
     SOCK_COMMON: "sock_common ", TCP_SOCK: "tcp_sock ", XDP_SOCK: "xdp_sock ",
 }  # fmt: skip
 _LEAKS = {MAP_VALUE: "map", MEM: "mem", CTX: "ctx", PACKET: "packet", PACKET_META: "packet", FLOW_KEYS: "flow keys"}
+_LEAKS_LATER = frozenset({MEM, PACKET, PACKET_META})  # may it be written at all? is asked first
 _IP_ALIGN = 2  # the network header's bytes, which the packet's start makes aligned
 
 
@@ -68,10 +69,9 @@ def access(
             stack.read(env, number, off + reg.off, size, value)
     else:
         aligned_access(env, reg, off, size, env.strict or strict)
-        base = type_ & BASE
-        if write and value >= 0 and base in _LEAKS and base != MEM:
-            _leaks(env, base, value)
-        _ACCESS.get(base, _invalid)(env, number, reg, off + reg.off, size, write, value, sign)
+        if write and value >= 0 and type_ in _LEAKS and type_ not in _LEAKS_LATER:
+            _leaks(env, type_, value)
+        _ACCESS.get(type_ & BASE, _invalid)(env, number, reg, off + reg.off, size, write, value, sign)
     if not write and value >= 0 and size < 8:
         loaded = env.state.frames[-1].regs[value]
         if loaded.type == SCALAR:
@@ -111,14 +111,14 @@ def _inside(env: Env, number: int, reg: Reg, off: int, size: int, region: int, z
     """Bytes off .. off + size lie in a region. Raises Rejection."""
     if off >= 0 and (size > 0 or (size == 0 and zero_allowed)) and off + size <= region:
         return
-    base = reg.type & BASE
-    if base == MAP_KEY:
+    type_ = reg.type  # with its flags: one that may be null is no value yet
+    if type_ == MAP_KEY:
         text = f"invalid access to map key, key_size={region} off={off} size={size}"
-    elif base == MAP_VALUE:
+    elif type_ == MAP_VALUE:
         text = f"invalid access to map value, value_size={region} off={off} size={size}"
-    elif base in (PACKET, PACKET_META):
+    elif type_ in (PACKET, PACKET_META):
         text = f"invalid access to packet, off={off} size={size}, R{number}(id={reg.id},off={off},r={region})"
-    elif base == CTX:
+    elif type_ == CTX:
         text = f"invalid access to context, ctx_size={region} off={off} size={size}"
     else:
         text = f"invalid access to memory, mem_size={region} off={off} size={size}"
@@ -258,6 +258,8 @@ def _loaded(env: Env, found: context.Access) -> Reg:
 def _packet(env: Env, number: int, reg: Reg, off: int, size: int, write: bool, value: int, sign: bool) -> None:
     if write and not rules.may_write_packet(env.subject):
         raise Rejection(13, rules.CANNOT_WRITE, env.pc)
+    if write and value >= 0:
+        _leaks(env, reg.type, value)
     packet_access(env, number, reg, off, size, False)
     if not write and value >= 0:
         env.set_unknown(value)

@@ -13,6 +13,7 @@ from verifier.log import tnum_text
 from verifier.memory import map_access
 from verifier.raw import Raw
 from verifier.rejection import Rejection
+from verifier.scalar import UNBOUNDED, Scalar
 from verifier.state import ANY, MAX_STACK, Reg
 from verifier.types import MAP_VALUE, STACK
 
@@ -70,10 +71,15 @@ def pointer_alu(env: Env, raw: Raw, op: str, base: Reg, moved: Reg) -> Window | 
             env.explore_limits = True
         window = Window(state, limit, to_left)
     if not constant:
-        regs[raw.dst] = base
+        regs[raw.dst] = base.moved(_wide(base.num), base.off) if is_dst else base
         env.push(env.pc + 1, env.pc, speculative=True)
         regs[raw.dst] = before
     return window
+
+
+def _wide(num: Scalar) -> Scalar:
+    """The same without ranges of the low 32 bits: Linux has forgotten those of a moved pointer where it leaves the path."""
+    return Scalar(num.value, num.mask, num.smin, num.smax, num.umin, num.umax, *UNBOUNDED[4:])
 
 
 def commit(env: Env, raw: Raw, op: str, reg: Reg, moved: Reg, window: Window) -> None:

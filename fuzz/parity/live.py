@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import time
 from collections import Counter
@@ -22,7 +23,7 @@ from bpf.program import program
 from bpf.spec.conventions import TYPED
 from engines import ENGINES
 from engines.linux import unavailable
-from fuzz import border, genome
+from fuzz import border, genome, masked
 from fuzz.parity import guarded, judging, logs, malformed, mutated, oracle
 from fuzz.parity.judging import CRASH, Given
 from fuzz.parity.shapes import typed
@@ -42,11 +43,18 @@ def _plain(rng: Random) -> Subject:
     return typed(verifying.subject(genome.decode(genome.draw(rng, _SIZE), oracle.HOST), "socket_filter"))
 
 
-_SIZE = 20  # gestures of a genome
+def _masked(rng: Random) -> Subject:
+    """The genome's profile of pointers that are masked and must not leak."""
+    kind = ("sched_cls", "sched_cls", "cgroup_skb")[rng.randrange(3)]
+    return verifying.subject(masked.decode(genome.draw(rng, _MASKED), oracle.HOST), kind)
+
+
+_SIZE, _MASKED = 20, 8  # gestures of a genome
 PROFILES: dict[str, Callable[[Random], Subject]] = {
     "border": _near,
     "guarded": guarded.subject,
     "malformed": malformed.subject,
+    "masked": _masked,
     "mutated": mutated.of(guarded.subject),
     "plain": _plain,
 }
@@ -185,7 +193,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(reason, file=sys.stderr)
         return 2
     score = Score()
-    options = Options(caps=CAPABILITIES[given.caps], log_level=0, seconds=60.0)
+    cpus = os.sysconf("SC_NPROCESSORS_CONF")  # they bound what a helper returns
+    options = Options(caps=CAPABILITIES[given.caps], log_level=0, seconds=60.0, cpus=cpus)
     for number in range(given.seed, given.seed + given.count):
         subject = PROFILES[given.profile](Random(number))
         before = len(score.lines)
