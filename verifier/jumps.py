@@ -185,7 +185,10 @@ def _numbered(reg: Reg, num: Scalar) -> Reg:
 
 
 def _collect(env: Env, id_: int, found: list[tuple[int, int, bool]]) -> None:
-    """Add the registers that are read later, and slots, that share an id; those beyond the sixth lose it."""
+    """Add the registers that are read later, and slots, that share an id; those beyond the sixth lose it.
+
+    One that both operands share their id with is added for each of them, and takes two places.
+    """
     id_ &= ~ADD_CONST
     pc = env.pc
     for frame in reversed(env.state.frames):
@@ -193,8 +196,6 @@ def _collect(env: Env, id_: int, found: list[tuple[int, int, bool]]) -> None:
         pc = frame.callsite
         for number, reg in enumerate(frame.regs):
             if reg.type == SCALAR and reg.id & ~ADD_CONST == id_ and live >> number & 1:
-                if (frame.number, number, True) in found:
-                    continue
                 if len(found) < _MOST_LINKED:
                     found.append((frame.number, number, True))
                 else:
@@ -202,8 +203,6 @@ def _collect(env: Env, id_: int, found: list[tuple[int, int, bool]]) -> None:
         for index, slot in enumerate(frame.stack):
             reg = slot.reg
             if slot.kinds[7] == SPILL and reg.type == SCALAR and reg.id & ~ADD_CONST == id_:
-                if (frame.number, index, False) in found:
-                    continue
                 if len(found) < _MOST_LINKED:
                     found.append((frame.number, index, False))
                 else:
