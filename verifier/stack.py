@@ -153,9 +153,7 @@ def _write_data(
 ) -> None:
     """Bytes that are no register: they destroy what was there."""
     slot = frame.stack[index]
-    kinds = bytearray(slot.kinds)
-    if kinds[7] in _SPECIAL:
-        kinds = bytearray(MISC if kind != INVALID else INVALID for kind in kinds)
+    kinds = _scrubbed(slot.kinds)
     kind = MISC
     reg = env.state.frames[-1].regs[value] if value >= 0 else None
     if (reg is not None and reg.type == SCALAR and reg.num == ZERO) or (reg is None and immediate == 0):
@@ -165,6 +163,13 @@ def _write_data(
     for i in range(size):
         kinds[(at - i) % 8] = kind
     frame.stack[index] = Slot(bytes(kinds))
+
+
+def _scrubbed(kinds: bytes) -> bytearray:
+    """The bytes of a slot, where what was saved there as a whole is no more."""
+    if kinds[7] in _SPECIAL:
+        return bytearray(MISC if kind != INVALID else INVALID for kind in kinds)
+    return bytearray(kinds)
 
 
 def _save(frame: Frame, index: int, reg: Reg, size: int) -> None:
@@ -199,14 +204,14 @@ def _write_somewhere(env: Env, pointer: Reg, off: int, size: int, value: int) ->
         if zero and kind == SPILL and slot.reg.type == SCALAR and slot.reg.num == ZERO:
             used = True
             continue
+        kinds = _scrubbed(slot.kinds)
         new = MISC
-        if zero and kind == ZEROS:
+        if zero and kinds[place] == ZEROS:
             new, used = ZEROS, True
         if kind == INVALID and not env.uninit:
             raise Rejection(
                 22, f"uninit stack in range of var-offset write prohibited for !root; insn {env.pc}, off: {byte}", env.pc
             )
-        kinds = bytearray(slot.kinds)
         kinds[place] = new
         frame.stack[index] = Slot(bytes(kinds))
     if used and value >= 0:
