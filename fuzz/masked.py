@@ -53,7 +53,10 @@ def _at(pointer: str, digits: Digits) -> str:
 def _number(digits: Digits) -> list[str]:
     """A number from the map, and what is known of it."""
     dst, most = _scalar(digits), _pick(digits, _BOUNDS)
-    lines = [f"{dst} = map_value[idx:0][{8 * digits.below(4)}]", f"{dst} = *(u{8 * _pick(digits, _SIZES)} *)({dst} + 0)"]
+    lines = [
+        f"{dst} = map_value[idx:0][{8 * digits.below(4)}]",
+        f"{dst} = *(u{8 * _pick(digits, _SIZES)} *)({dst} + 0)",
+    ]
     how = digits.below(7)
     if how in (0, 1, 2):
         lines.append(f"{dst} &= {most}")
@@ -90,7 +93,9 @@ def _fresh(digits: Digits) -> list[str]:
     how = digits.below(3)
     if how == 0:
         return [f"r{dst} = map_value[idx:0][{_pick(digits, (0, 0, 8, 16, 32, 56, 63))}]"]
-    return [f"r{dst} = r10", f"r{dst} += {-8 * (1 + digits.below(8))}"] if how == 1 else [f"r{dst} = r{digits.below(11)}"]
+    return (
+        [f"r{dst} = r10", f"r{dst} += {-8 * (1 + digits.below(8))}"] if how == 1 else [f"r{dst} = r{digits.below(11)}"]
+    )
 
 
 def _look_up(digits: Digits) -> list[str]:
@@ -106,7 +111,12 @@ def _paths(digits: Digits) -> list[str]:
     a, b = _scalar(digits), _scalar(digits)
     how = digits.below(4)
     if how == 0:
-        return [f"if {a} > {_pick(digits, _BOUNDS)} goto +2", f"{b} &= {_pick(digits, _BOUNDS)}", "goto +1", f"{b} &= 15"]
+        return [
+            f"if {a} > {_pick(digits, _BOUNDS)} goto +2",
+            f"{b} &= {_pick(digits, _BOUNDS)}",
+            "goto +1",
+            f"{b} &= 15",
+        ]
     if how == 1:
         return [f"{b} = {_pick(digits, _EDGES)}", f"if {a} > 7 goto +1", f"{b} = {_pick(digits, _EDGES)}"]
     if how == 2:
@@ -161,7 +171,12 @@ def _branch(digits: Digits) -> list[str]:
 def _dead(digits: Digits) -> list[str]:
     """A branch that is always or never taken, and behind it what only a misprediction reaches."""
     scalar, pointer = _scalar(digits), _pointer(digits)
-    bad = (f"r0 = *(u64 *)({scalar} + 0)", f"*(u64 *)(r9 + 0) = {pointer}", f"{pointer.replace('10', '9')} += r2", "r0 = r11")
+    bad = (
+        f"r0 = *(u64 *)({scalar} + 0)",
+        f"*(u64 *)(r9 + 0) = {pointer}",
+        f"{pointer.replace('10', '9')} += r2",
+        "r0 = r11",
+    )
     return [f"{scalar} = 1", f"if {scalar} {('!= 0', '== 1', '> 0')[digits.below(3)]} goto +1", bad[digits.below(3)]]
 
 
@@ -189,8 +204,24 @@ def _after() -> list[str]:
 def _helper(digits: Digits) -> list[str]:
     """A pointer where a helper wants a number; what a helper writes."""
     if digits.below(2):
-        return [f"r1 = {_pointer(digits)}", "r2 = 0", "r3 = 0", "r4 = 0", "r5 = 0", f"call {(28, 7, 8)[digits.below(3)]}", *_after()]
-    return ["r1 = r6", f"r2 = {_pointer(digits)}", "r3 = r10", "r3 += -16", f"r4 = {_pick(digits, (8, 4, 16))}", "call 26", *_after()]
+        return [
+            f"r1 = {_pointer(digits)}",
+            "r2 = 0",
+            "r3 = 0",
+            "r4 = 0",
+            "r5 = 0",
+            f"call {(28, 7, 8)[digits.below(3)]}",
+            *_after(),
+        ]
+    return [
+        "r1 = r6",
+        f"r2 = {_pointer(digits)}",
+        "r3 = r10",
+        "r3 += -16",
+        f"r4 = {_pick(digits, (8, 4, 16))}",
+        "call 26",
+        *_after(),
+    ]
 
 
 def _call(digits: Digits) -> list[str]:
@@ -199,7 +230,12 @@ def _call(digits: Digits) -> list[str]:
 
 def _loop(digits: Digits) -> list[str]:
     scalar, pointer = _scalar(digits), ("r9", "r4")[digits.below(2)]
-    inside = (f"{pointer} += 1", f"{pointer} += {scalar}", f"r5 = *(u8 *)({pointer} + 0)", f"*(u8 *)({pointer} + 0) = 1")
+    inside = (
+        f"{pointer} += 1",
+        f"{pointer} += {scalar}",
+        f"r5 = *(u8 *)({pointer} + 0)",
+        f"*(u8 *)({pointer} + 0) = 1",
+    )
     body = inside[digits.below(4)]
     return [f"{scalar} = 0", body, f"{scalar} += 1", f"if {scalar} < {1 + digits.below(6)} goto -3"]
 

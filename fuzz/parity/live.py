@@ -59,6 +59,8 @@ PROFILES: dict[str, Callable[[Random], Subject]] = {
     "plain": _plain,
 }
 CAPABILITIES = {"all": ALL, "bpf": frozenset({BPF, NET_ADMIN})}
+CPUS = os.cpu_count() or 1
+"""They bound what a helper returns."""
 _PACKET = bytes(range(64))
 
 
@@ -193,8 +195,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(reason, file=sys.stderr)
         return 2
     score = Score()
-    cpus = os.sysconf("SC_NPROCESSORS_CONF")  # they bound what a helper returns
-    options = Options(caps=CAPABILITIES[given.caps], log_level=0, seconds=60.0, cpus=cpus)
+    options = Options(caps=CAPABILITIES[given.caps], log_level=0, seconds=60.0, cpus=CPUS)
     for number in range(given.seed, given.seed + given.count):
         subject = PROFILES[given.profile](Random(number))
         before = len(score.lines)
