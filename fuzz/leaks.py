@@ -1,7 +1,7 @@
 """Does a program show where things lie? Run twice with everything at other addresses, it may not give anything else.
 
-That is what a loader without CAP_PERFMON must not find out: a pointer, part of one, or what was computed from it, in R0 at
-the exit, in a map, in the packet, in the context, in what is printed or sent.
+That is what a loader without CAP_PERFMON must not find out: a pointer, part of one, or what was computed from it, in R0
+at the exit, in a map, in the packet, in the context, in what is printed or sent.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ def leak(program: Program, kind: str, given: Input, world: World) -> str:
         other = _run(program, kind, plan, given, world)
         for what, value in one.items():
             if other[what] != value:
-                return f"{what} depends on where things lie: {value!r} under {_PLAN.name}, {other[what]!r} under {plan.name}"
+                there, here = f"{value!r} under {_PLAN.name}", f"{other[what]!r} under {plan.name}"
+                return f"{what} depends on where things lie: {there}, {here}"
     return ""
 
 

@@ -1,4 +1,4 @@
-"""What the processor may run by misprediction: pointer arithmetic is masked, and paths that are not taken are looked at.
+"""What a processor may run by misprediction: pointer arithmetic is masked, and paths that are not taken are looked at.
 
 Only for programs of who lacks CAP_PERFMON. Source: sanitize_ptr_alu and its neighbours of Linux 6.18.
 """
@@ -78,7 +78,7 @@ def pointer_alu(env: Env, raw: Raw, op: str, base: Reg, moved: Reg) -> Window | 
 
 
 def _wide(num: Scalar) -> Scalar:
-    """The same without ranges of the low 32 bits: Linux has forgotten those of a moved pointer where it leaves the path."""
+    """The same without ranges of the low 32 bits: Linux has forgotten them where it leaves a pointer unmoved."""
     return Scalar(num.value, num.mask, num.smin, num.smax, num.umin, num.umax, *UNBOUNDED[4:])
 
 
@@ -111,7 +111,9 @@ def in_bounds(env: Env, number: int, reg: Reg) -> None:
         off = (off + (1 << 63)) % (1 << 64) - (1 << 63)
         if reg.num.mask:
             raise Rejection(
-                13, f"R{number} variable stack access prohibited for !root, var_off={tnum_text(reg.num)} off={off}", env.pc
+                13,
+                f"R{number} variable stack access prohibited for !root, var_off={tnum_text(reg.num)} off={off}",
+                env.pc,
             )
         if not -MAX_STACK <= off < 0:
             raise Rejection(

@@ -1,4 +1,4 @@
-"""Programs of loaders with more and fewer capabilities, and what Linux 6.18 says of each: errno and the last line, "" for yes.
+"""Programs of loaders with more and fewer capabilities, and what Linux 6.18 says of each: errno and last line, "" for yes.
 
 EVERYTHING and BPF are recorded from a live kernel; what it says to NOBODY is not: its sysctl would have to be changed.
 """
@@ -89,27 +89,24 @@ CASES = (
     ),
     Case(
         "bounds that differ",
-        VALUE
-        + "r3 = *(u64 *)(r9 + 0); r2 = *(u64 *)(r9 + 8); if r3 > 7 goto +2; r2 &= 15; goto +1; r2 &= 7; r9 += r2; r0 = *(u8 *)(r9 + 0)"
-        + LEAVE,
+        VALUE + "r3 = *(u64 *)(r9 + 0); r2 = *(u64 *)(r9 + 8); if r3 > 7 goto +2; r2 &= 15; goto +1; "
+        "r2 &= 7; r9 += r2; r0 = *(u8 *)(r9 + 0)" + LEAVE,
         "",
         _DIFFERENT,
         _DIFFERENT,
     ),
     Case(
         "pointers that differ",
-        VALUE
-        + "r3 = *(u64 *)(r9 + 0); r2 = *(u64 *)(r9 + 8); r2 &= 7; if r3 > 7 goto +2; r9 = r10; r9 += -8; r9 += r2; *(u8 *)(r9 + 0) = 1"
-        + LEAVE,
+        VALUE + "r3 = *(u64 *)(r9 + 0); r2 = *(u64 *)(r9 + 8); r2 &= 7; if r3 > 7 goto +2; r9 = r10; "
+        "r9 += -8; r9 += r2; *(u8 *)(r9 + 0) = 1" + LEAVE,
         "",
         "13 R9 variable stack access prohibited for !root, var_off=(0x0; 0x7) off=-8",
         "13 R9 variable stack access prohibited for !root, var_off=(0x0; 0x7) off=-8",
     ),
     Case(
         "offsets that differ",
-        VALUE
-        + "r3 = *(u64 *)(r9 + 0); r2 = *(u64 *)(r9 + 8); r2 &= 7; if r3 > 7 goto +1; r9 += 8; r9 += r2; *(u8 *)(r9 + 0) = 1"
-        + LEAVE,
+        VALUE + "r3 = *(u64 *)(r9 + 0); r2 = *(u64 *)(r9 + 8); r2 &= 7; if r3 > 7 goto +1; r9 += 8; "
+        "r9 += r2; *(u8 *)(r9 + 0) = 1" + LEAVE,
         "",
         "",
         "",
@@ -289,8 +286,8 @@ CASES = (
     ),
     Case(
         "spilled, as a map's value",
-        "*(u64 *)(r10 - 48) = r10; *(u32 *)(r10 - 60) = 1; r2 = r10; r2 += -60; r3 = r10; r3 += -48; r4 = 0; r1 = map[idx:1]; call 2"
-        + LEAVE,
+        "*(u64 *)(r10 - 48) = r10; *(u32 *)(r10 - 60) = 1; r2 = r10; r2 += -60; r3 = r10; "
+        "r3 += -48; r4 = 0; r1 = map[idx:1]; call 2" + LEAVE,
         "",
         "13 invalid read from stack R3 off -48+0 size 48",
         "13 invalid read from stack R3 off -48+0 size 48",
@@ -384,9 +381,8 @@ CASES = (
     Case("never taken, a helper that is not there", "r0 = 0; if r0 == 0 goto +1; call 6; r0 = 0" + LEAVE, "", "", ""),
     Case(
         "never taken, pointers that differ",
-        VALUE
-        + "r2 = *(u64 *)(r9 + 0); r2 &= 7; r3 = 1; if r3 == 1 goto +2; r9 = r10; r9 += -8; r9 += r2; *(u8 *)(r9 + 0) = 1"
-        + LEAVE,
+        VALUE + "r2 = *(u64 *)(r9 + 0); r2 &= 7; r3 = 1; if r3 == 1 goto +2; r9 = r10; r9 += -8; "
+        "r9 += r2; *(u8 *)(r9 + 0) = 1" + LEAVE,
         "",
         "",
         "",
@@ -476,9 +472,8 @@ CASES = (
     ),
     Case(
         "a store at an unknown stack offset",
-        VALUE
-        + "r2 = *(u64 *)(r9 + 0); r2 &= 3; *(u64 *)(r10 - 8) = r2; r4 = r10; r4 += -8; r4 += r2; *(u8 *)(r4 + 0) = 1; r0 = *(u64 *)(r10 - 8)"
-        + LEAVE,
+        VALUE + "r2 = *(u64 *)(r9 + 0); r2 &= 3; *(u64 *)(r10 - 8) = r2; r4 = r10; r4 += -8; r4 += r2; "
+        "*(u8 *)(r4 + 0) = 1; r0 = *(u64 *)(r10 - 8)" + LEAVE,
         "",
         "13 R4 variable stack access prohibited for !root, var_off=(0x0; 0x3) off=-8",
         "13 R4 variable stack access prohibited for !root, var_off=(0x0; 0x3) off=-8",
