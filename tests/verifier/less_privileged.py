@@ -1,4 +1,4 @@
-"""Programs of loaders with more and fewer capabilities, and what Linux 6.18 says of each: errno and last line, "" for yes.
+"""Programs of loaders with more and fewer capabilities, and what Linux 6.18 says of each: errno, last line; "" for yes.
 
 EVERYTHING and BPF are recorded from a live kernel; what it says to NOBODY is not: its sysctl would have to be changed.
 """
