@@ -14,6 +14,10 @@ class Base(Enum):
     PACKET = "packet"
     MAP_VALUE = "map value"
     STACK = "stack"
+    OBJECT = "object"
+    """A structure of the kernel's, by a pointer that BTF describes."""
+
+    ARENA = "arena"
     OTHER = "other"
 
 
@@ -26,7 +30,40 @@ class Pointer:
 
 
 @dataclass(frozen=True, slots=True)
+class Mask:
+    """How a pointer that moves is kept inside its object where the processor guesses wrongly.
+
+    limit     bytes that it may move at most
+    negative  what moves it is no positive number; constant: and the same on all paths
+    source    what moves it is the src register, not the dst
+    """
+
+    limit: int
+    negative: bool
+    constant: bool
+    source: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
-    """Facts of one program. pointers: slot of a load, store or atomic that can be reached -> its base pointer."""
+    """Facts of one program, by the slots of the program as given. What is empty is not known.
+
+    pointers   slot of a load, store or atomic that can be reached -> its base pointer
+    unreached  slots that no path comes to; both of an lddw
+    spills     slot of a call -> how many spills before it, and fills behind it, may go
+    loops      slot of a call of bpf_loop whose flags are 0 on all paths -> first slot of its only callback
+    maps       slot of a helper's call -> number of the map that it works on, on all paths
+    masks      slot of an addition or subtraction -> how it is masked
+    barriers   slots before which, and barriers_behind: behind which, no mispredicted path may come
+    stacks     by number of a function: bytes of stack that it uses
+    """
 
     pointers: Mapping[int, Pointer] = field(default_factory=dict)
+    unreached: frozenset[int] = frozenset()
+    spills: Mapping[int, int] = field(default_factory=dict)
+    loops: Mapping[int, int] = field(default_factory=dict)
+    maps: Mapping[int, int] = field(default_factory=dict)
+    masks: Mapping[int, Mask] = field(default_factory=dict)
+    barriers: frozenset[int] = frozenset()
+    barriers_behind: frozenset[int] = frozenset()
+    stacks: tuple[int, ...] = ()

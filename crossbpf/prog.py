@@ -28,9 +28,10 @@ from crossbpf.inputs import read_bytes, write_bytes
 from crossbpf.loading import read_programs
 from crossbpf.options import compile_options, loading
 from jit.registry import target as find_target
-from runtime import Kernel, MapObject, ProgramObject
+from runtime import Kernel, MapObject, ProgramObject, xlating
 from runtime.running import compiled, measure, run
 from runtime.types import named
+from runtime.xlating import translated
 
 _LOAD = "[type TYPE] [map {idx N|name NAME} MAP] [pinmaps DIR]"
 
@@ -105,6 +106,7 @@ def _load(
         except CrossbpfError as error:
             raise error.at(file=file) from None
         measure(system, made)
+        xlating.measure(system, made)
         for one in made[:1] if first else made:
             system.pin(path if first else f"{path}/{one.name}", one)
         _pin_maps(system, made[0], found[0].maps, maps_at)
@@ -217,11 +219,11 @@ def dump(output: Output, given: Sequence[str], target: str | None) -> int:
             else:
                 click.echo("\n".join(dumping.jited_lines(image, one, opcodes=opcodes, linum=linum)))
         elif file:
-            write_bytes(file, dumping.xlated_bytes(one))
+            write_bytes(file, dumping.xlated_bytes(translated(system, one)))
         elif output.record:
-            output.show(dumping.xlated_records(one, opcodes=opcodes, linum=linum))
+            output.show(dumping.xlated_records(translated(system, one), opcodes=opcodes, linum=linum))
         else:
-            click.echo("\n".join(dumping.xlated_lines(one, opcodes=opcodes, linum=linum)))
+            click.echo("\n".join(dumping.xlated_lines(translated(system, one), opcodes=opcodes, linum=linum)))
     return 0
 
 

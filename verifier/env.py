@@ -58,12 +58,13 @@ class Aux:
 
     pointer   type of the base of its access, -1 for none yet
     map       the map that its helper call works on: a Map, or False where paths differ
+    loop      number of the only callback of its bpf_loop without flags, -1 for none yet, -2 where paths differ
     nospec    a path that is only mispredicted ends before it; nospec_result: behind it
     alu_state, alu_limit  how a pointer's arithmetic is masked
     seen      whether a path that is not only mispredicted reaches it
     """
 
-    __slots__ = ("alu_limit", "alu_state", "key", "map", "nospec", "nospec_result", "pointer", "seen")
+    __slots__ = ("alu_limit", "alu_state", "loop", "map", "nospec", "nospec_result", "pointer", "seen")
 
     def __init__(self) -> None:
         self.pointer = -1
@@ -73,7 +74,7 @@ class Aux:
         self.alu_state = 0
         self.alu_limit = 0
         self.seen = False
-        self.key: int | None = None
+        self.loop = -1
 
 
 class Env:

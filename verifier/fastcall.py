@@ -14,6 +14,7 @@ from verifier.shape import Structure, Subprogram
 _CALLER_SAVED = 0x3F
 _STORE, _LOAD = STX | MEM | opcodes.SIZE[64], LDX | MEM | opcodes.SIZE[64]
 _FP = opcodes.FRAME_POINTER
+_NOWHERE = -(1 << 15)  # below any stack
 
 
 def find(found: Structure) -> None:
@@ -55,3 +56,19 @@ def _around(found: Structure, subprogram: Subprogram, pc: int, lowest: int) -> N
     else:
         subprogram.keep_fastcall_stack = True
     subprogram.fastcall_stack = min(subprogram.fastcall_stack, lowest + 8 * pairs)
+
+
+def broken(found: Structure, subprogram: Subprogram) -> None:
+    """Something else has come to where only such spills are: those of the function stay."""
+    subprogram.fastcall_stack = _NOWHERE
+    for pc in range(subprogram.start, subprogram.end):
+        found.fastcall[pc] = False
+        found.spills[pc] = 0
+
+
+def shrink(found: Structure) -> None:
+    """Functions whose spills go need less stack. Once all is walked: remove_fastcall_spills_fills of Linux 6.18."""
+    for subprogram in found.subprograms:
+        inside = range(subprogram.start, subprogram.end)
+        if not subprogram.keep_fastcall_stack and any(found.spills[pc] for pc in inside):
+            subprogram.stack = -subprogram.fastcall_stack

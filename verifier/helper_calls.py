@@ -48,6 +48,7 @@ _CASTS = frozenset({
 _BOUNDED = frozenset({
     "get_stack", "get_task_stack", "probe_read_str", "probe_read_kernel_str", "probe_read_user_str",
 })  # fmt: skip
+_DIFFERENT = -2
 _ELIDED = frozenset({"array", "percpu_array"})
 
 
@@ -146,6 +147,7 @@ def _special(env: Env, made: Call) -> None:
             raise Rejection(22, "get_local_storage() doesn't support non-zero flags", env.pc)
     elif name in callbacks.CALLBACKS:
         if name == "loop":
+            _note_loop(env, made.function)
             precision.register(env, 1)
             frame = env.state.frames[-1]
             if frame.depth >= regs[1].num.umax:
@@ -160,6 +162,18 @@ def _special(env: Env, made: Call) -> None:
         )
     elif name == "dynptr_data":
         dynptr_args.lends(env, made)
+
+
+def _note_loop(env: Env, callback: int) -> None:
+    """Whether a bpf_loop has no flags and one callback on all paths: update_loop_inline_state."""
+    aux = env.aux[env.pc]
+    if aux.loop == _DIFFERENT:
+        return
+    flags = env.state.frames[-1].regs[4]
+    plain = flags.type == SCALAR and flags.num == ZERO
+    if plain:
+        precision.register(env, 4)
+    aux.loop = callback if plain and aux.loop in (-1, callback) else _DIFFERENT
 
 
 # The result ------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ the frame pointer and negative; byte `off` is kind number (-off - 1) % 8 of slot
 from __future__ import annotations
 
 from bpf.isa.effects import signed
-from verifier import dynptrs, precision
+from verifier import dynptrs, fastcall, precision
 from verifier.env import Env
 from verifier.log import tnum_text
 from verifier.registers import with_id
@@ -78,6 +78,8 @@ def within(env: Env, number: int, off: int, size: int, write: bool) -> None:
     frame.grow((-low + 7) // 8)
     subprogram = env.structure.subprograms[frame.subprog]
     subprogram.stack = max(subprogram.stack, -low)
+    if low < subprogram.fastcall_stack and not env.structure.fastcall[env.pc]:
+        fastcall.broken(env.structure, subprogram)
 
 
 # Writing -----------------------------------------------------------------------------------------

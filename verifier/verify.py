@@ -9,9 +9,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from verifier import btf_context, global_functions, merge, stack_depth
+from bpf.facts import Facts
+from verifier import btf_context, fastcall, global_functions, merge, stack_depth
 from verifier.env import Env
 from verifier.explore import explore, path
+from verifier.facts import facts
 from verifier.log import Log
 from verifier.options import Options
 from verifier.rejection import Rejection
@@ -32,6 +34,7 @@ class Verdict:
     log        lines with newlines, of the level that was asked for
     processed  how many instructions were walked
     path       the runs of slots without a jump that led to the refusal, (first, last); empty for an accepted program
+    facts      what is known of an accepted program; None for a refused one, and for one that was walked in parts
     """
 
     accepted: bool
@@ -41,6 +44,7 @@ class Verdict:
     log: str
     processed: int
     path: tuple[tuple[int, int], ...] = ()
+    facts: Facts | None = None
 
 
 def verify(
@@ -64,6 +68,7 @@ def verify(
         else:
             walk(env, 0)
         _global_functions(env)
+        fastcall.shrink(env.structure)
         stack_depth.check(env.structure)
     except Rejection as caught:
         refusal = caught
@@ -76,7 +81,8 @@ def verify(
     else:
         figures = Figures(env.processed, env.max_states, env.total_states, env.peak_states)
     runs = path(env) if env is not None and refusal is not None and refusal.pc >= 0 else ()
-    return decided(options, log.lines, refusal, figures, runs)
+    verdict = decided(options, log.lines, refusal, figures, runs)
+    return verdict if env is None or refusal is not None else replace(verdict, facts=facts(env))
 
 
 class Figures(NamedTuple):

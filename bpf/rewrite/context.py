@@ -20,9 +20,11 @@ from bpf.spec.contexts import OBJECT, SOCKET_FIELD, Field, View
 def convert_context(prog: Program, facts: Facts, view: View) -> Program:
     """The program for the internal layout. Raises Refused naming the instruction."""
     by = {}
-    for pc, pointer in facts.pointers.items():
-        insn = prog.insns[pc]
-        if insn is not None and pointer.base is Base.CONTEXT:
+    given = prog.source or prog
+    for pc, insn in enumerate(prog.insns):
+        at = prog.origin_of(pc)
+        pointer = facts.pointers.get(at)
+        if pointer is not None and pointer.base is Base.CONTEXT and insn is not None and insn == given.insns[at]:
             by[pc] = tuple(_convert(insn, pc, pointer.offset, view, prog.order))
     return replace(prog, by)
 

@@ -1,0 +1,35 @@
+"""What becomes of a program after the verdict, in the kernel's order: the end of bpf_check of Linux 6.18 on x86_64."""
+
+from __future__ import annotations
+
+from bpf.facts import Facts
+from bpf.program import Program
+from bpf.rewrite.calls import bind_calls
+from bpf.rewrite.context import convert_context
+from bpf.rewrite.dead import drop_spills, hard_wire, remove_dead, remove_nops, trap_dead
+from bpf.rewrite.division import guard
+from bpf.rewrite.loops import count_down, inline_loops
+from bpf.rewrite.masks import mask, stop
+from bpf.spec.contexts import View
+
+
+def reduced(prog: Program, facts: Facts) -> Program:
+    """The program without what is never run, which any engine can run in its place."""
+    return remove_nops(remove_dead(hard_wire(drop_spills(prog, facts), facts), facts))
+
+
+def after_verdict(prog: Program, facts: Facts, view: View | None, *, privileged: bool = True) -> Program:
+    """The program as `dump xlated` shows it; it is for reading, since it names what only the kernel has.
+
+    facts: of an accepted program. view: its context, None where nothing is converted. privileged: who loads it holds
+    CAP_BPF. Raises Refused where a jump would no longer reach.
+    """
+    made = inline_loops(drop_spills(prog, facts), facts)
+    if privileged:
+        made = remove_nops(remove_dead(hard_wire(made, facts), facts))
+    else:
+        made = trap_dead(made, facts)
+    made = stop(made, facts)
+    if view is not None:
+        made = convert_context(made, facts, view)
+    return bind_calls(count_down(mask(guard(made), facts), facts), facts)

@@ -1,0 +1,52 @@
+"""A loaded program as the kernel has it after the verdict: what `prog dump xlated` shows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from bpf.errors import Refused
+from bpf.isa import SLOT
+from bpf.program import Program
+from bpf.rewrite import after_verdict
+from bpf.spec.contexts import VIEWS
+from bpf.spec.program_types import PROGRAM_TYPES
+from runtime.kernel import Kernel, ProgramObject
+from runtime.verifying import subject
+from verifier import Options, verify
+
+
+@dataclass(frozen=True, slots=True)
+class Translated:
+    """A program after its verdict. maps: the ids of those that its instructions count; tag: of the program as given."""
+
+    program: Program
+    maps: tuple[int, ...]
+    tag: str
+
+
+def translated(kernel: Kernel, one: ProgramObject) -> Translated:
+    """What the kernel makes of a program that its verifier accepts; a program that it does not accept stays as it is."""
+    made = replace(one.program, maps=tuple(kernel.maps[number].declared for number in one.maps))
+    return Translated(xlated(made, one.type), one.maps, one.tag)
+
+
+def xlated(program: Program, kind: str, options: Options | None = None) -> Program:
+    """A program of a type, with its maps, after its verdict; the same object where there is none, or it is refused."""
+    if kind not in PROGRAM_TYPES:
+        return program
+    options = options or Options(log_level=0)
+    verdict = verify(subject(program, kind), options)
+    if verdict.facts is None:
+        return program
+    privileged = bool(options.caps & {"CAP_BPF", "CAP_SYS_ADMIN"})
+    try:
+        return after_verdict(program, verdict.facts, VIEWS.get(kind), privileged=privileged)
+    except Refused:  # an access that the kernel converts and that is not described here
+        return program
+
+
+def measure(kernel: Kernel, programs: Iterable[ProgramObject]) -> None:
+    """Note how long programs are after their verdict."""
+    for one in programs:
+        one.bytes_xlated = SLOT * len(translated(kernel, one).program)
