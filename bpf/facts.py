@@ -56,6 +56,7 @@ class Facts:
     masks      slot of an addition or subtraction -> how it is masked
     barriers   slots before which, and barriers_behind: behind which, no mispredicted path may come
     stacks     by number of a function: bytes of stack that it uses
+    writes_packet  some path, which may be only mispredicted, stores through a packet pointer
     """
 
     pointers: Mapping[int, Pointer] = field(default_factory=dict)
@@ -67,3 +68,4 @@ class Facts:
     barriers: frozenset[int] = frozenset()
     barriers_behind: frozenset[int] = frozenset()
     stacks: tuple[int, ...] = ()
+    writes_packet: bool = False

@@ -10,6 +10,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from bpf.errors import FallsOff, JumpIntoWide, JumpOutOfRange
+from bpf.facts import Facts
 from bpf.isa import Insn, Kind, decode, encode
 
 if TYPE_CHECKING:  # at run time bpf.object imports this module
@@ -98,6 +99,7 @@ class Program:
     section    the ELF section it was in, which says its type: "xdp"
     license    "GPL"
     version    the kernel version it names, 0 for none
+    facts      what a verifier knows of it; None where none has accepted it
     source     the program as given, where a pass has rewritten it; origin: per slot, the slot of `source` it is from
 
     Made by `program(...)`, which checks the structure.
@@ -114,6 +116,7 @@ class Program:
     section: str = ""
     license: str = ""
     version: int = 0
+    facts: Facts | None = field(default=None, compare=False, repr=False)
     source: Program | None = field(default=None, compare=False, repr=False)
     origin: tuple[int, ...] = field(default=(), compare=False, repr=False)
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from bpf.isa import ROW, Insn, encode, make
 from bpf.program import Program
 from bpf.spec.attach import ATTACH_TYPES, attach_of
 from bpf.spec.program_types import PROGRAM_TYPES
-from verifier import Subject
+from verifier import Options, Subject, verify
 
 PLAIN = "plain"
 _BY_INDEX = frozenset({"map_idx", "map_idx_value"})
@@ -28,6 +30,12 @@ def subject(program: Program, kind: str, *, attach: str = "", memory: int = 0) -
         target=section.partition("/")[2] if kind in ("tracing", "lsm") else "",
         lines=program.lines, memory=memory if plain else -1,
     )  # fmt: skip
+
+
+def known(program: Program, kind: str, options: Options | None = None) -> Program:
+    """The program with the verifier's facts, which engines then go by; as it is where it is not accepted."""
+    verdict = verify(subject(program, kind), options or Options(log_level=0))
+    return program if verdict.facts is None else replace(program, facts=verdict.facts)
 
 
 def _by_descriptor(insn: Insn) -> Insn:

@@ -9,7 +9,6 @@ from bpf.errors import Refused
 from bpf.isa import SLOT
 from bpf.program import Program
 from bpf.rewrite import after_verdict
-from bpf.spec.contexts import VIEWS
 from bpf.spec.program_types import PROGRAM_TYPES
 from runtime.kernel import Kernel, ProgramObject
 from runtime.verifying import subject
@@ -41,7 +40,7 @@ def xlated(program: Program, kind: str, options: Options | None = None) -> Progr
         return program
     privileged = bool(options.caps & {"CAP_BPF", "CAP_SYS_ADMIN"})
     try:
-        return after_verdict(program, verdict.facts, VIEWS.get(kind), privileged=privileged)
+        return after_verdict(program, verdict.facts, kind, privileged=privileged)
     except Refused:  # an access that the kernel converts and that is not described here
         return program
 

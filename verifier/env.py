@@ -90,6 +90,7 @@ class Env:
     lines     slot -> source line that starts there; shown: slot of an lddw -> the address that the log has for its map
     observer  is shown the state before each instruction on a path that can be taken; it must not change it
     void      what the program is attached to returns nothing
+    writes_packet  some path, which may be only mispredicted, stores through a packet pointer
     visits    cycles that are being walked, by where they are and who called (prune.py)
     """
 
@@ -138,6 +139,7 @@ class Env:
         "visits",
         "void",
         "waiting",
+        "writes_packet",
     )  # fmt: skip
 
     def __init__(self, subject: Subject, options: Options, structure: Structure, log: Log) -> None:
@@ -177,6 +179,7 @@ class Env:
         self.shown: dict[int, int] = {}
         self.arena = any(map_.kind == "arena" for map_ in subject.maps)
         self.void = False
+        self.writes_packet = False
         self.stored = 0
         self.evicted = 0
         self.observer: Callable[[int, State], None] | None = None

@@ -57,5 +57,5 @@ def facts(env: Env) -> Facts:
         pointers, frozenset(unreached), {pc: pairs for pc, pairs in enumerate(shape.spills) if pairs}, loops, maps, masks,
         frozenset(pc for pc, aux in enumerate(env.aux) if aux.nospec),
         frozenset(pc for pc, aux in enumerate(env.aux) if aux.nospec_result),
-        tuple(part.stack for part in shape.subprograms),
+        tuple(part.stack for part in shape.subprograms), env.writes_packet,
     )  # fmt: skip

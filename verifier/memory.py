@@ -256,8 +256,10 @@ def _loaded(env: Env, found: context.Access) -> Reg:
 
 
 def _packet(env: Env, number: int, reg: Reg, off: int, size: int, write: bool, value: int, sign: bool) -> None:
-    if write and not rules.may_write_packet(env.subject):
-        raise Rejection(13, rules.CANNOT_WRITE, env.pc)
+    if write:
+        if not rules.may_write_packet(env.subject):
+            raise Rejection(13, rules.CANNOT_WRITE, env.pc)
+        env.writes_packet = True
     packet_access(env, number, reg, off, size, False)
     if not write and value >= 0:
         env.set_unknown(value)

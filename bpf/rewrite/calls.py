@@ -31,6 +31,10 @@ _BY_KIND = {
 }
 """Kind of map -> what a helper does with it -> what the function of the kernel's begins with."""
 
+_REDIRECTS = {
+    "devmap": "dev_map_redirect", "devmap_hash": "dev_hash_map_redirect", "cpumap": "cpu_map_redirect",
+    "xskmap": "xsk_map_redirect",
+}  # fmt: skip
 _EACH = {"array": "bpf_for_each_array_elem", "hash": "bpf_for_each_hash_elem", "lru_hash": "bpf_for_each_hash_elem"}
 
 
@@ -68,6 +72,8 @@ def _bound(name: str, map_: Map) -> list[Insn]:
     what = name.removeprefix("map_").removesuffix("_elem")
     if what == "lookup" and map_.kind in _LOOKUPS and not map_.flags & INNER_MAP:
         return _LOOKUPS[map_.kind](map_)
+    if name == "redirect_map" and map_.kind in _REDIRECTS:
+        return [call(_REDIRECTS[map_.kind])]
     if name == "for_each_map_elem" and map_.kind in _EACH:
         return [call(_EACH[map_.kind])]
     begin = _BY_KIND.get(map_.kind, {}).get(what)

@@ -10,7 +10,8 @@ from bpf.rewrite.dead import drop_spills, hard_wire, remove_dead, remove_nops, t
 from bpf.rewrite.division import guard
 from bpf.rewrite.loops import count_down, inline_loops
 from bpf.rewrite.masks import mask, stop
-from bpf.spec.contexts import View
+from bpf.rewrite.prologue import unclone
+from bpf.spec.contexts import VIEWS
 
 
 def reduced(prog: Program, facts: Facts) -> Program:
@@ -18,10 +19,10 @@ def reduced(prog: Program, facts: Facts) -> Program:
     return remove_nops(remove_dead(hard_wire(drop_spills(prog, facts), facts), facts))
 
 
-def after_verdict(prog: Program, facts: Facts, view: View | None, *, privileged: bool = True) -> Program:
+def after_verdict(prog: Program, facts: Facts, kind: str, *, privileged: bool = True) -> Program:
     """The program as `dump xlated` shows it; it is for reading, since it names what only the kernel has.
 
-    facts: of an accepted program. view: its context, None where nothing is converted. privileged: who loads it holds
+    facts: of an accepted program. kind: its type. privileged: who loads it holds
     CAP_BPF. Raises Refused where a jump would no longer reach.
     """
     made = inline_loops(drop_spills(prog, facts), facts)
@@ -29,7 +30,8 @@ def after_verdict(prog: Program, facts: Facts, view: View | None, *, privileged:
         made = remove_nops(remove_dead(hard_wire(made, facts), facts))
     else:
         made = trap_dead(made, facts)
+    made = unclone(made, facts, kind)
     made = stop(made, facts)
-    if view is not None:
-        made = convert_context(made, facts, view)
+    if kind in VIEWS:
+        made = convert_context(made, facts, VIEWS[kind])
     return bind_calls(count_down(mask(guard(made), facts), facts), facts)
