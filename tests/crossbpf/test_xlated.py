@@ -1,0 +1,57 @@
+"""`dump xlated`: what the kernel makes of an accepted program, as golden files and against the live kernel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from crossbpf import dumping
+from fuzz.parity import xlated as parity
+from runtime import verifying
+from runtime.xlating import Translated, xlated
+from tests.crossbpf.xlated_programs import MAPS, PROGRAMS, made
+from tests.verifier.live import needs_linux
+from verifier import Options, verify
+
+each = pytest.mark.parametrize("name", PROGRAMS)
+IDS = tuple(range(1, len(MAPS) + 1))
+TAG = "0123456789abcdef"
+
+
+def section(name: str, options: Options | None = None) -> str:
+    program, kind = made(name)
+    assert verify(verifying.subject(program, kind), options).accepted
+    after = xlated(program, kind, options)
+    lines = dumping.xlated_lines(Translated(after, IDS, TAG))
+    return "\n".join([f"# {name}", *(line for line in lines if not line.startswith("; ")), ""])
+
+
+@each
+def test_accepted(name: str) -> None:
+    program, kind = made(name)
+    verdict = verify(verifying.subject(program, kind))
+    assert verdict.accepted, verdict.log
+
+
+def test_dumps(golden: Callable[[str, str], None]) -> None:
+    golden("xlated.txt", "\n".join(section(name) for name in PROGRAMS))
+
+
+def test_dumps_of_others(golden: Callable[[str, str], None]) -> None:
+    """Who lacks CAP_PERFMON has masks and barriers; who lacks CAP_BPF keeps dead code, as a trap."""
+    few = Options(frozenset({"CAP_BPF", "CAP_NET_ADMIN"}), log_level=0)
+    none = Options(frozenset(), log_level=0)
+    texts = [
+        section("elements of maps", few), section("dead code without a function", none), section("a mask", few),
+    ]  # fmt: skip
+    golden("xlated-others.txt", "\n".join(texts))
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+class TestLive:
+    pytestmark = needs_linux
+
+    def test_as_the_kernel_has_it(self, name: str) -> None:
+        ours, live = parity.both(*made(name))
+        assert ours == live
