@@ -25,7 +25,7 @@ class Translated:
 
 
 def translated(kernel: Kernel, one: ProgramObject) -> Translated:
-    """What the kernel makes of a program that its verifier accepts; a program that it does not accept stays as it is."""
+    """What the kernel makes of a program that its verifier accepts; one that it does not accept stays as it is."""
     made = replace(one.program, maps=tuple(kernel.maps[number].declared for number in one.maps))
     return Translated(xlated(made, one.type), one.maps, one.tag)
 

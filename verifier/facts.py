@@ -53,8 +53,9 @@ def facts(env: Env) -> Facts:
             loops[pc] = shape.starts[aux.loop]
         if isinstance(aux.map, Map) and id(aux.map) in number_of:
             maps[pc] = number_of[id(aux.map)]
+    spills = {pc: pairs for pc, pairs in enumerate(shape.spills) if pairs}
     return Facts(
-        pointers, frozenset(unreached), {pc: pairs for pc, pairs in enumerate(shape.spills) if pairs}, loops, maps, masks,
+        pointers, frozenset(unreached), spills, loops, maps, masks,
         frozenset(pc for pc, aux in enumerate(env.aux) if aux.nospec),
         frozenset(pc for pc, aux in enumerate(env.aux) if aux.nospec_result),
         tuple(part.stack for part in shape.subprograms), env.writes_packet,

@@ -6,7 +6,7 @@ Source: bpf_check of Linux 6.18 (kernel/bpf/verifier.c): its order of checks and
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from bpf.facts import Facts
@@ -44,7 +44,7 @@ class Verdict:
     log: str
     processed: int
     path: tuple[tuple[int, int], ...] = ()
-    facts: Facts | None = None
+    facts: Facts | None = field(default=None, compare=False)
 
 
 def verify(

@@ -56,7 +56,11 @@ def _signed(insn: Insn, op: str, bits: int) -> list[Insn]:
             make(ROW[f"mov{bits}_imm"], insn.dst), make(ROW[f"neg{bits}"], insn.dst), over, insn,
         ]  # fmt: skip
     made = [
-        *head, make(ROW[f"jgt{bits}_imm"], AX, off=3, imm=1),
-        make(ROW[f"jeq{bits}_imm"], AX, off=3 if bits == 64 else 4, imm=1), make(ROW["mov32_imm"], insn.dst), over, insn,
-    ]  # fmt: skip
+        *head,
+        make(ROW[f"jgt{bits}_imm"], AX, off=3, imm=1),
+        make(ROW[f"jeq{bits}_imm"], AX, off=3 if bits == 64 else 4, imm=1),
+        make(ROW["mov32_imm"], insn.dst),
+        over,
+        insn,
+    ]
     return made if bits == 64 else [*made, over, make(ROW["mov32_reg"], insn.dst, insn.dst)]

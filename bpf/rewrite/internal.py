@@ -23,9 +23,9 @@ _FUNCTIONS = (
     "htab_percpu_map_lookup_elem", "htab_percpu_map_update_elem", "htab_lru_map_lookup_elem",
     "htab_lru_map_update_elem", "htab_lru_map_delete_elem", "htab_lru_percpu_map_lookup_elem",
     "htab_lru_percpu_map_update_elem", "trie_lookup_elem", "trie_update_elem", "trie_delete_elem",
-    "queue_stack_map_push_elem", "queue_map_pop_elem", "queue_map_peek_elem", "stack_map_pop_elem", "stack_map_peek_elem",
-    "bloom_map_push_elem", "bloom_map_peek_elem", "bpf_for_each_array_elem", "bpf_for_each_hash_elem",
-    "dev_map_redirect", "dev_hash_map_redirect", "cpu_map_redirect", "xsk_map_redirect",
+    "queue_stack_map_push_elem", "queue_map_pop_elem", "queue_map_peek_elem", "stack_map_pop_elem",
+    "stack_map_peek_elem", "bloom_map_push_elem", "bloom_map_peek_elem", "bpf_for_each_array_elem",
+    "bpf_for_each_hash_elem", "dev_map_redirect", "dev_hash_map_redirect", "cpu_map_redirect", "xsk_map_redirect",
 )  # fmt: skip
 FUNCTIONS = MappingProxyType({-1 - number: name for number, name in enumerate(_FUNCTIONS)})
 """Number in a call -> function of the kernel's own. Helpers have numbers from 1 on."""

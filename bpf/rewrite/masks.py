@@ -47,10 +47,11 @@ def _masked(insn: Insn, limits: Mask) -> list[Insn]:
 
 def stop(prog: Program, facts: Facts) -> Program:
     """Barriers where a mispredicted path would do what the program may not."""
-    barrier = make(NOSPEC)
-    by = {}
+    barrier, given = make(NOSPEC), prog.source or prog
+    by: dict[int, list[Insn]] = {}
     for pc, insn in enumerate(prog.insns):
         at = prog.origin_of(pc)
-        if insn == (prog.source or prog).insns[at] and (at in facts.barriers or at in facts.barriers_behind):
-            by[pc] = [barrier] * (at in facts.barriers) + [insn] + [barrier] * (at in facts.barriers_behind)
+        before, behind = at in facts.barriers, at in facts.barriers_behind
+        if insn is not None and insn == given.insns[at] and (before or behind):
+            by[pc] = [barrier] * before + [insn] + [barrier] * behind
     return replace(prog, by)

@@ -27,4 +27,3 @@ def unclone(prog: Program, facts: Facts, kind: str) -> Program:
         make(ROW["mov64_reg"], 1, 6),
     ]  # fmt: skip
     return replace(prog, {}, {0: first})
-

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Set as AbstractSet
 
 from bpf.isa import Insn
 from bpf.program import Program
@@ -10,7 +10,7 @@ from bpf.rewrite.insert import goes_elsewhere
 from bpf.rewrite.replace import rebuilt
 
 
-def remove(prog: Program, gone: Set[int]) -> Program:
+def remove(prog: Program, gone: AbstractSet[int]) -> Program:
     """A program without some slots, which knows its `source` and where each slot is from.
 
     A jump to what is gone goes to what follows it. A function all of which is gone is no function any more. A source

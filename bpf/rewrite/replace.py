@@ -70,6 +70,6 @@ def rebuilt(
     """A program with other slots. origin: per slot, the slot of `prog` that it is from."""
     result = program(slots, name=prog.name, order=prog.order, names=names, maps=prog.maps, lines=lines)
     return changed(
-        result, source=prog.source or prog, origin=tuple(prog.origin_of(pc) for pc in origin), btf=prog.btf, types=types,
-        section=prog.section, license=prog.license, version=prog.version,
+        result, source=prog.source or prog, origin=tuple(prog.origin_of(pc) for pc in origin), btf=prog.btf,
+        types=types, section=prog.section, license=prog.license, version=prog.version,
     )  # fmt: skip

@@ -26,10 +26,7 @@ def after_verdict(prog: Program, facts: Facts, kind: str, *, privileged: bool = 
     CAP_BPF. Raises Refused where a jump would no longer reach.
     """
     made = inline_loops(drop_spills(prog, facts), facts)
-    if privileged:
-        made = remove_nops(remove_dead(hard_wire(made, facts), facts))
-    else:
-        made = trap_dead(made, facts)
+    made = remove_nops(remove_dead(hard_wire(made, facts), facts)) if privileged else trap_dead(made, facts)
     made = unclone(made, facts, kind)
     made = stop(made, facts)
     if kind in VIEWS:

@@ -11,6 +11,7 @@ from collections import Counter
 from pathlib import Path
 from random import Random
 
+from engines.linux import ORDER
 from fuzz import border, genome
 from fuzz.parity import logs, oracle
 from runtime import verifying
@@ -35,7 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
     figures: Counter[str] = Counter()
     for number in range(options.count):
         genes = genome.draw(random, options.size)
-        made = verifying.subject(decode(genes, sys.byteorder), kind)
+        made = verifying.subject(decode(genes, ORDER), kind)
         asked = Options(log_level=2 if options.logs else 1)
         ours = verify(made, asked)
         try:

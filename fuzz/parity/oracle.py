@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -17,6 +16,7 @@ from bpf.spec.attach import PREFIXES, attach_name
 from bpf.spec.maps import MAP_TYPES, RDONLY_PROG
 from engines import syscall
 from engines.function_info import FunctionInfo
+from engines.linux import ORDER
 from verifier import calls
 from verifier.kernel_types import kernel_types
 from verifier.options import Options
@@ -74,6 +74,20 @@ def ask(subject: Subject, options: Options, flags: int = 0, level: int | None = 
     return answer
 
 
+@contextmanager
+def loaded(subject: Subject) -> Iterator[int]:
+    """A descriptor of the program in the live kernel. Raises LoadError, OSError, NotHere."""
+    with _maps(subject) as descriptors:
+        descriptor, _ = syscall.load(
+            _bound(subject, descriptors), kind=subject.type.number, flags=SLEEPABLE * subject.sleepable,
+            attach=subject.attach, target=target(subject), functions=_functions(subject), license_name=subject.license,
+        )  # fmt: skip
+        try:
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+
 def _load(subject: Subject, code: bytes, flags: int, level: int) -> Answer:
     try:
         descriptor, log = syscall.load(
@@ -89,7 +103,7 @@ def _load(subject: Subject, code: bytes, flags: int, level: int) -> Answer:
 def _functions(subject: Subject) -> FunctionInfo | None:
     if subject.btf is None or not subject.types:
         return None
-    order = sys.byteorder
+    order = ORDER
     records = b"".join(
         start.to_bytes(4, order) + number.to_bytes(4, order) for start, number in sorted(subject.types.items())
     )
@@ -118,7 +132,7 @@ def _map(map_: Map, btf: Btf | None, stack: ExitStack) -> int:
         key = map_.key_type or next(
             number for number, one in enumerate(btf.types) if one.kind is Kind.INT and one.size == 4
         )
-        types = (encode(_plain(btf), sys.byteorder), key, map_.value_type)
+        types = (encode(_plain(btf), ORDER), key, map_.value_type)
     flags = map_.flags | RDONLY_PROG * map_.readonly
     descriptor = syscall.create_map(
         map_.name, MAP_TYPES[map_.kind].number, map_.key_size, map_.value_size, map_.max_entries, flags, inner, types
@@ -146,5 +160,5 @@ def _bound(subject: Subject, descriptors: list[int]) -> bytes:
             number = descriptors[raw.imm]
         elif calls.is_kfunc_call(raw) and pc in subject.kfuncs:
             number = kernel_type(subject.kfuncs[pc], Kind.FUNC)
-        code[pc * SLOT + 4 : pc * SLOT + 8] = number.to_bytes(4, sys.byteorder, signed=True)
+        code[pc * SLOT + 4 : pc * SLOT + 8] = number.to_bytes(4, ORDER, signed=True)
     return bytes(code)

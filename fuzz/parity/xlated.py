@@ -7,7 +7,6 @@ inside it. Exit code 1 where a generated program is not the same.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -17,7 +16,7 @@ from pathlib import Path
 from random import Random
 
 from bpf.facts import Base
-from bpf.isa import ROW, Insn, Kind, make
+from bpf.isa import Insn, Kind
 from bpf.object.btf_wire import decode as decode_types
 from bpf.program import Program
 from bpf.rewrite.internal import FUNCTIONS, NOSPEC, PERCPU
@@ -25,6 +24,7 @@ from bpf.spec.prototypes import PROTOTYPES
 from bpf.text import format_insn
 from engines import syscall
 from engines.function_info import function_info
+from engines.linux import ORDER
 from fuzz import border, genome
 from fuzz.parity import oracle
 from runtime import verifying
@@ -51,23 +51,14 @@ def typed(program: Program) -> Program:
 
 def theirs(program: Program, kind: str) -> list[Insn | None]:
     """The instructions that the live kernel has after its verdict. Raises LoadError, OSError, NotHere."""
-    subject = verifying.subject(program, kind)
-    with oracle._maps(subject) as descriptors:
-        descriptor, _ = syscall.load(
-            oracle._bound(subject, descriptors), kind=subject.type.number, attach=subject.attach,
-            flags=oracle.SLEEPABLE * subject.sleepable, functions=oracle._functions(subject),
-            license_name=subject.license,
-        )  # fmt: skip
-        try:
-            return _read(syscall.program_info(descriptor).xlated)
-        finally:
-            os.close(descriptor)
+    with oracle.loaded(verifying.subject(program, kind)) as descriptor:
+        return _read(syscall.program_info(descriptor).xlated)
 
 
 def _read(code: bytes) -> list[Insn | None]:
     """Instructions as the kernel gives them out; a local call has its distance in imm."""
     found: list[Insn | None] = []
-    raws = slots(code, sys.byteorder)
+    raws = slots(code, ORDER)
     wide = False
     for raw, after in zip(raws, [*raws[1:], Raw(0, 0, 0, 0, 0)], strict=True):
         if wide:
@@ -168,7 +159,7 @@ def main(arguments: list[str] | None = None) -> int:
     decode, kind = (border.decode, "sched_cls") if options.profile == "border" else (genome.decode, "socket_filter")
     random, figures = Random(options.seed), Counter[str]()
     for number in range(options.count):
-        program = decode(genome.draw(random, options.size), sys.byteorder)
+        program = decode(genome.draw(random, options.size), ORDER)
         if not verify(verifying.subject(program, kind), Options(log_level=0)).accepted:
             continue
         try:

@@ -105,10 +105,12 @@ def test_many_near_the_border(order: str, seed: int) -> None:
 WRITTEN = {
     "decided branches": """r6 = 4; r7 = 9; if r6 > 3 goto +1; r7 = 5; if r7 == 9 goto on; r0 = 1; exit
         on: r0 = *(u32 *)(r1 + 0); if r0 > 60 goto away; r0 = 3; exit; away: r0 = 2; exit""",
-    "a dead function": """r6 = r1; r1 = 3; call double; if r0 == 7 goto never; r7 = r0; r1 = *(u32 *)(r6 + 8); call double
+    "a dead function": """r6 = r1; r1 = 3; call double; if r0 == 7 goto never; r7 = r0; r1 = *(u32 *)(r6 + 8)
+        call double
         r0 += r7; exit; never: call lost; exit; lost: r0 = 0; exit; double: r0 = r1; r0 += r1; exit""",
     "divisions": "r2 = *(u32 *)(r1 + 8); r3 = 700; r3 /= r2; r0 = 77; r0 %= r2; w3 /= w2; r0 += r3; w0 %= w2; exit",
-    "a loop": """*(u64 *)(r10 - 8) = 0; r3 = r10; r3 += -8; r6 = 3; r7 = 4; r8 = 5; r1 = 9; r2 = func[f]; r4 = 0; call 181
+    "a loop": """*(u64 *)(r10 - 8) = 0; r3 = r10; r3 += -8; r6 = 3; r7 = 4; r8 = 5; r1 = 9; r2 = func[f]; r4 = 0
+        call 181
         r0 += r6; r0 += r7; r0 += r8; r1 = *(u64 *)(r10 - 8); r0 += r1; exit
         f: r3 = *(u64 *)(r2 + 0); r3 += r1; *(u64 *)(r2 + 0) = r3; r0 = 0; if r1 != 6 goto +1; r0 = 1; exit""",
     "a loop that is too long": "r1 = 0x7fffffff; r2 = func[f]; r3 = 0; r4 = 0; call 181; exit; f: r0 = 1; exit",

@@ -37,7 +37,9 @@ def test_a_refused_program_has_none() -> None:
 
 
 def test_pointers() -> None:
-    found = facts(f"r6 = *(u32 *)(r1 + 0); {LOOK.format(0)}; if r0 == 0 goto +1; r0 = *(u64 *)(r0 + 0); r0 = 0; exit").pointers
+    found = facts(
+        f"r6 = *(u32 *)(r1 + 0); {LOOK.format(0)}; if r0 == 0 goto +1; r0 = *(u64 *)(r0 + 0); r0 = 0; exit"
+    ).pointers
     assert found == {0: Pointer(Base.CONTEXT), 1: Pointer(Base.STACK), 8: Pointer(Base.MAP_VALUE)}
 
 
@@ -53,7 +55,9 @@ def test_a_guess_is_no_path() -> None:
     assert found.unreached == {2}
 
 
-FLAGS = "r6 = r1; r7 = func[g]; r3 = 0; r1 = 5; r2 = func[f]; {}; call 181; r0 = 0; exit; f: r0 = 0; exit; g: r0 = 0; exit"
+FLAGS = (
+    "r6 = r1; r7 = func[g]; r3 = 0; r1 = 5; r2 = func[f]; {}; call 181; r0 = 0; exit; f: r0 = 0; exit; g: r0 = 0; exit"
+)
 
 
 @pytest.mark.parametrize(
@@ -73,11 +77,19 @@ def test_loops(text: str, loops: dict[int, int]) -> None:
 
 def test_maps() -> None:
     assert facts(f"{LOOK.format(1)}; r0 = 0; exit").maps == {5: 1}
-    assert facts(f"r6 = *(u32 *)(r1 + 0); {LOOK.format(1)}; r0 = 0; exit".replace("; call", "; if r6 == 0 goto +2; r1 = map[idx:0]; call")).maps == {}
+    assert (
+        facts(
+            f"r6 = *(u32 *)(r1 + 0); {LOOK.format(1)}; r0 = 0; exit".replace(
+                "; call", "; if r6 == 0 goto +2; r1 = map[idx:0]; call"
+            )
+        ).maps
+        == {}
+    )
 
 
 def test_masks() -> None:
-    text = f"{LOOK.format(1)}; if r0 == 0 goto out; r1 = *(u8 *)(r0 + 0); r1 &= 7; r0 += r1; r0 = *(u8 *)(r0 + 1); out: r0 = 0; exit"
+    moved = "r1 = *(u8 *)(r0 + 0); r1 &= 7; r0 += r1; r0 = *(u8 *)(r0 + 1)"
+    text = f"{LOOK.format(1)}; if r0 == 0 goto out; {moved}; out: r0 = 0; exit"
     assert facts(text).masks == {}
     found = facts(text, options=FEW)
     assert found.masks == {9: Mask(7, False, False, True)}

@@ -85,7 +85,8 @@ def test_away() -> None:
     leaves = [make(ROW["mov64_imm"], 2, imm=1), Away(make(ROW["jne64_imm"], 0), 2), Away(make(ROW["call_local"]), 3)]
     made = put(program, {0: leaves}, {3: [make(ROW["mov64_imm"], 5, imm=5)]})
     assert texts(made) == [
-        "r2 = 1", "if r0 != 0 goto +2", "call pc+2", "call pc+1", "exit", "r5 = 5", "r0 += 1", "if r0 < 3 goto -2", "exit",
+        "r2 = 1", "if r0 != 0 goto +2", "call pc+2", "call pc+1", "exit",
+        "r5 = 5", "r0 += 1", "if r0 < 3 goto -2", "exit",
     ]  # fmt: skip
     assert made.origin == (0, 0, 0, 1, 2, 3, 3, 4, 5)
     assert [function.start for function in made.functions] == [0, 5]
