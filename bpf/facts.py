@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # at run time bpf.program imports this module
+    from bpf.program import Map
 
 
 class Base(Enum):
@@ -52,7 +56,7 @@ class Facts:
     unreached  slots that no path comes to; both of an lddw
     spills     slot of a call -> how many spills before it, and fills behind it, may go
     loops      slot of a call of bpf_loop whose flags are 0 on all paths -> first slot of its only callback
-    maps       slot of a helper's call -> number of the map that it works on, on all paths
+    maps       slot of a helper's call -> the map that it works on, on all paths
     masks      slot of an addition or subtraction -> how it is masked
     barriers   slots before which, and barriers_behind: behind which, no mispredicted path may come
     stacks     by number of a function: bytes of stack that it uses
@@ -63,7 +67,7 @@ class Facts:
     unreached: frozenset[int] = frozenset()
     spills: Mapping[int, int] = field(default_factory=dict)
     loops: Mapping[int, int] = field(default_factory=dict)
-    maps: Mapping[int, int] = field(default_factory=dict)
+    maps: Mapping[int, Map] = field(default_factory=dict)
     masks: Mapping[int, Mask] = field(default_factory=dict)
     barriers: frozenset[int] = frozenset()
     barriers_behind: frozenset[int] = frozenset()

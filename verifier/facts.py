@@ -27,10 +27,9 @@ def facts(env: Env) -> Facts:
     pointers: dict[int, Pointer] = {}
     masks: dict[int, Mask] = {}
     loops: dict[int, int] = {}
-    maps: dict[int, int] = {}
+    maps: dict[int, Map] = {}
     unreached: list[int] = []
     shape = env.structure
-    number_of = {id(map_): number for number, map_ in enumerate(env.subject.maps)}
     reached = False
     raws = shape.raws
     for pc, aux in enumerate(env.aux):
@@ -51,8 +50,8 @@ def facts(env: Env) -> Facts:
             masks[pc] = Mask(aux.alu_limit, bool(state & NEGATIVE), bool(state & IMMEDIATE), bool(state & MASK_SRC))
         if aux.loop >= 0:
             loops[pc] = shape.starts[aux.loop]
-        if isinstance(aux.map, Map) and id(aux.map) in number_of:
-            maps[pc] = number_of[id(aux.map)]
+        if isinstance(aux.map, Map):
+            maps[pc] = aux.map
     spills = {pc: pairs for pc, pairs in enumerate(shape.spills) if pairs}
     return Facts(
         pointers, frozenset(unreached), spills, loops, maps, masks,

@@ -47,21 +47,23 @@ def bind_calls(prog: Program, facts: Facts) -> Program:
         if insn.row.kind is Kind.PACKET:
             by[pc] = _packet(insn)
         elif insn.row.op == "call_helper" and insn.imm in PROTOTYPES:
-            number = facts.maps.get(prog.origin_of(pc))
-            made = _written_out(PROTOTYPES[insn.imm].name)
-            if not made and number is not None:
-                made = _bound(PROTOTYPES[insn.imm].name, prog.maps[number])
+            map_ = facts.maps.get(prog.origin_of(pc))
+            made = _written_out(PROTOTYPES[insn.imm].name, insn)
+            if not made and map_ is not None:
+                made = _bound(PROTOTYPES[insn.imm].name, map_)
             if made:
                 by[pc] = made
     return replace(prog, by)
 
 
-def _written_out(name: str) -> list[Insn]:
-    """A helper that is a few instructions; empty for others."""
+def _written_out(name: str, insn: Insn) -> list[Insn]:
+    """A helper that is a few instructions, or is called with something of the kernel's; empty for others."""
     if name == "jiffies64":
         return [make(ROW["lddw_imm"], 0), make(ROW["ldx64"], 0, 0)]
     if name == "get_smp_processor_id":
         return [make(ROW["mov64_imm"], 0), percpu(0, 0), make(ROW["ldx32"], 0, 0)]
+    if name == "timer_set_callback":
+        return [make(ROW["lddw_imm"], 3), insn]
     if name == "kptr_xchg":
         return [make(ROW["mov64_reg"], 0, 2), make(ROW["atomic64_xchg"], 1, 0)]
     return []
@@ -123,7 +125,23 @@ def _percpu_hash(map_: Map) -> list[Insn]:
     ]  # fmt: skip
 
 
+def _array_of_maps(map_: Map) -> list[Insn]:
+    return [
+        make(ROW["add64_imm"], 1, imm=ARRAY_VALUES), make(ROW["ldx32"], 0, 2),
+        make(ROW["jge64_imm"], 0, off=5, imm=map_.max_entries), make(ROW["lsh64_imm"], 0, imm=3),
+        make(ROW["add64_reg"], 0, 1), make(ROW["ldx64"], 0, 0), make(ROW["jeq64_imm"], 0, off=1),
+        make(ROW["ja"], off=1), make(ROW["mov64_imm"], 0),
+    ]  # fmt: skip
+
+
+def _hash_of_maps(map_: Map) -> list[Insn]:
+    return [
+        call("__htab_map_lookup_elem"), make(ROW["jeq64_imm"], 0, off=2), _value(map_), make(ROW["ldx64"], 0, 0),
+    ]  # fmt: skip
+
+
 _LOOKUPS = {
+    "array_of_maps": _array_of_maps, "hash_of_maps": _hash_of_maps,
     "array": _array, "percpu_array": _percpu_array, "hash": _hash, "lru_hash": _lru_hash, "percpu_hash": _percpu_hash,
 }  # fmt: skip
 

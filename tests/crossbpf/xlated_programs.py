@@ -13,7 +13,8 @@ MAPS = (
     Map("recent", "lru_hash", 12, 8, 4), Map("shares", "percpu_hash", 4, 8, 4),
     Map("routes", "lpm_trie", 8, 8, 4, flags=1),
     Map("programs", "prog_array", 4, 4, 3), Map("pairs", "array", 4, 16, 4), Map("work", "queue", 0, 8, 4),
-    Map("cpus", "cpumap", 4, 4, 4),
+    Map("cpus", "cpumap", 4, 4, 4), Map("outer", "array_of_maps", 4, 4, 3, inner=Map("inner", "array", 4, 8, 2)),
+    Map("other", "hash_of_maps", 4, 4, 3, inner=Map("inner", "hash", 4, 8, 2)),
 )  # fmt: skip
 _KEY = "*(u64 *)(r10 - 16) = 0; *(u64 *)(r10 - 8) = 0; r2 = r10; r2 += -16"
 _LOOKED_UP = f"{_KEY}; r1 = map[idx:{{}}]; call 1; if r0 == 0 goto +1; r0 = *(u64 *)(r0 + 0)"
@@ -59,6 +60,10 @@ PROGRAMS: dict[str, tuple[str, str]] = {
         call 7; exit"""),
     "one call on two maps": ("sched_cls", f"""
         r6 = *(u32 *)(r1 + 0); {_KEY}; r1 = map[idx:0]; if r6 > 9 goto +2; r1 = map[idx:7]; call 1; r0 = 0; exit"""),
+    "maps in maps": ("sched_cls", "; ".join(f"""
+        {_KEY}; r1 = map[idx:{number}]; call 1; if r0 == 0 goto +4; r1 = r0; r2 = r10; r2 += -16; call 1"""
+        for number in (10, 11)
+    ) + "; r0 = 0; exit"),
     "a tail call": ("sched_cls", "r2 = map[idx:6]; r3 = 1; call 12; r0 = 4; exit"),
     "a redirect": ("xdp", "r1 = map[idx:9]; r2 = 0; r3 = 2; call 51; exit"),
     "may_goto": ("sched_cls", """

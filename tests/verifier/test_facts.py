@@ -76,7 +76,7 @@ def test_loops(text: str, loops: dict[int, int]) -> None:
 
 
 def test_maps() -> None:
-    assert facts(f"{LOOK.format(1)}; r0 = 0; exit").maps == {5: 1}
+    assert facts(f"{LOOK.format(1)}; r0 = 0; exit").maps == {5: MAPS[1]}
     assert (
         facts(
             f"r6 = *(u32 *)(r1 + 0); {LOOK.format(1)}; r0 = 0; exit".replace(
