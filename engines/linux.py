@@ -46,7 +46,6 @@ from vm.step import Step
 from vm.world import Input, Limits, World
 
 M64 = (1 << 64) - 1
-ORDER = sys.byteorder  # the live kernel's
 ETHERNET = 14  # ETH_HLEN
 KEPT = 16  # loaded programs that a Prepared keeps
 _STEP = re.compile(r"^(\d+): \([0-9a-f]{2}\) ", re.MULTILINE)

@@ -48,8 +48,8 @@ def facts(env: Env) -> Facts:
         if aux.alu_state & (MASK_SRC | MASK_DST):
             state = aux.alu_state
             masks[pc] = Mask(aux.alu_limit, bool(state & NEGATIVE), bool(state & IMMEDIATE), bool(state & MASK_SRC))
-        if aux.loop >= 0:
-            loops[pc] = shape.starts[aux.loop]
+        if aux.inlined >= 0:
+            loops[pc] = shape.starts[aux.inlined]
         if isinstance(aux.map, Map):
             maps[pc] = aux.map
     spills = {pc: pairs for pc, pairs in enumerate(shape.spills) if pairs}

@@ -9,12 +9,11 @@ from __future__ import annotations
 from bpf.isa import opcodes
 from bpf.isa.opcodes import LDX, MEM, STX
 from verifier import calls
-from verifier.shape import Structure, Subprogram
+from verifier.shape import NONE, Structure, Subprogram
 
 _CALLER_SAVED = 0x3F
 _STORE, _LOAD = STX | MEM | opcodes.SIZE[64], LDX | MEM | opcodes.SIZE[64]
 _FP = opcodes.FRAME_POINTER
-_NOWHERE = -(1 << 15)  # below any stack
 
 
 def find(found: Structure) -> None:
@@ -28,6 +27,27 @@ def find(found: Structure) -> None:
             lowest = min(0, min(spills, default=0))
             for pc in where:
                 _around(found, subprogram, pc, lowest)
+
+
+def touched(found: Structure, subprogram: Subprogram, pc: int) -> None:
+    """An access to where spills lie that may go: unless it is one of them, all of the function stay.
+
+    To be asked of an access below Subprogram.fastcall_stack.
+    """
+    if found.fastcall[pc]:
+        return
+    subprogram.fastcall_stack = NONE
+    for inside in range(subprogram.start, subprogram.end):
+        found.fastcall[inside] = False
+        found.spills[inside] = 0
+
+
+def remove(found: Structure) -> None:
+    """Functions whose spills go need less stack. To be done when all is walked."""
+    for subprogram in found.subprograms:
+        gone = any(found.spills[pc] for pc in range(subprogram.start, subprogram.end))
+        if gone and not subprogram.keep_fastcall_stack:
+            subprogram.stack = -subprogram.fastcall_stack
 
 
 def _around(found: Structure, subprogram: Subprogram, pc: int, lowest: int) -> None:
@@ -55,20 +75,5 @@ def _around(found: Structure, subprogram: Subprogram, pc: int, lowest: int) -> N
         found.spills[pc] = pairs
     else:
         subprogram.keep_fastcall_stack = True
-    subprogram.fastcall_stack = min(subprogram.fastcall_stack, lowest + 8 * pairs)
-
-
-def broken(found: Structure, subprogram: Subprogram) -> None:
-    """Something else has come to where only such spills are: those of the function stay."""
-    subprogram.fastcall_stack = _NOWHERE
-    for pc in range(subprogram.start, subprogram.end):
-        found.fastcall[pc] = False
-        found.spills[pc] = 0
-
-
-def shrink(found: Structure) -> None:
-    """Functions whose spills go need less stack. Once all is walked: remove_fastcall_spills_fills of Linux 6.18."""
-    for subprogram in found.subprograms:
-        inside = range(subprogram.start, subprogram.end)
-        if not subprogram.keep_fastcall_stack and any(found.spills[pc] for pc in inside):
-            subprogram.stack = -subprogram.fastcall_stack
+    end = lowest + 8 * pairs
+    subprogram.fastcall_stack = end if subprogram.fastcall_stack == NONE else min(subprogram.fastcall_stack, end)

@@ -103,6 +103,7 @@ def _block(env: Env, state: State, pc: int, points: list[bool], arrive: Callable
             raise Rejection(7, f"BPF program is too large. Processed {env.processed} insn", pc)
         env.state, env.pc = state, pc
         state.history = []
+        env.aux[pc].seen = True
         after = execute(env, env.structure.raws[pc], pc)
         for left in env.waiting:
             left.state.history = []

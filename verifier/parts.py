@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from verifier import fastcall, global_functions, stack_depth
+from verifier import global_functions, stack_depth
 from verifier.explore import path
 from verifier.log import Log
 from verifier.options import Options
@@ -58,7 +58,6 @@ def part(subject: Subject, options: Options, subprog: int) -> Part:
         refusal = (caught.errno, caught.message, caught.pc)
         if caught.message:
             log.add(caught.message)
-    fastcall.shrink(env.structure)
     pointers = {pc: aux.pointer for pc, aux in enumerate(env.aux) if aux.pointer >= 0}
     stacks = tuple(subprogram.stack for subprogram in env.structure.subprograms)
     figures = Figures(env.processed, env.max_states, env.total_states, env.peak_states)

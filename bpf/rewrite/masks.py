@@ -6,7 +6,7 @@ Source: do_misc_fixups and convert_ctx_accesses of Linux 6.18. The masks need AX
 from __future__ import annotations
 
 from bpf.facts import Facts, Mask
-from bpf.isa import ROW, Insn, make
+from bpf.isa import ROW, Insn, Kind, make
 from bpf.program import Program
 from bpf.rewrite.internal import AX, NOSPEC
 from bpf.rewrite.replace import replace
@@ -51,7 +51,10 @@ def stop(prog: Program, facts: Facts) -> Program:
     by: dict[int, list[Insn]] = {}
     for pc, insn in enumerate(prog.insns):
         at = prog.origin_of(pc)
-        before, behind = at in facts.barriers, at in facts.barriers_behind
-        if insn is not None and insn == given.insns[at] and (before or behind):
+        if insn is None or insn != given.insns[at]:
+            continue
+        before = at in facts.barriers
+        behind = at in facts.barriers_behind and insn.row.kind in (Kind.STORE, Kind.ATOMIC)  # and behind no call
+        if before or behind:
             by[pc] = [barrier] * before + [insn] + [barrier] * behind
     return replace(prog, by)

@@ -24,14 +24,17 @@ from bpf.spec.prototypes import PROTOTYPES
 from bpf.text import format_insn
 from engines import syscall
 from engines.function_info import function_info
-from engines.linux import ORDER
 from fuzz import border, genome
 from fuzz.parity import oracle
+from fuzz.parity.oracle import HOST
 from runtime import verifying
 from runtime.xlating import xlated
 from verifier import Options, verify
+from verifier.options import BPF, NET_ADMIN
 from verifier.raw import Raw, row_of, slots
 
+ROOT = Options(log_level=0)
+CAPABILITIES = {"all": ROOT, "bpf": Options(frozenset({BPF, NET_ADMIN}), log_level=0)}
 _PERCPU_OFF = -1
 _MASK = 0xFFFF_FFFF
 _BASE = "__bpf_call_base"
@@ -49,16 +52,16 @@ def typed(program: Program) -> Program:
     return replace(program, btf=types, types={start: first + number for number, start in enumerate(starts)})
 
 
-def theirs(program: Program, kind: str) -> list[Insn | None]:
+def theirs(program: Program, kind: str, options: Options = ROOT) -> list[Insn | None]:
     """The instructions that the live kernel has after its verdict. Raises LoadError, OSError, NotHere."""
-    with oracle.loaded(verifying.subject(program, kind)) as descriptor:
+    with oracle.loaded(verifying.subject(program, kind), options) as descriptor:
         return _read(syscall.program_info(descriptor).xlated)
 
 
 def _read(code: bytes) -> list[Insn | None]:
     """Instructions as the kernel gives them out; a local call has its distance in imm."""
     found: list[Insn | None] = []
-    raws = slots(code, ORDER)
+    raws = slots(code, HOST)
     wide = False
     for raw, after in zip(raws, [*raws[1:], Raw(0, 0, 0, 0, 0)], strict=True):
         if wide:
@@ -129,9 +132,9 @@ def _name(number: int) -> str:
     return _ALIASES.get(name, name)
 
 
-def hidden(made: Program, program: Program, kind: str) -> frozenset[int]:
+def hidden(made: Program, program: Program, kind: str, options: Options = ROOT) -> frozenset[int]:
     """Slots of a rewritten program whose offset is one of a structure that the kernel has for itself."""
-    facts = verify(verifying.subject(program, kind), Options(log_level=0)).facts
+    facts = verify(verifying.subject(program, kind), options).facts
     assert facts is not None
     fields = {pc for pc, pointer in facts.pointers.items() if pointer.base is Base.CONTEXT}
     return frozenset(
@@ -140,11 +143,11 @@ def hidden(made: Program, program: Program, kind: str) -> frozenset[int]:
     )  # fmt: skip
 
 
-def both(program: Program, kind: str) -> tuple[list[str], list[str]]:
+def both(program: Program, kind: str, options: Options = ROOT) -> tuple[list[str], list[str]]:
     """An accepted program after the verdict: here, and in the live kernel."""
-    made = xlated(program, kind)
-    where = hidden(made, program, kind)
-    return lines(made.insns, where), lines(theirs(program, kind), where)
+    made = xlated(program, kind, options)
+    where = hidden(made, program, kind, options)
+    return lines(made.insns, where), lines(theirs(program, kind, options), where)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -154,16 +157,18 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--size", type=int, default=12, help="gestures of a program, at most")
     parser.add_argument("--profile", choices=("border", "plain"), default="border")
+    parser.add_argument("--caps", choices=sorted(CAPABILITIES), default="all", help="capabilities of who loads")
     parser.add_argument("--show", type=int, default=3)
     options = parser.parse_args(arguments)
     decode, kind = (border.decode, "sched_cls") if options.profile == "border" else (genome.decode, "socket_filter")
+    asked = CAPABILITIES[options.caps]
     random, figures = Random(options.seed), Counter[str]()
     for number in range(options.count):
-        program = decode(genome.draw(random, options.size), ORDER)
-        if not verify(verifying.subject(program, kind), Options(log_level=0)).accepted:
+        program = decode(genome.draw(random, options.size), HOST)
+        if not verify(verifying.subject(program, kind), asked).accepted:
             continue
         try:
-            ours, live = both(program, kind)
+            ours, live = both(program, kind, asked)
         except syscall.LoadError:
             figures["refused by Linux"] += 1
             continue

@@ -27,8 +27,14 @@ PROGRAMS: dict[str, tuple[str, str]] = {
         r0 = 1; if r0 != 1 goto far; goto +0; if r0 == 1 goto on; r2 = 0x123456789 ll; r0 = r2; goto far; on: exit
         far: r0 += 1; call f; exit; f: r0 = 7; exit"""),
     "a mask": ("sched_cls", f"""
-        {_KEY}; r1 = map[idx:7]; call 1; if r0 == 0 goto out; r1 = *(u8 *)(r0 + 0); r1 &= 7; r0 += r1; r2 = -2; r1 &= 3
-        r2 = *(u8 *)(r0 + 1); r3 = r0; r1 += r3; r2 = *(u8 *)(r1 + 1); out: r0 = 0; exit"""),
+        {_KEY}; r1 = map[idx:7]; call 1; if r0 == 0 goto out; r1 = *(u8 *)(r0 + 0); r1 &= 7; r0 += r1
+        r1 = *(u8 *)(r0 + 1); out: r0 = 0; exit"""),
+    "a mask of the sum": ("sched_cls", f"""
+        {_KEY}; r1 = map[idx:7]; call 1; if r0 == 0 goto out; r0 += 8; r1 = *(u8 *)(r0 + 0); r1 &= 7; r1 += r0
+        r1 = *(u8 *)(r1 + 0); out: r0 = 0; exit"""),
+    "masks of constants": ("sched_cls", f"""
+        {_KEY}; r1 = map[idx:7]; call 1; if r0 == 0 goto out; r1 = 4; r0 += r1; r1 = -3; r0 += r1; r2 = 1; r0 -= r2
+        r1 = *(u8 *)(r0 + 0); out: r0 = 0; exit"""),
     "dead code without a function": ("socket_filter", """
         r0 = 1; if r0 == 1 goto on; r2 = 0x123456789 ll; r0 = r2; on: exit"""),
     "divisions": ("sched_cls", """

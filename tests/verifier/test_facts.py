@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from random import Random
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from bpf.facts import Base, Facts, Mask, Pointer
 from bpf.plan import Unit
@@ -12,6 +15,7 @@ from bpf.program import Map
 from bpf.spec.conventions import TYPED
 from bpf.text import assemble
 from engines.binding import bind
+from fuzz import border, genome
 from fuzz.parity.xlated import typed
 from runtime import verifying
 from tests.crossbpf.xlated_programs import PROGRAMS, made
@@ -127,6 +131,32 @@ def test_the_walk_agrees(name: str) -> None:
     assert convention.view is not None
     walked = provenance(program, convention.view, convention.helpers)
     assert contexts(known.facts, known.facts) == contexts(walked, known.facts)
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_joined_states_reach_no_less(name: str) -> None:
+    """Where states are joined at block entries, more may look reached, and never less."""
+    program, kind = made(name)
+    judged = verifying.subject(program, kind)
+    joined = verify(judged, Options(log_level=0, merge=True)).facts
+    apart = verify(judged, Options(log_level=0)).facts
+    assert joined is not None
+    assert apart is not None
+    assert joined.unreached <= apart.unreached
+    assert contexts(joined, apart) == contexts(apart, apart)
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 1 << 32))
+def test_the_walk_agrees_near_the_border(seed: int) -> None:
+    random = Random(seed)
+    found = None
+    while found is None:
+        program = border.decode(genome.draw(random, 12))
+        found = verifying.known(program, "sched_cls").facts
+    convention = TYPED["sched_cls"]
+    assert convention.view is not None
+    assert contexts(found, found) == contexts(provenance(program, convention.view, convention.helpers), found)
 
 
 def test_engines_go_by_the_facts() -> None:
