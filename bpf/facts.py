@@ -59,6 +59,7 @@ class Facts:
     maps       slot of a helper's call -> the map that it works on, on all paths
     masks      slot of an addition or subtraction -> how it is masked
     barriers   slots before which, and barriers_behind: behind which, no mispredicted path may come
+    narrowed   slots of 64-bit arithmetic on an arena's pointer, of which only the low half counts
     stacks     by number of a function: bytes of stack that it uses
     writes_packet  some path, which may be only mispredicted, stores through a packet pointer
     """
@@ -71,5 +72,6 @@ class Facts:
     masks: Mapping[int, Mask] = field(default_factory=dict)
     barriers: frozenset[int] = frozenset()
     barriers_behind: frozenset[int] = frozenset()
+    narrowed: frozenset[int] = frozenset()
     stacks: tuple[int, ...] = ()
     writes_packet: bool = False

@@ -46,6 +46,7 @@ class _MapCreate(_Attr):
         ("map_type", c_uint32), ("key_size", c_uint32), ("value_size", c_uint32), ("max_entries", c_uint32),
         ("map_flags", c_uint32), ("inner_map_fd", c_uint32), ("numa_node", c_uint32), ("map_name", c_char * 16),
         ("map_ifindex", c_uint32), ("btf_fd", c_uint32), ("btf_key_type_id", c_uint32), ("btf_value_type_id", c_uint32),
+        ("btf_vmlinux_value_type_id", c_uint32), ("map_extra", c_uint64),
     ]  # fmt: skip
 
 
@@ -160,14 +161,15 @@ def create_array(name: str, value_size: int, *, readonly: bool = False) -> int:
 
 def create_map(
     name: str, kind: int, key_size: int, value_size: int, max_entries: int, flags: int = 0, inner: int = 0,
-    types: tuple[bytes, int, int] | None = None,
+    types: tuple[bytes, int, int] | None = None, extra: int = 0,
 ) -> int:  # fmt: skip
     """A descriptor of a new map. Raises OSError.
 
-    kind: BPF_MAP_TYPE_*; inner: one like the maps of a map-in-map; types: BTF, and in it the key's and the value's.
+    kind: BPF_MAP_TYPE_*; inner: one like the maps of a map-in-map; types: BTF, and in it the key's and the value's;
+    extra: map_extra.
     """
     word = "".join(letter if letter.isascii() and (letter.isalnum() or letter in "_.") else "_" for letter in name)
-    attr = _MapCreate(kind, key_size, value_size, max_entries, flags, inner, 0, word[:15].encode())
+    attr = _MapCreate(kind, key_size, value_size, max_entries, flags, inner, 0, word[:15].encode(), map_extra=extra)
     if types is None:
         return bpf(MAP_CREATE, attr)
     attr.btf_fd, attr.btf_key_type_id, attr.btf_value_type_id = _load_btf(types[0]), *types[1:]

@@ -144,6 +144,7 @@ def _binary(env: Env, raw: Raw, row: Row) -> None:
             raise Rejection(22, f"invalid shift {raw.imm}", env.pc)
     writable(env, raw.dst)
     if dst.type == ARENA:
+        env.aux[env.pc].narrowed = width == 64
         return
     if by_register:
         src = regs[raw.src]

@@ -64,10 +64,11 @@ class Aux:
     nospec    a path that is only mispredicted ends before it; nospec_result: behind it
     alu_state, alu_limit  how a pointer's arithmetic is masked
     seen      whether a path that is not only mispredicted reaches it
+    narrowed  64-bit arithmetic on an arena's pointer, of which only the low half counts
     inlined   of a call of bpf_loop: number of the function that it is compiled inline with; ANYTHING, NEVER
     """
 
-    __slots__ = ("alu_limit", "alu_state", "inlined", "map", "nospec", "nospec_result", "pointer", "seen")
+    __slots__ = ("alu_limit", "alu_state", "inlined", "map", "narrowed", "nospec", "nospec_result", "pointer", "seen")
 
     def __init__(self) -> None:
         self.pointer = -1
@@ -78,6 +79,7 @@ class Aux:
         self.alu_limit = 0
         self.seen = False
         self.inlined = ANYTHING
+        self.narrowed = False
 
 
 class Env:

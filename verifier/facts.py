@@ -57,5 +57,6 @@ def facts(env: Env) -> Facts:
         pointers, frozenset(unreached), spills, loops, maps, masks,
         frozenset(pc for pc, aux in enumerate(env.aux) if aux.nospec),
         frozenset(pc for pc, aux in enumerate(env.aux) if aux.nospec_result),
+        frozenset(pc for pc, aux in enumerate(env.aux) if aux.narrowed),
         tuple(part.stack for part in shape.subprograms), env.writes_packet,
     )  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bpf.facts import Facts
 from bpf.program import Program
+from bpf.rewrite.arena import halve
 from bpf.rewrite.calls import bind_calls
 from bpf.rewrite.context import convert_context
 from bpf.rewrite.dead import drop_spills, hard_wire, remove_dead, remove_nops, trap_dead
@@ -31,4 +32,4 @@ def after_verdict(prog: Program, facts: Facts, kind: str, *, privileged: bool = 
     made = stop(made, facts)
     if kind in VIEWS:
         made = convert_context(made, facts, VIEWS[kind])
-    return bind_calls(count_down(mask(guard(made), facts), facts), facts)
+    return bind_calls(count_down(mask(guard(halve(made, facts)), facts), facts), facts)

@@ -14,6 +14,7 @@ MAPS = (
     Map("routes", "lpm_trie", 8, 8, 4, flags=1),
     Map("programs", "prog_array", 4, 4, 3), Map("pairs", "array", 4, 16, 4), Map("work", "queue", 0, 8, 4),
     Map("cpus", "cpumap", 4, 4, 4), Map("outer", "array_of_maps", 4, 4, 3, inner=Map("inner", "array", 4, 8, 2)),
+    Map("memory", "arena", 0, 0, 2, flags=1 << 10, extra=1 << 44),
     Map("other", "hash_of_maps", 4, 4, 3, inner=Map("inner", "hash", 4, 8, 2)),
 )  # fmt: skip
 _KEY = "*(u64 *)(r10 - 16) = 0; *(u64 *)(r10 - 8) = 0; r2 = r10; r2 += -16"
@@ -68,8 +69,11 @@ PROGRAMS: dict[str, tuple[str, str]] = {
         r6 = *(u32 *)(r1 + 0); {_KEY}; r1 = map[idx:0]; if r6 > 9 goto +2; r1 = map[idx:7]; call 1; r0 = 0; exit"""),
     "maps in maps": ("sched_cls", "; ".join(f"""
         {_KEY}; r1 = map[idx:{number}]; call 1; if r0 == 0 goto +4; r1 = r0; r2 = r10; r2 += -16; call 1"""
-        for number in (10, 11)
+        for number in (10, 12)
     ) + "; r0 = 0; exit"),
+    "an arena": ("sched_cls", """
+        r1 = map[idx:11]; r6 = 4096; r6 = addr_space_cast(r6, 0, 1); r6 += 8; r3 = 2; r6 += r3; w6 += 1
+        r0 = *(u64 *)(r6 + 0); *(u32 *)(r6 + 4) = r0; r6 = addr_space_cast(r6, 1, 0); r0 = 0; exit"""),
     "a tail call": ("sched_cls", "r2 = map[idx:6]; r3 = 1; call 12; r0 = 4; exit"),
     "a redirect": ("xdp", "r1 = map[idx:9]; r2 = 0; r3 = 2; call 51; exit"),
     "may_goto": ("sched_cls", """
