@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from bpf.errors import CrossbpfError
+from bpf.isa import Kind
 from bpf.plan import Unit
 from bpf.program import Program
 from bpf.rewrite import convert_context
@@ -21,11 +22,11 @@ from vm.world import Input, Limits, World
 
 
 def bind(unit: Unit) -> Unit:
-    """The unit that machines run: accesses to its context are converted. The same object for the same unit.
+    """The unit that machines run: accesses to its context are converted, probe loads are known.
 
-    Raises Refused for what the context does not allow.
+    The same object for the same unit, itself where nothing is to do. Raises Refused for what the context does not allow.
     """
-    if unit.convention.view is None or unit.programs[0].source is not None:
+    if unit.programs[0].source is not None or not _rewrites(unit):
         return unit
     if unit.bound is None:
         programs = tuple(_rewritten(program, unit) for program in unit.programs)
@@ -34,18 +35,29 @@ def bind(unit: Unit) -> Unit:
     return unit.bound
 
 
+def _rewrites(unit: Unit) -> bool:
+    """Whether there is a context, or a program gets hold of a structure of the kernel's."""
+    if unit.convention.view is not None:
+        return True
+    giving = {number for number, one in unit.calls.items() if one.gives}
+    return any(
+        program.symbols
+        or any(insn is not None and insn.row.kind is Kind.CALL and insn.imm in giving for insn in program.insns)
+        for program in unit.programs
+    )
+
+
 def _rewritten(program: Program, unit: Unit) -> Program:
     view = unit.convention.view
-    assert view is not None
     try:
-        return convert_context(program, provenance(program, view, unit.convention.helpers), view)
+        return convert_context(program, provenance(program, view, unit.calls), view)
     except CrossbpfError as error:
         raise error.at(file=program.name if len(unit.programs) > 1 else "") from None
 
 
 def shown(prepared: Prepared, unit: Unit) -> Prepared:
     """What an engine has made of a bound unit, speaking of the programs as they were given."""
-    return prepared if unit.convention.view is None else _Shown(prepared, unit)
+    return prepared if unit.programs[0].source is None else _Shown(prepared, unit)
 
 
 class _Shown(Prepared):

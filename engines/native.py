@@ -26,6 +26,7 @@ from engines.base import Abilities, Engine, Options, Prepared
 from engines.binding import bind, shown
 from engines.emulated import EmulatedPrepared, shared_front
 from engines.native_child import LENGTH, Callbacks, Load, Run, send
+from engines.native_rescue import here
 from jit import host
 from jit.host import HostCode
 from jit.image import Image
@@ -183,7 +184,7 @@ class NativePrepared(Prepared):
         self._target = image.target
         self._helpers = {
             number: (found.name, found.arguments)
-            for number, found in unit.convention.helpers.items()
+            for number, found in unit.calls.items()
             if not found.inline
         }
         plan = unit.plan
@@ -201,7 +202,13 @@ class NativePrepared(Prepared):
             tuple(zip(ends, functions, strict=True)), frozenset(map(plan.entry, unit.later)),
         )  # fmt: skip
         counters = (plan.counters.start, plan.counters.size)
-        self._load = Load(pieces, plan.exit, self._block, self._record, counters, self._host.flush)
+        saved = here(self._host.saved)
+        if image.rescues and not saved:
+            raise Refused(f"programs that read the kernel's structures do not run on this CPU under {sys.platform}")
+        self._load = Load(
+            pieces, plan.exit, self._block, self._record, counters, self._host.flush, image.rescues,
+            self._target.homes[:11], saved, unit.order,
+        )  # fmt: skip
         self._be_loaded(Limits().seconds)
 
     def _be_loaded(self, seconds: float) -> None:

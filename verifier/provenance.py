@@ -3,17 +3,24 @@
 Pointers are followed through moves, sums with constants, spills to the stack and fills, into called functions (each
 call is walked with the frames it is made from) and into callbacks. Where paths meet, what they agree on is kept.
 It finds which loads are context loads and proves nothing: an access that it does not understand has base OTHER.
+
+A pointer to a structure of the kernel's is followed through its members by their types. Where no type is known, what
+comes from such a structure, or from a context of such pointers, may be one too: a program that may run reads memory
+through nothing else that it finds there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from bpf.errors import Refused
 from bpf.facts import Base, Facts, Pointer
 from bpf.isa import Insn, Kind
+from bpf.object.attach import WORD, Word, types_of, walk, words
+from bpf.object.btf import Btf
+from bpf.object.btf import Kind as BtfKind
 from bpf.program import Program
 from bpf.spec.contexts import OBJECT, View
 from bpf.spec.helpers import Helper
@@ -26,7 +33,7 @@ class Value(NamedTuple):
 
     kind    NUMBER for whatever is followed no further
     offset  CONTEXT: bytes from its start; STACK: bytes from its frame's R10; FUNCTION: its first slot; None: unknown
-    frame   STACK: number of the frame, the entered function's being 0
+    frame   STACK: number of the frame, the entered function's being 0; OBJECT: its type, 0 where that is not known
     """
 
     kind: str
@@ -34,11 +41,13 @@ class Value(NamedTuple):
     frame: int = 0
 
 
-NUMBER, CONTEXT, PACKET, MAP_VALUE, STACK, FUNCTION, MIXED = (
-    "number", "context", "packet", "map value", "stack", "function", "mixed"
+NUMBER, CONTEXT, PACKET, MAP_VALUE, STACK, FUNCTION, MIXED, KERNEL = (
+    "number", "context", "packet", "map value", "stack", "function", "mixed", "object"
 )  # fmt: skip
 UNKNOWN = Value(NUMBER)
-_BASES = {PACKET: Base.PACKET, MAP_VALUE: Base.MAP_VALUE, STACK: Base.STACK}
+_BASES = {PACKET: Base.PACKET, MAP_VALUE: Base.MAP_VALUE, STACK: Base.STACK, KERNEL: Base.OBJECT}
+SOMETHING = Value(KERNEL)
+"""A pointer to a structure of which nothing is known, or a number."""
 _CALLBACKS = {"loop": {2: 3}, "for_each_map_elem": {4: 3}, "user_ringbuf_drain": {2: 3}, "find_vma": {3: 4}}
 """Helper -> register in which its callback gets what the caller has passed -> register of the caller's."""
 
@@ -60,9 +69,15 @@ def join(a: Value, b: Value) -> Value:
     """What holds of a value that is a or b."""
     if a == b:
         return a
+    if a.kind == b.kind == KERNEL:
+        return Value(KERNEL, a.offset if a.offset == b.offset else None, a.frame if a.frame == b.frame else 0)
     if a.kind == b.kind and a.kind != FUNCTION:
         return Value(a.kind, None, a.frame) if a.frame == b.frame else UNKNOWN
-    return Value(MIXED) if {a.kind, b.kind} & {CONTEXT, MIXED} else UNKNOWN
+    if {a.kind, b.kind} & {CONTEXT, MIXED}:
+        return Value(MIXED)
+    if NUMBER in (a.kind, b.kind) and KERNEL in (a.kind, b.kind):
+        return b if a.kind == NUMBER else a  # the number is null
+    return SOMETHING if KERNEL in (a.kind, b.kind) else UNKNOWN
 
 
 def _join_frames(a: Frame, b: Frame) -> Frame:
@@ -83,11 +98,13 @@ class _Walk:
     """One walk over a program."""
 
     program: Program
-    view: View
+    view: View | None
     helpers: Mapping[int, Helper]
     found: dict[int, Pointer]
     known: dict[tuple[Calls, int], State]
     work: list[tuple[Calls, int]]
+    types: Btf | None
+    words: Sequence[Word] | None
 
     def go(self, calls: Calls, pc: int, state: State) -> None:
         """Control reaches a slot with a state."""
@@ -100,7 +117,7 @@ class _Walk:
 
     def run(self) -> None:
         """Walk from the entered function's start."""
-        start = Frame((UNKNOWN, Value(CONTEXT), *[UNKNOWN] * 8))
+        start = Frame((UNKNOWN, UNKNOWN if self.view is None else Value(CONTEXT), *[UNKNOWN] * 8))
         self.go((), 0, (start,))
         visits = 0
         while self.work:
@@ -162,7 +179,14 @@ class _Walk:
                     given[2] = Value(MAP_VALUE)
                 self.enter(calls, pc, value.offset, state, tuple(given), callback=True)
         result = Value(MAP_VALUE) if name.endswith(("_lookup_elem", "_lookup_percpu_elem")) else UNKNOWN
+        if helper is not None and helper.gives:
+            result = self.object(helper.gives)
         self.go(calls, pc + 1, _after_call(state, result))
+
+    def object(self, name: str) -> Value:
+        """A pointer to a structure of the kernel's by its name; "?" is one that is not known."""
+        found = None if self.types is None else self.types.find(name, BtfKind.STRUCT)
+        return Value(KERNEL, 0, found or 0)
 
     def enter(
         self, calls: Calls, pc: int, start: int, state: State, arguments: tuple[Value, ...], *, callback: bool
@@ -179,7 +203,7 @@ class _Walk:
             base = _read(frame, insn.src if kind is Kind.LOAD else insn.dst, len(state) - 1)
             self.note(pc, insn, base)
             if kind is Kind.LOAD:
-                return _with(state, insn.dst, self.loaded(insn, base, state))
+                return _with(state, insn.dst, self.loaded(pc, insn, base, state))
             if base.kind == STACK:
                 stored = _read(frame, insn.src, len(state) - 1) if insn.row.name == "stx64" else UNKNOWN
                 state = _stored(state, base, insn, stored)
@@ -194,6 +218,8 @@ class _Walk:
                 value = Value(FUNCTION, pc + 1 + insn.distance)
             elif insn.row.op.endswith("_value"):
                 value = Value(MAP_VALUE)
+            elif pc in self.program.symbols:
+                value = Value(KERNEL, 0, self.program.symbols[pc])
             return _with(state, insn.dst, value)
         if kind is Kind.ALU:
             return _with(state, insn.dst, _computed(insn, frame, len(state) - 1))
@@ -206,7 +232,11 @@ class _Walk:
             raise _different(pc)
         if base.kind == CONTEXT and base.offset is None:
             raise Refused(f"variable ctx access through R{register}", place=f"insn {pc}")
+        if base.kind == KERNEL and insn.row.kind is not Kind.LOAD and base.frame:
+            raise Refused("only read is supported", place=f"insn {pc}")
         pointer = Pointer(_BASES.get(base.kind, Base.OTHER))
+        if pointer.base is Base.OBJECT and (insn.row.kind is not Kind.LOAD or insn.row.ordered):
+            pointer = Pointer(Base.OTHER)
         if base.kind == CONTEXT and base.offset is not None:
             pointer = Pointer(Base.CONTEXT, base.offset)
         before = self.found.setdefault(pc, pointer)
@@ -215,14 +245,35 @@ class _Walk:
                 raise _different(pc)
             self.found[pc] = Pointer(Base.OTHER)
 
-    def loaded(self, insn: Insn, base: Value, state: State) -> Value:
+    def loaded(self, pc: int, insn: Insn, base: Value, state: State) -> Value:
         """What a load gives."""
         if base.kind == CONTEXT and base.offset is not None:
+            assert self.view is not None
+            if self.view.objects:
+                return self.word(pc, insn, base.offset + insn.off)
             one = self.view.layout.at(base.offset + insn.off)
             return Value(PACKET) if one is not None and one.pointer not in ("", OBJECT) else UNKNOWN
         if base.kind == STACK and base.offset is not None and insn.row.width == 64:
             return dict(state[base.frame].slots).get(base.offset + insn.off, UNKNOWN)
+        if base.kind == KERNEL and insn.row.width == 64:
+            known = self.types is not None and base.frame and base.offset is not None
+            inner = walk(self.types, base.frame, base.offset + insn.off) if known else None  # type: ignore[arg-type, operator]
+            return SOMETHING if inner is None else Value(KERNEL, 0, inner) if inner else UNKNOWN
         return UNKNOWN
+
+    def word(self, pc: int, insn: Insn, offset: int) -> Value:
+        """A word of a context that holds pointers to structures. Raises Refused for one that is not there."""
+        assert self.view is not None
+        at, inside = divmod(offset, WORD)
+        if self.words is None:
+            return SOMETHING if insn.row.width == 64 else UNKNOWN
+        if at >= len(self.words):
+            what = self.program.section.partition("/")[2] or self.view.layout.name
+            raise Refused(f"func '{what}' doesn't have {at + 1}-th argument", place=f"insn {pc}")
+        found = self.words[at].type
+        if found and (inside or insn.row.width != 64):
+            raise Refused(f"func '{self.program.section}' size {insn.row.width // 8} must be 8", place=f"insn {pc}")
+        return Value(KERNEL, 0, found) if found else UNKNOWN
 
 
 def _different(pc: int) -> Refused:
@@ -279,18 +330,19 @@ def _moved(value: Value, distance: int | None) -> Value:
     """A pointer and a constant, or a number that is not known."""
     if value.kind == FUNCTION:
         return UNKNOWN
-    if value.kind not in (CONTEXT, STACK):
+    if value.kind not in (CONTEXT, STACK, KERNEL):
         return value
     if distance is None or value.offset is None:
         return value._replace(offset=None)
     return value._replace(offset=value.offset + distance)
 
 
-def provenance(prog: Program, view: View, helpers: Mapping[int, Helper]) -> Facts:
-    """The bases of all accesses of a program that is entered with R1 = its context.
+def provenance(prog: Program, view: View | None, helpers: Mapping[int, Helper]) -> Facts:
+    """The bases of all accesses of a program that is entered with R1 = its context. helpers: and kernel functions.
 
     Raises Refused where an instruction is used with the context and with something else.
     """
-    walk = _Walk(prog, view, helpers, {}, {}, [])
-    walk.run()
-    return Facts(dict(sorted(walk.found.items())))
+    typed = view is not None and view.objects
+    one = _Walk(prog, view, helpers, {}, {}, [], types_of(prog), words(prog) if typed else None)
+    one.run()
+    return Facts(dict(sorted(one.found.items())))

@@ -73,6 +73,8 @@ class World:
     cookie   what the program was attached with
     kernel, user   address -> bytes there, of the kernel and of the task, for the probe_read family
     symbols  name -> address of the kernel's symbols
+    tasks    pid -> address of its task_struct; cgroup_objects: id -> address of its struct cgroup
+    held     address of a structure -> how often programs have acquired it and not released it
     signals  (process or thread, number) of each signal sent; overridden: what override_return last said
     timers   number of a bpf_timer (which its bytes hold) -> map, offset of it there, callback (0: none), when it
              expires (-1: never), how many were started before it
@@ -103,6 +105,9 @@ class World:
     kernel: dict[int, bytes] = field(default_factory=dict)
     user: dict[int, bytes] = field(default_factory=dict)
     symbols: dict[str, int] = field(default_factory=dict)
+    tasks: dict[int, int] = field(default_factory=dict)
+    cgroup_objects: dict[int, int] = field(default_factory=dict)
+    held: dict[int, int] = field(default_factory=dict)
     signals: list[tuple[str, int]] = field(default_factory=list)
     overridden: int | None = None
     timers: dict[int, Timer] = field(default_factory=dict)
@@ -117,13 +122,13 @@ class World:
     def snapshot(self) -> Snapshot:
         """What a run can change, besides the printed lines; plain data."""
         maps = {name: state.save() for name, state in self.maps.items()}
-        task = dict(self.user), tuple(self.signals), self.overridden, dict(self.timers)
+        task = dict(self.user), tuple(self.signals), self.overridden, dict(self.timers), dict(self.held)
         return self.clock, self.random, self.cpu, maps, task
 
     def restore(self, snapshot: Snapshot) -> None:
         """Go back to a snapshot; nothing has been printed, and maps that came to be later are gone."""
-        self.clock, self.random, self.cpu, maps, (user, signals, self.overridden, timers) = snapshot
-        self.user, self.signals, self.timers = dict(user), list(signals), dict(timers)
+        self.clock, self.random, self.cpu, maps, (user, signals, self.overridden, timers, held) = snapshot
+        self.user, self.signals, self.timers, self.held = dict(user), list(signals), dict(timers), dict(held)
         self.printed.clear()
         self.sent.clear()
         for name, state in list(self.maps.items()):
@@ -146,6 +151,7 @@ class World:
             user=dict(self.user),
             signals=list(self.signals),
             timers=dict(self.timers),
+            held=dict(self.held),
         )
 
     def open_maps(self, unit: Unit) -> None:

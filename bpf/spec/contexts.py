@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
+from bpf.spec.registers import REGISTERS
+
 PACKET, PACKET_END, PACKET_META, OBJECT = "packet", "packet end", "packet meta", "object"
 """What a pointer field leads to. An OBJECT is something of the kernel's that is not described here."""
 
@@ -17,6 +19,9 @@ POINTER = 8
 HEADROOM = 256  # XDP_PACKET_HEADROOM
 XDP_MOST = 4096 - HEADROOM - 320  # a page less its headroom and skb_shared_info
 SKB_MOST = 4 * 4096 - 320  # SKB_MAX_ALLOC
+FUNCTION_ARGUMENTS = 12  # MAX_BPF_FUNC_ARGS
+RECORD = 8192  # PERF_MAX_TRACE_SIZE: a tracepoint's record at most
+SYSCALL = 1 << 16  # U16_MAX, in whole words
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +58,7 @@ class Layout:
 
     state  what only helpers see: name -> offset in the internal layout of a word of 8 bytes
     room   bytes from a packet's start to the end of its buffer, where a helper may move it
+    open   it is memory, as long as what is given; fields have no names here; first: the first byte to be used
     """
 
     name: str
@@ -62,6 +68,8 @@ class Layout:
     by_name: Mapping[str, Field] = field(compare=False)
     state: Mapping[str, int] = field(default_factory=dict, compare=False)
     room: int = 0
+    open: bool = False
+    first: int = 0
 
     def at(self, offset: int) -> Field | None:
         """The field that the byte at an offset of the user layout belongs to; None in padding."""
@@ -109,10 +117,15 @@ def _layout(name: str, size: int, fields: Iterable[Field], state: str = "", room
     return Layout(name, size, at + 8 * len(words), ordered, by_name, MappingProxyType(words), room)
 
 
-def _words(offset: int, names: str, size: int = 4, **same: object) -> Iterator[Field]:
-    """Fields one after the other; `name[N]` is N of them."""
+def _memory(name: str, first: int, size: int) -> Layout:
+    """A context that is memory: from byte `first` on a program may use it, up to `size`."""
+    return replace(_layout(name, size, (Field("", 0, size, raw=True),)), open=True, first=first)
+
+
+def _words(offset: int, names: str, size: int = 4, *, named: bool = False, **same: object) -> Iterator[Field]:
+    """Fields one after the other; `name[N]` is N of them, unless `named`, when it is a name."""
     for name in names.split():
-        stem, _, count = name.partition("[")
+        stem, _, count = ("", "", "") if named else name.partition("[")
         for index in range(int(count[:-1]) if count else 1):
             yield Field(f"{stem}[{index}]" if count else name, offset, size, **same)  # type: ignore[arg-type]
             offset += size
@@ -199,23 +212,37 @@ LAYOUTS: Mapping[str, Layout] = MappingProxyType({
         )),
         _layout("raw_tracepoint", 96, _words(0, "args[12]", 8, raw=True)),
         _layout("lirc_mode2", 4, _words(0, "sample", narrow=False)),
+        _layout("tracing", 8 * (FUNCTION_ARGUMENTS + 1), _words(0, f"args[{FUNCTION_ARGUMENTS + 1}]", 8, raw=True)),
+        _layout("bpf_nf_ctx", 16, _words(0, "state skb", 8, raw=True)),
+        *(_layout(f"pt_regs.{machine}", 8 * len(names), _words(0, " ".join(names), 8, raw=True, named=True))
+          for machine, names in REGISTERS.items()),
+        *(_layout(f"bpf_perf_event_data.{machine}", 8 * len(names) + 16, (
+              *_words(0, " ".join(names), 8, narrow=False, named=True),
+              *_words(8 * len(names), "sample_period addr", 8),
+          )) for machine, names in REGISTERS.items()),
+        _memory("tracepoint", 8, RECORD),
+        _memory("syscall", 0, SYSCALL),
     )
 })  # fmt: skip
-"""Layouts by name. Left out: pt_regs and bpf_perf_event_data, which each machine has its own; the records of
-tracepoints, which each tracepoint has its own; contexts that are described by BTF."""
+"""Layouts by name. Those with a machine behind the dot are that machine's; `tracing` is for all whose words BTF
+describes."""
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What programs of a type may do with a context: hidden fields cannot be read, writable ones can be written."""
+    """What programs of a type may do with a context: hidden fields cannot be read, writable ones can be written.
+
+    objects  its words are numbers and pointers to the kernel's structures, which BTF tells apart
+    """
 
     layout: Layout
     hidden: frozenset[str] = frozenset()
     writable: frozenset[str] = frozenset()
+    objects: bool = False
 
     def access(self, offset: int, size: int, *, write: bool, signed: bool = False) -> Field | None:
         """The field that an aligned access of `size` bytes means; None where it is not allowed."""
-        one = self.layout.at(offset) if offset >= 0 and offset % size == 0 else None
+        one = self.layout.at(offset) if offset >= self.layout.first and offset % size == 0 else None
         if one is None or one.name in self.hidden or (write and one.name not in self.writable):
             return None
         if one.raw:
@@ -275,5 +302,13 @@ VIEWS: Mapping[str, View] = MappingProxyType({
     "cgroup_sysctl": View(LAYOUTS["bpf_sysctl"], frozenset(), _names("file_pos")),
     "cgroup_sockopt": View(LAYOUTS["bpf_sockopt"], frozenset(), _names("level", "optname", "optlen", "retval")),
     "sk_lookup": View(LAYOUTS["bpf_sk_lookup"]),
+    "tracepoint": View(LAYOUTS["tracepoint"]),
+    "raw_tracepoint_writable": View(LAYOUTS["raw_tracepoint"]),
+    "tracing": View(LAYOUTS["tracing"], objects=True),
+    "lsm": View(LAYOUTS["tracing"], objects=True),
+    "syscall": View(LAYOUTS["syscall"], frozenset(), frozenset({""})),
+    "netfilter": View(LAYOUTS["bpf_nf_ctx"], objects=True),
+    **{f"kprobe.{machine}": View(LAYOUTS[f"pt_regs.{machine}"]) for machine in REGISTERS},
+    **{f"perf_event.{machine}": View(LAYOUTS[f"bpf_perf_event_data.{machine}"]) for machine in REGISTERS},
 })  # fmt: skip
-"""Program type -> its context, for the types whose context is described here."""
+"""Program type -> its context, for the types whose context is described here; per machine where it has registers."""

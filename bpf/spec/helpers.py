@@ -21,6 +21,7 @@ class Helper:
     lends      it shows that function bytes that are no program's
     types      the program types that may call it; empty: all
     moves      it may move the packet or change its length
+    gives      the structure of the kernel's that it returns a pointer to; "?" for one that only the program knows
     """
 
     number: int
@@ -33,6 +34,7 @@ class Helper:
     lends: bool = False
     types: frozenset[str] = frozenset()
     moves: bool = False
+    gives: str = ""
 
 
 def _table(*helpers: Helper) -> Mapping[int, Helper]:
@@ -136,7 +138,7 @@ KERNEL = _table(
     Helper(133, "ringbuf_discard", 2, "5.8"),
     Helper(134, "ringbuf_query", 2, "5.8"),
     Helper(148, "copy_from_user", 3, "5.10"),
-    Helper(158, "get_current_task_btf", 0, "5.11"),
+    Helper(158, "get_current_task_btf", 0, "5.11", gives="task_struct"),
     Helper(160, "ktime_get_coarse_ns", 0, "5.11"),
     Helper(164, "for_each_map_elem", 4, "5.13", callback=2, lends=True),
     Helper(165, "snprintf", 5, "5.13"),

@@ -33,6 +33,7 @@ class ProgramType:
     data      LINK or NETWORK: the header that the packet's data begin at; "" without a packet of its own
     returns   return value (low 32 bits, signed) -> what it means
     others    what every other value means
+    writes    whether programs may change the packet
     """
 
     number: int
@@ -43,6 +44,7 @@ class ProgramType:
     data: str = ""
     returns: Mapping[int, str] = field(default_factory=dict)
     others: str = ""
+    writes: bool = True
 
     def meaning(self, r0: int) -> str:
         """What a return value says, "" where it says nothing."""

@@ -38,8 +38,9 @@ def kernel_bytes(place: Place, address: int, size: int) -> bytes | int:
     if found is not None and size:
         return found
     try:
-        place.memory.read(address, 1)
-        return place.memory.read(address, size)
+        if place.memory.own(address) and place.memory.own(address + max(size, 1) - 1 & M64):
+            return place.memory.read(address, size)
+        raise OutOfReach(False, address)
     except OutOfReach:
         return ERANGE if address < USER_TOP else EFAULT
 
@@ -62,6 +63,11 @@ def _string(place: Place, address: int, size: int, *, user: bool) -> bytes | int
         if byte == b"\0":
             return bytes(found)
     return bytes(found[: size - 1]) + b"\0" if size else b""
+
+
+def user_string(place: Place, address: int, size: int) -> bytes | int:
+    """A string of the task's memory with its zero, cut to `size` bytes; or an errno."""
+    return _string(place, address, size, user=True)
 
 
 def kernel_string(place: Place, address: int, size: int) -> bytes | int:

@@ -21,6 +21,7 @@ from vm.helpers import (
     xdp,
 )
 from vm.helpers.base import Helper
+from vm.helpers.kfuncs import KFUNCS
 
 _IMPLEMENTATIONS: dict[str, Helper] = {
     "get_prandom_u32": basic.get_prandom_u32,
@@ -141,14 +142,14 @@ _IMPLEMENTATIONS: dict[str, Helper] = {
 
 
 def implementation(name: str) -> Helper:
-    """The function of a helper that bpf/spec/helpers.py lists."""
-    return _IMPLEMENTATIONS[name]
+    """The function of a helper that bpf/spec/helpers.py lists, or of a kernel function of bpf/spec/kfuncs.py."""
+    return _IMPLEMENTATIONS.get(name) or KFUNCS[name]
 
 
 def implementations(convention: Convention) -> dict[int, tuple[str, int, Helper]]:
-    """Of the helpers that somebody is called for: number -> (name, how many arguments, what it does)."""
+    """Of the helpers that somebody is called for, and the kernel functions: number -> (name, how many arguments, what it does)."""
     return {
         number: (helper.name, helper.arguments, implementation(helper.name))
-        for number, helper in convention.helpers.items()
+        for number, helper in (*convention.helpers.items(), *convention.kfuncs.items())
         if not helper.inline
     }

@@ -1,0 +1,40 @@
+"""The registers that a kprobe's context shows, per machine: linux/ptrace.h's user_pt_regs, or what stands in its place.
+
+A kprobe program is compiled for one machine, whose names and offsets are in its instructions. Words are 64 bits each,
+in the order of memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+
+def _numbered(stem: str, count: int) -> tuple[str, ...]:
+    return tuple(f"{stem}[{number}]" for number in range(count))
+
+
+REGISTERS: Mapping[str, tuple[str, ...]] = MappingProxyType({
+    "x86_64": tuple("r15 r14 r13 r12 bp bx r11 r10 r9 r8 ax cx dx si di orig_ax ip cs flags sp ss".split()),
+    "arm64": (*_numbered("regs", 31), "sp", "pc", "pstate"),
+    "riscv64": tuple(
+        "pc ra sp gp tp t0 t1 t2 s0 s1 a0 a1 a2 a3 a4 a5 a6 a7 s2 s3 s4 s5 s6 s7 s8 s9 s10 s11 t3 t4 t5 t6".split()
+    ),
+    "ppc64": (
+        *_numbered("gpr", 32), *"nip msr orig_gpr3 ctr link xer ccr softe trap dar dsisr result".split(),
+    ),
+    "s390x": ("args[0]", "psw.mask", "psw.addr", *_numbered("gprs", 16)),
+})  # fmt: skip
+"""Machine -> names of the words of its pt_regs that user space may know, in order."""
+
+ARGUMENTS: Mapping[str, tuple[str, ...]] = MappingProxyType({
+    "x86_64": ("di", "si", "dx", "cx", "r8", "r9"),
+    "arm64": _numbered("regs", 8),
+    "riscv64": tuple(f"a{number}" for number in range(8)),
+    "ppc64": tuple(f"gpr[{number}]" for number in range(3, 11)),
+    "s390x": tuple(f"gprs[{number}]" for number in range(2, 7)),
+})  # fmt: skip
+"""Machine -> registers of a C function's arguments, in order: PT_REGS_PARM1 and on of bpf_tracing.h."""
+
+DEFAULT = MappingProxyType({"little": "x86_64", "big": "s390x"})
+"""The machine that a kprobe program of a byte order is taken to be for, unless its type says another: kprobe.arm64."""
