@@ -428,6 +428,8 @@ class Unit:
                 numbers[pc] = insn.imm
             elif form == "func":
                 numbers[pc] = self.plan.entry(program.function_at(pc + 1 + insn.distance))
+            elif form == "btf_id" and low in KFUNCS and not high:
+                numbers[pc] = self.plan.stub(low)
             elif form == "btf_id":
                 raise Refused(f"insn {pc}: BTF variable {low} has no address", remedy="load it from an object file")
             elif low >= len(self.maps):

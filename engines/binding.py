@@ -10,12 +10,13 @@ from dataclasses import replace
 
 from bpf.errors import CrossbpfError
 from bpf.isa import Kind
+from bpf.object.btf_build import content as bytes_of
 from bpf.plan import Unit
 from bpf.program import Program
 from bpf.rewrite import convert_context
 from engines.base import Prepared
 from verifier.provenance import provenance
-from vm.contexts import packet_after, read_back
+from vm.contexts import WORD, packet_after, read_back
 from vm.outcome import Outcome
 from vm.step import Step
 from vm.world import Input, Limits, World
@@ -111,7 +112,10 @@ def translated(outcome: Outcome, unit: Unit, entry: Input) -> Outcome:
     regions = outcome.regions
     if regions is not None and "context" in regions:
         start = unit.packet_start(len(entry.packet))
-        at = unit.context & 0xFFF
-        context = read_back(unit, regions["context"][at:], start)
-        packet = packet_after(unit, entry, regions["context"][at:], regions.get("packet", b""))
+        content = regions["context"][unit.context & 0xFFF :]
+        view = unit.convention.view
+        if view is not None and view.layout.open:
+            content = content[: -(-len(bytes_of(entry.record, unit.order)) // WORD) * WORD]
+        context = read_back(unit, content, start)
+        packet = packet_after(unit, entry, content, regions.get("packet", b""))
     return replace(outcome, fault=fault, context=context, packet=packet)

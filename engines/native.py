@@ -183,9 +183,7 @@ class NativePrepared(Prepared):
         self._observe = options.observe
         self._target = image.target
         self._helpers = {
-            number: (found.name, found.arguments)
-            for number, found in unit.calls.items()
-            if not found.inline
+            number: (found.name, found.arguments) for number, found in unit.calls.items() if not found.inline
         }
         plan = unit.plan
         self._record, self._block = plan.harness, plan.harness + TABLES
@@ -249,7 +247,7 @@ class NativePrepared(Prepared):
             host.DESTROYED + at: poison.get(name, _PATTERN + 0x100 + at) for at, name in enumerate(code.destroyed)
         }
         request = Run(
-            cells, words, self._helpers, world, unit.order, machine.alignment, machine.bias, limits.seconds,
+            cells, words, self._helpers, world.plain(unit.order), unit.order, machine.alignment, machine.bias, limits.seconds,
             self._record, 8 * RECORD_WORDS, Packet.of(unit, entry), limits.may_goto, named_regions(unit),
             unit.plan.handles, limits.tail_calls, self._callbacks,
         )  # fmt: skip

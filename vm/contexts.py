@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Literal, cast
 
 from bpf.errors import BadInput
+from bpf.object.btf_build import content
 from bpf.plan import PAGE, Unit
 from bpf.spec.contexts import OBJECT, PACKET, PACKET_END, PACKET_META, XDP_MOST, View
 from bpf.spec.conventions import Convention
@@ -37,6 +38,8 @@ def build(unit: Unit, entry: Input, packet: int) -> bytes:
     """The internal context of a run. packet: address of the frame's first byte. Raises BadInput."""
     view = unit.convention.view
     assert view is not None
+    if view.layout.open:
+        return _memory(unit, content(entry.record, unit.order))
     order = cast(Order, unit.order)
     numbers = _checked(view, entry.context)
     found = defaults(unit.convention, entry, order) | numbers
@@ -51,6 +54,16 @@ def build(unit: Unit, entry: Input, packet: int) -> bytes:
         at = view.layout.state[word]
         data[at : at + WORD] = value.to_bytes(WORD, order)
     return bytes(data)
+
+
+def _memory(unit: Unit, record: bytes) -> bytes:
+    """A context that is memory. Raises BadInput where the program uses more than is given, or more than can be is."""
+    view = unit.convention.view
+    assert view is not None
+    if not unit.reach <= len(record) <= view.layout.size:
+        what = f"the program uses {unit.reach}" if len(record) < unit.reach else f"at most {view.layout.size} can be"
+        raise BadInput(f"a context of {len(record)} bytes, and {what}", remedy="give the bytes that the program reads")
+    return record.ljust(max(-(-len(record) // WORD), 1) * WORD, b"\0")
 
 
 def _state(unit: Unit, entry: Input, packet: int, start: int, found: Mapping[str, int]) -> dict[str, int]:
@@ -94,6 +107,9 @@ def read_back(unit: Unit, content: bytes, packet: int) -> dict[str, int]:
     view = unit.convention.view
     assert view is not None
     layout, found = view.layout, {}
+    if layout.open:
+        words = range(0, len(content) // WORD * WORD if view.writable else 0, WORD)
+        return {f"+{at}": int.from_bytes(content[at : at + WORD], cast(Order, unit.order)) for at in words}
     if layout.state:
         at = layout.state["mac"] if "mac" in layout.state else layout.by_name["data_meta"].at
         packet = int.from_bytes(content[at : at + WORD], cast(Order, unit.order))

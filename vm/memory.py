@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from bpf.errors import BadInput
+from bpf.object.btf_build import Content, content
 from bpf.plan import PAGE, Region, Unit
 from vm.contexts import build
 from vm.world import Input, World
@@ -69,14 +70,15 @@ KERNEL = "kernel "
 """How the names of regions begin that are the kernel's described memory."""
 
 
-def kernel_cells(described: Mapping[int, bytes], unit: Unit) -> list[Cell]:
+def kernel_cells(described: Mapping[int, Content], unit: Unit) -> list[Cell]:
     """The pages of the kernel's described memory: a region for each run of them, which no program can write.
 
     Raises BadInput where they are a plan's own.
     """
     cells: list[Cell] = []
     pages: dict[int, bytearray] = {}
-    for address, data in described.items():
+    for address, given in described.items():
+        data = content(given, unit.order)
         for at in range(address & -PAGE, address + len(data), PAGE):
             page = pages.setdefault(at, bytearray(PAGE))
             first, last = max(address, at), min(address + len(data), at + PAGE)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bpf.errors import BadInput
+from bpf.object.btf_build import Content, content
 from bpf.plan import POISON, RECORD_WORDS, Unit
 from bpf.program import Map
 from bpf.spec.maps import RULES
@@ -27,6 +28,7 @@ class Input:
                 network header is, which is where the packet's data begin
     metadata    how many of the packet's first bytes come before the frame (data_meta)
     context     field name -> value of the context, over what vm/contexts.py gives it
+    record      the bytes of a context that is memory: the record of a tracepoint, what a syscall program is called with
     registers   register number (1-9) -> value, over the convention's; the others hold the patterns of DIRTY.
                 R0 always starts as the poison: no calling convention carries it in
     stack_fill  the byte that the BPF stack is full of
@@ -39,6 +41,7 @@ class Input:
     network: int = 14
     metadata: int = 0
     context: Mapping[str, int] = field(default_factory=dict)
+    record: Content = b""
 
     def entry_registers(self, address: int, context: int = 0) -> list[int]:
         """R0-R9 at entry, when the memory lies at `address` and the convention has a context, or not, at `context`."""
@@ -71,7 +74,8 @@ class World:
     netns    number of its network namespace
     counters name of a perf event array -> for each CPU, what its event counted, and how long it was enabled and ran
     cookie   what the program was attached with
-    kernel, user   address -> bytes there, of the kernel and of the task, for the probe_read family
+    kernel, user   address -> bytes there, of the kernel and of the task, for the probe_read family and for loads of the
+             kernel's structures
     symbols  name -> address of the kernel's symbols
     tasks    pid -> address of its task_struct; cgroup_objects: id -> address of its struct cgroup
     held     address of a structure -> how often programs have acquired it and not released it
@@ -102,7 +106,7 @@ class World:
     netns: int = 1
     counters: dict[str, Sequence[tuple[int, int, int]]] = field(default_factory=dict)
     cookie: int = 0
-    kernel: dict[int, bytes] = field(default_factory=dict)
+    kernel: dict[int, Content] = field(default_factory=dict)
     user: dict[int, bytes] = field(default_factory=dict)
     symbols: dict[str, int] = field(default_factory=dict)
     tasks: dict[int, int] = field(default_factory=dict)
@@ -118,6 +122,12 @@ class World:
     maps: dict[str, MapState] = field(default_factory=dict)
     net: Network = NETWORK
     sent: list[Sent] = field(default_factory=list)
+
+    def plain(self, order: str) -> World:
+        """The same world, with the kernel's memory as bytes of a byte order."""
+        if all(isinstance(data, bytes) for data in self.kernel.values()):
+            return self
+        return replace(self, kernel={address: content(data, order) for address, data in self.kernel.items()})
 
     def snapshot(self) -> Snapshot:
         """What a run can change, besides the printed lines; plain data."""

@@ -36,12 +36,18 @@ class Convention:
         return hash(self.name)
 
 
-PLAIN = Convention("plain", "R1 = address of memory, R2 = its length; 0 and 0 without memory", helpers.of_type(""), kfuncs=kfuncs.of_type(""))
+PLAIN = Convention(
+    "plain",
+    "R1 = address of memory, R2 = its length; 0 and 0 without memory",
+    helpers.of_type(""),
+    kfuncs=kfuncs.of_type(""),
+)
 PACKET = Convention(
     "packet", "R1 = a context that stands for a packet, R2 = 0", helpers.of_type(""), context=True,
     kfuncs=kfuncs.of_type(""),
 )  # fmt: skip
 SUITE = Convention("suite", "as plain, with the public conformance suite's helpers", helpers.SUITE)
+
 
 def _typed() -> Iterator[Convention]:
     """A convention for each view, and for types whose context is a machine's one that the byte order decides."""

@@ -20,8 +20,7 @@ _SETS = {
     "any": "",
     "generic": f"sched_cls sched_act xdp cgroup_skb syscall kprobe {_TRACING}",
     "skb": "sched_cls sched_act socket_filter cgroup_skb cgroup_sock cgroup_device cgroup_sock_addr cgroup_sockopt "
-    "cgroup_sysctl sock_ops lwt_in lwt_out lwt_xmit lwt_seg6local sk_skb netfilter "
-    + _TRACING,
+    "cgroup_sysctl sock_ops lwt_in lwt_out lwt_xmit lwt_seg6local sk_skb netfilter " + _TRACING,
     "xdp": "xdp",
     "user": f"syscall kprobe {_TRACING}",
 }

@@ -59,5 +59,3 @@ def copy_from_user_str(place: Place, arguments: Sequence[int]) -> int:
 def no_metadata(place: Place, arguments: Sequence[int]) -> int:
     """What a network card says of a packet: the devices here say nothing."""
     return EOPNOTSUPP & M32
-
-
