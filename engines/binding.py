@@ -25,7 +25,8 @@ from vm.world import Input, Limits, World
 def bind(unit: Unit) -> Unit:
     """The unit that machines run: accesses to its context are converted, probe loads are known.
 
-    The same object for the same unit, itself where nothing is to do. Raises Refused for what the context does not allow.
+    The same object for the same unit, itself where nothing is to do. Raises Refused for what the context does not
+    allow.
     """
     if unit.programs[0].source is not None or not _rewrites(unit):
         return unit

@@ -247,8 +247,8 @@ class NativePrepared(Prepared):
             host.DESTROYED + at: poison.get(name, _PATTERN + 0x100 + at) for at, name in enumerate(code.destroyed)
         }
         request = Run(
-            cells, words, self._helpers, world.plain(unit.order), unit.order, machine.alignment, machine.bias, limits.seconds,
-            self._record, 8 * RECORD_WORDS, Packet.of(unit, entry), limits.may_goto, named_regions(unit),
+            cells, words, self._helpers, world.plain(unit.order), unit.order, machine.alignment, machine.bias,
+            limits.seconds, self._record, 8 * RECORD_WORDS, Packet.of(unit, entry), limits.may_goto, named_regions(unit),
             unit.plan.handles, limits.tail_calls, self._callbacks,
         )  # fmt: skip
         return given, request

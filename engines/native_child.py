@@ -1,8 +1,8 @@
 """The process that runs compiled code on its own CPU; engines/native.py starts it with `main`.
 
 It reads requests from standard input and answers on standard output, each a pickle behind its length. It handles no
-signals but the faults of probe loads: code that crashes kills it, and whoever has started it sees how. Code pages are never writable and
-executable at once, data pages never executable.
+signals but the faults of probe loads: code that crashes kills it, and whoever has started it sees how. Code pages are
+never writable and executable at once, data pages never executable.
 """
 
 from __future__ import annotations

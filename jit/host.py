@@ -33,7 +33,7 @@ class HostCode:
     common     address of what the stubs share
     entered, checked, destroyed   names of registers, see the words of the block
     flush      whether the CPU must be told of code that was written as data
-    saved      platform (of sys.platform) -> where a signal handler finds registers: name, or "pc" -> offset in ucontext_t
+    saved      platform (of sys.platform) -> where a signal handler finds a register, and "pc": offset in ucontext_t
     """
 
     code: bytes

@@ -22,9 +22,8 @@ from vm.services import Packet, Trap, load_packet
 from vm.step import Step, Watch
 from vm.world import Input, Limits, World
 
-ALU, BRANCH, LOAD, STORE, GOTO, ATOMIC, ORDERED, HELPER, LOCAL, EXIT, COUNTDOWN, CALLX, PACKET, CAST, TAIL, PROBE = (
-    range(16)
-)
+ALU, BRANCH, LOAD, STORE, GOTO, ATOMIC, ORDERED, HELPER, LOCAL, EXIT, COUNTDOWN, CALLX, PACKET, CAST = range(14)
+TAIL, PROBE = 14, 15
 
 M64 = (1 << 64) - 1
 

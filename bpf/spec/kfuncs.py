@@ -42,7 +42,7 @@ _TABLE = """
 6.5  any     int bpf_dynptr_clone(const struct bpf_dynptr *p, struct bpf_dynptr *clone)
 6.4  any     void *bpf_dynptr_slice(const struct bpf_dynptr *p, __u32 offset, void *buffer, __u32 size)
 6.4  any     void *bpf_dynptr_slice_rdwr(const struct bpf_dynptr *p, __u32 offset, void *buffer, __u32 size)
-6.16 any     int bpf_dynptr_copy(struct bpf_dynptr *to, __u32 to_off, struct bpf_dynptr *from, __u32 from_off, __u32 size)
+6.16 any     int bpf_dynptr_copy(struct bpf_dynptr *to, __u32 at, struct bpf_dynptr *from, __u32 from_at, __u32 size)
 6.17 any     int bpf_dynptr_memset(struct bpf_dynptr *p, __u32 offset, __u32 size, __u8 value)
 6.4  skb     int bpf_dynptr_from_skb(struct __sk_buff *skb, __u64 flags, struct bpf_dynptr *ptr)
 6.4  xdp     int bpf_dynptr_from_xdp(struct xdp_md *xdp, __u64 flags, struct bpf_dynptr *ptr)

@@ -10,19 +10,21 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
 def _numbered(stem: str, count: int) -> tuple[str, ...]:
     return tuple(f"{stem}[{number}]" for number in range(count))
 
 
 REGISTERS: Mapping[str, tuple[str, ...]] = MappingProxyType({
-    "x86_64": tuple(["r15", "r14", "r13", "r12", "bp", "bx", "r11", "r10", "r9", "r8", "ax", "cx", "dx", "si", "di", "orig_ax", "ip", "cs", "flags", "sp", "ss"]),
-    "arm64": (*_numbered("regs", 31), "sp", "pc", "pstate"),
-    "riscv64": tuple(
-        ["pc", "ra", "sp", "gp", "tp", "t0", "t1", "t2", "s0", "s1", "a0", "a1", "a2", "a3", "a4", "a5", "a6", "a7", "s2", "s3", "s4", "s5", "s6", "s7", "s8", "s9", "s10", "s11", "t3", "t4", "t5", "t6"]
+    "x86_64": _words("r15 r14 r13 r12 bp bx r11 r10 r9 r8 ax cx dx si di orig_ax ip cs flags sp ss"),
+    "arm64": (*_numbered("regs", 31), *_words("sp pc pstate")),
+    "riscv64": _words(
+        "pc ra sp gp tp t0 t1 t2 s0 s1 a0 a1 a2 a3 a4 a5 a6 a7 s2 s3 s4 s5 s6 s7 s8 s9 s10 s11 t3 t4 t5 t6"
     ),
-    "ppc64": (
-        *_numbered("gpr", 32), *["nip", "msr", "orig_gpr3", "ctr", "link", "xer", "ccr", "softe", "trap", "dar", "dsisr", "result"],
-    ),
+    "ppc64": (*_numbered("gpr", 32), *_words("nip msr orig_gpr3 ctr link xer ccr softe trap dar dsisr result")),
     "s390x": ("args[0]", "psw.mask", "psw.addr", *_numbered("gprs", 16)),
 })  # fmt: skip
 """Machine -> names of the words of its pt_regs that user space may know, in order."""

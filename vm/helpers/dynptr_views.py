@@ -57,7 +57,7 @@ def _slice(place: Place, found: Dynptr, offset: int, count: int) -> int:
 
 
 def slice_(place: Place, arguments: Sequence[int]) -> int:
-    """The address of R4 bytes at offset R2 of dynptr R1; the buffer R3 is not needed, since packets are in one piece."""
+    """The address of R4 bytes at offset R2 of dynptr R1; packets are in one piece, so the buffer R3 is not needed."""
     return _slice(place, Dynptr.at(place, arguments[0]), arguments[1] & M32, arguments[3] & M32)
 
 
