@@ -248,8 +248,8 @@ class NativePrepared(Prepared):
         }
         request = Run(
             cells, words, self._helpers, world.plain(unit.order), unit.order, machine.alignment, machine.bias,
-            limits.seconds, self._record, 8 * RECORD_WORDS, Packet.of(unit, entry), limits.may_goto, named_regions(unit),
-            unit.plan.handles, limits.tail_calls, self._callbacks,
+            limits.seconds, self._record, 8 * RECORD_WORDS, Packet.of(unit, entry), limits.may_goto,
+            named_regions(unit), unit.plan.handles, limits.tail_calls, self._callbacks,
         )  # fmt: skip
         return given, request
 

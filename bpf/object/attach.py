@@ -88,8 +88,8 @@ def _inner(types: Btf, number: int) -> str:
 def pointee(types: Btf, number: int) -> int:
     """The structure that a type points to, 0 for what is no pointer to one."""
     one = types[types.strip(number)]
-    if one.kind is Kind.UNION and len(one.members) == 1:
-        one = types[types.strip(one.members[0].type)]
+    if one.kind is Kind.UNION:  # a pointer that takes 8 bytes on any machine
+        return next(filter(None, (pointee(types, member.type) for member in one.members)), 0)
     if one.kind is not Kind.PTR:
         return 0
     inner = types.strip(one.type)

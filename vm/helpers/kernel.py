@@ -41,7 +41,7 @@ def map_sum_elem_count(place: Place, arguments: Sequence[int]) -> int:
 
 
 def copy_from_user_str(place: Place, arguments: Sequence[int]) -> int:
-    """Copy a string of the task's at R3 to the R2 bytes at R1, with a zero; its length with that. R4: pad with zeros."""
+    """Copy a string of the task's at R3 to the R2 bytes at R1, with a zero; its length with it. R4: pad with zeros."""
     to, size, address, flags = arguments[0], arguments[1] & M32, arguments[2], arguments[3]
     if flags & ~PAD_ZEROS:
         return EINVAL & M32

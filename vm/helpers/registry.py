@@ -147,7 +147,7 @@ def implementation(name: str) -> Helper:
 
 
 def implementations(convention: Convention) -> dict[int, tuple[str, int, Helper]]:
-    """Of helpers and kernel functions that somebody is called for: number -> (name, how many arguments, what it does)."""
+    """Helpers and kernel functions that somebody is called for: number -> (name, how many arguments, what it does)."""
     return {
         number: (helper.name, helper.arguments, implementation(helper.name))
         for number, helper in (*convention.helpers.items(), *convention.kfuncs.items())
