@@ -15,15 +15,16 @@ from bpf.spec.helpers import Helper
 FIRST = 1024
 """The first number; helpers lie below."""
 
-_TRACING = "tracing raw_tracepoint raw_tracepoint_writable tracepoint perf_event lsm"
+_CGROUP = "cgroup_skb cgroup_sock cgroup_device cgroup_sock_addr cgroup_sockopt cgroup_sysctl sock_ops"
+_TRACING = "tracing tracepoint perf_event lsm"
 _SETS = {
     "any": "",
-    "generic": f"sched_cls sched_act xdp cgroup_skb syscall kprobe {_TRACING}",
-    "skb": "sched_cls sched_act socket_filter cgroup_skb cgroup_sock cgroup_device cgroup_sock_addr cgroup_sockopt "
-    "cgroup_sysctl sock_ops lwt_in lwt_out lwt_xmit lwt_seg6local sk_skb netfilter " + _TRACING,
+    "generic": f"sched_cls xdp syscall {_CGROUP} {_TRACING}",
+    "skb": f"sched_cls sched_act socket_filter lwt_in lwt_out lwt_xmit lwt_seg6local sk_skb netfilter {_CGROUP} {_TRACING}",
     "xdp": "xdp",
-    "user": f"syscall kprobe {_TRACING}",
+    "sleeps": "syscall tracing lsm kprobe",
 }
+"""Who may call: a word of the table -> program types. Linux registers functions by groups of types."""
 
 _TABLE = """
 6.4  any     int bpf_iter_num_new(struct bpf_iter_num *it, int start, int end)
@@ -55,7 +56,7 @@ _TABLE = """
 6.14 any     void bpf_local_irq_save(unsigned long *flags)
 6.14 any     void bpf_local_irq_restore(unsigned long *flags)
 6.6  any     __s64 bpf_map_sum_elem_count(const struct bpf_map *map)
-6.12 user    int bpf_copy_from_user_str(void *dst, __u32 size, const void *unsafe_ptr, __u64 flags)
+6.12 sleeps   int bpf_copy_from_user_str(void *dst, __u32 size, const void *unsafe_ptr, __u64 flags)
 6.17 any     int bpf_strcmp(const char *s1, const char *s2)
 6.18 any     int bpf_strcasecmp(const char *s1, const char *s2)
 6.17 any     int bpf_strchr(const char *s, char c)
@@ -78,9 +79,6 @@ _TABLE = """
 6.2  generic void bpf_cgroup_release(struct cgroup *cgrp)
 6.2  generic struct cgroup *bpf_cgroup_ancestor(struct cgroup *cgrp, int level)
 6.4  generic struct cgroup *bpf_cgroup_from_id(__u64 cgid)
-6.3  xdp     int bpf_xdp_metadata_rx_timestamp(const struct xdp_md *ctx, __u64 *timestamp)
-6.3  xdp     int bpf_xdp_metadata_rx_hash(const struct xdp_md *ctx, __u32 *hash, int *rss_type)
-6.8  xdp     int bpf_xdp_metadata_rx_vlan_tag(const struct xdp_md *ctx, __u16 *vlan_proto, __u16 *vlan_tci)
 """
 
 _ROW = re.compile(r"(\S+) +(\w+) +(.*?)(\w+)\((.*)\)")

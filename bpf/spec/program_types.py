@@ -117,7 +117,7 @@ _TYPES = (
     ProgramType(29, "lsm", "5.7", ("lsm+", "lsm.s+", "lsm_cgroup+")),
     ProgramType(30, "sk_lookup", "5.9", ("sk_lookup",), "bpf_sk_lookup", "", SK),
     ProgramType(31, "syscall", "5.14", ("syscall",)),
-    ProgramType(32, "netfilter", "6.4", ("netfilter",), "", "", NETFILTER),
+    ProgramType(32, "netfilter", "6.4", ("netfilter",), "bpf_nf_ctx", NETWORK, NETFILTER, writes=False),
 )  # fmt: skip
 
 PROGRAM_TYPES: Mapping[str, ProgramType] = MappingProxyType({found.name: found for found in _TYPES})

@@ -1,4 +1,4 @@
-"""Kernel functions of no family: sections that nothing interrupts, casts, exceptions, metadata of a device."""
+"""Kernel functions of no family: sections that nothing interrupts, casts, exceptions, strings of the task."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from vm.helpers.errno import EINVAL
 from vm.helpers.probe import user_string
 
 M32 = (1 << 32) - 1
-EOPNOTSUPP = -95
 PAD_ZEROS = 1  # BPF_F_PAD_ZEROS
 
 
@@ -54,8 +53,3 @@ def copy_from_user_str(place: Place, arguments: Sequence[int]) -> int:
         return found & M32
     place.memory.write(to, found.ljust(size, b"\0") if flags else found)
     return len(found)
-
-
-def no_metadata(place: Place, arguments: Sequence[int]) -> int:
-    """What a network card says of a packet: the devices here say nothing."""
-    return EOPNOTSUPP & M32

@@ -60,7 +60,4 @@ KFUNCS: Mapping[str, Helper] = {
     "bpf_cgroup_release": objects.release,
     "bpf_cgroup_ancestor": objects.cgroup_ancestor,
     "bpf_cgroup_from_id": objects.cgroup_from_id,
-    "bpf_xdp_metadata_rx_timestamp": kernel.no_metadata,
-    "bpf_xdp_metadata_rx_hash": kernel.no_metadata,
-    "bpf_xdp_metadata_rx_vlan_tag": kernel.no_metadata,
 }

@@ -1,0 +1,50 @@
+"""Functions of the running kernel by name: their numbers in its BTF, which calls of kernel functions hold."""
+
+from __future__ import annotations
+
+import struct
+from functools import cache
+from pathlib import Path
+
+from bpf.errors import Refused
+from bpf.object.btf import Kind
+
+TYPES = Path("/sys/kernel/btf/vmlinux")
+_HEADER = struct.Struct("=HBBIIIII")  # magic, version, flags, header, types at, their size, strings at, their size
+_TYPE = struct.Struct("=III")  # name, info, size or type
+_EACH = {
+    Kind.STRUCT: 12, Kind.UNION: 12, Kind.ENUM: 8, Kind.FUNC_PROTO: 8, Kind.DATASEC: 12, Kind.ENUM64: 12,
+}  # fmt: skip
+_ONCE = {Kind.INT: 4, Kind.ARRAY: 12, Kind.VAR: 4, Kind.DECL_TAG: 4}
+
+
+@cache
+def _functions() -> dict[bytes, int]:
+    """Name -> number, of the functions whose names begin with bpf_: a fast walk over a hundred thousand types."""
+    try:
+        data = TYPES.read_bytes()
+    except OSError as error:
+        raise Refused(f"the types of this kernel cannot be read: {error.strerror}", file=str(TYPES)) from None
+    *_, header, types_at, size, strings_at, _ = _HEADER.unpack_from(data)
+    at, end, strings = header + types_at, header + types_at + size, header + strings_at
+    found: dict[bytes, int] = {}
+    number, unpack = 1, _TYPE.unpack_from
+    once, each = [0] * 32, [0] * 32
+    for kind in Kind:
+        once[kind], each[kind] = _ONCE.get(kind, 0), _EACH.get(kind, 0)
+    while at < end:
+        name, info, _ = unpack(data, at)
+        kind = info >> 24 & 0x1F
+        if kind == Kind.FUNC and data.startswith(b"bpf_", strings + name):
+            found[data[strings + name : data.index(b"\0", strings + name)]] = number
+        at += 12 + once[kind] + each[kind] * (info & 0xFFFF)
+        number += 1
+    return found
+
+
+def function(name: str) -> int:
+    """The number of a function. Raises Refused where this kernel has none."""
+    number = _functions().get(name.encode())
+    if number is None:
+        raise Refused(f"this kernel has no function {name}")
+    return number
