@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from bpf.isa.effects import signed
 from bpf.plan import CALL_TARGET, LOAD_PACKET, SERVICES, Unit
 from bpf.spec.contexts import LAYOUTS
+from bpf.spec.program_types import READERS
 from vm.contexts import data_offset
 from vm.memory import Memory
 from vm.world import Input
@@ -62,7 +63,7 @@ class Packet:
         view = unit.convention.view
         name = view.layout.name if view else ""
         kind = unit.convention.type
-        writable = kind is None or kind.writes
+        writable = kind is None or kind.name not in READERS
         return cls(unit.context, unit.packet_start(size), size, entry.network, data, name, unit.order, writable)
 
     def now(self, memory: Memory) -> Packet:

@@ -16,11 +16,12 @@ FIRST = 1024
 """The first number; helpers lie below."""
 
 _CGROUP = "cgroup_skb cgroup_sock cgroup_device cgroup_sock_addr cgroup_sockopt cgroup_sysctl sock_ops"
+_LWT = "lwt_in lwt_out lwt_xmit lwt_seg6local"
 _TRACING = "tracing tracepoint perf_event lsm"
 _SETS = {
     "any": "",
     "generic": f"sched_cls xdp syscall {_CGROUP} {_TRACING}",
-    "skb": f"sched_cls sched_act socket_filter lwt_in lwt_out lwt_xmit lwt_seg6local sk_skb netfilter {_CGROUP} {_TRACING}",
+    "skb": f"sched_cls sched_act socket_filter {_LWT} sk_skb netfilter {_CGROUP} {_TRACING}",
     "xdp": "xdp",
     "sleeps": "syscall tracing lsm kprobe",
 }
@@ -111,5 +112,6 @@ DECLARATIONS: Mapping[str, str] = MappingProxyType({one.name: text for one, text
 
 
 def of_type(name: str) -> Mapping[int, Helper]:
-    """Those that programs of a type may call; "" for programs without one."""
+    """Those that programs of a type may call; "" for programs without one, which are as syscall programs."""
+    name = name or "syscall"
     return MappingProxyType({n: one for n, one in KFUNCS.items() if not one.types or name in one.types})

@@ -33,7 +33,6 @@ class ProgramType:
     data      LINK or NETWORK: the header that the packet's data begin at; "" without a packet of its own
     returns   return value (low 32 bits, signed) -> what it means
     others    what every other value means
-    writes    whether programs may change the packet
     """
 
     number: int
@@ -44,8 +43,6 @@ class ProgramType:
     data: str = ""
     returns: Mapping[int, str] = field(default_factory=dict)
     others: str = ""
-    writes: bool = True
-
     def meaning(self, r0: int) -> str:
         """What a return value says, "" where it says nothing."""
         low = (r0 & 0xFFFF_FFFF ^ 0x8000_0000) - 0x8000_0000
@@ -61,6 +58,12 @@ class ProgramType:
             elif name.endswith("/") and section.startswith(name):
                 best = max(best, len(name))
         return best
+
+
+READERS = frozenset({
+    "socket_filter", "cgroup_skb", "lwt_in", "lwt_out", "lwt_seg6local", "sk_reuseport", "flow_dissector", "netfilter",
+})  # fmt: skip
+"""Types whose programs may not change their packet through pointers into it, or a dynptr."""
 
 
 def _attach(*names: str) -> tuple[str, ...]:
@@ -117,7 +120,7 @@ _TYPES = (
     ProgramType(29, "lsm", "5.7", ("lsm+", "lsm.s+", "lsm_cgroup+")),
     ProgramType(30, "sk_lookup", "5.9", ("sk_lookup",), "bpf_sk_lookup", "", SK),
     ProgramType(31, "syscall", "5.14", ("syscall",)),
-    ProgramType(32, "netfilter", "6.4", ("netfilter",), "bpf_nf_ctx", NETWORK, NETFILTER, writes=False),
+    ProgramType(32, "netfilter", "6.4", ("netfilter",), "bpf_nf_ctx", NETWORK, NETFILTER),
 )  # fmt: skip
 
 PROGRAM_TYPES: Mapping[str, ProgramType] = MappingProxyType({found.name: found for found in _TYPES})

@@ -90,9 +90,8 @@ def memset(place: Place, arguments: Sequence[int]) -> int:
         return EINVAL & M32
     if found.outside(offset, count):
         return E2BIG & M32
-    if not found.data:
-        return EINVAL & M32
-    place.memory.write(found.start(place) + offset, bytes((arguments[3] & 0xFF,)) * count)
+    if count:  # of a null one nothing can be filled
+        place.memory.write(found.start(place) + offset, bytes((arguments[3] & 0xFF,)) * count)
     return 0
 
 
