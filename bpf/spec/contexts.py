@@ -34,6 +34,7 @@ class Field:
                   reach: the parts are those of a number of so many bytes, which is what lies there
     raw           its bytes lie in both layouts alike, together with the raw fields beside it: any aligned access
                   inside them is carried out as it is; `least` bytes are the smallest store
+    whole         raw: an access to its first byte takes all of it
     kept          bytes of it in the internal layout, at offset `at` there
     ceiling       a store of this value or a greater one does nothing; 0: every store counts
     """
@@ -46,6 +47,7 @@ class Field:
     head: bool = False
     reach: int = 0
     raw: bool = False
+    whole: bool = False
     least: int = 1
     kept: int = 0
     at: int = 0
@@ -213,7 +215,10 @@ LAYOUTS: Mapping[str, Layout] = MappingProxyType({
         _layout("raw_tracepoint", 96, _words(0, "args[12]", 8, raw=True)),
         _layout("lirc_mode2", 4, _words(0, "sample", narrow=False)),
         _layout("tracing", 8 * (FUNCTION_ARGUMENTS + 1), _words(0, f"args[{FUNCTION_ARGUMENTS + 1}]", 8, raw=True)),
-        _layout("bpf_nf_ctx", 16, _words(0, "state skb", 8, raw=True)),
+        _layout("bpf_nf_ctx", 16, _words(0, "state skb", 8, narrow=False)),
+        _layout("raw_tracepoint_writable", 96, (
+            *_words(0, "buffer", 8, raw=True, whole=True), *_words(8, "args[11]", 8, raw=True),
+        )),
         *(_layout(f"pt_regs.{machine}", 8 * len(names), _words(0, " ".join(names), 8, raw=True, named=True))
           for machine, names in REGISTERS.items()),
         *(_layout(f"bpf_perf_event_data.{machine}", 8 * len(names) + 16, (
@@ -244,6 +249,8 @@ class View:
         """The field that an aligned access of `size` bytes means; None where it is not allowed."""
         one = self.layout.at(offset) if offset >= self.layout.first and offset % size == 0 else None
         if one is None or one.name in self.hidden or (write and one.name not in self.writable):
+            return None
+        if one.whole and offset == one.offset and size != one.size:
             return None
         if one.raw:
             return one if offset + size <= self.layout.run_end(one) and (not write or size >= one.least) else None
@@ -303,7 +310,7 @@ VIEWS: Mapping[str, View] = MappingProxyType({
     "cgroup_sockopt": View(LAYOUTS["bpf_sockopt"], frozenset(), _names("level", "optname", "optlen", "retval")),
     "sk_lookup": View(LAYOUTS["bpf_sk_lookup"]),
     "tracepoint": View(LAYOUTS["tracepoint"]),
-    "raw_tracepoint_writable": View(LAYOUTS["raw_tracepoint"]),
+    "raw_tracepoint_writable": View(LAYOUTS["raw_tracepoint_writable"]),
     "tracing": View(LAYOUTS["tracing"], objects=True),
     "lsm": View(LAYOUTS["tracing"], objects=True),
     "syscall": View(LAYOUTS["syscall"], frozenset(), frozenset({""})),

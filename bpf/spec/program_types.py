@@ -110,16 +110,16 @@ _TYPES = (
     ProgramType(21, "sk_reuseport", "4.19", ("sk_reuseport", "sk_reuseport/migrate"), "sk_reuseport_md", NETWORK, SK),
     ProgramType(22, "flow_dissector", "4.20", ("flow_dissector",), "__sk_buff", NETWORK, FLOW),
     ProgramType(23, "cgroup_sysctl", "5.2", ("cgroup/sysctl",), "bpf_sysctl", "", CGROUP),
-    ProgramType(24, "raw_tracepoint_writable", "5.2", ("raw_tp.w+", "raw_tracepoint.w+"), "raw_tracepoint"),
+    ProgramType(24, "raw_tracepoint_writable", "5.2", ("raw_tp.w+", "raw_tracepoint.w+"), "raw_tracepoint_writable"),
     ProgramType(25, "cgroup_sockopt", "5.3", ("cgroup/getsockopt", "cgroup/setsockopt"), "bpf_sockopt", "", CGROUP),
     ProgramType(26, "tracing", "5.5", (
         "fentry+", "fentry.s+", "fexit+", "fexit.s+", "fmod_ret+", "fmod_ret.s+", "tp_btf+", "iter+", "iter.s+",
-    )),
+    ), "tracing"),
     ProgramType(27, "struct_ops", "5.6", ("struct_ops+", "struct_ops.s+")),
     ProgramType(28, "ext", "5.6", ("freplace+",)),
-    ProgramType(29, "lsm", "5.7", ("lsm+", "lsm.s+", "lsm_cgroup+")),
+    ProgramType(29, "lsm", "5.7", ("lsm+", "lsm.s+", "lsm_cgroup+"), "tracing", "", {0: "allow"}),
     ProgramType(30, "sk_lookup", "5.9", ("sk_lookup",), "bpf_sk_lookup", "", SK),
-    ProgramType(31, "syscall", "5.14", ("syscall",)),
+    ProgramType(31, "syscall", "5.14", ("syscall",), "syscall"),
     ProgramType(32, "netfilter", "6.4", ("netfilter",), "bpf_nf_ctx", NETWORK, NETFILTER),
 )  # fmt: skip
 
