@@ -100,7 +100,8 @@ def kernel_header() -> str:
     """The text of bpf_kfuncs.h."""
     texts = [f"extern {DECLARATIONS[one.name]} __weak __ksym;\n" for one in KFUNCS.values() if one.name not in _THERE]
     structs = sorted({found for text in texts for found in re.findall(r"struct \w+", text)} - set(_OWN))
-    return _KERNEL_HEAD + "".join(f"{name};\n" for name in structs) + "\n" + "".join(_OWN.values()) + "".join(texts) + "\n#endif\n"
+    head = _KERNEL_HEAD + "".join(f"{name};\n" for name in structs) + "\n"
+    return head + "".join(_OWN.values()) + "".join(texts) + "\n#endif\n"
 
 
 if __name__ == "__main__":

@@ -217,7 +217,8 @@ def _after(insn: Insn, written: int) -> int:
 
 def bind(prog: Program, descriptors: Sequence[int]) -> bytes:
     """The wire form for the kernel: each map index replaced by the file descriptor of that map, functions by their
-    numbers there. Raises Refused for a function that it does not have."""
+    numbers there. Raises Refused for a function that it does not have.
+    """
     bound: list[Insn | None] = []
     for insn in prog.insns:
         if insn is not None and insn.row.op in ("map_fd", "map_idx", "map_fd_value", "map_idx_value"):

@@ -87,7 +87,8 @@ def _state(unit: Unit, entry: Input, packet: int, start: int, found: Mapping[str
 def _checked(view: View, given: Mapping[str, int]) -> dict[str, int]:
     """The fields that a user sets, as unsigned numbers. Raises BadInput."""
     numbers = {}
-    for name, value in given.items():
+    for given_name, value in given.items():
+        name = view.layout.aliases.get(given_name, given_name)
         one = view.layout.by_name.get(name)
         if one is None or one.pointer or name in DERIVED:
             settable = (f.name for f in view.layout.fields if not f.pointer and f.name not in DERIVED)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
-from bpf.spec.registers import REGISTERS
+from bpf.spec.registers import REGISTERS, aliases
 
 PACKET, PACKET_END, PACKET_META, OBJECT = "packet", "packet end", "packet meta", "object"
 """What a pointer field leads to. An OBJECT is something of the kernel's that is not described here."""
@@ -60,6 +60,7 @@ class Layout:
 
     state  what only helpers see: name -> offset in the internal layout of a word of 8 bytes
     room   bytes from a packet's start to the end of its buffer, where a helper may move it
+    aliases  other names of fields
     open   it is memory, as long as what is given; fields have no names here; first: the first byte to be used
     """
 
@@ -70,6 +71,7 @@ class Layout:
     by_name: Mapping[str, Field] = field(compare=False)
     state: Mapping[str, int] = field(default_factory=dict, compare=False)
     room: int = 0
+    aliases: Mapping[str, str] = field(default_factory=dict, compare=False)
     open: bool = False
     first: int = 0
 
@@ -122,6 +124,18 @@ def _layout(name: str, size: int, fields: Iterable[Field], state: str = "", room
 def _memory(name: str, first: int, size: int) -> Layout:
     """A context that is memory: from byte `first` on a program may use it, up to `size`."""
     return replace(_layout(name, size, (Field("", 0, size, raw=True),)), open=True, first=first)
+
+
+def _of_machines() -> Iterator[Layout]:
+    """The contexts that each machine has its own."""
+    for machine, names in REGISTERS.items():
+        size, text = 8 * len(names), " ".join(names)
+        registers = _layout(f"pt_regs.{machine}", size, _words(0, text, 8, raw=True, named=True))
+        event = _layout(
+            f"bpf_perf_event_data.{machine}", size + 16,
+            (*_words(0, text, 8, narrow=False, named=True), *_words(size, "sample_period addr", 8)),
+        )  # fmt: skip
+        yield from (replace(one, aliases=MappingProxyType(aliases(machine))) for one in (registers, event))
 
 
 def _words(offset: int, names: str, size: int = 4, *, named: bool = False, **same: object) -> Iterator[Field]:
@@ -219,12 +233,7 @@ LAYOUTS: Mapping[str, Layout] = MappingProxyType({
         _layout("raw_tracepoint_writable", 96, (
             *_words(0, "buffer", 8, raw=True, whole=True), *_words(8, "args[11]", 8, raw=True),
         )),
-        *(_layout(f"pt_regs.{machine}", 8 * len(names), _words(0, " ".join(names), 8, raw=True, named=True))
-          for machine, names in REGISTERS.items()),
-        *(_layout(f"bpf_perf_event_data.{machine}", 8 * len(names) + 16, (
-              *_words(0, " ".join(names), 8, narrow=False, named=True),
-              *_words(8 * len(names), "sample_period addr", 8),
-          )) for machine, names in REGISTERS.items()),
+        *_of_machines(),
         _memory("tracepoint", 8, RECORD),
         _memory("syscall", 0, SYSCALL),
     )

@@ -43,6 +43,7 @@ class ProgramType:
     data: str = ""
     returns: Mapping[int, str] = field(default_factory=dict)
     others: str = ""
+
     def meaning(self, r0: int) -> str:
         """What a return value says, "" where it says nothing."""
         low = (r0 & 0xFFFF_FFFF ^ 0x8000_0000) - 0x8000_0000

@@ -38,5 +38,16 @@ ARGUMENTS: Mapping[str, tuple[str, ...]] = MappingProxyType({
 })  # fmt: skip
 """Machine -> registers of a C function's arguments, in order: PT_REGS_PARM1 and on of bpf_tracing.h."""
 
+RESULT: Mapping[str, str] = MappingProxyType({
+    "x86_64": "ax", "arm64": "regs[0]", "riscv64": "a0", "ppc64": "gpr[3]", "s390x": "gprs[2]",
+})  # fmt: skip
+"""Machine -> register of a C function's result: PT_REGS_RC."""
+
+
+def aliases(machine: str) -> dict[str, str]:
+    """Words that mean a register on any machine: arg1 and on, ret."""
+    return {f"arg{at}": name for at, name in enumerate(ARGUMENTS[machine], 1)} | {"ret": RESULT[machine]}
+
+
 DEFAULT = MappingProxyType({"little": "x86_64", "big": "s390x"})
 """The machine that a kprobe program of a byte order is taken to be for, unless its type says another: kprobe.arm64."""

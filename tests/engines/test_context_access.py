@@ -25,7 +25,8 @@ pytestmark = [
 
 ATTACH = {
     "cgroup_sock": (2, 34, 12, 13), "cgroup_skb": (0, 1), "cgroup_sock_addr": (8, 9, 10, 11, 14, 15, 19, 20, 29, 30),
-    "netfilter": (45,), "sk_skb": (5,), "cgroup_sysctl": (18,), "cgroup_sockopt": (21, 22), "sk_lookup": (36,), "sk_reuseport": (39, 40),
+    "netfilter": (45,),
+    "sk_skb": (5,), "cgroup_sysctl": (18,), "cgroup_sockopt": (21, 22), "sk_lookup": (36,), "sk_reuseport": (39, 40),
 }  # fmt: skip
 """Type -> expected attach types (BPF_CGROUP_INET_SOCK_CREATE, ...): what any of them may do counts."""
 
@@ -55,7 +56,7 @@ def test_the_kernel_allows_the_same(name: str) -> None:
     attach = ATTACH.get(name, (0,))
     if name.partition(".")[2] not in ("", platform.machine()):
         pytest.skip("the context is another machine's")
-    if not platform.machine() == "x86_64" and convention.orders:
+    if platform.machine() != "x86_64" and convention.orders:
         pytest.skip("the default context is another machine's")
     if kind.name in ("tracing", "lsm"):
         pytest.skip("its words are those of a function")

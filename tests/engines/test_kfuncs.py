@@ -1,4 +1,4 @@
-"""Kernel functions in small programs: the interpreter, every target, the host's CPU and the live kernel give the same."""
+"""Kernel functions in small programs: the interpreter, every target, the CPU and the live kernel give the same."""
 
 from __future__ import annotations
 

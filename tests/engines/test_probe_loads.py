@@ -50,7 +50,9 @@ def run(one: Engine, bound: Unit, *arguments: int, limits: Limits | None = None)
     return one.prepare(bound, OBSERVE).run(entry, World(kernel=dict(MEMORY)), limits or Limits())
 
 
-def everywhere(text: str, *arguments: int, plans: tuple[str, ...] = ("high",), more: tuple[Engine, ...] = ()) -> Outcome:
+def everywhere(
+    text: str, *arguments: int, plans: tuple[str, ...] = ("high",), more: tuple[Engine, ...] = ()
+) -> Outcome:
     """The interpreter's outcome, which every engine has too."""
     for order in ("little", "big"):
         for plan in plans:
@@ -76,7 +78,7 @@ def value(address: int, sign: str, bits: int, order: str) -> int:
     return 0
 
 
-@pytest.mark.parametrize("sign,bits", SIZES)
+@pytest.mark.parametrize(("sign", "bits"), SIZES)
 def test_each_size_and_place(sign: str, bits: int, cpu: Engine) -> None:
     loads = "; ".join(
         f"r2 = *(u64 *)(r1 + {8 * at}); r3 = *({sign}{bits} *)(r2 {off:+d}); r0 *= 31; r0 += r3"
@@ -184,8 +186,8 @@ def test_what_is_no_place_for_memory() -> None:
 
 
 def test_only_loads_are_probes() -> None:
-    bound = bind(unit("r2 = *(u64 *)(r1 + 0); r3 = *(u64 *)(r2 + 0); *(u64 *)(r10 - 8) = r3; r0 = *(u64 *)(r10 - 8); exit",
-                      "little"))  # fmt: skip
+    spilled = "*(u64 *)(r10 - 8) = r3; r0 = *(u64 *)(r10 - 8); exit"
+    bound = bind(unit(f"r2 = *(u64 *)(r1 + 0); r3 = *(u64 *)(r2 + 0); {spilled}", "little"))
     assert bound.programs[0].probes == {1}
     assert not bind(unit("r0 = *(u64 *)(r1 + 0); exit", "little")).whole.probes
     with pytest.raises(Refused, match="same insn cannot be used with different pointers"):

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from bpf.errors import BadInput
 from bpf.plan import PAGE, PLANS, Unit
 from bpf.spec.conventions import TYPED
-from tests.engines.contexts import WITH_FIELDS
 from bpf.text import assemble
+from tests.engines.contexts import WITH_FIELDS
 from tests.engines.typed import FRAME
 from vm.contexts import DERIVED, build, read_back
 from vm.memory import lay_out

@@ -14,10 +14,10 @@ from bpf.program import Line, Program, program
 from bpf.rewrite import convert_context, replace
 from bpf.spec.contexts import OBJECT, Field
 from bpf.spec.conventions import TYPED, Convention
-from tests.engines.contexts import WITH_FIELDS
 from bpf.text import assemble
 from engines.binding import bind
 from engines.interpreter import InterpreterEngine
+from tests.engines.contexts import WITH_FIELDS
 from verifier.provenance import provenance
 from vm.contexts import DERIVED
 from vm.outcome import Outcome
