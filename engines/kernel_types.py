@@ -10,8 +10,9 @@ from bpf.errors import Refused
 from bpf.object.btf import Kind
 
 TYPES = Path("/sys/kernel/btf/vmlinux")
-_HEADER = struct.Struct("=HBBIIIII")  # magic, version, flags, header, types at, their size, strings at, their size
-_TYPE = struct.Struct("=III")  # name, info, size or type
+_MAGIC = b"\x9f\xeb"  # of a little-endian machine
+_HEADER = "HBBIIIII"  # magic, version, flags, header, types at, their size, strings at, their size
+_TYPE = "III"  # name, info, size or type
 _EACH = {
     Kind.STRUCT: 12, Kind.UNION: 12, Kind.ENUM: 8, Kind.FUNC_PROTO: 8, Kind.DATASEC: 12, Kind.ENUM64: 12,
 }  # fmt: skip
@@ -25,10 +26,11 @@ def _functions() -> dict[bytes, int]:
         data = TYPES.read_bytes()
     except OSError as error:
         raise Refused(f"the types of this kernel cannot be read: {error.strerror}", file=str(TYPES)) from None
-    *_, header, types_at, size, strings_at, _ = _HEADER.unpack_from(data)
+    order = "<" if data.startswith(_MAGIC) else ">"
+    *_, header, types_at, size, strings_at, _ = struct.unpack_from(order + _HEADER, data)
     at, end, strings = header + types_at, header + types_at + size, header + strings_at
     found: dict[bytes, int] = {}
-    number, unpack = 1, _TYPE.unpack_from
+    number, unpack = 1, struct.Struct(order + _TYPE).unpack_from
     once, each = [0] * 32, [0] * 32
     for kind in Kind:
         once[kind], each[kind] = _ONCE.get(kind, 0), _EACH.get(kind, 0)

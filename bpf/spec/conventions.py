@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 from bpf.spec import helpers, kfuncs
 from bpf.spec.contexts import VIEWS, View
+from bpf.spec.helpers import Helper
 from bpf.spec.program_types import PROGRAM_TYPES, ProgramType
 from bpf.spec.registers import DEFAULT
 
@@ -25,11 +26,11 @@ class Convention:
 
     name: str
     help: str
-    helpers: Mapping[int, helpers.Helper]
+    helpers: Mapping[int, Helper]
     context: bool = False
     type: ProgramType | None = None
     view: View | None = None
-    kfuncs: Mapping[int, helpers.Helper] = field(default_factory=dict)
+    kfuncs: Mapping[int, Helper] = field(default_factory=dict)
     orders: Mapping[str, str] = field(default_factory=dict)
 
     def __hash__(self) -> int:

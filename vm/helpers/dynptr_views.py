@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from bpf.spec import layout
 from vm.helpers.base import Place
-from vm.helpers.dynptr import E2BIG, EINVAL, M32, SKB_KIND, XDP_KIND, Dynptr
-from vm.helpers.errno import ERANGE
+from vm.helpers.dynptr import M32, SKB_KIND, XDP_KIND, Dynptr
+from vm.helpers.errno import E2BIG, EINVAL, ERANGE
 from vm.helpers.packet import Buffer
 
 
