@@ -267,12 +267,12 @@ class _Walk:
         at, inside = divmod(offset, WORD)
         if self.words is None:
             return SOMETHING if insn.row.width == 64 else UNKNOWN
+        what = self.program.section.partition("/")[2] or self.view.layout.name
         if at >= len(self.words):
-            what = self.program.section.partition("/")[2] or self.view.layout.name
             raise Refused(f"func '{what}' doesn't have {at + 1}-th argument", place=f"insn {pc}")
         found = self.words[at].type
         if found and (inside or insn.row.width != 64):
-            raise Refused(f"func '{self.program.section}' size {insn.row.width // 8} must be 8", place=f"insn {pc}")
+            raise Refused(f"func '{what}' size {insn.row.width // 8} must be 8", place=f"insn {pc}")
         return Value(KERNEL, 0, found) if found else UNKNOWN
 
 
