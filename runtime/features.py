@@ -1,4 +1,4 @@
-"""What a kernel release has: instructions, helpers, kernel functions, types of maps and programs; what a program uses."""
+"""What a kernel release has: instructions, helpers, kernel functions, kinds of maps, program types; what is used."""
 
 from __future__ import annotations
 
