@@ -42,8 +42,8 @@ _HEAD = """/* Generated from bpf/spec/prototypes.py by `python -m crossbpf.heade
 _FUNCTIONS = """
 ## Kernel functions
 
-What programs call by name, as an `extern` declaration in section `.ksyms` (`crossbpf/include/bpf/bpf_kfuncs.h`). {there} are there. An
-object that calls another, or one that its program's type may not call, is refused by that name.
+What programs call by name, as an `extern` declaration in section `.ksyms` (`crossbpf/include/bpf/bpf_kfuncs.h`).
+{there} are there. An object that calls another, or one that its program's type may not call, is refused by that name.
 
 | function | since | types |
 |---|---|---|

@@ -15,7 +15,7 @@ from crossbpf.inputs import CompileOptions, read_bytes
 from crossbpf.maps import elements
 from vm.world import World
 
-_KEYS = ("symbols", "memory", "tasks", "cgroups", "task")
+_KEYS = ("symbols", "memory", "tasks", "cgroups", "task", "context", "per_cpu")
 _REMEDY = "it is an object with " + ", ".join(_KEYS) + ": docs/program-types.md"
 
 
@@ -59,6 +59,13 @@ def world(program: Program, options: CompileOptions, contents: Sequence[str] = (
     made.cgroup_objects |= _numbers(given.get("cgroups", {}), file)
     if "task" in given:
         made.task = _number(given["task"], file, "task")
+    if "per_cpu" in given:
+        areas = given["per_cpu"]
+        if not isinstance(areas, list):
+            raise BadInput("per_cpu is no list of numbers", file=file)
+        made.per_cpu = tuple(_number(area, file, "per_cpu") for area in areas)
+    if "context" in given:
+        made.context_object = _number(given["context"], file, "context")
     return made
 
 

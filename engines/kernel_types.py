@@ -21,7 +21,17 @@ _ONCE = {Kind.INT: 4, Kind.ARRAY: 12, Kind.VAR: 4, Kind.DECL_TAG: 4}
 
 @cache
 def _functions() -> dict[bytes, int]:
-    """Name -> number, of the functions whose names begin with bpf_: a fast walk over a hundred thousand types."""
+    """Name -> number, of the functions whose names begin with bpf_."""
+    data, found = _types()
+    return {
+        data[at : data.index(b"\0", at)]: number
+        for number, kind, at in found
+        if kind == Kind.FUNC and data.startswith(b"bpf_", at)
+    }
+
+
+def _types() -> tuple[bytes, list[tuple[int, int, int]]]:
+    """The bytes of the BTF, and (number, kind, where its name is) of each type: a fast walk over 100,000 of them."""
     try:
         data = TYPES.read_bytes()
     except OSError as error:
@@ -29,7 +39,7 @@ def _functions() -> dict[bytes, int]:
     order = "<" if data.startswith(_MAGIC) else ">"
     *_, header, types_at, size, strings_at, _ = struct.unpack_from(order + _HEADER, data)
     at, end, strings = header + types_at, header + types_at + size, header + strings_at
-    found: dict[bytes, int] = {}
+    found: list[tuple[int, int, int]] = []
     number, unpack = 1, struct.Struct(order + _TYPE).unpack_from
     once, each = [0] * 32, [0] * 32
     for kind in Kind:
@@ -37,11 +47,19 @@ def _functions() -> dict[bytes, int]:
     while at < end:
         name, info, _ = unpack(data, at)
         kind = info >> 24 & 0x1F
-        if kind == Kind.FUNC and data.startswith(b"bpf_", strings + name):
-            found[data[strings + name : data.index(b"\0", strings + name)]] = number
+        found.append((number, kind, strings + name))
         at += 12 + once[kind] + each[kind] * (info & 0xFFFF)
         number += 1
-    return found
+    return data, found
+
+
+def structure(name: str) -> int:
+    """The number of a structure. Raises Refused where this kernel has none."""
+    data, found = _types()
+    for number, kind, at in found:
+        if kind == Kind.STRUCT and data.startswith(name.encode() + b"\0", at):
+            return number
+    raise Refused(f"this kernel has no structure {name}")
 
 
 def function(name: str) -> int:

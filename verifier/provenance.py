@@ -1,4 +1,4 @@
-"""What each access goes through: a flow-sensitive walk that follows pointers and forgets numbers.
+"""What each access goes through: a flow-sensitive walk that follows pointers and constants and forgets other numbers.
 
 Pointers are followed through moves, sums with constants, spills to the stack and fills, into called functions (each
 call is walked with the frames it is made from) and into callbacks. Where paths meet, what they agree on is kept.
@@ -18,6 +18,7 @@ from typing import NamedTuple
 from bpf.errors import Refused
 from bpf.facts import Base, Facts, Pointer
 from bpf.isa import Insn, Kind
+from bpf.isa.effects import signed
 from bpf.object.attach import WORD, Word, types_of, walk, words
 from bpf.object.btf import Btf
 from bpf.object.btf import Kind as BtfKind
@@ -26,13 +27,14 @@ from bpf.spec.contexts import OBJECT, View
 from bpf.spec.helpers import Helper
 
 LIMIT = 200_000  # visits of instructions
+M64 = (1 << 64) - 1
 
 
 class Value(NamedTuple):
     """What a register or a slot of the stack holds.
 
     kind    NUMBER for whatever is followed no further
-    offset  CONTEXT: bytes from its start; STACK: bytes from its frame's R10; FUNCTION: its first slot; None: unknown
+    offset  CONSTANT: the number, of 64 bits; CONTEXT: bytes from its start; STACK: bytes from its frame's R10; FUNCTION: its first slot; None: unknown
     frame   STACK: number of the frame, the entered function's being 0; OBJECT: its type, 0 where that is not known
     """
 
@@ -41,8 +43,8 @@ class Value(NamedTuple):
     frame: int = 0
 
 
-NUMBER, CONTEXT, PACKET, MAP_VALUE, STACK, FUNCTION, MIXED, KERNEL = (
-    "number", "context", "packet", "map value", "stack", "function", "mixed", "object"
+NUMBER, CONSTANT, CONTEXT, PACKET, MAP_VALUE, STACK, FUNCTION, MIXED, KERNEL = (
+    "number", "constant", "context", "packet", "map value", "stack", "function", "mixed", "object"
 )  # fmt: skip
 UNKNOWN = Value(NUMBER)
 _BASES = {PACKET: Base.PACKET, MAP_VALUE: Base.MAP_VALUE, STACK: Base.STACK, KERNEL: Base.OBJECT}
@@ -67,6 +69,9 @@ Calls = tuple[tuple[int, bool], ...]  # per active call: slot of the instruction
 
 def join(a: Value, b: Value) -> Value:
     """What holds of a value that is a or b."""
+    if a == b:
+        return a
+    a, b = (UNKNOWN if one.kind == CONSTANT else one for one in (a, b))
     if a == b:
         return a
     if a.kind == b.kind == KERNEL:
@@ -180,13 +185,19 @@ class _Walk:
                 self.enter(calls, pc, value.offset, state, tuple(given), callback=True)
         result = Value(MAP_VALUE) if name.endswith(("_lookup_elem", "_lookup_percpu_elem")) else UNKNOWN
         if helper is not None and helper.gives:
-            result = self.object(helper.gives)
+            result = self.object(helper.gives, registers[2])
         self.go(calls, pc + 1, _after_call(state, result))
 
-    def object(self, name: str) -> Value:
-        """A pointer to a structure of the kernel's by its name; "?" is one that is not known."""
-        found = None if self.types is None else self.types.find(name, BtfKind.STRUCT)
-        return Value(KERNEL, 0, found or 0)
+    def object(self, name: str, second: Value) -> Value:
+        """A pointer to a structure of the kernel's by its name; "?" is one that R2 may say by the number of its type."""
+        types = self.types
+        if types is None:
+            return SOMETHING
+        if name != "?":
+            return Value(KERNEL, 0, types.find(name, BtfKind.STRUCT) or 0)
+        number = second.offset if second.kind == CONSTANT and second.offset else 0
+        known = number < len(types) and types[number].kind is BtfKind.STRUCT
+        return Value(KERNEL, 0, number) if known else SOMETHING
 
     def enter(
         self, calls: Calls, pc: int, start: int, state: State, arguments: tuple[Value, ...], *, callback: bool
@@ -213,7 +224,7 @@ class _Walk:
         if kind is Kind.PACKET:
             return _after_call(state, UNKNOWN)
         if kind is Kind.WIDE:
-            value = UNKNOWN
+            value = Value(CONSTANT, insn.imm) if insn.row.op == "imm" else UNKNOWN
             if insn.row.op == "func":
                 value = Value(FUNCTION, pc + 1 + insn.distance)
             elif insn.row.op.endswith("_value"):
@@ -222,7 +233,7 @@ class _Walk:
                 value = Value(KERNEL, 0, self.program.symbols[pc])
             return _with(state, insn.dst, value)
         if kind is Kind.ALU:
-            return _with(state, insn.dst, _computed(insn, frame, len(state) - 1))
+            return _with(state, insn.dst, _computed(insn, frame, len(state) - 1, self.program.order))
         return _with(state, insn.dst, UNKNOWN) if insn.row.writes_dst else state
 
     def note(self, pc: int, insn: Insn, base: Value) -> None:
@@ -310,19 +321,22 @@ def _stored(state: State, base: Value, insn: Insn, value: Value) -> State:
     return (*state[: base.frame], Frame(frame.registers, _sorted(slots)), *state[base.frame + 1 :])
 
 
-def _computed(insn: Insn, frame: Frame, depth: int) -> Value:
+def _computed(insn: Insn, frame: Frame, depth: int, order: str) -> Value:
     """What an ALU instruction leaves in its dst."""
     row = insn.row
-    if row.width != 64 or row.op not in ("mov", "add", "sub"):
-        return UNKNOWN
     old = _read(frame, insn.dst, depth)
-    if "imm" in row.fields:
-        return UNKNOWN if row.op == "mov" else _moved(old, insn.imm if row.op == "add" else -insn.imm)
-    other = _read(frame, insn.src, depth)
-    if row.op == "mov":
+    other = _read(frame, insn.src, depth) if "src" in row.fields else Value(CONSTANT, insn.imm & M64)
+    if row.op == "mov" and row.width == 64:
         return other
-    if old.kind == NUMBER and row.op == "add":
-        return _moved(other, None)
+    a, b = old.offset or 0, other.offset or 0
+    if other.kind == CONSTANT and (old.kind == CONSTANT or row.op in ("mov", "movsx")):
+        return Value(CONSTANT, row.effect_in(order)(a, b) & M64)
+    if row.width != 64 or row.op not in ("add", "sub"):
+        return UNKNOWN
+    if other.kind == CONSTANT:
+        return _moved(old, signed(b if row.op == "add" else -b, 64))
+    if row.op == "add" and old.kind in (NUMBER, CONSTANT):
+        return _moved(other, signed(a, 64) if old.kind == CONSTANT else None)
     return _moved(old, None) if other.kind == NUMBER else UNKNOWN
 
 

@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping
 from typing import Literal, cast
 
 from bpf.errors import BadInput
+from bpf.object.attach import RETURNING, attached
+from bpf.object.attach import words as attached_words
 from bpf.object.btf_build import content
 from bpf.plan import PAGE, Unit
 from bpf.spec.contexts import OBJECT, PACKET, PACKET_END, PACKET_META, XDP_MOST, View
@@ -72,6 +74,12 @@ def _state(unit: Unit, entry: Input, packet: int, start: int, found: Mapping[str
     size, words = len(entry.packet), unit.convention.view.layout.state
     if not words:
         return {}
+    if "arguments" in words:
+        program = unit.programs[0].source or unit.programs[0]
+        returned = attached(program.section)[0] in RETURNING
+        known = attached_words(program) or ()
+        has = returned and bool(known) and known[-1].name == "ret"
+        return {"arguments": len(known) - has, "returned": int(returned)}
     head, tail = unit.room(size)
     first, last = packet - head, packet + size + tail
     if "mac" not in words:
@@ -111,7 +119,7 @@ def read_back(unit: Unit, content: bytes, packet: int) -> dict[str, int]:
     if layout.open:
         words = range(0, len(content) // WORD * WORD if view.writable else 0, WORD)
         return {f"+{at}": int.from_bytes(content[at : at + WORD], cast(Order, unit.order)) for at in words}
-    if layout.state:
+    if "first" in layout.state:
         at = layout.state["mac"] if "mac" in layout.state else layout.by_name["data_meta"].at
         packet = int.from_bytes(content[at : at + WORD], cast(Order, unit.order))
     for one in layout.fields:
@@ -128,7 +136,7 @@ def packet_after(unit: Unit, entry: Input, context: bytes, packet: bytes) -> byt
     size, layout = len(entry.packet), view.layout
     start = unit.packet_start(size)
     base = start - unit.room(size)[0] & -PAGE
-    if not layout.state:
+    if "first" not in layout.state:
         return packet[start - base :][:size]
 
     def word(at: int) -> int:

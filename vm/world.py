@@ -10,6 +10,7 @@ from bpf.errors import BadInput
 from bpf.object.btf_build import Content, content
 from bpf.plan import POISON, RECORD_WORDS, Unit
 from bpf.program import Map
+from bpf.spec.layout import CPUS
 from bpf.spec.maps import RULES
 from bpf.tail import MAX_TAIL_CALLS
 from vm.maps import MapState, new_map
@@ -78,6 +79,8 @@ class World:
              kernel's structures
     symbols  name -> address of the kernel's symbols
     tasks    pid -> address of its task_struct; cgroup_objects: id -> address of its struct cgroup
+    per_cpu  for each CPU, how far its variables are from the addresses of the kernel's per-CPU symbols
+    context_object   address of the structure that a program's context stands for (sk_buff, xdp_buff); 0: none
     held     address of a structure -> how often programs have acquired it and not released it
     signals  (process or thread, number) of each signal sent; overridden: what override_return last said
     timers   number of a bpf_timer (which its bytes hold) -> map, offset of it there, callback (0: none), when it
@@ -111,6 +114,8 @@ class World:
     symbols: dict[str, int] = field(default_factory=dict)
     tasks: dict[int, int] = field(default_factory=dict)
     cgroup_objects: dict[int, int] = field(default_factory=dict)
+    per_cpu: tuple[int, ...] = tuple(cpu << 20 for cpu in range(CPUS))
+    context_object: int = 0
     held: dict[int, int] = field(default_factory=dict)
     signals: list[tuple[str, int]] = field(default_factory=list)
     overridden: int | None = None

@@ -14,7 +14,9 @@ from bpf.program import Program
 
 WORD = 8
 _STRUCTURES = {"netfilter": "bpf_nf_ctx"}
-_RETURNS = frozenset({"fexit", "fmod_ret", "lsm", "lsm_cgroup"})
+RETURNING = frozenset({"fexit", "fmod_ret"})
+"""How programs are attached that get_func_ret tells what the function returned."""
+_RETURNS = RETURNING | {"lsm", "lsm_cgroup"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -228,7 +228,10 @@ LAYOUTS: Mapping[str, Layout] = MappingProxyType({
         )),
         _layout("raw_tracepoint", 96, _words(0, "args[12]", 8, raw=True)),
         _layout("lirc_mode2", 4, _words(0, "sample", narrow=False)),
-        _layout("tracing", 8 * (FUNCTION_ARGUMENTS + 1), _words(0, f"args[{FUNCTION_ARGUMENTS + 1}]", 8, raw=True)),
+        _layout(
+            "tracing", 8 * (FUNCTION_ARGUMENTS + 1), _words(0, f"args[{FUNCTION_ARGUMENTS + 1}]", 8, raw=True),
+            "arguments returned",
+        ),
         _layout("bpf_nf_ctx", 16, _words(0, "state skb", 8, narrow=False)),
         _layout("raw_tracepoint_writable", 96, (
             *_words(0, "buffer", 8, raw=True, whole=True), *_words(8, "args[11]", 8, raw=True),

@@ -90,6 +90,16 @@ _PACKET = (
 )
 """Helpers that take a packet's context or say where a packet goes (net/core/filter.c)."""
 
+_TRACING = (
+    Helper(126, "seq_printf", 5, "5.8", types=frozenset({"tracing"})),
+    Helper(127, "seq_write", 3, "5.8", types=frozenset({"tracing"})),
+    Helper(153, "per_cpu_ptr", 2, "5.10", gives="?"),
+    Helper(154, "this_cpu_ptr", 1, "5.10", gives="?"),
+    Helper(183, "get_func_arg", 3, "5.17", types=frozenset({"tracing"})),
+    Helper(184, "get_func_ret", 2, "5.17", types=frozenset({"tracing"})),
+    Helper(185, "get_func_arg_cnt", 1, "5.17", types=frozenset({"tracing"})),
+)
+
 KERNEL = _table(
     Helper(1, "map_lookup_elem", 2, "3.19"),
     Helper(2, "map_update_elem", 4, "3.19"),
@@ -169,6 +179,7 @@ KERNEL = _table(
     Helper(208, "ktime_get_tai_ns", 0, "6.1"),
     Helper(209, "user_ringbuf_drain", 4, "6.1", callback=2, lends=True),
     *_PACKET,
+    *_TRACING,
 )
 """The kernel's helpers that exist here, by the kernel's number."""
 

@@ -19,7 +19,7 @@ from engines import ENGINES, Engine, kernel_types, syscall
 from engines.judging import trial
 from engines.linux import LinuxEngine, unavailable
 from jit.registry import TARGETS
-from tests.engines.kfunc_programs import CASES
+from tests.engines.kfunc_programs import CASES, VALUE
 from tests.engines.test_helper_programs import LIMITS, OBSERVE, agree, cpu, given, unit_of
 from tests.engines.typed import FRAME
 from vm.helpers.kfuncs import KFUNCS as IMPLEMENTED
@@ -199,3 +199,48 @@ def test_who_may_call_is_what_the_kernel_says(monkeypatch: pytest.MonkeyPatch) -
                 log = error.log
             allowed = not one.types or name in one.types
             assert allowed == ("is not allowed" not in log), (one.name, name)
+
+
+CAST = "call kfunc bpf_cast_to_kern_ctx; r2 = *(u32 *)(r0 + {}); r3 = *(u64 *)(r0 + 4088); r0 = r2; r0 += r3; exit"
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_the_structure_behind_a_context(name: str) -> None:
+    """Of a kprobe it is the context itself, of others what is described."""
+    (order, *_) = sorted(ENGINES[name].abilities.orders)
+    world = World(kernel={SKB: bytes(112) + (77).to_bytes(4, order)}, context_object=SKB)  # type: ignore[arg-type]
+    for kind, offset, expected in (("sched_cls", 112, 77), ("kprobe.x86_64", 112, 5)):
+        unit = Unit((assemble(CAST.format(offset), order=order),), convention=TYPED[kind])
+        context = {"di": 5 if order == "little" else 5 << 32} if kind != "sched_cls" else {}
+        outcome = ENGINES[name].prepare(unit).run(Input(packet=FRAME, context=context), world.copy(), Limits())
+        assert (outcome.status, outcome.r0) == ("done", expected)
+    unit = Unit((assemble(CAST.format(112), order=order),), convention=TYPED["sched_cls"])
+    outcome = ENGINES[name].prepare(unit).run(Input(packet=FRAME), World(), Limits())
+    assert outcome.fault == Fault("kernel context", 0, 0, unit.context)
+
+
+CASTED = """
+    r9 = r1; r1 = {address}; r2 = {type}; call kfunc bpf_rdonly_cast; r8 = r0
+    r7 = *(u64 *)(r8 + 0); r6 = *(u32 *)(r8 + 4); r7 += r6; r6 = *(s16 *)(r8 + 2); r7 += r6; r6 = *(s8 *)(r8 + 9)
+    r7 += r6; r6 = *(u16 *)(r8 + 30); r7 += r6; r0 = r7; exit"""
+ADDRESSES = ("0", "8", "0x7ffff000 ll", "0x7ffffffff000 ll", "0x800000000000 ll", "0x0123456789abcdef ll",
+             "0x8000000000000000 ll", "0xfffffffffffff000 ll",
+             "map_value[idx:0][0]", "map_value[idx:0][16]")  # fmt: skip
+
+
+@live
+@pytest.mark.parametrize("address", ADDRESSES)
+def test_probe_loads_of_the_kernel(address: str) -> None:
+    """What the kernel's own JIT gives where nothing is there, and where something is."""
+    try:
+        number = kernel_types.structure("task_struct")
+        kernel_types.function("bpf_rdonly_cast")
+    except Refused as reason:
+        pytest.skip(str(reason))
+    text = CASTED.format(address=address, type=number)
+    unit = Unit((assemble(text, order=sys.byteorder),), (VALUE,))
+    expected = ENGINES["interpreter"].prepare(unit).run(Input(bytes(64)), World(), LIMITS)
+    assert (expected.r0 != 0) == ("map_value" in address)
+    judged = trial(LinuxEngine(), unit, expected, Input(bytes(64)), World(), LIMITS)
+    assert not judged.found, judged.found.what
+    assert judged.found.decided, judged.found.why

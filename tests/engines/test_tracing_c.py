@@ -30,8 +30,10 @@ from vm.world import Content, Input, Limits, World
 __all__ = ["cpu"]  # the fixture
 
 SOURCES = Path(__file__).parents[1] / "data" / "types"
-CHILD, PARENT, FIRST, BROTHER, FILE, STATE, SKB, NUMBER = (0xFFFF_8890_0000_0000 + 0x1100 * n for n in range(8))
-SYMBOLS = {"init_task": PARENT, "nr_tasks": NUMBER, "text_start": 0xFFFF_FFFF_8100_0000}
+CHILD, PARENT, FIRST, BROTHER, FILE, STATE, SKB, NUMBER, META, COUNTER = (
+    0xFFFF_8890_0000_0000 + 0x1100 * n for n in range(10)
+)
+SYMBOLS = {"counter": COUNTER, "init_task": PARENT, "nr_tasks": NUMBER, "text_start": 0xFFFF_FFFF_8100_0000}
 MACHINE = {"little": "x86", "big": "s390"}
 M64 = (1 << 64) - 1
 
@@ -41,6 +43,7 @@ class Case:
     """A program, what it is given, what it returns (low 32 bits), how many probe loads it has.
 
     call    context of type syscall: two numbers; after: the third after the run
+    lines   what it prints
     """
 
     name: str
@@ -49,6 +52,7 @@ class Case:
     probes: int = 0
     call: tuple[int, int] | None = None
     after: int | None = None
+    lines: tuple[str, ...] = ()
 
 
 def words(*values: int) -> dict[str, int]:
@@ -63,8 +67,10 @@ CASES = (
     Case("on_switch", 3 * 10 + 7 + 1, words(1, PARENT, CHILD), 2),
     Case("on_open", -1, words(FILE, CHILD), 2),
     Case("on_open", 0, words(FILE, PARENT), 2),
-    Case("dump", 7, words(0, CHILD), 1),
-    Case("dump", 1000, {}, 1),
+    Case("dump", 7, words(META, CHILD), 6, lines=("pid comm", "  7 child")),
+    Case("dump", 1000, words(META), 6, lines=("end",)),
+    Case("by_number", 5 + 12 + 300 + 4, words(5, 6, 12), 2),
+    Case("too_early", -95 + 7, words(5, 6, 12)),
     Case("filter", 1, {"state": STATE, "skb": SKB}, 3),
     Case("filter", 0, {"state": STATE, "skb": 0}, 3),
     Case("loops", sum(map(ord, "child")) * 2 - ord("d") + 3 + 18, words(CHILD), 1),
@@ -106,9 +112,11 @@ class Built:
             FILE: self.structure("file", {"f_mode": 2}),
             STATE: self.structure("nf_hook_state", {"hook": 3, "pf": 2}),
             SKB: self.structure("sk_buff", {"len": 60}),
-            NUMBER: (12).to_bytes(4, self.machine.order),  # type: ignore[arg-type]
+            META: bytes(24),
+            **{at: n.to_bytes(4, self.machine.order) for at, n in  # type: ignore[arg-type]
+               ((NUMBER, 12), (COUNTER + (1 << 20), 3), (COUNTER + (2 << 20), 4))},
         }  # fmt: skip
-        return World(kernel=kernel, tasks={7: CHILD})
+        return World(kernel=kernel, tasks={7: CHILD}, cpu=1)
 
 
 @pytest.fixture(scope="module")
@@ -133,11 +141,14 @@ def unit_of(prog: Program, kind: str = "") -> Unit:
     return Unit((prog,), convention=TYPED[kind or known.name])
 
 
-def everywhere(unit: Unit, entry: Input, world: World, r0: int, *more: Engine) -> dict[str, int]:
+def everywhere(
+    unit: Unit, entry: Input, world: World, r0: int, *more: Engine, lines: tuple[str, ...] = ()
+) -> dict[str, int]:  # fmt: skip
     """Run on every engine of the unit's order; the context after the run."""
     expected = ENGINES["interpreter"].prepare(unit).run(entry, world.copy(), Limits())
     assert expected.status == "done", expected.fault
     assert expected.r0 & 0xFFFF_FFFF == r0 & 0xFFFF_FFFF
+    assert expected.printed == lines
     for one in (*ENGINES.values(), *more):
         if unit.order in one.abilities.orders:
             outcome = one.prepare(unit, Options(observe=True)).run(entry, world.copy(), Limits())
@@ -153,7 +164,8 @@ def test_programs(case: Case, built: dict[str, Built], cpu: Engine) -> None:
         record = b"" if case.call is None else b"".join(n.to_bytes(4, order) for n in case.call) + bytes(8)  # type: ignore[arg-type]
         unit = unit_of(made.program(case.name))
         assert len(bind(unit).whole.probes) == case.probes
-        context = everywhere(unit, Input(context=case.context, record=record), made.world(), case.r0, cpu)
+        entry = Input(context=case.context, record=record)
+        context = everywhere(unit, entry, made.world(), case.r0, cpu, lines=case.lines)
         assert case.after is None or context["+8"] == case.after
     if case.name in ("called", "raw") and not unavailable():
         record = b"".join(n.to_bytes(4, sys.byteorder) for n in case.call or ()) + bytes(8)

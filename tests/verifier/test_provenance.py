@@ -57,6 +57,10 @@ def bases(text: str, name: str = "xdp") -> list[Pointer | None]:
         ("r1 = map[idx:0]; call 1; r0 = *(u32 *)(r0 + 0); exit", [VALUE]),
         ("r1 = map_value[idx:0][8]; r1 += 8; r0 = *(u32 *)(r1 + 0); exit", [VALUE]),
         ("r0 = 0; exit; r0 = *(u32 *)(r1 + 0); exit", [None]),
+        ("r7 = 4; r7 <<= 1; r2 = r1; r2 += r7; w7 = -4; r2 += r7; r3 = 0x100000000 ll; r2 -= r3; r0 = *(u32 *)(r2 + 8); exit",
+         [Pointer(Base.CONTEXT, 4)]),
+        ("r7 = 4; if r3 == 0 goto l; r7 = 8; l: r2 = r10; r2 += r7; r0 = *(u32 *)(r2 - 16); exit", [STACK]),
+        ("r7 = 4; r7 += r1; r0 = *(u32 *)(r7 + 8); exit", [Pointer(Base.CONTEXT, 4)]),
         ("r2 = 0; if r2 == 0 goto l; r1 = 0; r0 = 1; exit; l: r0 = *(u32 *)(r1 + 12); exit", [CONTEXT]),
         ("r6 = r1; r7 = 9; l: r0 = *(u32 *)(r6 + 12); r7 += -1; if r7 != 0 goto l; exit", [CONTEXT]),
     ],
@@ -149,3 +153,9 @@ def test_what_structures_do_not_allow(text: str, what: str) -> None:
     with pytest.raises(Refused) as raised:
         walked(text)
     assert str(raised.value) == what
+
+
+def test_a_cast_to_a_type_that_is_known() -> None:
+    text = "r1 = 5; r2 = {}; call 5; r1 = *(u64 *)(r0 + 8); r0 = *(u64 *)(r1 + 0); exit"
+    assert walked(text.format(NODE)) == [B, N]  # what is at 8 is a number
+    assert walked(text.format(99)) == [B, B]

@@ -7,9 +7,12 @@ from collections.abc import Sequence
 from vm.helpers.base import Exit, Place
 from vm.helpers.errno import EINVAL
 from vm.helpers.probe import user_string
+from vm.services import Trap
 
 M32 = (1 << 32) - 1
+EOPNOTSUPP = -95
 PAD_ZEROS = 1  # BPF_F_PAD_ZEROS
+_SAME = ("pt_regs.", "tracing", "raw_tracepoint")  # contexts that are the kernel's own structures
 
 
 def nothing(place: Place, arguments: Sequence[int]) -> int:
@@ -26,6 +29,21 @@ def local_irq_save(place: Place, arguments: Sequence[int]) -> int:
 def same(place: Place, arguments: Sequence[int]) -> int:
     """R1: only its type is another."""
     return arguments[0]
+
+
+def kern_ctx(place: Place, arguments: Sequence[int]) -> int:
+    """The kernel's own structure behind context R1: of a kprobe that is the context, else World.context_object.
+
+    Raises Trap where that is not described.
+    """
+    context, packet = arguments[0], place.packet
+    if not context or context != packet.context:
+        raise Trap("context", context)
+    if packet.layout.startswith(_SAME):
+        return context
+    if not place.world.context_object:
+        raise Trap("kernel context", context)
+    return place.world.context_object
 
 
 def throw(place: Place, arguments: Sequence[int]) -> Exit:

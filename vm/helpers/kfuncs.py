@@ -28,7 +28,7 @@ KFUNCS: Mapping[str, Helper] = {
     "bpf_dynptr_memset": dynptr_views.memset,
     "bpf_dynptr_from_skb": dynptr_views.from_skb,
     "bpf_dynptr_from_xdp": dynptr_views.from_xdp,
-    "bpf_cast_to_kern_ctx": kernel.same,
+    "bpf_cast_to_kern_ctx": kernel.kern_ctx,
     "bpf_rdonly_cast": kernel.same,
     "bpf_rcu_read_lock": kernel.nothing,
     "bpf_rcu_read_unlock": kernel.nothing,

@@ -18,6 +18,7 @@ from vm.helpers import (
     task,
     text,
     timers,
+    tracing,
     xdp,
 )
 from vm.helpers.base import Helper
@@ -138,6 +139,13 @@ _IMPLEMENTATIONS: dict[str, Helper] = {
     "redirect_map": redirect.redirect_map,
     "check_mtu": redirect.check_mtu,
     "fib_lookup": fib.fib_lookup,
+    "get_func_arg": tracing.get_func_arg,
+    "get_func_ret": tracing.get_func_ret,
+    "get_func_arg_cnt": tracing.get_func_arg_cnt,
+    "seq_printf": tracing.seq_printf,
+    "seq_write": tracing.seq_write,
+    "per_cpu_ptr": tracing.per_cpu_ptr,
+    "this_cpu_ptr": tracing.this_cpu_ptr,
 }
 
 

@@ -195,4 +195,12 @@ struct pt_regs;
 #define BPF_UPROBE(name, args...) BPF_KPROBE(name, ##args)
 #define BPF_URETPROBE(name, args...) BPF_KRETPROBE(name, ##args)
 
+/* Of an iterator: format numbers, and pointers that are cast to such, for who reads it. */
+#define BPF_SEQ_PRINTF(seq, format, ...) \
+	({ \
+		static const char __format[] = format; \
+		unsigned long long __data[] = {__VA_ARGS__}; \
+		bpf_seq_printf(seq, __format, sizeof(__format), __data, sizeof(__data)); \
+	})
+
 #endif

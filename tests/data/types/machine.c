@@ -26,6 +26,6 @@ int do_wake(struct task_struct *task, int mode) { return task->pid + mode; }
 struct task_struct *find_parent(struct task_struct *task) { return task->real_parent; }
 int bpf_lsm_file_open(struct file *file, struct task_struct *who) { return file->f_mode + who->pid; }
 btf_trace_sched_switch keep_switch;
-struct bpf_nf_ctx keep_nf; struct nf_hook_state keep_state; struct sk_buff keep_skb; struct net_device keep_device; struct mm_struct keep_mm;
+struct bpf_nf_ctx keep_nf; struct nf_hook_state keep_state; struct sk_buff keep_skb; struct net_device keep_device; struct mm_struct keep_mm; struct bpf_iter_meta keep_meta;
 struct task_struct init_task;
-int nr_tasks; struct bpf_iter__task keep_iter;
+int nr_tasks, counter; struct bpf_iter__task keep_iter;

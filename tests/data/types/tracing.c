@@ -44,12 +44,22 @@ int BPF_PROG(on_open, struct file *file, struct task_struct *who)
 {
 	return file->f_mode & 2 && who->pid == 7 ? -1 : 0;
 }
+struct seq_file;
+struct bpf_iter_meta { struct seq_file *seq; __u64 seq_num; } __core;
 struct bpf_iter__task { struct bpf_iter_meta *meta; struct task_struct *task; } __core;
 SEC("iter/task")
 int dump(struct bpf_iter__task *ctx)
 {
 	struct task_struct *task = ctx->task;
-	return task ? task->pid : 1000;
+
+	if (!task) {
+		bpf_seq_write(ctx->meta->seq, "end\n", 4);
+		return 1000;
+	}
+	if (!ctx->meta->seq_num)
+		BPF_SEQ_PRINTF(ctx->meta->seq, "pid comm\n", 0);
+	BPF_SEQ_PRINTF(ctx->meta->seq, "%3d %s\n", task->pid, (__u64)task->comm);
+	return task->pid;
 }
 struct nf_hook_state { __u8 hook, pf; } __core;
 struct sk_buff { __u32 len; } __core;
@@ -100,6 +110,27 @@ int symbols(struct call *ctx)
 		return -1;
 	ctx->sum = (__u64)&text_start;
 	return init_task.real_parent->pid * 10 + nr_tasks;
+}
+extern const int counter __ksym;
+SEC("fexit/do_wake")
+int BPF_PROG(by_number)
+{
+	__u64 task = 0, ret = 0, none = 0;
+
+	if (bpf_get_func_arg_cnt(ctx) != 2 || bpf_get_func_arg(ctx, 0, &task) || bpf_get_func_ret(ctx, &ret))
+		return -1;
+	if (bpf_get_func_arg(ctx, 2, &none) != -22)
+		return -2;
+	int *mine = bpf_this_cpu_ptr(&counter), *other = bpf_per_cpu_ptr(&counter, 2);
+	if (!other || bpf_per_cpu_ptr(&counter, 1000))
+		return -3;
+	return task + ret + *mine * 100 + *other;
+}
+SEC("fentry/do_wake")
+int BPF_PROG(too_early)
+{
+	__u64 ret = 7;
+	return bpf_get_func_ret(ctx, &ret) + ret;
 }
 SEC("fentry.s/find_parent")
 int BPF_PROG(loops, struct task_struct *task)
