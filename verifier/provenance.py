@@ -34,7 +34,8 @@ class Value(NamedTuple):
     """What a register or a slot of the stack holds.
 
     kind    NUMBER for whatever is followed no further
-    offset  CONSTANT: the number, of 64 bits; CONTEXT: bytes from its start; STACK: bytes from its frame's R10; FUNCTION: its first slot; None: unknown
+    offset  CONSTANT: the number, of 64 bits; CONTEXT: bytes from its start; STACK: bytes from its frame's R10;
+            FUNCTION: its first slot; None: unknown
     frame   STACK: number of the frame, the entered function's being 0; OBJECT: its type, 0 where that is not known
     """
 
@@ -189,7 +190,7 @@ class _Walk:
         self.go(calls, pc + 1, _after_call(state, result))
 
     def object(self, name: str, second: Value) -> Value:
-        """A pointer to a structure of the kernel's by its name; "?" is one that R2 may say by the number of its type."""
+        """A pointer to a structure of the kernel's by name; "?" is one whose type R2 may say by its number."""
         types = self.types
         if types is None:
             return SOMETHING

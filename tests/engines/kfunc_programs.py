@@ -156,6 +156,19 @@ CASES: dict[str, Case] = {
     "elements": Case(
         "*(u32 *)(r10 - 4) = 7; *(u64 *)(r10 - 16) = 1; r1 = map[idx:0]; r2 = r10; r2 += -4; r3 = r10; r3 += -16; r4 = 0; call 2; r1 = map[idx:0]; call kfunc bpf_map_sum_elem_count",
         1, maps=(HASH,)),
+    "a string of the task": Case(
+        "r1 = r9; r2 = 8; r3 = 0x7f000000 ll; r4 = 0; call kfunc bpf_copy_from_user_str", 4, b"\1" * 8, b"two\0\1\1\1\1",
+        here=MACHINES, world={"user": {0x7F00_0000: b"two\0"}}),
+    "a string of the task, filled up": Case(
+        "r1 = r9; r2 = 8; r3 = 0x7f000000 ll; r4 = 1; call kfunc bpf_copy_from_user_str", 4, b"\1" * 8, b"two\0\0\0\0\0",
+        here=MACHINES, world={"user": {0x7F00_0000: b"two\0"}}),
+    "a string of the task, cut": Case(
+        "r1 = r9; r2 = 3; r3 = 0x7f000000 ll; r4 = 0; call kfunc bpf_copy_from_user_str", 3, b"\1" * 8, b"tw\0\1",
+        here=MACHINES, world={"user": {0x7F00_0000: b"two\0"}}),
+    "no string of the task": Case("r1 = r9; r2 = 4; r3 = 0; r4 = 0; call kfunc bpf_copy_from_user_str", EFAULT & M32, b"\1" * 8),
+    "no string of the task, filled up": Case(
+        "r1 = r9; r2 = 4; r3 = 0; r4 = 1; call kfunc bpf_copy_from_user_str", EFAULT & M32, b"\1" * 8, bytes(4) + b"\1"),
+    "a string of the task with odd flags": Case("r1 = r9; r2 = 4; r3 = 0; r4 = 2; call kfunc bpf_copy_from_user_str", EINVAL & M32),
     "throw": Case("r1 = 41; call kfunc bpf_throw; r0 = 1", 41, here=UNWINDS),
     "throw in a function": Case("r1 = 41; call f; r0 = 1; exit; f: r6 = 3; call kfunc bpf_throw; r0 = 2", 41, here=UNWINDS),
     "a task": Case(

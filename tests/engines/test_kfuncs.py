@@ -41,6 +41,8 @@ def test_programs(name: str) -> None:
         assert case.r0 is None or outcome.r0 == case.r0 & M64, hex(outcome.r0)
         if isinstance(case.after, int):
             assert (outcome.regions or {})["memory"].startswith((case.after & M64).to_bytes(8, target.order))
+        elif case.after is not None:
+            assert (outcome.regions or {})["memory"].startswith(case.after)
         assert not world.held
 
 

@@ -57,8 +57,8 @@ def bases(text: str, name: str = "xdp") -> list[Pointer | None]:
         ("r1 = map[idx:0]; call 1; r0 = *(u32 *)(r0 + 0); exit", [VALUE]),
         ("r1 = map_value[idx:0][8]; r1 += 8; r0 = *(u32 *)(r1 + 0); exit", [VALUE]),
         ("r0 = 0; exit; r0 = *(u32 *)(r1 + 0); exit", [None]),
-        ("r7 = 4; r7 <<= 1; r2 = r1; r2 += r7; w7 = -4; r2 += r7; r3 = 0x100000000 ll; r2 -= r3; r0 = *(u32 *)(r2 + 8); exit",
-         [Pointer(Base.CONTEXT, 4)]),
+        (("r7 = 4; r7 <<= 1; r2 = r1; r2 += r7; w7 = -4; r2 += r7; r3 = 0x100000000 ll; r2 -= r3; "
+          "r0 = *(u32 *)(r2 + 8); exit"), [Pointer(Base.CONTEXT, 4)]),
         ("r7 = 4; if r3 == 0 goto l; r7 = 8; l: r2 = r10; r2 += r7; r0 = *(u32 *)(r2 - 16); exit", [STACK]),
         ("r7 = 4; r7 += r1; r0 = *(u32 *)(r7 + 8); exit", [Pointer(Base.CONTEXT, 4)]),
         ("r2 = 0; if r2 == 0 goto l; r1 = 0; r0 = 1; exit; l: r0 = *(u32 *)(r1 + 12); exit", [CONTEXT]),
