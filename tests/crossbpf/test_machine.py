@@ -128,3 +128,17 @@ def test_broken_descriptions(text: str, given: Path, capsys: pytest.CaptureFixtu
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert "broken.json: " in err
     assert BROKEN[text] in err
+
+
+def test_the_exception_table_is_shown(given: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ("jit", "@tracing.o", "--entry", "after_find", "--type", "fexit", "--btf", "@machine.o")
+    code, out, _ = run(capsys, given, *arguments, "--target", "arm64")
+    assert code == 0
+    assert "exception table:" in out
+    (line,) = [line for line in out.splitlines() if "a fault in" in line]
+    start = line.split("[")[1].split(",")[0]
+    assert line.endswith("leaves 0 in x7")
+    assert f"{start}  " in out  # the load is there
+    code, out, _ = run(capsys, given, *arguments, "--target", "x86_64", "--json")
+    (found,) = json.loads(out)["exceptions"]
+    assert (found["pc"], found["register"]) == (1, "rax")
