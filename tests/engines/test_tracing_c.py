@@ -11,7 +11,7 @@ import pytest
 
 from bpf.errors import BadInput, NotHere, Refused
 from bpf.object import load
-from bpf.object.btf import Btf
+from bpf.object.btf import Btf, Kind
 from bpf.object.btf_build import Structure
 from bpf.object.parts import open_parts
 from bpf.plan import Unit
@@ -20,10 +20,12 @@ from bpf.spec.conventions import TYPED
 from bpf.spec.program_types import of_section
 from bpf.spec.registers import ARGUMENTS, REGISTERS
 from crossbpf import cc
+from crossbpf.inputs import read_types
 from engines import ENGINES, Engine, Options
 from engines.binding import bind
 from engines.linux import LinuxEngine, unavailable
 from tests.engines.test_helper_programs import cpu
+from tests.engines.typed import FRAME
 from vm.outcome import difference
 from vm.world import Content, Input, Limits, World
 
@@ -36,6 +38,7 @@ CHILD, PARENT, FIRST, BROTHER, FILE, STATE, SKB, NUMBER, META, COUNTER = (
 SYMBOLS = {"counter": COUNTER, "init_task": PARENT, "nr_tasks": NUMBER, "text_start": 0xFFFF_FFFF_8100_0000}
 MACHINE = {"little": "x86", "big": "s390"}
 M64 = (1 << 64) - 1
+LOCAL_OUT = 3  # NF_INET_LOCAL_OUT
 
 
 @dataclass(frozen=True)
@@ -236,3 +239,25 @@ def test_what_is_refused_by_name(built: dict[str, Built]) -> None:
     assert "--ksyms" in (caught.value.remedy or "")
     with pytest.raises(Refused, match="func 'find_parent' doesn't have 3-th argument"):
         bind(unit_of(replace(made.program("after_wake"), section="fexit/find_parent")))
+
+
+@pytest.mark.deep
+@pytest.mark.skipif(bool(unavailable()), reason=unavailable() or "the kernel is there")
+def test_the_running_kernels_own_structures(built: dict[str, Built]) -> None:
+    """A filter with CO-RE against the running kernel's types: the kernel has the structures, we describe them."""
+    try:
+        types = read_types("kernel")
+    except BadInput as reason:
+        pytest.skip(str(reason))
+    prog = load(built[sys.byteorder].data, name="filter", target=types)[0]
+    numbers = {name: types.find(name, Kind.STRUCT) or 0 for name in ("nf_hook_state", "sk_buff")}
+    for frame, hook in ((FRAME, LOCAL_OUT), (FRAME, 2), (FRAME[:40], LOCAL_OUT)):
+        size = len(frame) - 14 * (hook != LOCAL_OUT)  # what goes out has no link-layer header yet
+        expected = int(hook == LOCAL_OUT and size > 40)
+        state = Structure(types, numbers["nf_hook_state"], {"hook": hook, "pf": 2})
+        skb = Structure(types, numbers["sk_buff"], {"len": size})
+        entry = Input(packet=frame, context={"state": STATE, "skb": SKB})
+        world = World(kernel={STATE: state, SKB: skb})
+        everywhere(unit_of(prog), entry, world, expected)
+        outcome = LinuxEngine().prepare(unit_of(prog)).run(entry, world, Limits())
+        assert outcome.r0 == expected
