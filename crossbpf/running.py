@@ -22,6 +22,8 @@ from crossbpf.options import compile_options, compiling, hexadecimal, plans_name
 from crossbpf.types import context_for, convention_named, convention_of
 from engines import Engine, Prepared, engine
 from engines.compare import Row
+from engines.iterating import inputs as iterated
+from engines.iterating import iterates
 from vm.contexts import build, read_back
 from vm.network import Sent
 from vm.outcome import Outcome
@@ -96,6 +98,8 @@ def run(
     printed, and its maps after the last run, which keep their contents from run to run. A program without a type gets
     the data as memory: R1 is its address and R2 its length.
 
+    An iterator without --ctx runs for each element that --machine or a map has, and once more behind the last.
+
     Exit code: 0 it ran to its end, 1 it did not (a fault, a limit), 2 unreadable or refused.
     """  # fmt: skip
     options = compile_options(cc, cflags, includes)
@@ -109,9 +113,11 @@ def run(
     frames, captured = frames_in(data_in)
     unit = Unit((program, *source.tails_in(program.order)), convention=convention, plan=plans_named(plan)[0])
     convention = unit.convention  # of the machine that the byte order stands for
-    inputs = [_input(convention, program, frame, ctx) for frame in frames[:packets]]
     prepared, used, why = prepare(unit, chosen, jit)
     limits, world = Limits(seconds=seconds), world_of(program, options, contents)
+    elements = not ctx and data_in is None and iterates(program)
+    given_ = (_input(convention, program, frame, ctx) for frame in frames[:packets])
+    inputs = iterated(unit, world) if elements else given_
     runs = []
     for number, given in enumerate(inputs):
         try:
@@ -136,7 +142,12 @@ def run(
         if why:
             click.echo(f"crossbpf: {chosen.name} refuses it: {why}; the interpreter runs it", err=True)
         for one in runs:
-            for line in lines(one, convention, f"packet {one.number}: " if captured else "", repeat):
+            for line in lines(
+                one,
+                convention,
+                f"{'element' if elements else 'packet'} {one.number}: " if captured or elements else "",
+                repeat,
+            ):
                 click.echo(line)
         if runs[-1].outcome.maps:
             show_maps(wide_console(), [Row(used.name, unit.order, "reference", outcome=runs[-1].outcome)], program)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import cache
 
 from bpf.errors import CrossbpfError
 from bpf.isa import Kind
@@ -14,6 +15,7 @@ from bpf.object.btf_build import content as bytes_of
 from bpf.plan import Unit
 from bpf.program import Program
 from bpf.rewrite import convert_context
+from bpf.spec.conventions import Convention
 from engines.base import Prepared
 from verifier.provenance import provenance
 from vm.contexts import WORD, packet_after, read_back
@@ -41,12 +43,19 @@ def _rewrites(unit: Unit) -> bool:
     """Whether there is a context, or a program gets hold of a structure of the kernel's."""
     if unit.convention.view is not None:
         return True
-    giving = {number for number, one in unit.calls.items() if one.gives}
+    giving = _giving(unit.convention)
     return any(
         program.symbols
         or any(insn is not None and insn.row.kind is Kind.CALL and insn.imm in giving for insn in program.insns)
         for program in unit.programs
     )
+
+
+@cache
+def _giving(convention: Convention) -> frozenset[int]:
+    """The helpers and kernel functions that return pointers to structures of the kernel's."""
+    calls = (*convention.helpers.values(), *convention.kfuncs.values())
+    return frozenset(one.number for one in calls if one.gives)
 
 
 def _rewritten(program: Program, unit: Unit) -> Program:

@@ -23,6 +23,7 @@ from crossbpf import cc
 from crossbpf.inputs import read_types
 from engines import ENGINES, Engine, Options
 from engines.binding import bind
+from engines.iterating import inputs, iterates
 from engines.linux import LinuxEngine, unavailable
 from tests.engines.test_helper_programs import cpu
 from tests.engines.typed import FRAME
@@ -239,6 +240,43 @@ def test_what_is_refused_by_name(built: dict[str, Built]) -> None:
     assert "--ksyms" in (caught.value.remedy or "")
     with pytest.raises(Refused, match="func 'find_parent' doesn't have 3-th argument"):
         bind(unit_of(replace(made.program("after_wake"), section="fexit/find_parent")))
+
+
+def iterated(one: Engine, unit: Unit, world: World) -> tuple[list[int], list[str], World]:
+    """What the runs of an iterator return and write."""
+    prepared, found = one.prepare(unit), []
+    for entry in inputs(unit, world):
+        outcome = prepared.run(entry, world, Limits())
+        assert outcome.status == "done", outcome.fault
+        found.append(outcome.r0)
+    return found, world.printed, world
+
+
+def test_iterators_go_through_elements(built: dict[str, Built], cpu: Engine) -> None:
+    for order, made in built.items():
+        world = made.world()
+        world.tasks[3] = PARENT
+        for one in (*ENGINES.values(), cpu):
+            if order in one.abilities.orders:
+                unit = unit_of(made.program("dump"))
+                found, printed, _ = iterated(one, unit, world.copy())
+                assert found == [3, 7, 1000]
+                assert printed == ["pid comm", "  3 ", "  7 child", "end"]
+                unit = unit_of(made.program("elements"))
+                counts = World(elements={"counts": [(5, 50), (6, 60)]})
+                found, printed, counts = iterated(one, unit, counts)
+                assert (found, printed) == ([0, 0, 0], ["5: 50", "6: 60", "2 elements"])
+                assert counts.maps["counts"].value((6).to_bytes(4, order)) == (66).to_bytes(8, order)  # type: ignore[arg-type]
+
+
+def test_what_no_iterator_goes_through(built: dict[str, Built]) -> None:
+    prog = built["little"].program("dump")
+    assert iterates(prog)
+    assert not iterates(built["little"].program("on_wake"))
+    with pytest.raises(BadInput, match="needs a hash or an array"):
+        list(inputs(unit_of(replace(prog, section="iter/bpf_map_elem")), World()))
+    with pytest.raises(Refused, match="no type says what an iterator of cgroup is called with"):
+        list(inputs(unit_of(replace(prog, section="iter/cgroup")), World()))
 
 
 @pytest.mark.deep

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from bpf.spec.conventions import Convention
 from vm.helpers import (
     basic,
@@ -154,6 +156,7 @@ def implementation(name: str) -> Helper:
     return _IMPLEMENTATIONS.get(name) or KFUNCS[name]
 
 
+@cache
 def implementations(convention: Convention) -> dict[int, tuple[str, int, Helper]]:
     """Helpers and kernel functions that somebody is called for: number -> (name, how many arguments, what it does)."""
     return {
