@@ -141,13 +141,9 @@ def run(
     else:
         if why:
             click.echo(f"crossbpf: {chosen.name} refuses it: {why}; the interpreter runs it", err=True)
+        what = "element" if elements else "packet" if captured else ""
         for one in runs:
-            for line in lines(
-                one,
-                convention,
-                f"{'element' if elements else 'packet'} {one.number}: " if captured or elements else "",
-                repeat,
-            ):
+            for line in lines(one, convention, f"{what} {one.number}: " if what else "", repeat):
                 click.echo(line)
         if runs[-1].outcome.maps:
             show_maps(wide_console(), [Row(used.name, unit.order, "reference", outcome=runs[-1].outcome)], program)
