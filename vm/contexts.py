@@ -49,7 +49,14 @@ def build(unit: Unit, entry: Input, packet: int) -> bytes:
     meta = packet if unit.convention.type is not None and unit.convention.type.data == LINK else start
     pointers = {PACKET: start, PACKET_END: packet + len(entry.packet), PACKET_META: meta, OBJECT: 0}
     data = bytearray(view.layout.internal)
+    given = content(entry.record, unit.order)
+    if given and (not view.layout.words or len(given) > view.layout.size):
+        what = f"at most {view.layout.size}" if view.layout.words else "no"
+        raise BadInput(f"{len(given)} bytes of context: a {view.layout.name} takes {what} bytes")
+    data[: len(given)] = given
     for one in view.layout.fields:
+        if given and one.name not in found:
+            continue
         value = pointers[one.pointer] if one.pointer else found.get(one.name, 0)
         data[one.at : one.at + one.kept] = value.to_bytes(one.kept, order)
     for word, value in _state(unit, entry, packet, start, found).items():

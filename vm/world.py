@@ -29,7 +29,8 @@ class Input:
                 network header is, which is where the packet's data begin
     metadata    how many of the packet's first bytes come before the frame (data_meta)
     context     field name -> value of the context, over what vm/contexts.py gives it
-    record      the bytes of a context that is memory: the record of a tracepoint, what a syscall program is called with
+    record      the bytes of a context that is memory (the record of a tracepoint, what a syscall program is called
+                with), or words (registers, arguments), under the fields
     registers   register number (1-9) -> value, over the convention's; the others hold the patterns of DIRTY.
                 R0 always starts as the poison: no calling convention carries it in
     stack_fill  the byte that the BPF stack is full of

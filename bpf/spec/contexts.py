@@ -79,6 +79,11 @@ class Layout:
         """The field that the byte at an offset of the user layout belongs to; None in padding."""
         return next((one for one in self.fields if one.offset <= offset < one.offset + one.size), None)
 
+    @property
+    def words(self) -> bool:
+        """Whether both layouts are the same words, so that bytes say what a context is."""
+        return all(one.raw and one.at == one.offset for one in self.fields)
+
     def run_end(self, inside: Field) -> int:
         """Where the raw fields around a field end, in the user layout."""
         end = inside.offset + inside.size

@@ -16,9 +16,11 @@ from bpf.object.btf_build import Structure
 from bpf.object.parts import open_parts
 from bpf.plan import Unit
 from bpf.program import Program
+from bpf.spec.contexts import LAYOUTS
 from bpf.spec.conventions import TYPED
 from bpf.spec.program_types import of_section
 from bpf.spec.registers import ARGUMENTS, REGISTERS
+from bpf.text import assemble
 from crossbpf import cc
 from crossbpf.inputs import read_types
 from engines import ENGINES, Engine, Options
@@ -197,6 +199,16 @@ def test_kprobes_by_the_registers_of_a_machine(built: dict[str, Built]) -> None:
         entry = Input(context={names[0]: CHILD, names[1]: 5})
         for kind in ("", f"kprobe.{machine}"):
             everywhere(unit_of(made.program("probe"), kind), entry, made.world(), 12)
+        layout = LAYOUTS[f"pt_regs.{machine}"]
+        record = bytearray(layout.size)
+        for name, value in entry.context.items():
+            at = layout.by_name[name].offset
+            record[at : at + 8] = value.to_bytes(8, order)  # type: ignore[arg-type]
+        unit = unit_of(made.program("probe"))
+        everywhere(unit, Input(record=bytes(record)), made.world(), 12)
+        everywhere(unit, Input(record=bytes(record), context={"arg2": 8}), made.world(), 15)
+        with pytest.raises(BadInput, match="bytes of context: a pt_regs.* takes at most"):
+            everywhere(unit, Input(record=bytes(record) + b"1"), made.world(), 12)
         result = "ax" if machine == "x86_64" else "gprs[2]"
         everywhere(unit_of(made.program("probed")), Input(context={result: 41}), World(), 42)
 
@@ -231,6 +243,12 @@ def test_the_macros_know_the_registers(machine: str, tmp_path: Path) -> None:
     values = {name: 1000 + at for at, name in enumerate(dict.fromkeys(names))}
     unit = unit_of(load(data)[0], f"kprobe.{machine}")
     everywhere(unit, Input(context=values), World(), sum(values[name] * 3**at for at, name in enumerate(names)))
+
+
+def test_bytes_of_a_context_that_has_fields() -> None:
+    unit = Unit((assemble("r0 = 0; exit"),), convention=TYPED["xdp"])
+    with pytest.raises(BadInput, match="4 bytes of context: a xdp_md takes no bytes"):
+        ENGINES["interpreter"].prepare(unit).run(Input(record=bytes(4)), World(), Limits())
 
 
 def test_what_is_refused_by_name(built: dict[str, Built]) -> None:
