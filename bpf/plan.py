@@ -19,7 +19,7 @@ from bpf.program import MAX_FRAMES, Map, Program, joined
 from bpf.spec.contexts import HEADROOM
 from bpf.spec.conventions import PLAIN, TYPED, Convention
 from bpf.spec.helpers import KERNEL, SUITE, Helper
-from bpf.spec.kfuncs import KFUNCS
+from bpf.spec.kfuncs import BY_NAME, KFUNCS, NEW
 from bpf.spec.layout import DYNPTR_SIZE, VALUE_ALIGN, up
 from bpf.spec.prototypes import PROTOTYPES
 from bpf.tail import MAX_TAIL_CALLS, frames, special, tail_calls
@@ -168,6 +168,10 @@ class Region:
         return (self.start + self.size + PAGE - 1 & -PAGE) - self.first_page if self.size else 0
 
 
+HEAP = Map(".heap", value_size=1 << 16, initial=bytes(1 << 16))
+"""What objects lie in that programs make (bpf_obj_new); a unit with such a program has it as its last map."""
+
+
 @dataclass(frozen=True)
 class Unit:
     """What is bound and compiled once and run on many inputs.
@@ -190,6 +194,8 @@ class Unit:
             object.__setattr__(self, "convention", TYPED[self.convention.orders[self.order]])
         if not self.maps:
             object.__setattr__(self, "maps", self.programs[0].maps)
+        if HEAP not in self.maps and any(map(self._makes_objects, self.programs)):
+            object.__setattr__(self, "maps", (*self.maps, HEAP))
         arenas = sum(map_.kind == "arena" for map_ in self.maps)
         for map_ in self.maps:
             if map_.kind == "arena":
@@ -387,6 +393,11 @@ class Unit:
         mine = ", ".join(f"{h.number} {h.name}" for h in self.convention.helpers.values())
         said = f"unknown helper {number} ({known.name}) in convention {self.convention.name}"
         return Refused(f"insn {pc}: {said}", remedy=f"known: {mine}")
+
+    @staticmethod
+    def _makes_objects(program: Program) -> bool:
+        number = BY_NAME[NEW].number
+        return any(insn is not None and insn.row.op == "call_kfunc" and insn.imm == number for insn in program.insns)
 
     def _no_kfunc(self, pc: int, number: int) -> Refused:
         known = KFUNCS.get(number)

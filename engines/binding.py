@@ -16,6 +16,7 @@ from bpf.plan import Unit
 from bpf.program import Program
 from bpf.rewrite import convert_context
 from bpf.spec.conventions import Convention
+from bpf.spec.kfuncs import NEW
 from engines.base import Prepared
 from verifier.provenance import provenance
 from vm.contexts import WORD, packet_after, read_back
@@ -53,9 +54,9 @@ def _rewrites(unit: Unit) -> bool:
 
 @cache
 def _giving(convention: Convention) -> frozenset[int]:
-    """The helpers and kernel functions that return pointers to structures of the kernel's."""
+    """The helpers and kernel functions that return pointers to structures of the kernel's, or make objects."""
     calls = (*convention.helpers.values(), *convention.kfuncs.values())
-    return frozenset(one.number for one in calls if one.gives)
+    return frozenset(one.number for one in calls if one.gives or one.name == NEW)
 
 
 def _rewritten(program: Program, unit: Unit) -> Program:

@@ -71,6 +71,8 @@ _TABLE = """
 6.17 any     int bpf_strstr(const char *s1, const char *s2)
 6.17 any     int bpf_strnstr(const char *s1, const char *s2, __u64 len)
 6.7  generic void bpf_throw(__u64 cookie)
+6.2  generic void *bpf_obj_new_impl(__u64 local_type_id, void *meta)
+6.2  generic void bpf_obj_drop_impl(void *p, void *meta)
 6.2  generic struct task_struct *bpf_task_acquire(struct task_struct *p)
 6.2  generic void bpf_task_release(struct task_struct *p)
 6.2  generic struct task_struct *bpf_task_from_pid(__s32 pid)
@@ -106,6 +108,9 @@ KFUNCS: Mapping[int, Helper] = MappingProxyType({one.number: one for one, _ in _
 """The kernel functions that exist here, by our number."""
 
 BY_NAME: Mapping[str, Helper] = MappingProxyType({one.name: one for one in KFUNCS.values()})
+
+NEW = "bpf_obj_new_impl"
+"""Its first argument is the number of a type of the program's, which becomes that type's size before it is run."""
 
 DECLARATIONS: Mapping[str, str] = MappingProxyType({one.name: text for one, text in _FOUND})
 """Name -> its declaration in C."""
