@@ -14,6 +14,7 @@ from bpf.map_rules import OF_MAPS, check_map, fits, value_bytes
 from bpf.object.btf import Btf, Kind
 from bpf.program import Map, Program
 from bpf.spec.maps import RULES
+from bpf.spec.type_rules import GPL
 from runtime import features, types
 from runtime.permission import ROOT, Caller, may_create, may_load
 from runtime.tag import tag
@@ -22,10 +23,6 @@ from vm.maps import MapState, Order, new_map
 T = TypeVar("T")
 
 FS = "/sys/fs/bpf/"
-GPL = frozenset(
-    {"GPL", "GPL v2", "GPL and additional rights", "Dual BSD/GPL", "Dual MIT/GPL", "Dual MPL/GPL"}
-)  # include/linux/license.h
-
 _UNRULED = ("prog_array", "arena")  # bpf/plan.py says what they may be
 _BY_MAP = frozenset({"map_fd", "map_fd_value", "map_idx", "map_idx_value"})
 

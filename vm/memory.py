@@ -9,6 +9,7 @@ from bpf.errors import BadInput
 from bpf.object.btf_build import Content, content
 from bpf.plan import PAGE, Region, Unit
 from vm.contexts import build
+from vm.kept import keep, with_socket
 from vm.world import Input, World
 
 Buffer = bytearray | memoryview
@@ -52,7 +53,11 @@ def lay_out(unit: Unit, entry: Input, world: World) -> tuple[Cell, ...]:
         cells.append(_cell(region, bytes(head) + entry.packet + bytes(tail)))
     if unit.convention.view is not None:
         content = build(unit, entry, unit.packet_start(len(entry.packet)))
+        if unit.kept is not None:
+            content = with_socket(unit, content, world.net)
         cells.append(_cell(Region("context", unit.context, len(content)), content))
+    if unit.kept is not None:
+        cells.append(_cell(unit.kept, keep(world.net, unit.order)))
     if unit.lent is not None:
         cells.append(_cell(unit.lent, b""))
     if unit.whole.probes:
@@ -116,6 +121,12 @@ def private(region: Region) -> bytearray:
     return bytearray(region.mapped)
 
 
+def sharing(unit: Unit, memory: Memory) -> Callable[[Region], Buffer]:
+    """Buffers for another CPU: those that a memory has for the unit's maps, the others of its own."""
+    shared = memory.of_maps(unit)
+    return lambda region: shared.get(region.first_page) or private(region)
+
+
 class Memory:
     """The bytes of a run.
 
@@ -141,6 +152,12 @@ class Memory:
         """Every region as it is when a run starts."""
         for cell, buffer in zip(self.cells, self.buffers, strict=True):
             buffer[:] = cell.content
+
+    def of_maps(self, unit: Unit) -> dict[int, Buffer]:
+        """First page -> buffer of each region that belongs to the unit's maps."""
+        pages = {region.first_page for region in unit.map_regions if region.size}
+        pairs = zip(self.cells, self.buffers, strict=True)
+        return {cell.region.first_page: buffer for cell, buffer in pairs if cell.region.first_page in pages}
 
     def contents(self) -> dict[str, bytes]:
         """Region name -> its bytes now."""

@@ -62,6 +62,15 @@ Element = tuple[bytes | int, bytes | int | str]
 Timer = tuple[str, int, int, int, int]
 
 
+@dataclass(frozen=True, slots=True)
+class Sysctl:
+    """A setting of the kernel's, below /proc/sys. current: what it says; new: what is being written, if anything."""
+
+    name: str = "kernel/ostype"
+    current: bytes = b"Linux\n"
+    new: bytes = b""
+
+
 @dataclass(slots=True)
 class World:
     """Clock, randomness, CPU, task: what helpers see and change. Part of the input; the same for every engine.
@@ -93,6 +102,7 @@ class World:
     printed  lines that trace_printk wrote
     net      devices, routes, neighbours, and the socket and cgroup of a packet
     sent     where programs have directed packets, in order
+    sysctl   the setting that a cgroup_sysctl program is asked about
     """
 
     clock: int = 1_000_000_000
@@ -128,6 +138,7 @@ class World:
     maps: dict[str, MapState] = field(default_factory=dict)
     net: Network = NETWORK
     sent: list[Sent] = field(default_factory=list)
+    sysctl: Sysctl = field(default_factory=Sysctl)
 
     def plain(self, order: str) -> World:
         """The same world, with the kernel's memory as bytes of a byte order."""

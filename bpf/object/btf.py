@@ -120,9 +120,12 @@ VOID = Type(Kind.TYPEDEF, "void")
 class Btf:
     """Types by number; number 0 is void. strings: the table as it was read, into which .BTF.ext points."""
 
-    types: tuple[Type, ...]
+    types: Sequence[Type]
     order: str = "little"
     strings: bytes = field(default=b"\0", repr=False, compare=False)
+
+    def __hash__(self) -> int:
+        return hash((len(self.types), self.order))  # not of thousands of types, each time that one is a key
 
     def __len__(self) -> int:
         return len(self.types)

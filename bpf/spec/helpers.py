@@ -1,6 +1,6 @@
 """Helper functions as data: number, name, how many arguments, since which kernel.
 
-What a helper does is in vm/helpers; here is only what a program may call.
+What a helper does is in vm/helpers; who may call it is in callers.py, what it takes in signatures.py.
 """
 
 from __future__ import annotations
@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+
+from bpf.spec.callers import allowed
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,9 +21,10 @@ class Helper:
     inline     it is compiled code: nobody is called
     later      what it calls runs after the program
     lends      it shows that function bytes that are no program's
-    types      the program types that may call it; empty: all
+    typed      it acts on the context of programs of a type, or says where a packet goes: others have no use for it
     moves      it may move the packet or change its length
     gives      the structure of the kernel's that it returns a pointer to; "?" for one that only the program knows
+    keeps      it needs the room where sockets are, or what a run keeps beside its packet
     """
 
     number: int
@@ -32,73 +35,107 @@ class Helper:
     inline: bool = False
     later: bool = False
     lends: bool = False
-    types: frozenset[str] = frozenset()
+    typed: bool = False
     moves: bool = False
     gives: str = ""
+    keeps: bool = False
 
 
 def _table(*helpers: Helper) -> Mapping[int, Helper]:
     return MappingProxyType({helper.number: helper for helper in sorted(helpers, key=lambda helper: helper.number)})
 
 
-_TC = frozenset({"sched_cls", "sched_act"})
-_LWT_XMIT = _TC | {"lwt_xmit"}
-_LWT = _LWT_XMIT | {"lwt_in", "lwt_out", "lwt_seg6local"}
-_FILTERS = frozenset({"socket_filter", "cgroup_skb"})
-_SK = frozenset({"sk_skb"})
-_XDP = frozenset({"xdp"})
-_SEES = _LWT | _FILTERS | _SK
-
 _PACKET = (
-    Helper(9, "skb_store_bytes", 5, "4.1", types=_LWT_XMIT | _SK),
-    Helper(10, "l3_csum_replace", 5, "4.1", types=_LWT_XMIT),
-    Helper(11, "l4_csum_replace", 5, "4.1", types=_LWT_XMIT),
-    Helper(13, "clone_redirect", 3, "4.2", types=_LWT_XMIT),
-    Helper(17, "get_cgroup_classid", 1, "4.3", types=_LWT),
-    Helper(18, "skb_vlan_push", 3, "4.3", types=_TC, moves=True),
-    Helper(19, "skb_vlan_pop", 1, "4.3", types=_TC, moves=True),
-    Helper(23, "redirect", 2, "4.4", types=_LWT_XMIT | _XDP),
-    Helper(24, "get_route_realm", 1, "4.4", types=_LWT),
-    Helper(26, "skb_load_bytes", 4, "4.5", types=_SEES),
-    Helper(31, "skb_change_proto", 3, "4.8", types=_TC, moves=True),
-    Helper(32, "skb_change_type", 2, "4.8", types=_TC),
-    Helper(34, "get_hash_recalc", 1, "4.8", types=_LWT),
-    Helper(38, "skb_change_tail", 3, "4.9", types=_LWT_XMIT | _SK, moves=True),
-    Helper(39, "skb_pull_data", 2, "4.9", types=_LWT | _SK),
-    Helper(40, "csum_update", 2, "4.9", types=_LWT_XMIT),
-    Helper(41, "set_hash_invalid", 1, "4.9", types=_LWT_XMIT),
-    Helper(43, "skb_change_head", 3, "4.10", types=_LWT_XMIT | _SK, moves=True),
-    Helper(44, "xdp_adjust_head", 2, "4.10", types=_XDP, moves=True),
-    Helper(46, "get_socket_cookie", 1, "4.12", types=_TC | _FILTERS | _SK),
-    Helper(47, "get_socket_uid", 1, "4.12", types=_TC | _FILTERS | _SK),
-    Helper(48, "set_hash", 2, "4.13", types=_TC),
-    Helper(50, "skb_adjust_room", 4, "4.13", types=_TC, moves=True),
-    Helper(51, "redirect_map", 3, "4.14", types=_XDP),
-    Helper(54, "xdp_adjust_meta", 2, "4.15", types=_XDP, moves=True),
-    Helper(65, "xdp_adjust_tail", 2, "4.18", types=_XDP, moves=True),
-    Helper(68, "skb_load_bytes_relative", 5, "4.18", types=_TC | _FILTERS),
-    Helper(69, "fib_lookup", 4, "4.18", types=_TC | _XDP),
-    Helper(79, "skb_cgroup_id", 1, "4.18", types=_TC | {"cgroup_skb"}),
-    Helper(97, "skb_ecn_set_ce", 1, "5.1", types=_TC | {"cgroup_skb"}),
-    Helper(135, "csum_level", 2, "5.8", types=_LWT_XMIT),
-    Helper(152, "redirect_neigh", 4, "5.10", types=_TC),
-    Helper(155, "redirect_peer", 2, "5.10", types=_TC),
-    Helper(163, "check_mtu", 5, "5.12", types=_TC | _XDP),
-    Helper(188, "xdp_get_buff_len", 1, "5.18", types=_XDP),
-    Helper(189, "xdp_load_bytes", 4, "5.18", types=_XDP),
-    Helper(190, "xdp_store_bytes", 4, "5.18", types=_XDP),
+    Helper(9, "skb_store_bytes", 5, "4.1", typed=True),
+    Helper(10, "l3_csum_replace", 5, "4.1", typed=True),
+    Helper(11, "l4_csum_replace", 5, "4.1", typed=True),
+    Helper(13, "clone_redirect", 3, "4.2", typed=True),
+    Helper(17, "get_cgroup_classid", 1, "4.3", typed=True),
+    Helper(18, "skb_vlan_push", 3, "4.3", typed=True, moves=True),
+    Helper(19, "skb_vlan_pop", 1, "4.3", typed=True, moves=True),
+    Helper(23, "redirect", 2, "4.4", typed=True),
+    Helper(24, "get_route_realm", 1, "4.4", typed=True),
+    Helper(26, "skb_load_bytes", 4, "4.5", typed=True),
+    Helper(31, "skb_change_proto", 3, "4.8", typed=True, moves=True),
+    Helper(32, "skb_change_type", 2, "4.8", typed=True),
+    Helper(34, "get_hash_recalc", 1, "4.8", typed=True),
+    Helper(38, "skb_change_tail", 3, "4.9", typed=True, moves=True),
+    Helper(39, "skb_pull_data", 2, "4.9", typed=True),
+    Helper(40, "csum_update", 2, "4.9", typed=True),
+    Helper(41, "set_hash_invalid", 1, "4.9", typed=True),
+    Helper(43, "skb_change_head", 3, "4.10", typed=True, moves=True),
+    Helper(44, "xdp_adjust_head", 2, "4.10", typed=True, moves=True),
+    Helper(46, "get_socket_cookie", 1, "4.12", typed=True, keeps=True),
+    Helper(47, "get_socket_uid", 1, "4.12", typed=True),
+    Helper(48, "set_hash", 2, "4.13", typed=True),
+    Helper(50, "skb_adjust_room", 4, "4.13", typed=True, moves=True, keeps=True),
+    Helper(51, "redirect_map", 3, "4.14", typed=True),
+    Helper(54, "xdp_adjust_meta", 2, "4.15", typed=True, moves=True),
+    Helper(65, "xdp_adjust_tail", 2, "4.18", typed=True, moves=True),
+    Helper(68, "skb_load_bytes_relative", 5, "4.18", typed=True),
+    Helper(69, "fib_lookup", 4, "4.18", typed=True),
+    Helper(79, "skb_cgroup_id", 1, "4.18", typed=True),
+    Helper(97, "skb_ecn_set_ce", 1, "5.1", typed=True),
+    Helper(135, "csum_level", 2, "5.8", typed=True),
+    Helper(152, "redirect_neigh", 4, "5.10", typed=True),
+    Helper(155, "redirect_peer", 2, "5.10", typed=True),
+    Helper(163, "check_mtu", 5, "5.12", typed=True),
+    Helper(188, "xdp_get_buff_len", 1, "5.18", typed=True),
+    Helper(189, "xdp_load_bytes", 4, "5.18", typed=True),
+    Helper(190, "xdp_store_bytes", 4, "5.18", typed=True),
 )
 """Helpers that take a packet's context or say where a packet goes (net/core/filter.c)."""
 
 _TRACING = (
-    Helper(126, "seq_printf", 5, "5.8", types=frozenset({"tracing"})),
-    Helper(127, "seq_write", 3, "5.8", types=frozenset({"tracing"})),
+    Helper(126, "seq_printf", 5, "5.8", typed=True),
+    Helper(127, "seq_write", 3, "5.8", typed=True),
     Helper(153, "per_cpu_ptr", 2, "5.10", gives="?"),
     Helper(154, "this_cpu_ptr", 1, "5.10", gives="?"),
-    Helper(183, "get_func_arg", 3, "5.17", types=frozenset({"tracing"})),
-    Helper(184, "get_func_ret", 2, "5.17", types=frozenset({"tracing"})),
-    Helper(185, "get_func_arg_cnt", 1, "5.17", types=frozenset({"tracing"})),
+    Helper(183, "get_func_arg", 3, "5.17", typed=True),
+    Helper(184, "get_func_ret", 2, "5.17", typed=True),
+    Helper(185, "get_func_arg_cnt", 1, "5.17", typed=True),
 )
+_KEEPING = (
+    Helper(20, "skb_get_tunnel_key", 4, "4.3", typed=True, keeps=True),
+    Helper(21, "skb_set_tunnel_key", 4, "4.3", typed=True, keeps=True),
+    Helper(29, "skb_get_tunnel_opt", 3, "4.6", typed=True, keeps=True),
+    Helper(30, "skb_set_tunnel_opt", 3, "4.6", typed=True, keeps=True),
+    Helper(33, "skb_under_cgroup", 3, "4.8", typed=True),
+    Helper(49, "setsockopt", 5, "4.13", typed=True, keeps=True),
+    Helper(57, "getsockopt", 5, "4.15", typed=True, keeps=True),
+    Helper(59, "sock_ops_cb_flags_set", 2, "4.16", typed=True),
+    Helper(64, "bind", 3, "4.17", typed=True, keeps=True),
+    Helper(61, "msg_apply_bytes", 2, "4.17", typed=True),
+    Helper(62, "msg_cork_bytes", 2, "4.17", typed=True),
+    Helper(63, "msg_pull_data", 4, "4.17", typed=True),
+    Helper(66, "skb_get_xfrm_state", 5, "4.18", typed=True),
+    Helper(73, "lwt_push_encap", 4, "4.18", typed=True, moves=True),
+    Helper(83, "skb_ancestor_cgroup_id", 2, "4.19", typed=True),
+    Helper(84, "sk_lookup_tcp", 5, "4.20", typed=True, keeps=True),
+    Helper(85, "sk_lookup_udp", 5, "4.20", typed=True, keeps=True),
+    Helper(86, "sk_release", 1, "4.20", typed=True, keeps=True),
+    Helper(95, "sk_fullsock", 1, "5.1", typed=True, keeps=True),
+    Helper(96, "tcp_sock", 1, "5.1", typed=True, keeps=True),
+    Helper(98, "get_listener_sock", 1, "5.1", typed=True, keeps=True),
+    Helper(99, "skc_lookup_tcp", 5, "5.2", typed=True, keeps=True),
+    Helper(100, "tcp_check_syncookie", 5, "5.2", typed=True, keeps=True),
+    Helper(101, "sysctl_get_name", 4, "5.2", typed=True, keeps=True),
+    Helper(102, "sysctl_get_current_value", 3, "5.2", typed=True, keeps=True),
+    Helper(103, "sysctl_get_new_value", 3, "5.2", typed=True, keeps=True),
+    Helper(104, "sysctl_set_new_value", 3, "5.2", typed=True, keeps=True),
+    Helper(110, "tcp_gen_syncookie", 5, "5.4", typed=True, keeps=True),
+    Helper(124, "sk_assign", 3, "5.7", typed=True, keeps=True),
+    Helper(128, "sk_cgroup_id", 1, "5.8", typed=True, keeps=True),
+    Helper(129, "sk_ancestor_cgroup_id", 2, "5.8", typed=True, keeps=True),
+    Helper(142, "load_hdr_opt", 4, "5.10", typed=True, keeps=True),
+    Helper(143, "store_hdr_opt", 4, "5.10", typed=True, keeps=True, moves=True),
+    Helper(144, "reserve_hdr_opt", 3, "5.10", typed=True, keeps=True),
+    Helper(151, "skb_cgroup_classid", 1, "5.10", typed=True),
+    Helper(186, "get_retval", 0, "5.18", typed=True, keeps=True),
+    Helper(187, "set_retval", 1, "5.18", typed=True, keeps=True),
+    Helper(192, "skb_set_tstamp", 3, "5.18", typed=True),
+)
+"""Helpers of tunnels and sockets (vm/kept.py)."""
 
 KERNEL = _table(
     Helper(1, "map_lookup_elem", 2, "3.19"),
@@ -180,13 +217,15 @@ KERNEL = _table(
     Helper(209, "user_ringbuf_drain", 4, "6.1", callback=2, lends=True),
     *_PACKET,
     *_TRACING,
+    *_KEEPING,
 )
 """The kernel's helpers that exist here, by the kernel's number."""
 
 
 def of_type(name: str) -> Mapping[int, Helper]:
     """The kernel's helpers that programs of a type may call; "" for programs without one."""
-    return _table(*(helper for helper in KERNEL.values() if not helper.types or name in helper.types))
+    numbers = allowed(name) if name else {number for number, helper in KERNEL.items() if not helper.typed}
+    return _table(*(helper for number, helper in KERNEL.items() if number in numbers))
 
 
 SUITE = _table(Helper(5, "unwind", 1, ""))

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from bpf.errors import Refused
 from bpf.plan import PLANS, Unit
 from bpf.program import Map
+from bpf.spec.callers import callers
 from bpf.spec.conventions import TYPED
 from bpf.spec.helpers import KERNEL
 from bpf.text import assemble
@@ -149,12 +150,12 @@ def test_routes(engine: str, order: str) -> None:
     assert looked_up(2, 1, b"", flags=64)[0] == -22 & M64
 
 
-@pytest.mark.parametrize("number", [number for number, helper in KERNEL.items() if helper.types])
+@pytest.mark.parametrize("number", [number for number, helper in KERNEL.items() if helper.typed])
 def test_programs_of_other_types_are_refused(number: int) -> None:
     helper = KERNEL[number]
     program = assemble(f"call {number}; exit")
     for name, convention in TYPED.items():
-        if name in helper.types:
+        if name in callers(number):
             assert Unit((program,), convention=convention)
         else:
             with pytest.raises(Refused, match=f"insn 0: program of this type cannot use helper bpf_{helper.name}#"):
@@ -169,15 +170,6 @@ def test_what_is_no_context_is_a_fault(engine: str, order: str) -> None:
     outcome = ENGINES[engine].prepare(unit).run(Input(packet=FRAME), World(), Limits())
     assert outcome.fault is not None
     assert (outcome.fault.kind, outcome.fault.pc, outcome.fault.address) == ("context", 2, 8)
-
-
-@each_engine
-def test_flags_of_an_encapsulation_are_a_fault(engine: str, order: str) -> None:
-    text = "r2 = 20; r3 = 1; r4 = 2; call 50; exit"
-    unit = Unit((assemble(text, order=order),), convention=TYPED["sched_cls"])
-    outcome = ENGINES[engine].prepare(unit).run(Input(packet=FRAME), World(), Limits())
-    assert outcome.fault is not None
-    assert (outcome.fault.kind, outcome.fault.pc, outcome.fault.address) == ("flags of skb_adjust_room", 3, 2)
 
 
 def test_the_live_kernel_sends_no_copies() -> None:
