@@ -318,20 +318,13 @@ class Interpreter:
             registers[d] = effect(extra[0], registers[s], extra[1])
             state.pc += 1
         elif kind == PROBE:
-            registers[d] = self._probe(state, effect, registers[s] + extra[0] & M64, extra[1])
+            raw = state.memory.probe(registers[s] + extra[0] & M64, extra[1])
+            registers[d] = effect(0, int.from_bytes(raw, self.program.order))  # type: ignore[arg-type]
             state.pc += 1
         elif kind == ORDERED:
             self._ordered(state, effect, d, s, *extra)
         else:
             self._atomic(state, effect, d, s, *extra)
-
-    def _probe(self, state: State, effect: Any, address: int, size: int) -> int:
-        """What a probe load gives: 0 where not all of it is there."""
-        try:
-            value: int = effect(0, int.from_bytes(state.memory.read(address, size), self.program.order))  # type: ignore[arg-type]
-        except OutOfReach:
-            return 0
-        return value
 
     def _exit(self, state: State) -> None:
         registers = state.registers

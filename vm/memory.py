@@ -200,6 +200,13 @@ class Memory:
             out += page[0][at - page[1] : at - page[1] + take]
         return bytes(out)
 
+    def probe(self, address: int, size: int) -> bytes:
+        """Bytes at an address; zeros where not all of them are there."""
+        try:
+            return self.read(address, size)
+        except OutOfReach:
+            return bytes(size)
+
     def write(self, address: int, data: bytes) -> None:
         """Write bytes; what lies before a page out of reach is written all the same. Raises OutOfReach."""
         done = 0

@@ -70,7 +70,7 @@ class Layout:
     state  what only helpers see: name -> offset in the internal layout of a word of 8 bytes
     room   bytes from a packet's start to the end of its buffer, where a helper may move it
     aliases  other names of fields
-    open   it is memory, as long as what is given; fields have no names here; first: the first byte to be used
+    open   it is memory, as long as what is given; fields have no names here; accesses start at first <= offset < end
     """
 
     name: str
@@ -83,6 +83,7 @@ class Layout:
     aliases: Mapping[str, str] = field(default_factory=dict, compare=False)
     open: bool = False
     first: int = 0
+    end: int = 1 << 32
 
     def at(self, offset: int) -> Field | None:
         """The field that the byte at an offset of the user layout belongs to; None in padding."""
@@ -140,9 +141,9 @@ def _layout(name: str, size: int, fields: Iterable[Field], state: str = "", room
     return Layout(name, size, at + 8 * len(words), ordered, by_name, MappingProxyType(words), room)
 
 
-def _memory(name: str, first: int, size: int) -> Layout:
-    """A context that is memory: from byte `first` on a program may use it, up to `size`."""
-    return replace(_layout(name, size, (Field("", 0, size, raw=True),)), open=True, first=first)
+def _memory(name: str, first: int, size: int, end: int) -> Layout:
+    """A context that is memory. first, end: see Layout."""
+    return replace(_layout(name, size, (Field("", 0, size, raw=True),)), open=True, first=first, end=end)
 
 
 def _of_machines() -> Iterator[Layout]:
@@ -260,8 +261,8 @@ LAYOUTS: Mapping[str, Layout] = MappingProxyType({
             *_words(0, "buffer", 8, raw=True, whole=True), *_words(8, "args[11]", 8, raw=True),
         )),
         *_of_machines(),
-        _memory("tracepoint", 8, RECORD),
-        _memory("syscall", 0, SYSCALL),
+        _memory("tracepoint", 8, RECORD, RECORD),
+        _memory("syscall", 0, SYSCALL, SYSCALL - 1),
     )
 })  # fmt: skip
 """Layouts by name. Those with a machine behind the dot are that machine's; `tracing` is for all whose words BTF
@@ -282,7 +283,8 @@ class View:
 
     def access(self, offset: int, size: int, *, write: bool, signed: bool = False) -> Field | None:
         """The field that an aligned access of `size` bytes means; None where it is not allowed."""
-        one = self.layout.at(offset) if offset >= self.layout.first and offset % size == 0 else None
+        inside = self.layout.first <= offset < self.layout.end and offset % size == 0
+        one = self.layout.at(offset) if inside else None
         if one is None or one.name in self.hidden or (write and one.name not in self.writable):
             return None
         if one.whole and offset == one.offset and size != one.size:
