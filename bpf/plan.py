@@ -14,7 +14,7 @@ from itertools import accumulate
 
 from bpf.errors import Refused
 from bpf.isa import Kind
-from bpf.map_rules import MAX_BYTES, check_map, readonly, value_bytes
+from bpf.map_rules import MAX_BYTES, check_map, readonly, value_bytes, writeonly
 from bpf.program import MAX_FRAMES, Map, Program, joined
 from bpf.spec.callers import callers
 from bpf.spec.contexts import HEADROOM, SOCKET_FIELD
@@ -22,6 +22,7 @@ from bpf.spec.conventions import PLAIN, TYPED, Convention
 from bpf.spec.helpers import KERNEL, SUITE, Helper
 from bpf.spec.kfuncs import BY_NAME, KFUNCS, NEW
 from bpf.spec.layout import DYNPTR_SIZE, VALUE_ALIGN, up
+from bpf.spec.maps import LOOKUP, RULES, SOCKETS
 from bpf.spec.prototypes import PROTOTYPES
 from bpf.tail import MAX_TAIL_CALLS, frames, special, tail_calls
 
@@ -161,12 +162,13 @@ DEFAULT_PLAN = PLANS["high"]
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """Bytes that a program can reach: [start, start + size), mapped in whole pages."""
+    """Bytes that a program can reach: [start, start + size), mapped in whole pages. writeonly: not to be read."""
 
     name: str
     start: int
     size: int
     readonly: bool = False
+    writeonly: bool = False
 
     @property
     def first_page(self) -> int:
@@ -313,7 +315,7 @@ class Unit:
         view, helpers = self.convention.view, self.convention.helpers
         keeping = {number for number, helper in helpers.items() if helper.keeps}
         field = view.layout.by_name.get(SOCKET_FIELD) if view else None
-        if any(
+        if any(map_.kind in SOCKETS and LOOKUP in RULES[map_.kind].helpers for map_ in self.maps) or any(
             (insn.row.op == "call_helper" and insn.imm in keeping)
             or (insn.row.op == "callx" and keeping)
             or (field is not None and insn.row.name == "ldx64" and insn.off == field.offset)
@@ -443,7 +445,9 @@ class Unit:
                 continue
             fixed = map_.kind == "prog_array"  # programs cannot write it, nor read it on Linux
             size = CELL * map_.max_entries if fixed else value_bytes(map_)
-            region = Region(f"map {map_.name}", self.plan.place(base, size), size, readonly(map_) or fixed)
+            region = Region(
+                f"map {map_.name}", self.plan.place(base, size), size, readonly(map_) or fixed, writeonly(map_)
+            )
             regions.append(region)
             base = region.first_page + region.mapped + PAGE
         return tuple(regions)

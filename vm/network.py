@@ -54,13 +54,17 @@ class Sent(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """A network device. header: bytes of its link-layer header; forwarding: whether it is let through to others."""
+    """A network device. header: bytes of its link-layer header; forwarding: whether it is let through to others.
+
+    peer  the ifindex of the device at the other end of it (a veth pair), 0 for none that is described
+    """
 
     name: str
     mtu: int = 1500
     mac: bytes = bytes(6)
     header: int = 14
     forwarding: bool = True
+    peer: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +72,7 @@ class Socket:
     """A socket. protocol: tcp, udp or xdp; state: of tcp, LISTEN or ESTABLISHED; cgroup: the path of its cgroup.
 
     local, remote   addresses, "" for any; device: the ifindex that it is bound to, 0 for none; queue: of xdp
+    reuseport       whether others may have its address too, SO_REUSEPORT
     flooded         its queue of SYNs is full, so that it gives and takes SYN cookies
     mark, priority  of what it sends
     """
@@ -82,9 +87,23 @@ class Socket:
     uid: int = 0
     device: int = 0
     queue: int = 0
+    reuseport: bool = False
     flooded: bool = False
     mark: int = 0
     priority: int = 0
+
+    @property
+    def mappable(self) -> bool:
+        """Whether a sockmap takes it: TCP that listens or is connected, UDP that has an address."""
+        if self.protocol == "tcp":
+            return self.state in (LISTEN, ESTABLISHED)
+        return self.protocol == "udp" and bool(self.local_port)
+
+    @property
+    def group(self) -> tuple[str, str, int] | None:
+        """What the sockets that share its address have in common; None where it shares none."""
+        shared = self.reuseport and self.mappable and (self.protocol != "tcp" or self.state == LISTEN)
+        return (self.protocol, self.local, self.local_port) if shared else None
 
     @property
     def version(self) -> int:
@@ -161,6 +180,10 @@ class Network:
     sockets: Mapping[int, Socket] = field(default_factory=dict)
     tunnel: Tunnel | None = None
     transforms: tuple[Transform, ...] = ()
+
+    def device_named(self, name: str) -> int:
+        """The ifindex of a device, 0 where there is none of that name."""
+        return next((index for index, device in self.devices.items() if device.name == name), 0)
 
     def socket(self, cookie: int) -> Socket | None:
         """The socket with this cookie. A packet's own is one that is connected, where it is not described."""

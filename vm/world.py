@@ -102,6 +102,10 @@ class World:
     printed  lines that trace_printk wrote
     net      devices, routes, neighbours, and the socket and cgroup of a packet
     sent     where programs have directed packets, in order
+    inodes   number -> address of its struct inode; socket_objects: cookie -> address of its struct sock, where that is
+             not the one that vm/helpers/owners.py gives the sockets of `net`
+    stack, user_stack   return addresses of the kernel and of the task where the program is called, the innermost first
+    attach_type   BPF_CGROUP_* that the program is attached as
     sysctl   the setting that a cgroup_sysctl program is asked about
     """
 
@@ -138,6 +142,11 @@ class World:
     maps: dict[str, MapState] = field(default_factory=dict)
     net: Network = NETWORK
     sent: list[Sent] = field(default_factory=list)
+    inodes: dict[int, int] = field(default_factory=dict)
+    socket_objects: dict[int, int] = field(default_factory=dict)
+    stack: tuple[int, ...] = ()
+    user_stack: tuple[int, ...] = ()
+    attach_type: int = 0
     sysctl: Sysctl = field(default_factory=Sysctl)
 
     def plain(self, order: str) -> World:
@@ -185,10 +194,14 @@ class World:
         """Have all maps of a unit. One of the same name that was declared otherwise gives way. Raises BadInput."""
         for map_ in unit.maps:
             there = self.maps.get(map_.name)
-            if map_.kind not in RULES or (there is not None and (there.map, there.order) == (map_, unit.order)):
+            if map_.kind not in RULES:
+                continue
+            if there is not None and (there.map, there.order) == (map_, unit.order):
+                there.describe(self.net)
                 continue
             state = self.maps[map_.name] = new_map(map_, "big" if unit.order == "big" else "little")
-            first = self.values.get(map_.name, b"")[: map_.value_size]
+            state.describe(self.net)
+            first = self.values.get(map_.name, b"")[: len(state.values) if map_.kind == "arena" else map_.value_size]
             state.values[: len(first)] = first
             members = [(n, unit.maps[number].name) for n, number in enumerate(map_.maps) if number != -1]
             for key, value in (*members, *self.elements.get(map_.name, ())):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 
 from bpf.spec.conventions import Convention
+from bpf.spec.maps import LOCAL
 from vm.helpers import (
     basic,
     clocks,
@@ -19,6 +20,9 @@ from vm.helpers import (
     skb_room,
     sock_options,
     sockets,
+    sockmap,
+    stack,
+    storage,
     syncookie,
     sysctl,
     task,
@@ -154,6 +158,19 @@ _IMPLEMENTATIONS: dict[str, Helper] = {
     "seq_write": tracing.seq_write,
     "per_cpu_ptr": tracing.per_cpu_ptr,
     "this_cpu_ptr": tracing.this_cpu_ptr,
+    "sock_map_update": sockmap.sock_map_update,
+    "sock_hash_update": sockmap.sock_hash_update,
+    "sk_redirect_map": sockmap.sk_redirect_map,
+    "sk_redirect_hash": sockmap.sk_redirect_hash,
+    "msg_redirect_map": sockmap.msg_redirect_map,
+    "msg_redirect_hash": sockmap.msg_redirect_hash,
+    "sk_select_reuseport": sockmap.sk_select_reuseport,
+    "get_stackid": stack.get_stackid,
+    "get_stack": stack.get_stack,
+    "get_task_stack": stack.get_task_stack,
+    "get_local_storage": storage.get_local_storage,
+    **{f"{kind}_get": storage.get_from(kind) for kind in LOCAL},
+    **{f"{kind}_delete": storage.delete_from(kind) for kind in LOCAL},
     "skb_get_tunnel_key": tunnel.skb_get_tunnel_key,
     "skb_set_tunnel_key": tunnel.skb_set_tunnel_key,
     "skb_get_tunnel_opt": tunnel.skb_get_tunnel_opt,
