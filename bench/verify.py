@@ -114,7 +114,7 @@ def _parallel(repeats: int, quick: bool) -> Table:
     numbers = range(count + 1)
     if "fork" not in get_all_start_methods():
         return Table("Two processes", ("processes", "s"), [["one", _wall(partial(verify, made, _QUIET))]], "no fork here")
-    global _SHARED
+    global _SHARED  # noqa: PLW0603
     _SHARED = made
     with ProcessPoolExecutor(2, mp_context=get_context("fork")) as pool:
         list(pool.map(_walk, [0, 0]))  # both are there
