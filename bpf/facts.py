@@ -62,6 +62,7 @@ class Facts:
     narrowed   slots of 64-bit arithmetic on an arena's pointer, of which only the low half counts
     stacks     by number of a function: bytes of stack that it uses
     writes_packet  some path, which may be only mispredicted, stores through a packet pointer
+    constants  slot of a call of a kernel function that wants a constant in R1 -> what that is
     """
 
     pointers: Mapping[int, Pointer] = field(default_factory=dict)
@@ -75,3 +76,9 @@ class Facts:
     narrowed: frozenset[int] = frozenset()
     stacks: tuple[int, ...] = ()
     writes_packet: bool = False
+    constants: Mapping[int, int] = field(default_factory=dict)
+
+    @property
+    def probes(self) -> frozenset[int]:
+        """Slots of probe loads: those of the kernel's structures, which give 0 where nothing is there."""
+        return frozenset(pc for pc, pointer in self.pointers.items() if pointer.base is Base.OBJECT)

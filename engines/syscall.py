@@ -351,6 +351,14 @@ def test_run_context(
     return int(attr.retval), out.raw[: attr.data_size_out], after.raw[: attr.ctx_size_out]
 
 
+def test_run_memory(descriptor: int, context: bytes) -> tuple[int, bytes]:
+    """Run a program of type syscall once: the low 32 bits of its R0, and its context afterwards. Raises OSError."""
+    given = ctypes.create_string_buffer(context, max(len(context), 1))
+    attr = _TestRun(descriptor, ctx_size_in=len(context), ctx_in=_address(given) if context else 0)
+    bpf(TEST_RUN, attr)
+    return int(attr.retval), given.raw[: len(context)]
+
+
 def program_info(descriptor: int) -> ProgramInfo:
     """What the kernel shows of a loaded program. Raises OSError."""
     sizes = _info(descriptor, _ProgInfo())

@@ -6,20 +6,26 @@ As Linux 6.18 keeps it in bpf_insn_aux_data and bpf_subprog_info until bpf_check
 from __future__ import annotations
 
 from bpf.facts import Base, Facts, Mask, Pointer
+from bpf.isa import Kind, Row
 from bpf.program import Map
 from verifier import types
 from verifier.env import Env
 from verifier.speculation import IMMEDIATE, MASK_DST, MASK_SRC, NEGATIVE
 from verifier.types import BASE, MEM, RDONLY, UNTRUSTED
 
+_OTHER, _OBJECT = Pointer(Base.OTHER), Pointer(Base.OBJECT)
 _POINTERS = {
     types.CTX: Pointer(Base.CONTEXT), types.PACKET: Pointer(Base.PACKET), types.PACKET_META: Pointer(Base.PACKET),
-    types.MAP_VALUE: Pointer(Base.MAP_VALUE), types.STACK: Pointer(Base.STACK), types.BTF: Pointer(Base.OBJECT),
+    types.MAP_VALUE: Pointer(Base.MAP_VALUE), types.STACK: Pointer(Base.STACK), types.BTF: _OBJECT,
     types.ARENA: Pointer(Base.ARENA),
 }  # fmt: skip
-_OTHER, _OBJECT = Pointer(Base.OTHER), Pointer(Base.OBJECT)
 _PROBED_MEMORY = MEM | RDONLY | UNTRUSTED
 _WIDE = 0x18
+
+
+def _probes(row: Row | None) -> bool:
+    """Whether an access of the kernel's structures gives 0 where nothing is: a plain load."""
+    return row is not None and row.kind is Kind.LOAD and not row.ordered
 
 
 def facts(env: Env) -> Facts:
@@ -43,8 +49,10 @@ def facts(env: Env) -> Facts:
             continue
         type_ = aux.pointer
         if type_ >= 0:
-            found = _POINTERS.get(type_ & BASE, _OTHER)
-            pointers[pc] = _OBJECT if type_ == _PROBED_MEMORY else found
+            found = _OBJECT if type_ == _PROBED_MEMORY else _POINTERS.get(type_ & BASE, _OTHER)
+            if found is _OBJECT and not _probes(shape.rows[pc]):
+                found = _OTHER
+            pointers[pc] = found
         if aux.alu_state & (MASK_SRC | MASK_DST):
             state = aux.alu_state
             masks[pc] = Mask(aux.alu_limit, bool(state & NEGATIVE), bool(state & IMMEDIATE), bool(state & MASK_SRC))
