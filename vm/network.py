@@ -8,6 +8,7 @@ from ipaddress import ip_network
 from typing import NamedTuple
 
 INGRESS, BROADCAST = 1, 8  # BPF_F_*
+LISTEN, ESTABLISHED = "listen", "established"
 UNICAST, LOCAL, BLACKHOLE, UNREACHABLE, PROHIBIT = "unicast", "local", "blackhole", "unreachable", "prohibit"
 
 
@@ -48,13 +49,36 @@ class Sent(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """A network device. header: bytes of its link-layer header; forwarding: whether it is let through to others."""
+    """A network device. header: bytes of its link-layer header; forwarding: whether it is let through to others.
+
+    peer  the ifindex of the device at the other end of it (a veth pair), 0 for none that is described
+    """
 
     name: str
     mtu: int = 1500
     mac: bytes = bytes(6)
     header: int = 14
     forwarding: bool = True
+    peer: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Socket:
+    """A socket. protocol: tcp, udp or xdp; state: of tcp, LISTEN or ESTABLISHED; cgroup: the path of its cgroup.
+
+    local, remote   addresses, "" for any; device: the ifindex that it is bound to, 0 for none; queue: of xdp
+    """
+
+    protocol: str = "tcp"
+    local: str = ""
+    local_port: int = 0
+    remote: str = ""
+    remote_port: int = 0
+    state: str = ESTABLISHED
+    cgroup: str = "/"
+    uid: int = 0
+    device: int = 0
+    queue: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +102,10 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """Devices by ifindex, routes, MAC addresses by (ifindex, address); what a packet's socket and cgroups are."""
+    """Devices by ifindex, routes, MAC addresses by (ifindex, address); what a packet's socket and cgroups are.
+
+    sockets  cookie -> socket
+    """
 
     devices: Mapping[int, Device] = field(default_factory=lambda: {1: Device("lo", 65536)})
     routes: tuple[Route, ...] = ()
@@ -88,6 +115,11 @@ class Network:
     cgroup: int = 1
     classid: int = 0
     realm: int = 0
+    sockets: Mapping[int, Socket] = field(default_factory=dict)
+
+    def device_named(self, name: str) -> int:
+        """The ifindex of a device, 0 where there is none of that name."""
+        return next((index for index, device in self.devices.items() if device.name == name), 0)
 
 
 NETWORK = Network()
