@@ -27,7 +27,7 @@ from engines.compare import Row, compare
 from engines.lockstep import Parting
 from jit.listing import listing
 from runtime.features import refuse_later
-from runtime.types import of_section
+from runtime.types import named, of_section
 from vm.world import Input, Limits, World
 
 _STYLES = {"reference": "bold", "agrees": "green", "differs": "bold red", "undecided": "yellow", "refused": "dim"}
@@ -116,7 +116,7 @@ def check(
             try:
                 order = "big" if big_endian else "little"
                 source = read_source(file, options=options, order=order, entry=entry, paired=directory)
-                _refuse_later(kernel, source)
+                _refuse_later(kernel, source, kind)
                 world = World(elements=elements(contents, source.any_order()) if contents else {})
             except CrossbpfError as error:
                 results.append(Result(file, "", error=error))
@@ -139,11 +139,11 @@ def check(
     return 2 if 2 in codes else max(codes)
 
 
-def _refuse_later(kernel: str | None, source: Source) -> None:
+def _refuse_later(kernel: str | None, source: Source, kind: str | None) -> None:
     if kernel is not None:
         program = source.any_order()
         try:
-            refuse_later(kernel, program, of_section(program.section))
+            refuse_later(kernel, program, named(kind) if kind else of_section(program.section))
         except CrossbpfError as error:
             raise error.at(file=source.file) from None
 

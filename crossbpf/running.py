@@ -20,8 +20,9 @@ from crossbpf.options import compile_options, compiling, hexadecimal, plans_name
 from crossbpf.types import convention_named, convention_of, fields_for
 from engines import Engine, Prepared, engine
 from engines.compare import Row
+from runtime.running import data_after, entry_for
 from vm.contexts import build, read_back
-from vm.network import Sent
+from vm.network import Sent, carried
 from vm.outcome import Outcome
 from vm.world import Input, Limits, World
 
@@ -40,12 +41,10 @@ class Run:
     seconds: float
 
     def sent(self, convention: Convention) -> list[Sent]:
-        """Where packets go: clones, and where the return value redirects to, what was last named."""
-        sent = self.outcome.sent or ()
-        clones, named = [one for one in sent if one.clone], [one for one in sent if not one.clone]
-        meaning = convention.type.meaning(self.outcome.r0) if convention.type else ""
-        redirected = self.outcome.status == "done" and meaning.endswith("_REDIRECT")
-        return clones + (named[-1:] if redirected else [])
+        """Where packets go."""
+        ended = self.outcome.status == "done" and convention.type is not None
+        meaning = convention.type.meaning(self.outcome.r0) if ended and convention.type else ""
+        return carried(self.outcome.sent or (), meaning)
 
     def changed(self) -> dict[str, tuple[int, int]]:
         """Context fields that the program has changed: before and after."""
@@ -105,7 +104,8 @@ def run(
     convention = convention_named(kind) if kind else convention_of(program.section)
     frames, captured = frames_in(data_in)
     unit = Unit((program, *source.tails_in(program.order)), convention=convention, plan=plans_named(plan)[0])
-    inputs = [_input(convention, frame, ctx) for frame in frames[:packets]]
+    fields = fields_for(convention, ctx)
+    inputs = [entry_for(convention, frame, fields) for frame in frames[:packets]]
     prepared, used, why = prepare(unit, chosen, jit)
     limits, world = Limits(seconds=seconds), World(elements=elements(contents, program))
     runs = []
@@ -151,17 +151,6 @@ def frames_in(data_in: str | None) -> tuple[list[bytes], bool]:
     return (pcap.read(data, data_in or ""), True) if pcap.byte_order(data) else ([data], False)
 
 
-def _input(convention: Convention, frame: bytes, ctx: Sequence[str]) -> Input:
-    """The input of a run: memory for a program without a type. For xdp, --ctx data=N says where the frame starts."""
-    fields = dict(fields_for(convention, ctx))
-    if convention.view is None:
-        return Input(memory=frame)
-    metadata = fields.pop("data", 0) if convention.view.layout.name == "xdp_md" else 0
-    if not 0 <= metadata <= len(frame):
-        raise BadInput(f"data = {metadata} is outside the packet of {len(frame)} bytes", file="--ctx")
-    return Input(packet=frame, metadata=metadata, context=fields)
-
-
 def prepare(unit: Unit, chosen: Engine, jit: str) -> tuple[Prepared, Engine, str]:
     """The unit on an engine, or on the interpreter where that one refuses: prepared, by whom, why not by the other."""
     if chosen.name == "interpreter" and jit == REQUIRE:
@@ -190,16 +179,8 @@ def _run(
         world.sent.clear()
         outcome = prepared.run(given, world, limits)
     seconds = (time.perf_counter() - begin) / repeat
-    outcome = outcome if outcome.packet is not None else replace(outcome, packet=_memory(outcome, unit, given))
+    outcome = outcome if outcome.packet is not None else replace(outcome, packet=data_after(unit, given, outcome))
     return Run(number, given, outcome, before, tuple(outcome.printed or ()), seconds)
-
-
-def _memory(outcome: Outcome, unit: Unit, given: Input) -> bytes | None:
-    """The memory of a program without a type after its run."""
-    if outcome.regions is None or "memory" not in outcome.regions:
-        return None
-    at = unit.plan.place(unit.plan.memory, len(given.memory)) & 0xFFF
-    return outcome.regions["memory"][at : at + len(given.memory)]
 
 
 def _write(name: str, packets: Sequence[bytes]) -> None:

@@ -6,32 +6,19 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from bpf.errors import BadInput, Refused
-from bpf.spec.conventions import PLAIN, TYPED, Convention
-from bpf.spec.program_types import ALIASES, PROGRAM_TYPES, of_section
+from bpf.errors import BadInput
+from bpf.spec.conventions import Convention
+from runtime.types import convention, named, of_section
 
 
 def convention_named(name: str) -> Convention:
     """--type: a program type, or `plain`. Raises BadInput, and Refused for a type that does not run here."""
-    if name == PLAIN.name:
-        return PLAIN
-    found = PROGRAM_TYPES.get(ALIASES.get(name, name)) or of_section(name)
-    if found is None:
-        raise BadInput(
-            f"no program type named {name!r}", file="--type", remedy="types: " + ", ".join(("plain", *TYPED))
-        )
-    if found.name not in TYPED:
-        raise Refused(
-            f"programs of type {found.name} have a context that is not described here",
-            remedy="types: " + ", ".join(("plain", *TYPED)),
-        )
-    return TYPED[found.name]
+    return convention(named(name))
 
 
 def convention_of(section: str) -> Convention:
     """The convention that the name of a section stands for; plain where it names no type."""
-    found = of_section(section)
-    return PLAIN if found is None else convention_named(found.name)
+    return convention(of_section(section))
 
 
 def context_fields(given: Sequence[str]) -> Mapping[str, int]:

@@ -16,6 +16,7 @@ from bpf.spec.contexts import LAYOUTS, SKB_MOST, View
 from bpf.spec.conventions import Convention
 from bpf.spec.program_types import NETWORK
 from engines import syscall
+from vm.contexts import from_user, to_user
 from vm.world import Input
 
 ROOM = SKB_MOST  # bytes that a packet may grow by
@@ -25,7 +26,7 @@ _SK_BUFF = (
     *("mark", "priority", "ingress_ifindex", "ifindex", "tstamp", "wire_len", "gso_segs", "gso_size", "hwtstamp"),
     *(f"cb[{index}]" for index in range(5)),
 )
-_BACK = frozenset(_SK_BUFF) - {"gso_size", "hwtstamp"}
+BACK = frozenset(_SK_BUFF) - {"gso_size", "hwtstamp"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,20 +39,11 @@ class Given:
 
 
 def _user(view: View, values: Mapping[str, int]) -> bytes:
-    """Values in the user layout."""
-    data = bytearray(view.layout.size)
-    for name, value in values.items():
-        one = view.layout.by_name[name]
-        data[one.offset : one.offset + one.size] = (value & (1 << 8 * one.size) - 1).to_bytes(one.size, sys.byteorder)
-    return bytes(data)
+    return to_user(view, values, sys.byteorder)
 
 
 def _read(view: View, data: bytes, names: frozenset[str]) -> dict[str, int]:
-    return {
-        one.name: int.from_bytes(data[one.offset : one.offset + one.size], sys.byteorder)
-        for one in view.layout.fields
-        if one.name in names
-    }
+    return {name: value for name, value in from_user(view, data, sys.byteorder).items() if name in names}
 
 
 def _only(entry: Input, names: tuple[str, ...]) -> Mapping[str, int]:
@@ -69,7 +61,7 @@ def _xdp(view: View, entry: Input) -> tuple[bytes, frozenset[str]]:
 
 
 def _sk_buff(view: View, entry: Input) -> tuple[bytes, frozenset[str]]:
-    return _user(view, _only(entry, _SK_BUFF)), _BACK
+    return _user(view, _only(entry, _SK_BUFF)), BACK
 
 
 def _arguments(view: View, entry: Input) -> tuple[bytes, frozenset[str]]:

@@ -10,9 +10,10 @@ from bpf.isa import ROW
 from bpf.isa.table import ROWS, Row
 from bpf.program import Map, Program
 from bpf.spec.maps import MAP_TYPES
+from bpf.spec.program_types import PROGRAM_TYPES
 from bpf.spec.prototypes import PROTOTYPES
 from bpf.spec.since import HELPERS, release
-from runtime import types
+from runtime.types import UNSPEC
 
 INSN, HELPER, MAP, PROGRAM = "instruction", "helper", "map type", "program type"
 _BY_FD = {"lddw_map_idx": "lddw_map_fd", "lddw_map_idx_value": "lddw_map_fd_value"}
@@ -45,9 +46,7 @@ def features() -> Iterator[Feature]:
     yield from (Feature(INSN, row.name, row.since) for row in ROWS if row.name not in _BY_FD)
     yield from (Feature(HELPER, one.name, HELPERS[one.number]) for one in PROTOTYPES.values())
     yield from (Feature(MAP, one.name, one.since) for one in MAP_TYPES.values())
-    found = types.table()
-    if found is not None:
-        yield from (Feature(PROGRAM, one.name, one.since) for one in found.PROGRAM_TYPES.values())
+    yield from (Feature(PROGRAM, one.name, one.since) for one in PROGRAM_TYPES.values() if one.name != UNSPEC)
 
 
 def _row(row: Row) -> Feature:
@@ -77,9 +76,8 @@ def refuse_later(kernel: str | None, program: Program, kind: str = "") -> None:
         _refuse(kernel, feature, place)
     for map_ in program.maps:
         refuse_later_map(kernel, map_)
-    found = types.table()
-    if found is not None and kind in found.PROGRAM_TYPES and kind != types.UNSPEC:
-        feature = Feature(PROGRAM, f"program type {kind}", found.PROGRAM_TYPES[kind].since)
+    if kind in PROGRAM_TYPES and kind != UNSPEC:
+        feature = Feature(PROGRAM, f"program type {kind}", PROGRAM_TYPES[kind].since)
         _refuse(kernel, feature, f"program {program.name}")
 
 

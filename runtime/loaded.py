@@ -8,7 +8,7 @@ from bpf.errors import BadInput
 from bpf.program import Program
 from runtime.kernel import Kernel, MapObject, ProgramObject
 from runtime.permission import ROOT, Caller
-from runtime.running import Ran, run
+from runtime.running import Ran, run, translated
 from vm.maps import MapState, Value
 from vm.maps.ring import PerfState, RingState
 from vm.world import World
@@ -111,12 +111,22 @@ class Loaded:
         self.kernel = Kernel()
         self.world = world or World()
         made = self.kernel.load(programs, kind=kind, caller=caller, kernel=kernel, portable=portable)
+        for one in made:
+            translated(self.kernel, one)  # what no engine runs is refused now
         self.programs: Mapping[str, ProgramObject] = {one.name: one for one in made}
         self.maps: Mapping[str, MapView] = {one.name: MapView(one) for one in self.kernel.maps.values()}
 
-    def run(self, name: str | None = None, data: bytes = b"", *, engine: str = "interpreter", repeat: int = 1) -> Ran:
-        """Run a program on any engine; maps and world keep what it does. Raises BadInput, Refused."""
+    def run(
+        self, name: str | None = None, data: bytes = b"", *, context: Mapping[str, int] | None = None,
+        engine: str = "interpreter", repeat: int = 1,
+    ) -> Ran:  # fmt: skip
+        """Run a program on any engine, as what its type says; maps and world keep what it does.
+
+        data: its packet, or its memory; context: fields by name. Raises BadInput, Refused.
+        """
         if name is not None and name not in self.programs:
             raise BadInput(f"no program named {name!r}", remedy="there is " + ", ".join(self.programs))
         chosen = self.programs[name] if name is not None else next(iter(self.programs.values()))
-        return run(self.kernel, chosen, data, engine_name=engine, repeat=repeat, world=self.world)
+        return run(
+            self.kernel, chosen, data, fields=context, engine_name=engine, repeat=repeat, world=self.world
+        )  # fmt: skip

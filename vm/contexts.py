@@ -86,6 +86,24 @@ def _checked(view: View, given: Mapping[str, int]) -> dict[str, int]:
     return numbers
 
 
+def to_user(view: View, values: Mapping[str, int], order: Order, before: bytes = b"") -> bytes:
+    """Fields in the user layout, over what its bytes were before."""
+    data = bytearray(before[: view.layout.size].ljust(view.layout.size, b"\0"))
+    for name, value in values.items():
+        one = view.layout.by_name[name]
+        data[one.offset : one.offset + one.size] = (value & (1 << 8 * one.size) - 1).to_bytes(one.size, order)
+    return bytes(data)
+
+
+def from_user(view: View, data: bytes, order: Order) -> dict[str, int]:
+    """The fields of a context in the user layout: what ends early is 0. Raises BadInput for bytes behind it that say more."""
+    layout = view.layout
+    if any(data[layout.size :]):
+        raise BadInput(f"a context of {len(data)} bytes: {layout.name} has {layout.size}")
+    data = data[: layout.size].ljust(layout.size, b"\0")
+    return {one.name: int.from_bytes(data[one.offset : one.offset + one.size], order) for one in layout.fields}
+
+
 def read_back(unit: Unit, content: bytes, packet: int) -> dict[str, int]:
     """Field name -> value as a program loads it; a pointer into the packet as the distance from its first byte.
 

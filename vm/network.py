@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_network
 from typing import NamedTuple
@@ -45,6 +45,19 @@ class Sent(NamedTuple):
         elif self.flags & INGRESS:
             to += ", coming in there"
         return f"a copy of {len(self.packet)} bytes sent to {to}" if self.clone else f"redirected to {to}"
+
+
+def carried(sent: Iterable[Sent], meaning: str) -> list[Sent]:
+    """Of what a run has directed somewhere, what counts: clones, and what was named last, if the program redirects.
+
+    meaning: what its return value says.
+    """
+    clones, named = [], []
+    for one in sent:
+        (clones if one.clone else named).append(one)
+    of_sockets = bool(named) and named[-1].helper.startswith(("sk_redirect", "msg_redirect"))
+    redirects = meaning == "SK_PASS" if of_sockets else meaning.endswith("_REDIRECT")
+    return clones + (named[-1:] if redirects else [])
 
 
 @dataclass(frozen=True, slots=True)

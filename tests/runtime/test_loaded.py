@@ -63,14 +63,20 @@ def test_records() -> None:
         Loaded([counter()]).maps["counts"].records()
 
 
-def test_who_may_and_which_kernel() -> None:
+def test_who_may_and_which_kernel(tmp_path: Path) -> None:
     example = str(EXAMPLES / "crc32.bpfel.o")
-    assert crossbpf.load(example, type="xdp", caps=frozenset({"CAP_SYS_ADMIN"})).programs
-    with pytest.raises(crossbpf.CrossbpfError, match=r"crc32\.bpfel\.o.*EPERM"):
-        crossbpf.load(example, type="xdp", caps=frozenset())
+    path = tmp_path / "two.bpf"
+    path.write_text("r0 = 2\nexit\n")
+    assert crossbpf.load(str(path), type="xdp", caps=frozenset({"CAP_SYS_ADMIN"})).programs
+    with pytest.raises(crossbpf.CrossbpfError, match=r"two\.bpf.*EPERM"):
+        crossbpf.load(str(path), type="xdp", caps=frozenset())
+    with pytest.raises(crossbpf.CrossbpfError, match=r"program type xdp came in Linux 4\.8, --kernel is 4\.7"):
+        crossbpf.load(str(path), type="xdp", kernel="4.7")
+    with pytest.raises(crossbpf.CrossbpfError, match=r"crc32\.bpfel\.o: insn 8: variable ctx access through R1"):
+        crossbpf.load(example, type="xdp")
     with pytest.raises(crossbpf.CrossbpfError, match=r"came in Linux"):
         crossbpf.load(example, kernel="3.18")
-    with pytest.raises(crossbpf.CrossbpfError, match="no program type 'strange'"):
+    with pytest.raises(crossbpf.CrossbpfError, match="no program type named 'strange'"):
         crossbpf.load(example, type="strange")
     with pytest.raises(crossbpf.CrossbpfError, match="no program named 'x'"):
         crossbpf.load(example).run("x")
