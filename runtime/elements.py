@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from bpf.errors import ERRNO, CallFailed
 from bpf.map_rules import OF_MAPS
 from bpf.spec.maps import ANY, EXIST, NOEXIST, RDONLY, WRONLY
-from runtime.kernel import Kernel, MapObject, ProgramObject
+from runtime.kernel import ENTRY_PROGRAMS, Kernel, MapObject, ProgramObject
 from vm.maps import MapState, Value
 
 FLAGS = {"any": ANY, "noexist": NOEXIST, "exist": EXIST}
@@ -88,9 +88,20 @@ def update(
                 raise CallFailed("EINVAL", f"the values of map {made.name} are maps")
             kernel.join(made, key, value, flags)
         elif isinstance(value, bytes):
+            _check_program(kernel, made, value)
             _state(made).update(key, value, flags)
         else:
             raise CallFailed("EINVAL", f"the values of map {made.name} are bytes")
+
+
+def _check_program(kernel: Kernel, made: MapObject, value: bytes) -> None:
+    """The second word of an entry of a devmap or cpumap is the id of an xdp program, or 0. Raises CallFailed EINVAL."""
+    if made.declared.kind not in ENTRY_PROGRAMS or len(value) != 8:
+        return
+    number = int.from_bytes(value[4:], made.order)
+    found = kernel.programs.get(number)
+    if number and (found is None or found.type != "xdp"):
+        raise CallFailed("EINVAL", f"no program of type xdp with id {number}")
 
 
 def delete(kernel: Kernel, made: MapObject, key: bytes) -> None:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from bpf.errors import BadInput
 from bpf.program import Program
+from bpf.spec.hooks import CGROUPS
+from runtime import hooks
+from runtime.firing import HOPS, Fired, event_for, fire
 from runtime.kernel import Kernel, MapObject, ProgramObject
 from runtime.permission import ROOT, Caller
 from runtime.running import Ran, run, translated
@@ -124,9 +128,40 @@ class Loaded:
 
         data: its packet, or its memory; context: fields by name. Raises BadInput, Refused.
         """
-        if name is not None and name not in self.programs:
-            raise BadInput(f"no program named {name!r}", remedy="there is " + ", ".join(self.programs))
-        chosen = self.programs[name] if name is not None else next(iter(self.programs.values()))
+        chosen = self._named(name) if name is not None else next(iter(self.programs.values()))
         return run(
             self.kernel, chosen, data, fields=context, engine_name=engine, repeat=repeat, world=self.world
         )  # fmt: skip
+
+    def _named(self, name: str) -> ProgramObject:
+        if name not in self.programs:
+            raise BadInput(f"no program named {name!r}", remedy="there is " + ", ".join(self.programs))
+        return self.programs[name]
+
+    def attach(self, name: str, hook: str, **how: Any) -> None:
+        """Attach a program to a hook: "xdp:eth0". how: see runtime.hooks.attach. Raises BadInput, CallFailed."""
+        hooks.attach(self.kernel, self._named(name), *hooks.hook_named(self.kernel, hook), **how)
+
+    def detach(self, name: str, hook: str) -> None:
+        """Take a program away from a hook. Raises BadInput, CallFailed."""
+        hooks.detach(self.kernel, *hooks.hook_named(self.kernel, hook), self._named(name))
+
+    def fire(
+        self, hook: str, data: bytes = b"", *, context: Mapping[str, int] | None = None, engine: str = "interpreter",
+        hops: int = HOPS,
+    ) -> Fired:  # fmt: skip
+        """Let an event happen at a hook. Where nothing is attached, the programs are whose sections mean the hook.
+
+        data: a frame from its link-layer header on, or a socket's data; context: fields by name. Raises BadInput,
+        Refused.
+        """
+        chosen, place = hooks.hook_named(self.kernel, hook)
+        if not hooks.at(self.kernel, chosen, place):
+            flags = hooks.MULTI if chosen.rule == CGROUPS else ""
+            for program in self.programs.values():
+                meant = hooks.own_hook(program)
+                if meant is not None and meant[0] is chosen and meant[1] in ("", place):
+                    hooks.attach(self.kernel, program, chosen, place, flags=flags)
+        return fire(
+            self.kernel, chosen, place, event_for(chosen, data, context), world=self.world, engine=engine, hops=hops
+        )

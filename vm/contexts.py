@@ -155,8 +155,8 @@ def _xdp(convention: Convention, entry: Input, order: Order) -> dict[str, int]:
 
 
 def _sk_buff(convention: Convention, entry: Input, order: Order) -> dict[str, int]:
-    frame = entry.packet
-    length = max(len(frame) - data_offset(convention, entry), 0)
+    frame = entry.packet[entry.metadata :]
+    length = max(len(entry.packet) - data_offset(convention, entry), 0)
     found = {"len": length, "wire_len": length, "ifindex": LOOPBACK}
     if entry.network < 14 or len(frame) < entry.network:
         return found

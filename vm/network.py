@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from typing import NamedTuple
 
 INGRESS, BROADCAST = 1, 8  # BPF_F_*
+MAIN = 254  # RT_TABLE_MAIN
 LISTEN, ESTABLISHED = "listen", "established"
 UNICAST, LOCAL, BLACKHOLE, UNREACHABLE, PROHIBIT = "unicast", "local", "blackhole", "unreachable", "prohibit"
 
@@ -105,7 +106,7 @@ class Route:
     metric: int = 0
     source: str = ""
     mtu: int = 0
-    table: int = 254  # RT_TABLE_MAIN
+    table: int = MAIN
 
     @property
     def length(self) -> int:
@@ -137,3 +138,23 @@ class Network:
 
 NETWORK = Network()
 """The loopback device alone."""
+
+
+def best_route(net: Network, address: str, table: int) -> Route | None:
+    """The route with the longest prefix, of those the one with the least metric."""
+    wanted = ip_address(address)
+    fitting = [route for route in net.routes if route.table == table and wanted in ip_network(route.to)]
+    return min(fitting, key=lambda route: (-route.length, route.metric), default=None)
+
+
+def next_hop(net: Network, packet: bytes) -> str:
+    """The address that a packet goes to next, by its route in the main table; "" where it has no address of IP."""
+    version = packet[0] >> 4 if packet else 0
+    if version == 4 and len(packet) >= 20:
+        to = str(ip_address(packet[16:20]))
+    elif version == 6 and len(packet) >= 40:
+        to = str(ip_address(packet[24:40]))
+    else:
+        return ""
+    route = best_route(net, to, MAIN)
+    return route.via if route is not None and route.via else to

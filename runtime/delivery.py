@@ -1,0 +1,77 @@
+"""From a frame to the socket that it is for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import ip_address
+
+from vm.network import LISTEN, Network, Socket
+
+ETHERNET = 14
+_PROTOCOLS = {6: "tcp", 17: "udp"}
+_VLANS = (0x8100, 0x88A8)
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """Who a frame is from and for. payload: what follows the header of TCP or UDP."""
+
+    protocol: str
+    source: str
+    source_port: int
+    destination: str
+    destination_port: int
+    payload: bytes
+
+
+def flow_of(frame: bytes) -> Flow | None:
+    """The flow of a frame of TCP or UDP over IP; None of others, of fragments, and of broken ones."""
+    at, kind = ETHERNET, int.from_bytes(frame[12:14], "big")
+    if kind in _VLANS:
+        at, kind = at + 4, int.from_bytes(frame[16:18], "big")
+    header = frame[at:]
+    if kind == 0x0800 and len(header) >= 20 and header[0] >> 4 == 4:
+        start, protocol = 4 * (header[0] & 0xF), header[9]
+        addresses, end = (header[12:16], header[16:20]), int.from_bytes(header[2:4], "big")
+        if int.from_bytes(header[6:8], "big") & 0x3FFF:
+            return None
+    elif kind == 0x86DD and len(header) >= 40 and header[0] >> 4 == 6:
+        start, protocol = 40, header[6]
+        addresses, end = (header[8:24], header[24:40]), 40 + int.from_bytes(header[4:6], "big")
+    else:
+        return None
+    inner = header[start : min(end, len(header))]
+    size = 8 if protocol == 17 else 4 * (inner[12] >> 4) if len(inner) >= 20 else 20
+    if protocol not in _PROTOCOLS or start < 20 or len(inner) < size:
+        return None
+    source, destination = (str(ip_address(address)) for address in addresses)
+    ports = [int.from_bytes(inner[place : place + 2], "big") for place in (0, 2)]
+    return Flow(_PROTOCOLS[protocol], source, ports[0], destination, ports[1], inner[size:])
+
+
+def socket_for(net: Network, flow: Flow, device: int) -> int:
+    """The cookie of the socket that gets a flow, 0 for none: a connected one before one that takes all."""
+
+    def score(one: Socket) -> int:
+        local = one.local in ("", flow.destination) and one.local_port == flow.destination_port
+        if one.protocol != flow.protocol or not local or one.device not in (0, device):
+            return -1
+        connected = bool(one.remote or one.remote_port) and one.state != LISTEN
+        if connected and (one.remote, one.remote_port) != (flow.source, flow.source_port):
+            return -1
+        return 4 * connected + 2 * bool(one.local) + bool(one.device)
+
+    best = max(net.sockets, key=lambda cookie: score(net.sockets[cookie]), default=0)
+    return best if best and score(net.sockets[best]) >= 0 else 0
+
+
+def other_end(net: Network, cookie: int) -> int:
+    """The cookie of the described socket that one is connected to, 0 for none."""
+    mine = net.sockets.get(cookie)
+    if mine is None or not mine.remote_port:
+        return 0
+    for number, one in net.sockets.items():
+        if (one.protocol, one.local_port) == (mine.protocol, mine.remote_port) and one.local in ("", mine.remote):
+            if not one.remote_port or (one.remote_port == mine.local_port and one.remote in ("", mine.local)):
+                return number
+    return 0
