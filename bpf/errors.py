@@ -111,6 +111,7 @@ class CallFailed(CrossbpfError):
 
 
 ERRNO = {
-    "EPERM": 1, "ENOENT": 2, "E2BIG": 7, "EAGAIN": 11, "EBUSY": 16, "EEXIST": 17, "EINVAL": 22, "ENOSPC": 28, "EOPNOTSUPP": 95,
+    "EPERM": 1, "ENOENT": 2, "E2BIG": 7, "EAGAIN": 11, "EBUSY": 16, "EEXIST": 17, "EINVAL": 22, "ENOSPC": 28,
+    "EOPNOTSUPP": 95,
 }  # fmt: skip
 """Linux's error numbers, which are not every host's."""

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from bpf.errors import BadInput, CrossbpfError
-from crossbpf import dumping
+from crossbpf import attaching, dumping
 from crossbpf.bpftool import (
     PROG,
     Output,
@@ -31,18 +31,22 @@ from crossbpf.net import net_option, read_network
 from crossbpf.options import compile_options, loading
 from crossbpf.types import context_fields
 from jit.registry import target as find_target
-from runtime import Kernel, MapObject, ProgramObject
+from runtime import Kernel, MapObject, ProgramObject, hooks
 from runtime.running import compiled, measure, run, translated
 from runtime.types import named
 from vm.network import carried
 from vm.world import World
 
-_LOAD = "[type TYPE] [map {idx N|name NAME} MAP] [pinmaps DIR]"
+_LOAD = "[type TYPE] [map {idx N|name NAME} MAP] [pinmaps DIR] [autoattach]"
 
 
 @click.group()
 def prog() -> None:
-    """Loaded programs: load, show, dump, run, pin."""
+    """Loaded programs: load, show, dump, run, pin, attach."""
+
+
+for _command in (attaching.attach, attaching.detach, attaching.attached):
+    prog.add_command(_command)
 
 
 def _building(command: Any) -> Any:
@@ -89,7 +93,7 @@ def _load(
     found, portable = read_programs(
         file, options=compile_options(cc, cflags, includes), order="big" if big_endian else "little", first=first
     )
-    kind = maps_at = ""
+    kind, maps_at, attaches = "", "", False
     with output.store.open() as system:
         reuse: dict[str, MapObject] = {}
         while line:
@@ -98,6 +102,8 @@ def _load(
                     kind = named(line.next("TYPE"))
                 case "pinmaps":
                     maps_at = line.next("DIR")
+                case "autoattach":
+                    attaches = True
                 case "map":
                     name = _map_name(line, found[0].maps)
                     reuse[name] = one_map(system, line)
@@ -113,6 +119,9 @@ def _load(
         for one in made[:1] if first else made:
             system.pin(path if first else f"{path}/{one.name}", one)
         _pin_maps(system, made[0], found[0].maps, maps_at)
+        if attaches:
+            for one in made:
+                hooks.auto(system, one)
     return 0
 
 
@@ -233,9 +242,7 @@ def dump(output: Output, given: Sequence[str], target: str | None) -> int:
     return 0
 
 
-_RUN = (
-    "PROG [data_in FILE [data_out FILE [data_size_out N]]] [ctx_in FILE [ctx_out FILE [ctx_size_out N]]] [repeat N]"
-)
+_RUN = "PROG [data_in FILE [data_out FILE [data_size_out N]]] [ctx_in FILE [ctx_out FILE [ctx_size_out N]]] [repeat N]"
 
 
 @prog.command(name="run")
@@ -247,9 +254,9 @@ _RUN = (
 def run_(output: Output, given: Sequence[str], engine: str, ctx: Sequence[str], net: str | None) -> int:
     """Run a program as what its type says. Its maps keep what it does to them.
 
-    data_in is the packet, or, for a program without a type, the memory that R1 and R2 describe. ctx_in is the context in
-    the layout of linux/bpf.h: fields that are 0 have the values of a test run. `-` is standard input, and for data_out
-    and ctx_out standard output, in hex.
+    data_in is the packet, or, for a program without a type, the memory that R1 and R2 describe. ctx_in is the context
+    in the layout of linux/bpf.h: fields that are 0 have the values of a test run. `-` is standard input, and for
+    data_out and ctx_out standard output, in hex.
     """
     line = Words(list(given), _RUN)
     options = dict.fromkeys(("data_in", "data_out", "data_size_out", "ctx_in", "ctx_out", "ctx_size_out"), "")

@@ -10,6 +10,7 @@ from bpf.spec.program_types import LINK
 from runtime.kernel import ProgramObject
 from runtime.running import Ran
 from vm.contexts import DERIVED
+from vm.network import Sent, carried
 from vm.world import Input
 
 TCX_NEXT, TCX_PASS, TCX_DROP, TCX_REDIRECT = -1, 0, 2, 7
@@ -36,6 +37,11 @@ class Step:
     def code(self) -> int:
         """The return value: 32 bits, signed."""
         return (self.ran.retval ^ 0x8000_0000) - 0x8000_0000
+
+    @property
+    def sent(self) -> list[Sent]:
+        """Where it has directed packets, as far as its return value says so."""
+        return carried(self.ran.outcome.sent or (), self.ran.meaning)
 
     def __str__(self) -> str:
         """In words."""

@@ -71,7 +71,7 @@ def other_end(net: Network, cookie: int) -> int:
     if mine is None or not mine.remote_port:
         return 0
     for number, one in net.sockets.items():
-        if (one.protocol, one.local_port) == (mine.protocol, mine.remote_port) and one.local in ("", mine.remote):
-            if not one.remote_port or (one.remote_port == mine.local_port and one.remote in ("", mine.local)):
-                return number
+        hears = (one.protocol, one.local_port) == (mine.protocol, mine.remote_port) and one.local in ("", mine.remote)
+        if hears and (not one.remote_port or (one.remote_port, one.remote) == (mine.local_port, mine.local)):
+            return number
     return 0

@@ -14,7 +14,7 @@ MOST = 64  # BPF_CGROUP_MAX_PROGS, BPF_MPROG_MAX
 
 def hook_named(kernel: Kernel, text: str) -> tuple[Hook, str]:
     """A hook and its place from what a user writes: xdp:eth0, cgroup_device:/web, sk_msg_verdict:MAP. BadInput."""
-    name, colon, place = text.partition(":")
+    name, _, place = text.partition(":")
     hook = HOOKS.get(name)
     if hook is None:
         raise BadInput(f"no hook {name!r}", remedy="hooks: " + ", ".join(HOOKS))
@@ -48,6 +48,15 @@ def own_hook(program: ProgramObject) -> tuple[Hook, str] | None:
     """The hook that the section of a program means, where its type is one that the hook takes."""
     found = of_section(program.program.section)
     return found if found is not None and program.type in found[0].types else None
+
+
+def auto(kernel: Kernel, program: ProgramObject) -> bool:
+    """Attach a program to what its section names, kprobe/do_exit say; False where that is nothing. CallFailed."""
+    meant = own_hook(program)
+    if meant is None or not (meant[1] or meant[0].at == NAMESPACE):
+        return False
+    attach(kernel, program, *meant)
+    return True
 
 
 def at(kernel: Kernel, hook: Hook, place: str) -> list[Attachment]:

@@ -314,9 +314,7 @@ class Kernel:
                 waiting += [Pin("prog", number) for number in self.maps[pin.id].entry_programs()]
         self.programs = {number: one for number, one in self.programs.items() if number in programs}
         self.maps = {number: one for number, one in self.maps.items() if number in maps}
-        self.attached = [
-            one for one in self.attached if not (HOOKS[one.hook].at == MAP and int(one.place) not in maps)
-        ]
+        self.attached = [one for one in self.attached if not (HOOKS[one.hook].at == MAP and int(one.place) not in maps)]
 
     def pinned(self, made: ProgramObject | MapObject) -> list[str]:
         """The paths of a program or a map."""

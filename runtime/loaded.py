@@ -9,7 +9,8 @@ from bpf.errors import BadInput
 from bpf.program import Program
 from bpf.spec.hooks import CGROUPS
 from runtime import hooks
-from runtime.firing import HOPS, Fired, event_for, fire
+from runtime.fired import Fired
+from runtime.firing import HOPS, event_for, fire
 from runtime.kernel import Kernel, MapObject, ProgramObject
 from runtime.permission import ROOT, Caller
 from runtime.running import Ran, run, translated

@@ -96,7 +96,7 @@ def to_user(view: View, values: Mapping[str, int], order: Order, before: bytes =
 
 
 def from_user(view: View, data: bytes, order: Order) -> dict[str, int]:
-    """The fields of a context in the user layout: what ends early is 0. Raises BadInput for bytes behind it that say more."""
+    """The fields of a context in the user layout; missing bytes are 0, as those behind it must be. Raises BadInput."""
     layout = view.layout
     if any(data[layout.size :]):
         raise BadInput(f"a context of {len(data)} bytes: {layout.name} has {layout.size}")

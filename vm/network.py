@@ -53,9 +53,8 @@ def carried(sent: Iterable[Sent], meaning: str) -> list[Sent]:
 
     meaning: what its return value says.
     """
-    clones, named = [], []
-    for one in sent:
-        (clones if one.clone else named).append(one)
+    sent = tuple(sent)
+    clones, named = [one for one in sent if one.clone], [one for one in sent if not one.clone]
     of_sockets = bool(named) and named[-1].helper.startswith(("sk_redirect", "msg_redirect"))
     redirects = meaning == "SK_PASS" if of_sockets else meaning.endswith("_REDIRECT")
     return clones + (named[-1:] if redirects else [])

@@ -1,0 +1,108 @@
+"""Packets and data at sockets: up the stack to the one that they are for, past its cgroup and its filter; sockmaps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from bpf.errors import BadInput
+from bpf.spec.hooks import HOOKS, Hook
+from runtime import hooks
+from runtime.delivery import flow_of, other_end, socket_for
+from runtime.fired import Firing, cookie_of, socket_name
+from vm.network import INGRESS
+from vm.world import Input
+
+
+class Sockets(Firing):
+    """What sockets get and send."""
+
+    def stack(self, device: int, event: Input, hop: int) -> None:
+        """A packet goes up the stack: to the described socket that it is for, past its cgroup and its filter."""
+        name, frame = self.net.devices[device].name, event.packet[event.metadata :]
+        flow = flow_of(frame)
+        cookie = socket_for(self.net, flow, device) if flow is not None else 0
+        if flow is None or not cookie:
+            self.end("stack", name, frame, hop)
+            return
+        given = Input(packet=frame, context={"ifindex": device, "ingress_ifindex": device})
+        cgroup = self.net.sockets[cookie].cgroup
+        said = self.chain(HOOKS["cgroup_inet_ingress"], cgroup, given, hop)
+        if said.fault or not said.code:
+            self.end("dropped", socket_name(cookie), frame, hop, f"cgroup {cgroup} says no")
+            return
+        said = self.chain(HOOKS["socket_filter"], str(cookie), given, hop)
+        if said.last is not None and (said.fault or not said.code):
+            self.end("dropped", socket_name(cookie), frame, hop, "its filter says no")
+            return
+        for hook, place in self.sockmaps(cookie):
+            self.verdict(hook, place, Input(packet=flow.payload, network=0), hop, cookie)
+            return
+        self.queue(cookie, flow.payload, hop)
+
+    def sockmaps(self, cookie: int) -> Iterator[tuple[Hook, str]]:
+        """The verdicts of sockmaps that a socket is in."""
+        for one in self.kernel.attached:
+            if one.hook in ("sk_skb_verdict", "sk_skb_stream_verdict"):
+                made = self.kernel.maps[int(one.place)]
+                state = made.state
+                if state is not None and cookie in (cookie_of(made, key) for key in list(state.keys())):
+                    yield HOOKS[one.hook], one.place
+
+    def verdict(self, hook: Hook, place: str, event: Input, hop: int, cookie: int = 0) -> None:
+        """Data that a socket of a sockmap has received (sk_skb), or sends (sk_msg). cookie: of it, if known."""
+        where = hooks.shown(self.kernel, hook.name, place)
+        if self.too_far(where, event, hop):
+            return
+        said = self.chain(hook, place, event, hop)
+        data = said.event.packet[said.event.network :]
+        if said.fault:
+            self.faulted(where, event, hop)
+        elif hook.name == "sk_skb_stream_parser" and said.last is not None:
+            self.end("passed", where, data, hop, f"its next message has {said.code} bytes")
+        elif said.last is None:
+            self.arrived(cookie, where, data, hop)
+        elif not said.code:
+            self.end("dropped", where, data, hop, said.last.ran.meaning)
+        elif named := [one for one in said.last.sent if one.map]:
+            made = self.runner(said.last.program).bound.maps[named[-1].map]
+            target = cookie_of(made, named[-1].key)
+            if named[-1].flags & INGRESS:
+                self.queue(target, data, hop + 1)
+            else:
+                self.sends(target, data, hop + 1)
+        else:
+            self.arrived(cookie, where, data, hop)
+
+    def arrived(self, cookie: int, where: str, data: bytes, hop: int) -> None:
+        """Data go on to where they were going."""
+        if cookie:
+            self.queue(cookie, data, hop)
+        else:
+            self.end("passed", where, data, hop)
+
+    def sends(self, cookie: int, data: bytes, hop: int) -> None:
+        """A socket sends data: to the described socket at its other end, or away."""
+        there = other_end(self.net, cookie)
+        if there:
+            self.queue(there, data, hop)
+        else:
+            self.end("sent", socket_name(cookie), data, hop)
+
+    def queue(self, cookie: int, data: bytes, hop: int) -> None:
+        """A socket has received data."""
+        self.fired.queues.setdefault(cookie, []).append(data)
+        self.end("queued", socket_name(cookie), data, hop)
+
+    def socket_hook(self, hook: Hook, place: str, event: Input) -> None:
+        """A packet for a socket: its filter says how much of it is kept."""
+        if not place.isdecimal():
+            raise BadInput(f"{place!r} is no cookie of a socket", remedy=f"write {hook.name}:7, say")
+        said, data = self.chain(hook, place, event, 0), event.packet[event.network :]
+        where = socket_name(int(place))
+        if said.fault:
+            self.faulted(where, event, 0)
+        elif said.last is not None and not said.code:
+            self.end("dropped", where, data, 0, said.last.ran.meaning)
+        else:
+            kept = said.last.ran.retval if said.last is not None and hook.name == "socket_filter" else len(data)
+            self.queue(int(place), data[:kept], 0)
