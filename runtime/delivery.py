@@ -14,14 +14,20 @@ _VLANS = (0x8100, 0x88A8)
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """Who a frame is from and for. payload: what follows the header of TCP or UDP."""
+    """Who a frame is from and for. transport: where the header of TCP or UDP is; payload: what follows it."""
 
     protocol: str
     source: str
     source_port: int
     destination: str
     destination_port: int
+    transport: int
     payload: bytes
+
+    @property
+    def number(self) -> int:
+        """Of the protocol, IPPROTO_*."""
+        return next(number for number, name in _PROTOCOLS.items() if name == self.protocol)
 
 
 def flow_of(frame: bytes) -> Flow | None:
@@ -46,7 +52,7 @@ def flow_of(frame: bytes) -> Flow | None:
         return None
     source, destination = (str(ip_address(address)) for address in addresses)
     ports = [int.from_bytes(inner[place : place + 2], "big") for place in (0, 2)]
-    return Flow(_PROTOCOLS[protocol], source, ports[0], destination, ports[1], inner[size:])
+    return Flow(_PROTOCOLS[protocol], source, ports[0], destination, ports[1], at + start, inner[size:])
 
 
 def socket_for(net: Network, flow: Flow, device: int) -> int:

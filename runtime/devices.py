@@ -120,7 +120,7 @@ class Devices(Sockets):
 
     def to_xsk(self, device: int, made: MapObject, sent: Sent, event: Input, hop: int) -> None:
         """A frame goes to a socket of AF_XDP, which must be bound to the device and queue that it came in by."""
-        cookie = cookie_of(made, sent.key)
+        cookie = sent.socket or cookie_of(made, sent.key)
         socket = self.net.sockets.get(cookie)
         queue = event.context.get("rx_queue_index", 0)
         frame = event.packet[event.metadata :]

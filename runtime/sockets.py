@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
+from dataclasses import replace
 
 from bpf.errors import BadInput
 from bpf.spec.hooks import HOOKS, Hook
 from runtime import hooks
-from runtime.delivery import flow_of, other_end, socket_for
+from runtime.delivery import Flow, flow_of, other_end, socket_for
 from runtime.fired import Firing, cookie_of, socket_name
 from vm.network import INGRESS
 from vm.world import Input
@@ -24,6 +26,39 @@ class Sockets(Firing):
         if flow is None or not cookie:
             self.end("stack", name, frame, hop)
             return
+        chosen = self.of_group(cookie, flow, frame, hop)
+        if chosen:
+            with self.at_socket(chosen):
+                self.to_socket(chosen, flow, frame, device, hop)
+
+    @contextlib.contextmanager
+    def at_socket(self, cookie: int) -> Iterator[None]:
+        """Helpers see this one as the packet's socket meanwhile."""
+        net, one = self.world.net, self.net.sockets[cookie]
+        self.world.net = replace(net, cookie=cookie, uid=one.uid)
+        try:
+            yield
+        finally:
+            self.world.net = net
+
+    def of_group(self, cookie: int, flow: Flow, frame: bytes, hop: int) -> int:
+        """Of the sockets that share an address the one that their program chooses; 0 where it drops the packet."""
+        group = self.net.sockets[cookie].group
+        members = [number for number, one in self.net.sockets.items() if group is not None and one.group == group]
+        hook = HOOKS["sk_reuseport"]
+        with self.at_socket(cookie):
+            for number in members:
+                if hooks.at(self.kernel, hook, str(number)):
+                    given = Input(packet=frame, network=flow.transport, context={"ip_protocol": flow.number})
+                    said = self.chain(hook, str(number), given, hop)
+                    if said.last is None or said.fault or not said.code:
+                        self.end("dropped", socket_name(cookie), frame, hop, "the program of its group says no")
+                        return 0
+                    return next((one.socket for one in said.last.sent if one.socket in members), cookie)
+        return cookie
+
+    def to_socket(self, cookie: int, flow: Flow, frame: bytes, device: int, hop: int) -> None:
+        """A packet for a socket: past its cgroup and its filter, into its queue or to the verdict of its sockmap."""
         given = Input(packet=frame, context={"ifindex": device, "ingress_ifindex": device})
         cgroup = self.net.sockets[cookie].cgroup
         said = self.chain(HOOKS["cgroup_inet_ingress"], cgroup, given, hop)
@@ -65,7 +100,7 @@ class Sockets(Firing):
             self.end("dropped", where, data, hop, said.last.ran.meaning)
         elif named := [one for one in said.last.sent if one.map]:
             made = self.runner(said.last.program).bound.maps[named[-1].map]
-            target = cookie_of(made, named[-1].key)
+            target = named[-1].socket or cookie_of(made, named[-1].key)
             if named[-1].flags & INGRESS:
                 self.queue(target, data, hop + 1)
             else:

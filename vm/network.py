@@ -19,6 +19,7 @@ class Sent(NamedTuple):
     helper  its name; only clone_redirect sends at once, otherwise the program's return value decides
     device  the ifindex, 0 where it is no device; map, key: the entry that names it, if one does
     flags   as given to the helper; packet: a clone's bytes
+    socket  the cookie of the socket that it goes to, 0 where it is none
     """
 
     helper: str
@@ -27,6 +28,7 @@ class Sent(NamedTuple):
     key: int = 0
     flags: int = 0
     packet: bytes = b""
+    socket: int = 0
 
     @property
     def clone(self) -> bool:
@@ -36,6 +38,8 @@ class Sent(NamedTuple):
     def __str__(self) -> str:
         """In words."""
         to = f"device {self.device}" if self.device else "" if self.map else "device 0"
+        if self.socket:
+            to = f"socket {self.socket}"
         if self.map:
             entry = f"{self.map}[{self.key}]"
             to = f"all of {self.map}" if self.flags & BROADCAST else f"{entry}, {to}" if to else entry
@@ -55,7 +59,7 @@ def carried(sent: Iterable[Sent], meaning: str) -> list[Sent]:
     """
     sent = tuple(sent)
     clones, named = [one for one in sent if one.clone], [one for one in sent if not one.clone]
-    of_sockets = bool(named) and named[-1].helper.startswith(("sk_redirect", "msg_redirect"))
+    of_sockets = bool(named) and named[-1].helper.startswith(("sk_", "msg_"))
     redirects = meaning == "SK_PASS" if of_sockets else meaning.endswith("_REDIRECT")
     return clones + (named[-1:] if redirects else [])
 
@@ -80,6 +84,7 @@ class Socket:
     """A socket. protocol: tcp, udp or xdp; state: of tcp, LISTEN or ESTABLISHED; cgroup: the path of its cgroup.
 
     local, remote   addresses, "" for any; device: the ifindex that it is bound to, 0 for none; queue: of xdp
+    reuseport       whether others may have its address too, SO_REUSEPORT
     """
 
     protocol: str = "tcp"
@@ -92,6 +97,20 @@ class Socket:
     uid: int = 0
     device: int = 0
     queue: int = 0
+    reuseport: bool = False
+
+    @property
+    def mappable(self) -> bool:
+        """Whether a sockmap takes it: TCP that listens or is connected, UDP that has an address."""
+        if self.protocol == "tcp":
+            return self.state in (LISTEN, ESTABLISHED)
+        return self.protocol == "udp" and bool(self.local_port)
+
+    @property
+    def group(self) -> tuple[str, str, int] | None:
+        """What the sockets that share its address have in common; None where it shares none."""
+        shared = self.reuseport and self.mappable and (self.protocol != "tcp" or self.state == LISTEN)
+        return (self.protocol, self.local, self.local_port) if shared else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +152,10 @@ class Network:
     def device_named(self, name: str) -> int:
         """The ifindex of a device, 0 where there is none of that name."""
         return next((index for index, device in self.devices.items() if device.name == name), 0)
+
+    def socket(self, cookie: int) -> Socket | None:
+        """The socket with this cookie. A packet's own is one that is connected, where it is not described."""
+        return self.sockets.get(cookie) or (Socket() if cookie == self.cookie else None)
 
 
 NETWORK = Network()
