@@ -111,7 +111,8 @@ class CallFailed(CrossbpfError):
 
 
 ERRNO = {
-    "EPERM": 1, "ENOENT": 2, "E2BIG": 7, "EAGAIN": 11, "EBUSY": 16, "EEXIST": 17, "EINVAL": 22, "ENOSPC": 28,
-    "EOPNOTSUPP": 95,
+    "EPERM": 1, "ENOENT": 2, "E2BIG": 7, "EBADF": 9, "EAGAIN": 11, "ENOMEM": 12, "EACCES": 13, "EFAULT": 14,
+    "EBUSY": 16, "EEXIST": 17, "ENODEV": 19, "EINVAL": 22, "ENOSPC": 28, "EOVERFLOW": 75, "EBADFD": 77, "ENOTSOCK": 88,
+    "EPROTOTYPE": 91, "EOPNOTSUPP": 95, "EAFNOSUPPORT": 97, "ENOTSUPP": 524,
 }  # fmt: skip
 """Linux's error numbers, which are not every host's."""

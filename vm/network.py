@@ -8,7 +8,6 @@ from ipaddress import ip_address, ip_network
 from typing import NamedTuple
 
 INGRESS, BROADCAST = 1, 8  # BPF_F_*
-MAIN = 254  # RT_TABLE_MAIN
 LISTEN, ESTABLISHED = "listen", "established"
 UNICAST, LOCAL, BLACKHOLE, UNREACHABLE, PROHIBIT = "unicast", "local", "blackhole", "unreachable", "prohibit"
 
@@ -124,7 +123,7 @@ class Route:
     metric: int = 0
     source: str = ""
     mtu: int = 0
-    table: int = MAIN
+    table: int = 254  # RT_TABLE_MAIN
 
     @property
     def length(self) -> int:
@@ -162,7 +161,7 @@ NETWORK = Network()
 """The loopback device alone."""
 
 
-def best_route(net: Network, address: str, table: int) -> Route | None:
+def best_route(net: Network, address: str, table: int = 254) -> Route | None:
     """The route with the longest prefix, of those the one with the least metric."""
     wanted = ip_address(address)
     fitting = [route for route in net.routes if route.table == table and wanted in ip_network(route.to)]
@@ -178,5 +177,5 @@ def next_hop(net: Network, packet: bytes) -> str:
         to = str(ip_address(packet[24:40]))
     else:
         return ""
-    route = best_route(net, to, MAIN)
+    route = best_route(net, to)
     return route.via if route is not None and route.via else to
