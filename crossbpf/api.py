@@ -30,7 +30,7 @@ def parse(file: str) -> Program:
 
 def _convention(kind: str, packet: bytes) -> Convention:
     if kind:
-        return convention(named(kind))
+        return convention(named(kind), kind)
     return PACKET if packet else PLAIN
 
 

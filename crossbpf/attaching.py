@@ -253,7 +253,7 @@ def _rows(system: Kernel, path: str, *, effective: bool) -> list[tuple[Hook, Pro
         if hook.at != CGROUP:
             continue
         if effective:
-            found += [(hook, one, "") for one in hooks.effective(system, hook, path)]
+            found += [(hook, system.programs[one.program], "") for one in hooks.effective(system, hook, path)]
         else:
             found += [(hook, system.programs[one.program], one.flags) for one in hooks.at(system, hook, path)]
     return found

@@ -26,7 +26,7 @@ from crossbpf.bpftool import (
     words,
 )
 from crossbpf.inputs import read_bytes, write_bytes
-from crossbpf.loading import read_programs
+from crossbpf.loading import in_section, read_programs
 from crossbpf.net import net_option, read_network
 from crossbpf.options import compile_options, loading
 from crossbpf.types import context_fields
@@ -99,7 +99,8 @@ def _load(
         while line:
             match line.next("option"):
                 case "type":
-                    kind = named(line.next("TYPE"))
+                    kind = named(word := line.next("TYPE"))
+                    found = in_section(found, word)
                 case "pinmaps":
                     maps_at = line.next("DIR")
                 case "autoattach":

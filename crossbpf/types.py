@@ -13,12 +13,12 @@ from runtime.types import convention, named, of_section
 
 def convention_named(name: str) -> Convention:
     """--type: a program type, or `plain`. Raises BadInput, and Refused for a type that does not run here."""
-    return convention(named(name))
+    return convention(named(name), name)
 
 
 def convention_of(section: str) -> Convention:
     """The convention that the name of a section stands for; plain where it names no type."""
-    return convention(of_section(section))
+    return convention(of_section(section), section)
 
 
 def context_fields(given: Sequence[str]) -> Mapping[str, int]:

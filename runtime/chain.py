@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from bpf.spec.hooks import BY_PRIORITY, CGROUPS, CHAIN, FIRST_ERROR, Hook
 from bpf.spec.program_types import LINK
-from runtime.kernel import ProgramObject
+from runtime.kernel import Attachment, ProgramObject
 from runtime.running import Ran
 from vm.contexts import DERIVED
 from vm.network import Sent, carried
@@ -84,13 +84,11 @@ def after(step: Step) -> Input:
     return replace(given, packet=metadata + outcome.packet, context=fields)
 
 
-def run(
-    hook: Hook, programs: Sequence[ProgramObject], event: Input, one: Callable[[ProgramObject, Input], Step]
-) -> Said:
+def run(hook: Hook, attached: Sequence[Attachment], event: Input, one: Callable[[Attachment, Input], Step]) -> Said:
     """Run the programs at a hook by its rule. one: runs one of them and whatever it sets off at once."""
     code, last = _DEFAULT.get(hook.rule, 0), None
-    for program in programs:
-        step = one(program, event)
+    for attachment in attached:
+        step = one(attachment, event)
         last = step
         if not step.done:
             return Said(code, step, event, fault=True)

@@ -32,12 +32,12 @@ class Devices(Sockets):
         name = self.net.devices[device].name
         if self.too_far(name, event, hop):
             return
-        programs = hooks.effective(self.kernel, HOOKS["xdp"], name)
-        if not programs:
+        attached = hooks.at(self.kernel, HOOKS["xdp"], name)
+        if not attached:
             self.ingress(device, event, hop)
             return
         event = replace(event, context={"ingress_ifindex": device} | dict(event.context))
-        self.acted(device, self.step(f"xdp:{name}", programs[0], event, hop), hop)
+        self.acted(device, self.step(f"xdp:{name}", self.kernel.programs[attached[0].program], event, hop), hop)
 
     def acted(self, device: int, step: Step, hop: int) -> None:
         """What an xdp program says is done."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from bpf.spec.hooks import Hook
 from runtime import chain, hooks
 from runtime.chain import Said, Step
-from runtime.kernel import Kernel, MapObject, ProgramObject
+from runtime.kernel import Attachment, Kernel, MapObject, ProgramObject
 from runtime.running import Runner
 from vm.network import Network, Sent
 from vm.world import Input, Limits, World
@@ -102,10 +102,10 @@ class Firing:
 
     def chain(self, hook: Hook, place: str, event: Input, hop: int) -> Said:
         """Run the programs at a hook; copies that one sends are on their way before the next one runs."""
-        where = hooks.shown(self.kernel, hook.name, place)
 
-        def one(program: ProgramObject, given: Input) -> Step:
-            step = self.step(where, program, given, hop)
+        def one(attached: Attachment, given: Input) -> Step:
+            where = hooks.shown(self.kernel, attached.hook, attached.place)
+            step = self.step(where, self.kernel.programs[attached.program], given, hop)
             for sent in step.ran.outcome.sent or ():
                 if sent.clone:
                     self.copied(sent, replace(chain.after(step), packet=sent.packet, metadata=0), hop)

@@ -50,6 +50,14 @@ def own_hook(program: ProgramObject) -> tuple[Hook, str] | None:
     return found if found is not None and program.type in found[0].types else None
 
 
+def belongs(program: ProgramObject, hook: Hook, place: str) -> bool:
+    """Whether a program is for a hook: its section means that, or it has none and its type fits."""
+    if not program.program.section:
+        return program.type in hook.types
+    meant = own_hook(program)
+    return meant is not None and meant[0] is hook and meant[1] in ("", place)
+
+
 def auto(kernel: Kernel, program: ProgramObject) -> bool:
     """Attach a program to what its section names, kprobe/do_exit say; False where that is nothing. CallFailed."""
     meant = own_hook(program)
@@ -65,15 +73,15 @@ def at(kernel: Kernel, hook: Hook, place: str) -> list[Attachment]:
     return sorted(found, key=lambda one: one.priority) if hook.rule == BY_PRIORITY else found
 
 
-def effective(kernel: Kernel, hook: Hook, place: str) -> list[ProgramObject]:
-    """The programs that an event at a hook meets; of a cgroup also those of the ones around it."""
+def effective(kernel: Kernel, hook: Hook, place: str) -> list[Attachment]:
+    """What an event at a hook meets, in order; of a cgroup also the programs of the ones around it."""
     found = at(kernel, hook, place)
     if hook.at == CGROUP:
         for above in _above(place):
             there = at(kernel, hook, above)
             if not found or (there and there[0].flags == MULTI):
                 found += there
-    return [kernel.programs[one.program] for one in found]
+    return found
 
 
 def _above(path: str) -> Iterator[str]:

@@ -24,7 +24,7 @@ Key = bytes | int
 class MapView:
     """A map as bpf() shows it. Keys are bytes, or numbers, which take the program's byte order.
 
-    view[key] is a memoryview of the map's memory, or for a per-CPU map each CPU's bytes; view[key] = value sets it.
+    view[key] is a memoryview of the map's memory, of a per-CPU map one for each CPU; view[key] = value sets it, on all.
     """
 
     def __init__(self, made: MapObject) -> None:
@@ -45,12 +45,12 @@ class MapView:
     def _key(self, key: Key) -> bytes:
         return key.to_bytes(self._made.declared.key_size, self._made.order) if isinstance(key, int) else key
 
-    def __getitem__(self, key: Key) -> memoryview | Sequence[bytes | None]:
+    def __getitem__(self, key: Key) -> memoryview | Sequence[memoryview | None]:
         """Raises KeyError."""
         state, raw = self.state, self._key(key)
         value = state.value(raw)
         if isinstance(value, tuple):
-            return value
+            return tuple(state.lookup(raw, cpu) for cpu in range(len(value)))
         found = state.lookup(raw)
         if found is None and value is not None:
             return memoryview(value)
@@ -58,7 +58,7 @@ class MapView:
             raise KeyError(key)
         return found
 
-    def get(self, key: Key, default: memoryview | None = None) -> memoryview | Sequence[bytes | None] | None:
+    def get(self, key: Key, default: memoryview | None = None) -> memoryview | Sequence[memoryview | None] | None:
         """The value of a key, or the default."""
         try:
             return self[key]
@@ -151,7 +151,9 @@ class Loaded:
         self, hook: str, data: bytes = b"", *, context: Mapping[str, int] | None = None, engine: str = "interpreter",
         hops: int = HOPS,
     ) -> Fired:  # fmt: skip
-        """Let an event happen at a hook. Where nothing is attached, the programs are whose sections mean the hook.
+        """Let an event happen at a hook. Where nothing is attached, the programs are that belong there by their section.
+
+        One without a section belongs where its type does.
 
         data: a frame from its link-layer header on, or a socket's data; context: fields by name. Raises BadInput,
         Refused.
@@ -160,8 +162,7 @@ class Loaded:
         if not hooks.at(self.kernel, chosen, place):
             flags = hooks.MULTI if chosen.rule == CGROUPS else ""
             for program in self.programs.values():
-                meant = hooks.own_hook(program)
-                if meant is not None and meant[0] is chosen and meant[1] in ("", place):
+                if hooks.belongs(program, chosen, place):
                     hooks.attach(self.kernel, program, chosen, place, flags=flags)
         return fire(
             self.kernel, chosen, place, event_for(chosen, data, context), world=self.world, engine=engine, hops=hops

@@ -110,7 +110,7 @@ def bind(kernel: Kernel, first: ProgramObject, *, order: str | None = None, plan
     declared = tuple(replace(map_.declared, name=name) for name, map_ in names.items())
     bodies = tuple(_numbered(one, number, order) for one in programs)
     units = tuple(replace(body, maps=declared) for body in bodies)
-    convention = types.convention(first.type)
+    convention = types.convention(first.type, first.program.section)
     if convention is PLAIN and _packets(units):
         convention = PACKET
     return Bound(Unit(units, declared, convention, plan), names, tuple(programs))

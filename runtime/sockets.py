@@ -70,9 +70,25 @@ class Sockets(Firing):
             self.end("dropped", socket_name(cookie), frame, hop, "its filter says no")
             return
         for hook, place in self.sockmaps(cookie):
-            self.verdict(hook, place, Input(packet=flow.payload, network=0), hop, cookie)
+            for message in self.messages(hook, place, flow.payload, hop):
+                self.verdict(hook, place, Input(packet=message, network=0), hop, cookie)
             return
         self.queue(cookie, flow.payload, hop)
+
+    def messages(self, hook: Hook, place: str, data: bytes, hop: int) -> Iterator[bytes]:
+        """The messages that the parser of a sockmap finds in a stream; without one all data are one."""
+        parser = HOOKS["sk_skb_stream_parser"]
+        if hook.name != "sk_skb_stream_verdict" or not hooks.at(self.kernel, parser, place):
+            yield data
+            return
+        while data:
+            said = self.chain(parser, place, Input(packet=data, network=0), hop)
+            if said.fault or not 0 < said.code <= len(data):
+                where = hooks.shown(self.kernel, parser.name, place)
+                self.end("passed", where, data, hop, "" if said.fault else "no whole message yet")
+                return
+            yield data[: said.code]
+            data = data[said.code :]
 
     def sockmaps(self, cookie: int) -> Iterator[tuple[Hook, str]]:
         """The verdicts of sockmaps that a socket is in."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bpf.errors import BadInput, Refused
 from bpf.spec import program_types
-from bpf.spec.conventions import PLAIN, TYPED, Convention
+from bpf.spec.conventions import OF_SECTIONS, PLAIN, TYPED, Convention
 from bpf.spec.program_types import ALIASES, PROGRAM_TYPES
 
 UNSPEC = "unspec"
@@ -30,8 +30,14 @@ def named(word: str) -> str:
     return found
 
 
-def convention(kind: str) -> Convention:
-    """How a program of a type is entered; one without a type gets memory. Raises Refused for one not described here."""
+def convention(kind: str, section: str = "") -> Convention:
+    """How a program of a type is entered; one without a type gets memory. Raises Refused for one not described here.
+
+    section: its own, or what a user has named the type by.
+    """
+    special = OF_SECTIONS.get(section.removeprefix("?"))
+    if special is not None and special.type is PROGRAM_TYPES[kind]:
+        return special
     if kind == UNSPEC:
         return PLAIN
     if kind not in TYPED:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from bpf.spec import helpers
-from bpf.spec.contexts import VIEWS, View
+from bpf.spec.contexts import LAYOUTS, VIEWS, View
 from bpf.spec.program_types import PROGRAM_TYPES, ProgramType
 
 
@@ -44,5 +44,11 @@ TYPED: Mapping[str, Convention] = MappingProxyType({
 })  # fmt: skip
 """The program types that run here, by name."""
 
-NAMES = frozenset({PLAIN.name, PACKET.name, SUITE.name, *TYPED})
+OF_SECTIONS: Mapping[str, Convention] = MappingProxyType({
+    name: replace(TYPED["xdp"], name=name, view=View(LAYOUTS["xdp_md"])) for name in ("xdp/devmap", "xdp.frags/devmap")
+})  # fmt: skip
+"""Section -> how its programs are entered, where that is not as their type says: entries of a devmap see where a frame
+goes (egress_ifindex)."""
+
+NAMES = frozenset({PLAIN.name, PACKET.name, SUITE.name, *TYPED, *OF_SECTIONS})
 """All conventions."""

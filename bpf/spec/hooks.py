@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-DEVICE, CGROUP, MAP, SOCKET, NAMESPACE, EVENT = "device", "cgroup", "map", "socket", "namespace", "event"
-"""What a hook belongs to: a network device, a cgroup by its path, a sockmap, a socket by its cookie, the network
-namespace (of which there is one), something that is traced by its name."""
+DEVICE, CGROUP, MAP, SOCKET, ROUTE = "device", "cgroup", "map", "socket", "route"
+NAMESPACE, EVENT = "namespace", "event"
+"""What a hook belongs to: a network device, a cgroup by its path, a sockmap, a socket by its cookie, a route by its
+prefix; the network namespace (of which there is one), something that is traced by its name."""
 
 ONE, CHAIN, CGROUPS, EVERY, FIRST_ERROR, BY_PRIORITY = "one", "chain", "cgroups", "every", "first error", "by priority"
 """How the programs at a hook go together (Linux 6.12).
@@ -96,7 +97,7 @@ _HOOKS = (
         Hook(f"netfilter_{name}", ("netfilter",), NAMESPACE, BY_PRIORITY, "6.4", ())
         for name in ("pre_routing", "local_in", "forward", "local_out", "post_routing")
     ),
-    *(Hook(name, (name,), EVENT, ONE, "4.10", (name,)) for name in ("lwt_in", "lwt_out", "lwt_xmit")),
+    *(Hook(name, (name,), ROUTE, ONE, "4.10", (name,)) for name in ("lwt_in", "lwt_out", "lwt_xmit")),
     _event("kprobe", "kprobe", "4.1"),
     _event("kretprobe", "kprobe", "4.1"),
     _event("uprobe", "kprobe", "4.3"),
@@ -126,7 +127,7 @@ def of_section(section: str) -> tuple[Hook, str] | None:
     """
     section = section.removeprefix("?")
     for one in HOOKS.values():
-        if section in one.sections:
+        if one.at != EVENT and section in one.sections:
             return one, ""
     stem, _, rest = section.partition("/")
     stem = stem.removesuffix(".s")

@@ -1,0 +1,377 @@
+"""What an event at a hook sets off: verdicts by type, chains, redirects, sockets; the same on every engine."""
+
+from __future__ import annotations
+
+import pytest
+from firing import ETH0, ETH1, ETHERNET, NET, VETH0, VETH1, loaded, packet, redirects, returns
+from samples import text
+
+from bpf.errors import BadInput
+from bpf.program import Map
+from bpf.spec.maps import RULES
+from engines import ENGINES
+from runtime import Loaded
+from runtime.fired import ARRIVALS, Fired
+from vm.network import Network, Socket
+from vm.world import World
+
+FRAME = packet()
+ALL = [name for name, engine in ENGINES.items() if engine.abilities.plans]
+
+
+def said(fired: Fired) -> list[str]:
+    """The trail in words."""
+    return [str(one) for one in fired.trail]
+
+
+class TestXdp:
+    @pytest.mark.parametrize(
+        ("code", "words"),
+        [
+            (0, "dropped: XDP_ABORTED"), (1, "dropped: XDP_DROP"), (2, "goes up the stack from eth1, 47 bytes"),
+            (3, "leaves eth1, 47 bytes"), (4, "dropped: XDP_REDIRECT: nothing says where to"),
+            (77, "dropped: 77 is no action of XDP"),
+        ],
+    )  # fmt: skip
+    def test_what_it_returns_is_done(self, code: int, words: str) -> None:
+        fired = loaded(returns(code, "p", "xdp")).fire("xdp:eth1", packet(port=1))
+        assert len(fired.steps) == 1 and said(fired)[1:] == [words]
+
+    def test_without_a_program_frames_come_in(self) -> None:
+        assert said(loaded(returns(1, "p", "xdp")).fire("tcx_ingress:eth0", packet(port=1))) == [
+            "goes up the stack from eth0, 47 bytes"
+        ]
+
+    @pytest.mark.parametrize(
+        ("device", "size", "words"),
+        [
+            (ETH1, 1018, "leaves eth1, 1018 bytes"), (ETH1, 1019, "dropped: longer than the MTU of 1000 allows"),
+            (99, 60, "dropped: there is no device 99"), (VETH0, 60, "leaves veth0 for veth1"),
+        ],
+    )  # fmt: skip
+    def test_redirects(self, device: int, size: int, words: str) -> None:
+        fired = loaded(redirects(device, "go", "xdp")).fire("xdp:eth0", bytes(size))
+        assert said(fired)[:2] == ["xdp:eth0  go (id 1): 4 (XDP_REDIRECT)", words]
+
+    def test_the_context_says_where_it_came_in(self) -> None:
+        fired = loaded(text("r0 = *(u32 *)(r1 + 12); exit", "p", "xdp")).fire("xdp:veth1", FRAME)
+        assert fired.steps[0].code == VETH1
+
+    def test_what_it_has_changed_goes_on(self) -> None:
+        swap = "r6 = r1; r2 = *(u32 *)(r1 + 4); r1 = *(u32 *)(r1 + 0); r3 = r1; r3 += 1; r0 = 0; if r3 > r2 goto out; " \
+               "r2 = 0xaa; *(u8 *)(r1 + 0) = r2; r1 = r6; r2 = -4; call 54; r0 = 2; out: exit"  # fmt: skip
+        meta = "r2 = *(u32 *)(r1 + 76); r3 = *(u32 *)(r1 + 140); r2 -= r3; r0 = r2; exit"
+        fired = loaded(text(swap, "swap", "xdp"), text(meta, "meta", "tc")).fire("xdp:eth0", FRAME)
+        assert [step.where for step in fired.steps] == ["xdp:eth0"]
+        both = loaded(text(swap, "swap", "xdp"), text(meta, "meta", "tc"))
+        both.attach("meta", "tcx_ingress:eth0")
+        fired = both.fire("xdp:eth0", packet(port=1))
+        assert [step.code for step in fired.steps] == [2, 4]
+        assert fired.fates[0].packet == b"\xaa" + packet(port=1)[1:]
+
+    def test_wires_are_crossed_at_most_so_often(self) -> None:
+        both = loaded(returns(3, "bounce", "xdp"))
+        both.attach("bounce", "xdp:veth1")
+        fired = both.fire("xdp:veth0", FRAME, hops=5)
+        assert [step.where for step in fired.steps] == ["xdp:veth0", "xdp:veth1"] * 3
+        assert said(fired)[-1] == "dropped: the limit of 5 hops"
+        assert [step.hop for step in fired.steps] == list(range(6))
+
+    def test_a_fault_ends_it(self) -> None:
+        fired = loaded(text("r1 = 8; r0 = *(u64 *)(r1 + 0); exit", "p", "xdp")).fire("xdp:eth0", FRAME)
+        assert not fired.ended
+        assert said(fired) == ["xdp:eth0  p (id 1): read fault of 0x8 at insn 1",
+                               "dropped: the program did not run to its end"]  # fmt: skip
+
+
+DEVICES = Map("ports", "devmap", 4, 8, 4)
+TO_PORT = "r1 = map[idx:0]; r2 = {}; r3 = {}; call 51; exit"
+
+
+class TestMaps:
+    def ports(self, key: int, flags: int, *entries: tuple[int, int]) -> Loaded:
+        """go redirects to an entry; the entries are (ifindex, program)."""
+        made = loaded(
+            text(TO_PORT.format(key, flags), "go", "xdp", (DEVICES,)), returns(2, "yes", "xdp/devmap", (DEVICES,)),
+            returns(1, "no", "xdp/devmap", (DEVICES,)),
+            text("r0 = *(u32 *)(r1 + 20); r2 = *(u32 *)(r1 + 12); r2 <<= 8; r0 |= r2; exit", "where", "xdp/devmap",
+                 (DEVICES,)),
+        )  # fmt: skip
+        for number, (device, program) in enumerate(entries):
+            made.maps["ports"][number] = device.to_bytes(4, "little") + program.to_bytes(4, "little")
+        return made
+
+    def test_an_entry(self) -> None:
+        fired = self.ports(1, 0, (ETH0, 0), (ETH1, 0)).fire("xdp:eth0", FRAME)
+        assert said(fired) == ["xdp:eth0  go (id 1): 4 (XDP_REDIRECT)", "leaves eth1, 47 bytes"]
+
+    @pytest.mark.parametrize(("program", "words"), [(2, "leaves eth1, 47 bytes"), (3, "dropped: XDP_DROP")])
+    def test_the_program_of_an_entry_sees_it_first(self, program: int, words: str) -> None:
+        fired = self.ports(0, 0, (ETH1, program)).fire("xdp:eth0", FRAME)
+        assert fired.steps[1].where == "entry ports[0]" and said(fired)[-1] == words
+
+    def test_its_context_says_from_where_to_where(self) -> None:
+        fired = self.ports(0, 0, (ETH1, 4)).fire("xdp:eth0", FRAME)
+        assert fired.steps[1].code == ETH0 << 8 | ETH1
+
+    def test_all_entries(self) -> None:
+        entries = ((ETH0, 0), (ETH1, 2), (VETH0, 3))
+        fired = self.ports(9, 8, *entries).fire("xdp:eth0", FRAME)
+        assert [(fate.what, fate.where) for fate in fired.fates] == [
+            ("sent", "eth0"), ("sent", "eth1"), ("dropped", "veth0"),
+        ]  # fmt: skip
+        fired = self.ports(9, 8 | 16, *entries).fire("xdp:eth0", FRAME)
+        assert [fate.where for fate in fired.fates] == ["eth1", "veth0"]
+
+    def test_what_is_not_there(self) -> None:
+        assert said(self.ports(3, 1).fire("xdp:eth0", FRAME))[-1] == "dropped: XDP_DROP"
+
+    @pytest.mark.parametrize("program", [0, 2])
+    def test_another_cpu(self, program: int) -> None:
+        cpus = (Map("cpus", "cpumap", 4, 8, 4),)
+        made = loaded(
+            text(TO_PORT.format(2, 0), "go", "xdp", cpus), returns(2, "yes", "xdp/cpumap", cpus),
+            text("call 8; exit", "cpu", "tc", cpus),
+        )  # fmt: skip
+        made.maps["cpus"][2] = (192).to_bytes(4, "little") + program.to_bytes(4, "little")
+        made.attach("cpu", "tcx_ingress:eth0")
+        fired = made.fire("xdp:eth0", FRAME)
+        assert [step.where for step in fired.steps] == [
+            "xdp:eth0", *["entry cpus[2]"] * bool(program), "tcx_ingress:eth0",
+        ]  # fmt: skip
+        assert fired.steps[-1].code == 2
+        assert made.world.cpu == 0
+
+    @pytest.mark.skipif("xskmap" not in RULES, reason="no xskmap here")
+    @pytest.mark.parametrize(("queue", "words"), [(1, "received by socket 10, 47 bytes"), (0, "dropped: it is bound")])
+    def test_a_socket_of_af_xdp(self, queue: int, words: str) -> None:
+        made = loaded(text(TO_PORT.format(1, 2), "go", "xdp", (Map("xsks", "xskmap", 4, 4, 4),)))
+        made.maps["xsks"][1] = 10
+        fired = made.fire("xdp:eth0", FRAME, context={"rx_queue_index": queue})
+        assert said(fired)[-1].startswith(words)
+        assert fired.queues == ({10: [FRAME]} if queue else {})
+
+
+class TestTc:
+    @pytest.mark.parametrize(
+        ("codes", "ran", "fate"),
+        [
+            ((-1, 0, 2), 2, "stack"), ((-1, -1, 2), 3, "dropped"), ((-1, -1, -1), 3, "stack"), ((2, 0, 0), 1, "dropped"),
+            ((3, 2, 2), 1, "stack"), ((1, 2, 2), 1, "stack"), ((-1, 8, 2), 2, "stack"),
+        ],
+    )  # fmt: skip
+    def test_a_chain_ends_with_the_first_that_says_something(self, codes: tuple[int, ...], ran: int, fate: str) -> None:
+        made = loaded(*(returns(code, f"p{n}", "tc") for n, code in enumerate(codes)))
+        fired = made.fire("tcx_ingress:eth0", packet(port=1))
+        assert (len(fired.steps), [one.what for one in fired.fates]) == (ran, [fate])
+
+    def test_the_next_program_sees_what_the_last_has_changed(self) -> None:
+        marks = "r2 = *(u32 *)(r1 + 8); r2 += 5; *(u32 *)(r1 + 8) = r2; *(u32 *)(r1 + 48) = r2; r0 = -1; exit"
+        looks = "r0 = *(u32 *)(r1 + 8); r2 = *(u32 *)(r1 + 48); r0 += r2; exit"
+        fired = loaded(text(marks, "a", "tc"), text(marks, "b", "tc"), text(looks, "c", "tc")).fire(
+            "tcx_ingress:eth0", FRAME, context={"mark": 30}
+        )
+        assert [step.code for step in fired.steps] == [-1, -1, 80]
+
+    def test_out_of_another_device(self) -> None:
+        made = loaded(redirects(ETH1, "go", "tc"), text("r0 = *(u32 *)(r1 + 40); exit", "out", "tcx/egress"))
+        made.attach("out", "tcx_egress:eth1")
+        fired = made.fire("tcx_ingress:eth0", FRAME)
+        assert [(step.where, step.code) for step in fired.steps] == [("tcx_ingress:eth0", 7), ("tcx_egress:eth1", ETH1)]
+        assert said(fired)[-1] == "leaves eth1, 47 bytes"
+
+    @pytest.mark.parametrize(("code", "words"), [(2, "dropped: TC_ACT_SHOT"), (0, "leaves eth1, 47 bytes")])
+    def test_egress_has_a_say(self, code: int, words: str) -> None:
+        made = loaded(redirects(ETH1, "go", "tc"), returns(code, "out", "tcx/egress"))
+        made.attach("out", "tcx_egress:eth1")
+        assert said(made.fire("tcx_ingress:eth0", FRAME))[-1] == words
+
+    def test_into_another_device(self) -> None:
+        made = loaded(redirects(ETH1, "go", "tc", 1), text("r0 = *(u32 *)(r1 + 36); r0 += -1; exit", "in", "action"))
+        fired = made.fire("tcx_ingress:eth0", packet(port=1))
+        assert said(fired)[1:] == ["goes up the stack from eth1, 47 bytes"]
+        long = made.fire("tcx_ingress:eth0", bytes(1019))
+        assert said(long)[-1] == "dropped: longer than the MTU of 1000 allows"
+
+    def test_to_a_peer(self) -> None:
+        def go(device: int) -> Fired:
+            return loaded(text(f"r1 = {device}; r2 = 0; call 155; exit", "go", "tc")).fire("tcx_ingress:eth0", FRAME)
+
+        assert said(go(ETH1))[-1] == "dropped: it has no peer"
+        assert [fate.what for fate in go(VETH0).fates] == ["queued"]
+
+    def test_by_its_neighbour(self) -> None:
+        made = loaded(text(f"r1 = {ETH1}; r2 = 0; r3 = 0; r4 = 0; call 152; exit", "go", "tc"))
+        (fate,) = made.fire("tcx_ingress:eth0", FRAME).fates
+        assert fate.packet == bytes.fromhex("020000000077") + bytes(6) + FRAME[12:]
+        away = FRAME[:30] + bytes((11, 0, 0, 2)) + FRAME[34:]
+        assert said(made.fire("tcx_ingress:eth0", away))[-1] == "dropped: no neighbour 11.0.0.2"
+
+    def test_a_copy_is_on_its_way_at_once(self) -> None:
+        made = loaded(text(f"r6 = r1; r2 = {ETH1}; r3 = 0; call 13; r0 = 2; exit", "copy", "tc"))
+        assert said(made.fire("tcx_ingress:eth0", FRAME))[1:] == ["leaves eth1, 47 bytes", "dropped: TC_ACT_SHOT"]
+
+    def test_a_storm_ends(self) -> None:
+        copies = f"r6 = r1; r2 = {VETH0}; r3 = 1; call 13; r1 = {VETH0}; r2 = 1; call 23; exit"
+        fired = loaded(text(copies, "storm", "tc")).fire("tcx_ingress:veth0", FRAME, hops=30)
+        assert 100 < len(fired.steps) <= ARRIVALS
+        assert said(fired)[-1] == f"dropped: the limit of {ARRIVALS} arrivals of one event"
+
+
+class TestCgroups:
+    @pytest.mark.parametrize(("codes", "what"), [((1, 1), "passed"), ((0, 1), "denied"), ((1, 0), "denied")])
+    def test_all_run_and_all_must_allow(self, codes: tuple[int, ...], what: str) -> None:
+        made = loaded(*(returns(code, f"p{n}", "cgroup/dev") for n, code in enumerate(codes)))
+        fired = made.fire("cgroup_device:/web", context={"major": 1, "minor": 3})
+        assert (len(fired.steps), [one.what for one in fired.fates]) == (2, [what])
+        assert ("EPERM" in said(fired)[-1]) is (what == "denied")
+
+    def test_the_own_before_those_around(self) -> None:
+        made = loaded(*(returns(1, name, "cgroup/dev") for name in ("root", "web", "dns")))
+        for name, path in (("root", "/"), ("dns", "/web/dns"), ("web", "/web")):
+            made.attach(name, f"cgroup_device:{path}", flags="multi")
+        fired = made.fire("cgroup_device:/web/dns")
+        assert [step.where for step in fired.steps] == [f"cgroup_device:{path}" for path in ("/web/dns", "/web", "/")]
+        assert [step.program.name for step in fired.steps] == ["dns", "web", "root"]
+
+    def test_one_sees_what_another_has_changed(self) -> None:
+        bind = "r2 = *(u32 *)(r1 + 4); r2 += 1; *(u32 *)(r1 + 4) = r2; r0 = 1; exit"
+        made = loaded(text(bind, "a", "cgroup/connect4"), text(bind, "b", "cgroup/connect4"))
+        fired = made.fire("cgroup_inet4_connect:/", context={"user_ip4": 6})
+        context = fired.steps[-1].ran.outcome.context
+        assert context is not None and context["user_ip4"] == 8
+
+    @pytest.mark.parametrize(("code", "what"), [(0, "denied"), (1, "passed"), (2, "denied"), (3, "passed")])
+    def test_of_a_packet_that_leaves_the_second_bit_says_congestion(self, code: int, what: str) -> None:
+        made = loaded(returns(code, "p", "cgroup_skb/egress"))
+        assert [one.what for one in made.fire("cgroup_inet_egress:/", FRAME).fates] == [what]
+
+
+class TestSockets:
+    @pytest.mark.parametrize(
+        ("frame", "cookie"),
+        [
+            (packet(), 7), (packet("tcp", 80), 9), (packet("tcp", 80, sender=10), 8), (packet("tcp", 81), 0),
+            (packet()[:40], 0), (packet(port=54), 0),
+            (FRAME[:20] + b"\x20" + FRAME[21:], 0),  # a fragment
+            (FRAME[:12] + bytes.fromhex("81000005") + FRAME[12:], 7),
+        ],
+    )  # fmt: skip
+    def test_who_gets_a_packet(self, frame: bytes, cookie: int) -> None:
+        fired = loaded(returns(2, "p", "xdp")).fire("xdp:eth0", frame)
+        assert fired.queues == ({cookie: [b"hello"]} if cookie else {})
+        assert fired.fates[0].what == ("queued" if cookie else "stack")
+
+    def test_ipv6(self) -> None:
+        net = Network(sockets={3: Socket("udp", "::2", 53)})
+        inner = (9).to_bytes(2, "big") + (53).to_bytes(2, "big") + (10).to_bytes(2, "big") + bytes(2) + b"hi"
+        head = b"\x60\0\0\0" + len(inner).to_bytes(2, "big") + b"\x11\x40" + bytes(15) + b"\1" + bytes(15) + b"\2"
+        made = Loaded([returns(-1, "p", "tc")], world=World(net=net))
+        frame = ETHERNET[:12] + b"\x86\xdd" + head + inner
+        assert made.fire("tcx_ingress:lo", frame).queues == {3: [b"hi"]}
+
+    @pytest.mark.parametrize(("code", "words"), [(0, "dropped: cgroup /web/dns says no"), (1, "received by socket 7")])
+    def test_its_cgroup_has_a_say(self, code: int, words: str) -> None:
+        made = loaded(returns(code, "p", "cgroup_skb/ingress"))
+        made.attach("p", "cgroup_inet_ingress:/web", flags="multi")
+        assert said(made.fire("tcx_ingress:eth0", FRAME))[-1].startswith(words)
+
+    @pytest.mark.parametrize(("code", "words"), [(0, "dropped: its filter says no"), (9, "received by socket 7")])
+    def test_its_filter_has_a_say(self, code: int, words: str) -> None:
+        made = loaded(returns(code, "p", "socket"))
+        made.attach("p", "socket_filter:7")
+        assert said(made.fire("tcx_ingress:eth0", FRAME))[-1].startswith(words)
+
+    def test_a_filter_says_how_much_is_kept(self) -> None:
+        assert loaded(returns(4, "p", "socket")).fire("socket_filter:7", FRAME).queues == {7: [FRAME[14:18]]}
+        assert said(loaded(returns(0, "p", "socket")).fire("socket_filter:7", FRAME))[-1] == "dropped: drop"
+        with pytest.raises(BadInput, match="'dns' is no cookie"):
+            loaded(returns(4, "p", "socket")).fire("socket_filter:dns", FRAME)
+
+    def test_helpers_see_the_socket_that_it_is_for(self) -> None:
+        made = loaded(text("call 47; exit", "p", "socket"))
+        made.attach("p", "socket_filter:7")
+        fired = made.fire("tcx_ingress:eth0", FRAME)
+        assert fired.steps[0].code == 12
+        assert made.world.net == NET
+
+
+@pytest.mark.skipif("sockmap" not in RULES, reason="no sockmap here")
+class TestSockmaps:
+    """Sockets 8 and 9 are the ends of a connection, 7 is one of UDP."""
+
+    MAP = (Map("socks", "sockmap", 4, 4, 4),)
+
+    def made(self, words: str, section: str, *more: tuple[str, str]) -> Loaded:
+        net = Network(
+            sockets={
+                7: Socket("udp", "10.0.0.2", 53), 8: Socket("tcp", "10.0.0.1", 80, "10.0.0.3", 5),
+                9: Socket("tcp", "10.0.0.3", 5, "10.0.0.1", 80), 10: Socket("tcp", "10.0.0.4", 1, "10.0.0.9", 1),
+            },
+        )  # fmt: skip
+        programs = [text(words, "verdict", section, self.MAP), *(text(w, f"p{n}", s, self.MAP) for n, (w, s) in
+                                                                  enumerate(more))]  # fmt: skip
+        made = Loaded(programs, world=World(net=net))
+        for key, cookie in enumerate((7, 8, 10)):
+            made.maps["socks"][key] = cookie
+        return made
+
+    @pytest.mark.parametrize(
+        ("key", "flags", "cookie", "words"),
+        [(0, 1, 7, "received by socket 7"), (1, 0, 9, "received by socket 9"), (2, 0, 0, "leaves socket 10"),
+         (3, 0, 0, "dropped: SK_DROP")],
+    )  # fmt: skip
+    @pytest.mark.parametrize(("helper", "section"), [(52, "sk_skb/verdict"), (60, "sk_msg")])
+    def test_where_data_go(self, helper: int, section: str, key: int, flags: int, cookie: int, words: str) -> None:
+        made = self.made(f"r2 = map[idx:0]; r3 = {key}; r4 = {flags}; call {helper}; exit", section)
+        hook = "sk_msg_verdict:socks" if helper == 60 else "sk_skb_verdict:socks"
+        fired = made.fire(hook, b"data")
+        assert said(fired)[-1].startswith(words)
+        assert fired.queues == ({cookie: [b"data"]} if cookie else {})
+
+    def test_what_a_packet_brings_meets_the_verdict(self) -> None:
+        made = self.made("r2 = map[idx:0]; r3 = 1; r4 = 1; call 52; exit", "sk_skb/verdict")
+        made.attach("verdict", "sk_skb_verdict:socks")
+        assert made.fire("tcx_ingress:lo", FRAME).queues == {8: [b"hello"]}
+
+    def test_a_parser_finds_messages(self) -> None:
+        made = self.made("r0 = 1; exit", "sk_skb/stream_verdict", ("r0 = 2; exit", "sk_skb/stream_parser"))
+        made.attach("verdict", "sk_skb_stream_verdict:socks")
+        made.attach("p0", "sk_skb_stream_parser:socks")
+        fired = made.fire("tcx_ingress:lo", FRAME)
+        assert fired.queues == {7: [b"he", b"ll"]}
+        assert said(fired)[-1] == "goes on: no whole message yet"
+
+
+def test_tracing_runs_all() -> None:
+    made = loaded(text("r0 = *(u64 *)(r1 + 0); exit", "a", "raw_tp/x"), returns(0, "b", "raw_tp/x"),
+                  returns(0, "c", "raw_tp/y"))  # fmt: skip
+    fired = made.fire("raw_tracepoint:x", context={"args[0]": 11})
+    assert [(step.program.name, step.code) for step in fired.steps] == [("a", 11), ("b", 0)]
+    assert fired.fates == []
+
+
+@pytest.mark.parametrize("engine", ALL)
+def test_every_engine_says_the_same(engine: str) -> None:
+    count = "r6 = r1; r1 = 0; *(u32 *)(r10 - 4) = r1; r1 = map[idx:0]; r2 = r10; r2 += -4; call 1; " \
+            "if r0 == 0 goto out; r1 = 1; lock *(u64 *)(r0 + 0) += r1; r1 = *(u64 *)(r0 + 0); *(u32 *)(r6 + 8) = r1; " \
+            "out: r0 = {}; exit"  # fmt: skip
+    maps = (Map("seen", "array", 4, 8, 1),)
+    order = "big" if "little" not in ENGINES[engine].abilities.orders else "little"
+    programs = [
+        text(f"r1 = {VETH0}; r2 = 0; call 23; exit", "go", "xdp", maps), text(count.format(-1), "one", "tc", maps),
+        text(count.format(0), "two", "tcx/ingress", maps), returns(1, "allow", "cgroup_skb/ingress", maps),
+    ]  # fmt: skip
+    made = Loaded([program.in_order(order) for program in programs], world=World(net=NET))
+    for name in ("one", "two"):
+        made.attach(name, "tcx_ingress:veth1")
+    made.attach("allow", "cgroup_inet_ingress:/", flags="multi")
+    fired = made.fire("xdp:eth0", FRAME, engine=engine)
+    assert said(fired) == [
+        "xdp:eth0  go (id 1): 4 (XDP_REDIRECT)", "leaves veth0 for veth1",
+        "tcx_ingress:veth1  one (id 2): -1 (TC_ACT_UNSPEC)", "tcx_ingress:veth1  two (id 3): 0 (TC_ACT_OK)",
+        "cgroup_inet_ingress:/  allow (id 4): 1 (allow)", "received by socket 7, 5 bytes",
+    ]  # fmt: skip
+    context = fired.steps[2].ran.outcome.context
+    assert context is not None and context["mark"] == 2
+    assert made.maps["seen"][0] == (2).to_bytes(8, order)  # type: ignore[arg-type]
