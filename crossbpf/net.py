@@ -132,7 +132,9 @@ def _mac(value: Any, place: str) -> bytes:
 
 def _address(value: Any, place: str, *, prefix: bool = False) -> str:
     try:
-        return str(ip_network(value) if prefix else ip_address(value))
+        if isinstance(value, str):
+            return str(ip_network(value) if prefix else ip_address(value))
+        raise ValueError
     except ValueError:
         raise BadInput(f"{value!r} is no {'prefix' if prefix else 'address'}", place=place) from None
 

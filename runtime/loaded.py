@@ -151,9 +151,9 @@ class Loaded:
         self, hook: str, data: bytes = b"", *, context: Mapping[str, int] | None = None, engine: str = "interpreter",
         hops: int = HOPS,
     ) -> Fired:  # fmt: skip
-        """Let an event happen at a hook. Where nothing is attached, the programs are that belong there by their section.
+        """Let an event happen at a hook. Where nothing is attached, the programs are that belong there.
 
-        One without a section belongs where its type does.
+        Those are the ones whose section means the hook, and those without a section whose type fits.
 
         data: a frame from its link-layer header on, or a socket's data; context: fields by name. Raises BadInput,
         Refused.

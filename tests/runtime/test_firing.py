@@ -58,8 +58,9 @@ class TestXdp:
         assert fired.steps[0].code == VETH1
 
     def test_what_it_has_changed_goes_on(self) -> None:
-        swap = "r6 = r1; r2 = *(u32 *)(r1 + 4); r1 = *(u32 *)(r1 + 0); r3 = r1; r3 += 1; r0 = 0; if r3 > r2 goto out; " \
-               "r2 = 0xaa; *(u8 *)(r1 + 0) = r2; r1 = r6; r2 = -4; call 54; r0 = 2; out: exit"  # fmt: skip
+        swap = """
+            r6 = r1; r2 = *(u32 *)(r1 + 4); r1 = *(u32 *)(r1 + 0); r3 = r1; r3 += 1; r0 = 0; if r3 > r2 goto out
+            r2 = 0xaa; *(u8 *)(r1 + 0) = r2; r1 = r6; r2 = -4; call 54; r0 = 2; out: exit"""
         meta = "r2 = *(u32 *)(r1 + 76); r3 = *(u32 *)(r1 + 140); r2 -= r3; r0 = r2; exit"
         fired = loaded(text(swap, "swap", "xdp"), text(meta, "meta", "tc")).fire("xdp:eth0", FRAME)
         assert [step.where for step in fired.steps] == ["xdp:eth0"]
@@ -156,8 +157,8 @@ class TestTc:
     @pytest.mark.parametrize(
         ("codes", "ran", "fate"),
         [
-            ((-1, 0, 2), 2, "stack"), ((-1, -1, 2), 3, "dropped"), ((-1, -1, -1), 3, "stack"), ((2, 0, 0), 1, "dropped"),
-            ((3, 2, 2), 1, "stack"), ((1, 2, 2), 1, "stack"), ((-1, 8, 2), 2, "stack"),
+            ((-1, 0, 2), 2, "stack"), ((-1, -1, 2), 3, "dropped"), ((-1, -1, -1), 3, "stack"),
+            ((2, 0, 0), 1, "dropped"), ((3, 2, 2), 1, "stack"), ((1, 2, 2), 1, "stack"), ((-1, 8, 2), 2, "stack"),
         ],
     )  # fmt: skip
     def test_a_chain_ends_with_the_first_that_says_something(self, codes: tuple[int, ...], ran: int, fate: str) -> None:
@@ -353,9 +354,9 @@ def test_tracing_runs_all() -> None:
 
 @pytest.mark.parametrize("engine", ALL)
 def test_every_engine_says_the_same(engine: str) -> None:
-    count = "r6 = r1; r1 = 0; *(u32 *)(r10 - 4) = r1; r1 = map[idx:0]; r2 = r10; r2 += -4; call 1; " \
-            "if r0 == 0 goto out; r1 = 1; lock *(u64 *)(r0 + 0) += r1; r1 = *(u64 *)(r0 + 0); *(u32 *)(r6 + 8) = r1; " \
-            "out: r0 = {}; exit"  # fmt: skip
+    count = """
+        r6 = r1; r1 = 0; *(u32 *)(r10 - 4) = r1; r1 = map[idx:0]; r2 = r10; r2 += -4; call 1; if r0 == 0 goto out
+        r1 = 1; lock *(u64 *)(r0 + 0) += r1; r1 = *(u64 *)(r0 + 0); *(u32 *)(r6 + 8) = r1; out: r0 = {}; exit"""
     maps = (Map("seen", "array", 4, 8, 1),)
     order = "big" if "little" not in ENGINES[engine].abilities.orders else "little"
     programs = [

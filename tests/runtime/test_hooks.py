@@ -43,7 +43,8 @@ class TestTable:
         for hook in HOOKS.values():
             assert all(kind in program_types.PROGRAM_TYPES for kind in hook.types)
             for section in hook.sections:
-                said = program_types.of_section(section if hook.at != EVENT else f"{section}/x")
+                named = program_types.of_section(f"{section}/x") if hook.at == EVENT else None
+                said = named or program_types.of_section(section)
                 assert said is not None and said.name in hook.types, section
 
     def test_no_section_means_two(self) -> None:
@@ -71,8 +72,9 @@ class TestNames:
     @pytest.mark.parametrize(
         ("words", "name", "place"),
         [
-            ("xdp:eth0", "xdp", "eth0"), ("cgroup_device", "cgroup_device", "/"), ("cgroup_device:a//b/", "cgroup_device",
-             "/a/b"), ("flow_dissector", "flow_dissector", ""), ("tracepoint:sched/x", "tracepoint", "sched/x"),
+            ("xdp:eth0", "xdp", "eth0"), ("cgroup_device", "cgroup_device", "/"),
+            ("flow_dissector", "flow_dissector", ""),
+            ("cgroup_device:a//b/", "cgroup_device", "/a/b"), ("tracepoint:sched/x", "tracepoint", "sched/x"),
         ],
     )  # fmt: skip
     def test_hooks(self, kernel: Kernel, words: str, name: str, place: str) -> None:
@@ -81,8 +83,9 @@ class TestNames:
     @pytest.mark.parametrize(
         ("words", "message"),
         [
-            ("xpd:eth0", "no hook 'xpd'"), ("xdp", "hook xdp belongs to a device"), ("sk_lookup:x", "of which there is one"),
-            ("sk_msg_verdict:m", "no maps are named 'm'"), ("sk_msg_verdict:counts", "2 maps are named 'counts'"),
+            ("xpd:eth0", "no hook 'xpd'"), ("xdp", "hook xdp belongs to a device"),
+            ("sk_lookup:x", "of which there is one"), ("sk_msg_verdict:m", "no maps are named 'm'"),
+            ("sk_msg_verdict:counts", "2 maps are named 'counts'"),
             ("sk_msg_verdict:#1", "has no sockets"),
         ],
     )  # fmt: skip
@@ -123,9 +126,10 @@ class TestDevices:
     @pytest.mark.parametrize(
         ("section", "where", "how"),
         [
-            ("tc", "xdp:eth0", {}), ("xdp", "tcx_ingress:eth0", {}), ("", "xdp:eth0", {}), ("xdp/devmap", "xdp:eth0", {}),
-            ("xdp/cpumap", "xdp:eth0", {}), ("xdp", "xdp:eth0", {"flags": "multi"}), ("xdp", "xdp:eth0", {"prepend": True}),
-            ("tc", "tcx_ingress:eth0", {"overwrite": True}), ("tc", "tcx_ingress:eth0", {"priority": 1}),
+            ("tc", "xdp:eth0", {}), ("xdp", "tcx_ingress:eth0", {}), ("", "xdp:eth0", {}),
+            ("xdp/devmap", "xdp:eth0", {}), ("xdp/cpumap", "xdp:eth0", {}), ("xdp", "xdp:eth0", {"flags": "multi"}),
+            ("xdp", "xdp:eth0", {"prepend": True}), ("tc", "tcx_ingress:eth0", {"overwrite": True}),
+            ("tc", "tcx_ingress:eth0", {"priority": 1}),
         ],
     )  # fmt: skip
     def test_what_does_not_fit(self, kernel: Kernel, section: str, where: str, how: dict[str, object]) -> None:
@@ -199,10 +203,8 @@ class TestOthers:
     @pytest.mark.skipif("sockmap" not in RULES, reason="no sockmap here")
     def test_a_sockmap_has_a_verdict_on_streams_or_on_packets(self, kernel: Kernel) -> None:
         socks = (Map("socks", "sockmap", 4, 4, 4),)
-        stream, packets, message = (
-            kernel.load([text("r0 = 1; exit", "p", section, socks)], reuse=dict(zip(["socks"], kernel.maps.values())))[0]
-            for section in ("sk_skb/stream_verdict", "sk_skb/verdict", "sk_msg")
-        )  # fmt: skip
+        sections = ("sk_skb/stream_verdict", "sk_skb/verdict", "sk_msg")
+        stream, packets, message = kernel.load([text("r0 = 1; exit", "p", section, socks) for section in sections])
         attach(kernel, stream, "sk_skb_stream_verdict:socks")
         assert error(kernel, packets, "sk_skb_verdict:socks") == "EBUSY"
         attach(kernel, message, "sk_msg_verdict:socks")
