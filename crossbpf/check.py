@@ -21,6 +21,7 @@ from bpf.text import format_insn
 from crossbpf.cc import find
 from crossbpf.inputs import Source, memory_beside, memory_bytes, read_source, sources_in
 from crossbpf.maps import elements, map_option, map_record, show_maps
+from crossbpf.net import net_option, read_network
 from crossbpf.options import compile_options, compiling, engines_named, hexadecimal, plans_named, wide_console
 from crossbpf.types import convention_named, fields_for
 from engines.compare import Row, compare
@@ -67,6 +68,7 @@ class Result:
 @click.option("--type", "kind", metavar="NAME", help="Program type; --packet is its packet. Contexts are compared too.")
 @click.option("--ctx", multiple=True, metavar="NAME=VALUE,...|FILE", help="Fields of the context of --type.")
 @map_option
+@net_option
 @click.option("--target", metavar="NAME,...", help="Targets to run on. Default: all six.")
 @click.option("--engine", metavar="NAME,...", help="More engines: linux, the live kernel; native, the host.")
 @click.option("--plan", default="high", show_default=True, metavar="NAME,...", help="low, high, kernel, fence or all.")
@@ -81,8 +83,8 @@ class Result:
 @compiling
 def check(
     files: Sequence[str], mem: str | None, packet: str | None, kind: str | None, ctx: Sequence[str],
-    contents: Sequence[str], target: str | None, engine: str | None, plan: str, seconds: float, instructions: int,
-    count: bool, kernel: str | None, strict: bool, verbose: bool, as_json: bool, print_cc: bool, cc: str | None,
+    contents: Sequence[str], net: str | None, target: str | None, engine: str | None, plan: str, seconds: float,
+    instructions: int, count: bool, kernel: str | None, strict: bool, verbose: bool, as_json: bool, print_cc: bool, cc: str | None,
     cflags: str, includes: Sequence[str], entry: str | None, big_endian: bool,
 ) -> int:  # fmt: skip
     """Run programs on the interpreter and on every target, and compare.
@@ -117,7 +119,8 @@ def check(
                 order = "big" if big_endian else "little"
                 source = read_source(file, options=options, order=order, entry=entry, paired=directory)
                 _refuse_later(kernel, source, kind)
-                world = World(elements=elements(contents, source.any_order()) if contents else {})
+                held = elements(contents, source.any_order()) if contents else {}
+                world = World(elements=held, net=read_network(net))
             except CrossbpfError as error:
                 results.append(Result(file, "", error=error))
                 _show(console, results[-1], as_json)

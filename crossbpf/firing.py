@@ -81,7 +81,7 @@ def events_in(text: str) -> list[Event]:
         return list(_from_json(text))
     if "=" in text and not Path(text).is_file():
         return [(b"", context_fields([text]))]
-    return [(frame, {}) for frame in frames_in(text)[0]]
+    return [(frame, {}) for frame in frames_in(text, "--event")[0]]
 
 
 def _from_json(file: str) -> Iterator[Event]:

@@ -16,6 +16,7 @@ from bpf.spec.conventions import Convention
 from crossbpf import pcap
 from crossbpf.inputs import memory_bytes, read_bytes, read_source, write_bytes
 from crossbpf.maps import elements, map_option, map_record, show_maps
+from crossbpf.net import net_option, read_network
 from crossbpf.options import compile_options, compiling, hexadecimal, plans_named, wide_console
 from crossbpf.types import convention_named, convention_of, fields_for
 from engines import Engine, Prepared, engine
@@ -62,6 +63,7 @@ class Run:
 @click.option("--packets", type=click.IntRange(1), metavar="N", help="Only the first N packets of a capture.")
 @click.option("--ctx", multiple=True, metavar="NAME=VALUE,...|FILE", help="Fields of the context.")
 @map_option
+@net_option
 @click.option(
     "--repeat",
     default=1,
@@ -84,8 +86,8 @@ class Run:
 @compiling
 def run(
     file: str, prog: str | None, kind: str | None, data_in: str | None, packets: int | None, ctx: Sequence[str],
-    contents: Sequence[str], repeat: int, data_out: str | None, name: str, jit: str, plan: str, seconds: float,
-    as_json: bool, cc: str | None, cflags: str, includes: Sequence[str], entry: str | None, big_endian: bool,
+    contents: Sequence[str], net: str | None, repeat: int, data_out: str | None, name: str, jit: str, plan: str,
+    seconds: float, as_json: bool, cc: str | None, cflags: str, includes: Sequence[str], entry: str | None, big_endian: bool,
 ) -> int:  # fmt: skip
     """Run a program as what it is: XDP, tc, socket filter, cgroup_skb...
 
@@ -107,7 +109,7 @@ def run(
     fields = fields_for(convention, ctx)
     inputs = [entry_for(convention, frame, fields) for frame in frames[:packets]]
     prepared, used, why = prepare(unit, chosen, jit)
-    limits, world = Limits(seconds=seconds), World(elements=elements(contents, program))
+    limits, world = Limits(seconds=seconds), World(elements=elements(contents, program), net=read_network(net))
     runs = []
     for number, given in enumerate(inputs):
         try:
@@ -140,14 +142,14 @@ def run(
     return 0 if all(one.outcome.status == "done" for one in runs) else 1
 
 
-def frames_in(data_in: str | None) -> tuple[list[bytes], bool]:
-    """The packets of --data-in, and whether they are a capture's. Raises BadInput."""
+def frames_in(data_in: str | None, option: str = "--data-in") -> tuple[list[bytes], bool]:
+    """The packets that an option names, and whether they are a capture's. Raises BadInput."""
     if data_in is not None and data_in.endswith(".pcap"):
         frames = pcap.read(read_bytes(data_in), data_in)
         if not frames:
             raise BadInput("has no packets", file=data_in)
         return frames, True
-    data = memory_bytes(data_in, "--data-in")
+    data = memory_bytes(data_in, option)
     return (pcap.read(data, data_in or ""), True) if pcap.byte_order(data) else ([data], False)
 
 

