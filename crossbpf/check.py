@@ -84,8 +84,8 @@ class Result:
 def check(
     files: Sequence[str], mem: str | None, packet: str | None, kind: str | None, ctx: Sequence[str],
     contents: Sequence[str], net: str | None, target: str | None, engine: str | None, plan: str, seconds: float,
-    instructions: int, count: bool, kernel: str | None, strict: bool, verbose: bool, as_json: bool, print_cc: bool, cc: str | None,
-    cflags: str, includes: Sequence[str], entry: str | None, big_endian: bool,
+    instructions: int, count: bool, kernel: str | None, strict: bool, verbose: bool, as_json: bool, print_cc: bool,
+    cc: str | None, cflags: str, includes: Sequence[str], entry: str | None, big_endian: bool,
 ) -> int:  # fmt: skip
     """Run programs on the interpreter and on every target, and compare.
 
