@@ -95,13 +95,16 @@ def update(
 
 
 def _check_program(kernel: Kernel, made: MapObject, value: bytes) -> None:
-    """The second word of an entry of a devmap or cpumap is the id of an xdp program, or 0. Raises CallFailed EINVAL."""
+    """The second word of an entry of a devmap or cpumap is 0, or the id of a program for that. Raises CallFailed."""
     if made.declared.kind not in ENTRY_PROGRAMS or len(value) != 8:
         return
     number = int.from_bytes(value[4:], made.order)
     found = kernel.programs.get(number)
-    if number and (found is None or found.type != "xdp"):
-        raise CallFailed("EINVAL", f"no program of type xdp with id {number}")
+    section = made.declared.kind.removesuffix("_hash")
+    right = found is not None and found.type == "xdp" and found.program.section.rpartition("/")[2] == section
+    if number and not right:
+        name = "ENOMEM" if section == "cpumap" else "EINVAL"
+        raise CallFailed(name, f"program {number} is none for map {made.name}: an xdp/{section} program is needed")
 
 
 def delete(kernel: Kernel, made: MapObject, key: bytes) -> None:
