@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from bpf.program import Map
+from bpf.text import assemble
 from crossbpf.cli import main
 from crossbpf.net import network, read_network
 from crossbpf.pcap import write
+from runtime import Store, hooks
 from tests.engines.typed import FRAME
 from vm.network import Route, Socket
 
@@ -172,18 +176,28 @@ class TestFire:
         assert re.findall("^event .*", text, re.MULTILINE) == ["event 0: 60 bytes", "event 1: 30 bytes"]
 
     def test_maps_keep_what_programs_do(self, prompt: Prompt) -> None:
-        words = "r1 = 0; *(u32 *)(r10 - 4) = r1; r2 = r10; r2 += -4; r1 = map[idx:0]; call 1; r0 = 2; exit"
-        prompt.load("p", words.replace("r1 = map[idx:0]; call 1; ", ""), "xdp")
-        prompt("prog attach name p xdp:eth0")
-        prompt(f"fire xdp:eth0 --event {FRAME.hex()}")
+        count = """
+            r1 = 0; *(u32 *)(r10 - 4) = r1; r2 = r10; r2 += -4; r1 = map[idx:0]; call 1; if r0 == 0 goto out
+            r1 = 1; lock *(u64 *)(r0 + 0) += r1; r0 = *(u64 *)(r0 + 0); out: exit"""
+        program = replace(assemble(count, name="p"), maps=(Map("seen", "array", 4, 8, 1),), section="raw_tp/x")
+        with Store(prompt.folder / "bpffs").open() as kernel:
+            hooks.auto(kernel, kernel.load([program])[0])
+        for engine, seen in (("interpreter", 1), ("arm64", 2), ("riscv64", 3)):
+            assert f"p (id 1): {seen}\n" in prompt(f"fire raw_tracepoint:x --engine {engine}")
+        assert prompt.record("map dump name seen")[0]["value"][0] == "0x03"
+
+    def test_an_entry_keeps_its_program(self, prompt: Prompt) -> None:
         prompt("map create m type devmap key 4 value 8 entries 2 name ports")
-        assert "no program of type xdp with id 9" in prompt(
-            "map update name ports key 0 0 0 0 value 1 0 0 0 9 0 0 0", 2
-        )
-        prompt("map update name ports key 0 0 0 0 value 1 0 0 0 1 0 0 0")
-        prompt("prog detach name p xdp:eth0")
+        prompt.load("p", "r0 = 2; exit", "xdp/devmap")
+        prompt.load("q", "r0 = 2; exit", "xdp")
+        update = "map update name ports key 0 0 0 0 value 1 0 0 0 {} 0 0 0"
+        for number in (2, 9):
+            assert f"program {number} is none for map ports" in prompt(update.format(number), 2)
+        prompt(update.format(1))
         prompt("prog unpin p")
-        assert prompt.record("prog show")[0]["name"] == "p"
+        assert [one["name"] for one in prompt.record("prog show")] == ["p", "q"]
+        prompt("map delete name ports key 0 0 0 0")
+        assert [one["name"] for one in prompt.record("prog show")] == ["q"]
 
     def test_printed_lines_and_faults(self, prompt: Prompt) -> None:
         prompt.load("p", "r2 = 0x0a6968 ll; *(u64 *)(r10 - 8) = r2; r1 = r10; r1 += -8; r2 = 4; call 6; r1 = 8; "
