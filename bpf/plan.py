@@ -16,6 +16,7 @@ from bpf.errors import Refused
 from bpf.isa import Kind
 from bpf.map_rules import MAX_BYTES, check_map, readonly, value_bytes
 from bpf.program import MAX_FRAMES, Map, Program, joined
+from bpf.spec.callers import callers
 from bpf.spec.contexts import HEADROOM
 from bpf.spec.conventions import PLAIN, Convention
 from bpf.spec.helpers import KERNEL, SUITE
@@ -368,7 +369,7 @@ class Unit:
             return Refused(f"insn {pc}: {said}", remedy="docs/helpers.md lists those that are")
         if self.convention.helpers is not SUITE:
             said = f"program of this type cannot use helper bpf_{known.name}#{number}"
-            return Refused(f"insn {pc}: {said}", remedy=f"types that can: {', '.join(sorted(KERNEL[number].types))}")
+            return Refused(f"insn {pc}: {said}", remedy=f"types that can: {', '.join(callers(number))}")
         mine = ", ".join(f"{h.number} {h.name}" for h in self.convention.helpers.values())
         said = f"unknown helper {number} ({known.name}) in convention {self.convention.name}"
         return Refused(f"insn {pc}: {said}", remedy=f"known: {mine}")

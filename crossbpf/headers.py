@@ -8,8 +8,12 @@ from __future__ import annotations
 import re
 import sys
 
+from bpf.spec.callers import allowed, callers
 from bpf.spec.helpers import KERNEL
-from bpf.spec.prototypes import PROTOTYPES, Prototype, since
+from bpf.spec.program_types import PROGRAM_TYPES
+from bpf.spec.prototypes import PROTOTYPES, Prototype
+from bpf.spec.signatures import SIGNATURES
+from bpf.spec.since import HELPERS
 from crossbpf.cc import INCLUDE
 
 HEADER = INCLUDE / "bpf" / "bpf_helper_defs.h"
@@ -27,8 +31,12 @@ What helpers see of a machine is the `World` (`vm/world.py`): clock, task, cgrou
 the task, symbols. What they do to it is there afterwards: printed lines, signals, timers. `docs/linux.md` says where
 that differs from Linux.
 
-| number | name | since | |
-|---|---|---|---|
+*Programs*: the types that may call it in Linux 6.18, some only with one expected attach type
+(`bpf/spec/callers.py`); *needs*: a capability that it needs besides those of the type, in at least one of them; *GPL*:
+the program's license must be compatible. `freplace` programs (ext) have what they replace has.
+
+| number | name | since | | programs | needs |
+|---|---|---|---|---|---|
 """
 _HEAD = """/* Generated from bpf/spec/prototypes.py by `python -m crossbpf.headers`. Do not edit. */
 #ifndef CROSSBPF_BPF_HELPER_DEFS_H
@@ -57,10 +65,25 @@ def _declaration(one: Prototype) -> str:
     return f"__CROSSBPF_HELPER({one.returns}, {one.name}, {one.number}, {parameters});\n"
 
 
+def _callers(number: int) -> str:
+    found = set(callers(number))
+    missing = sorted({name for name in PROGRAM_TYPES if allowed(name)} - found)
+    if len(missing) > len(found):
+        return " ".join(callers(number))
+    return "all" + (f" but {' '.join(missing)}" if missing else "")
+
+
+def _needs(number: int) -> str:
+    needs = {one for name in callers(number) for one in allowed(name)[number]}
+    gpl = ["GPL"] if SIGNATURES[number][0].gpl_only else []
+    return " ".join((*sorted(needs), *gpl))
+
+
 def helper_table() -> str:
     """The text of docs/helpers.md."""
     rows = [
-        f"| {one.number} | `{one.name}` | {since(one.number)} | {'yes' if one.number in KERNEL else ''} |\n"
+        f"| {one.number} | `{one.name}` | {HELPERS[one.number]} | {'yes' if one.number in KERNEL else ''} "
+        f"| {_callers(one.number)} | {_needs(one.number)} |\n"
         for one in PROTOTYPES.values()
     ]
     return _TABLE.format(there=len(KERNEL), all=len(PROTOTYPES)) + "".join(rows)

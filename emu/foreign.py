@@ -330,7 +330,7 @@ FUNCTIONS: dict[str, Function] = {
     **{
         f"bpf_{one.name}": _helper(one.name)
         for one in KERNEL.values()
-        if one.name not in MAP_HELPERS and not one.inline and not one.callback and not one.types
+        if one.name not in MAP_HELPERS and not one.inline and not one.callback and not one.typed
     },
     "bpf_get_raw_cpu_id": _helper("get_smp_processor_id"),
     "bpf_user_rnd_u32": _helper("get_prandom_u32"),

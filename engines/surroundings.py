@@ -27,7 +27,7 @@ _OF_THE_MACHINE = frozenset({
     "get_hash_recalc", "get_socket_cookie", "get_socket_uid", "skb_cgroup_id", "get_cgroup_classid", "get_route_realm",
     "fib_lookup", "check_mtu", "clone_redirect",
 })  # fmt: skip
-_OF_PACKETS = frozenset(helper.name for helper in KERNEL.values() if helper.types) - _OF_THE_MACHINE
+_OF_PACKETS = frozenset(helper.name for helper in KERNEL.values() if helper.typed) - _OF_THE_MACHINE
 _OTHERS = frozenset({"csum_diff", "loop", "unwind", "spin_lock", "spin_unlock", "kptr_xchg"})
 SAME_EVERYWHERE = _OTHERS | _OF_MAPS | _DYNPTRS | _TEXT | _OF_PACKETS
 """Helpers whose result depends on their arguments, the maps, the packet, or the functions that they call."""

@@ -62,7 +62,9 @@ class _ProgLoad(_Attr):
         ("log_level", c_uint32), ("log_size", c_uint32), ("log_buf", c_uint64), ("kern_version", c_uint32),
         ("prog_flags", c_uint32), ("prog_name", c_char * 16), ("prog_ifindex", c_uint32),
         ("expected_attach_type", c_uint32), ("prog_btf_fd", c_uint32), ("func_info_rec_size", c_uint32),
-        ("func_info", c_uint64), ("func_info_cnt", c_uint32),
+        ("func_info", c_uint64), ("func_info_cnt", c_uint32), ("line_info_rec_size", c_uint32),
+        ("line_info", c_uint64), ("line_info_cnt", c_uint32), ("attach_btf_id", c_uint32), ("attach_prog_fd", c_uint32),
+        ("core_relo_cnt", c_uint32), ("fd_array", c_uint64),
     ]  # fmt: skip
 
 
@@ -261,18 +263,24 @@ def load(
     log_level: int = LOG_STATS,
     kind: int = SYSCALL,
     functions: FunctionInfo | None = None,
+    flags: int | None = None,
+    attach: int = 0,
+    target: int = 0,
+    license_name: str = "GPL",
 ) -> tuple[int, str]:
     """A file descriptor of a program of a type, and the verifier's log. Raises LoadError.
 
-    functions: for a program whose functions the kernel must know.
+    functions: for a program whose functions the kernel must know; flags: BPF_F_*, those that the type needs unless
+    given; attach: expected_attach_type; target: number of what it is attached to in the kernel's BTF.
     """
     size = LOG_SIZE.get(log_level, LOG_LIMIT)
     text = ctypes.create_string_buffer(size)
-    insns, license_ = ctypes.create_string_buffer(code, len(code)), ctypes.create_string_buffer(b"GPL")
+    insns, license_ = _buffer(code), ctypes.create_string_buffer(license_name.encode())
     word = "".join(letter if letter.isascii() and letter.isalnum() else "_" for letter in name)
     attr = _ProgLoad(
         kind, len(code) // 8, _address(insns), _address(license_), log_level, size, _address(text), 0,
-        SLEEPABLE if kind == SYSCALL else 0, word[:15].encode(),
+        (SLEEPABLE if kind == SYSCALL else 0) if flags is None else flags, word[:15].encode(),
+        expected_attach_type=attach, attach_btf_id=target,
     )  # fmt: skip
     if functions is None:
         return _load(attr, text)

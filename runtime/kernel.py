@@ -16,7 +16,7 @@ from bpf.program import Map, Program
 from bpf.spec.hooks import HOOKS, MAP
 from bpf.spec.maps import RULES
 from runtime import features, types
-from runtime.permission import ROOT, Caller, may_create, may_load
+from runtime.permission import ROOT, Caller, gpl_compatible, may_create, may_load
 from runtime.tag import tag
 from vm.maps import MapState, Order, new_map
 
@@ -25,10 +25,6 @@ ENTRY_PROGRAMS = ("devmap", "devmap_hash", "cpumap")
 """Maps whose entries may have a program, which packets that are redirected there meet."""
 
 FS = "/sys/fs/bpf/"
-GPL = frozenset(
-    {"GPL", "GPL v2", "GPL and additional rights", "Dual BSD/GPL", "Dual MIT/GPL", "Dual MPL/GPL"}
-)  # include/linux/license.h
-
 _UNRULED = ("prog_array", "arena")  # bpf/plan.py says what they may be
 _BY_MAP = frozenset({"map_fd", "map_fd_value", "map_idx", "map_idx_value"})
 
@@ -271,7 +267,7 @@ class Kernel:
         bare = replace(program, maps=())
         made = ProgramObject(
             self.next_program, program.name, kind, tag(program), "big" if program.order == "big" else "little",
-            program.license in GPL, int(self.clock()), os.getuid() if hasattr(os, "getuid") else 0,
+            gpl_compatible(program), int(self.clock()), os.getuid() if hasattr(os, "getuid") else 0,
             tuple(map_.id for map_ in maps), tuple(maps[number].id for number in used), 8 * len(program), {}, portable,
             lambda: bare,
         )  # fmt: skip

@@ -1,7 +1,7 @@
 """Who may do what: Linux's rules for map types, program types, helpers and sizes, by capability.
 
-Those of Linux 6.12: bpf(2), capabilities(7), Documentation/admin-guide/sysctl/kernel.rst (unprivileged_bpf_disabled).
-CAP_SYS_ADMIN stands for the other three.
+Those of Linux 6.18, asked of it with each set of capabilities where its unprivileged_bpf_disabled let us; what it is
+for that setting at 0: bpf(2), Documentation/admin-guide/sysctl/kernel.rst. CAP_SYS_ADMIN stands for the other three.
 """
 
 from __future__ import annotations
@@ -11,8 +11,11 @@ from dataclasses import dataclass
 
 from bpf.errors import BadInput, CallFailed
 from bpf.program import Map, Program
+from bpf.spec.attach import attach_of
+from bpf.spec.callers import allowed, callers
 from bpf.spec.maps import ZERO_SEED
 from bpf.spec.prototypes import PROTOTYPES
+from bpf.spec.signatures import signature
 
 BPF, PERFMON, NET_ADMIN, SYS_ADMIN = "CAP_BPF", "CAP_PERFMON", "CAP_NET_ADMIN", "CAP_SYS_ADMIN"
 CAPABILITIES = (BPF, PERFMON, NET_ADMIN, SYS_ADMIN)
@@ -36,18 +39,14 @@ _TRACE_TYPES = frozenset({
     "ext",
 })  # fmt: skip
 
-_BPF_HELPERS = frozenset({
-    "spin_lock", "spin_unlock", "jiffies64", "per_cpu_ptr", "this_cpu_ptr", "timer_init", "timer_set_callback",
-    "timer_start", "timer_cancel", "kptr_xchg", "for_each_map_elem", "loop", "user_ringbuf_drain",
-    "ringbuf_reserve_dynptr", "ringbuf_submit_dynptr", "ringbuf_discard_dynptr", "dynptr_from_mem", "dynptr_read",
-    "dynptr_write", "dynptr_data", "cgrp_storage_get", "cgrp_storage_delete", "get_current_cgroup_id",
-    "get_current_ancestor_cgroup_id",
+GPL = frozenset({
+    "GPL", "GPL v2", "GPL and additional rights", "Dual BSD/GPL", "Dual MIT/GPL", "Dual MPL/GPL",
 })  # fmt: skip
-_PERFMON_HELPERS = frozenset({
-    "trace_printk", "trace_vprintk", "get_current_task", "get_current_task_btf", "probe_read", "probe_read_str",
-    "probe_read_user", "probe_read_kernel", "probe_read_user_str", "probe_read_kernel_str", "snprintf_btf", "snprintf",
-    "task_pt_regs",
-})  # fmt: skip
+"""Licenses that are compatible with the kernel's (include/linux/license.h)."""
+
+_FUNCTIONS = "loading/calling other bpf or kernel functions are allowed for CAP_BPF and CAP_SYS_ADMIN"
+_NO_SLEEP = "helper call might sleep in a non-sleepable prog"
+_NO_LICENSE = "cannot call GPL-restricted function from non-GPL compatible program"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +106,37 @@ def type_capabilities(kind: str) -> tuple[str, ...]:
     return (*needed, *([NET_ADMIN] if kind in _NET_TYPES else []), *([PERFMON] if kind in _TRACE_TYPES else []))
 
 
-def helper_capabilities(name: str) -> tuple[str, ...]:
-    """What calling a helper needs besides what the program's type does."""
-    if name in _PERFMON_HELPERS:
-        return BPF, PERFMON
-    return (BPF,) if name in _BPF_HELPERS else ()
+def gpl_compatible(program: Program) -> bool:
+    """Whether it may call what is for GPL programs only. A text, which cannot say its license, may."""
+    return program.license in GPL or not program.section
+
+
+def may_call(caller: Caller, program: Program, kind: str) -> None:
+    """Raise CallFailed EINVAL for a helper that Linux does not let programs of a type call, in its order of questions.
+
+    They are: whether there is one, whether the type and the expected attach type have it, capabilities, license,
+    sleep. A program without a type, and one that replaces another's function, is not asked for its type.
+    """
+    attach = attach_of(program.section)
+    table = allowed(kind, attach)
+    asleep = kind == "syscall" or program.section.split("/")[0].endswith(".s")
+    for pc, number in _calls(program):
+        if number not in PROTOTYPES:
+            raise CallFailed("EINVAL", f"invalid func unknown#{number}", place=f"insn {pc}")
+        name = f"bpf_{PROTOTYPES[number].name}#{number}"
+        refused = f"program of this type cannot use helper {name}"
+        if table and number not in table:
+            types = ", ".join(callers(number))
+            raise CallFailed("EINVAL", refused, place=f"insn {pc}", remedy=f"types that can: {types}")
+        missing = sorted(needed for needed in table.get(number, ()) if not caller.has(needed))
+        if missing:
+            raise CallFailed("EINVAL", f"{refused} without {missing[0]}", place=f"insn {pc}")
+        one = signature(number, kind, attach)
+        if one.gpl_only and not gpl_compatible(program):
+            license_ = f"its license is {program.license!r}" if program.license else "it says no license"
+            raise CallFailed("EINVAL", f"{_NO_LICENSE}: {name}", place=f"insn {pc}", remedy=license_)
+        if one.might_sleep and table and not asleep:
+            raise CallFailed("EINVAL", f"{_NO_SLEEP}: {name}", place=f"insn {pc}")
 
 
 def may_load(caller: Caller, program: Program, kind: str) -> None:
@@ -126,15 +151,10 @@ def may_load(caller: Caller, program: Program, kind: str) -> None:
         raise CallFailed("E2BIG", f"program {program.name} has {len(program)} instructions; {limit} are allowed")
     for needed in type_capabilities(kind):
         _need(caller, needed, what)
-    for pc, number in _calls(program):
-        name = PROTOTYPES[number].name if number in PROTOTYPES else ""
-        missing = next((needed for needed in helper_capabilities(name) if not caller.has(needed)), "")
-        if missing:
-            message = f"program of this type cannot use helper bpf_{name}#{number} without {missing}"
-            raise CallFailed("EINVAL", message, place=f"insn {pc}")
     for pc, insn in enumerate(program.insns):
         if insn is not None and insn.row.op in ("call_local", "func") and not caller.has(BPF):
-            raise CallFailed("EPERM", f"functions of a program need {BPF}", place=f"insn {pc}")
+            raise CallFailed("EPERM", _FUNCTIONS, place=f"insn {pc}")
+    may_call(caller, program, kind)
 
 
 def _calls(program: Program) -> Iterable[tuple[int, int]]:

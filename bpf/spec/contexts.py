@@ -10,9 +10,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
+from bpf.spec.attach import INET4, INET6, SOCK, UDP4, UDP6, UNIX
+
 PACKET, PACKET_END, PACKET_META, OBJECT = "packet", "packet end", "packet meta", "object"
 """What a pointer field leads to. An OBJECT is something of the kernel's that is not described here."""
 
+_PACKETS = {PACKET: "pkt", PACKET_END: "pkt_end", PACKET_META: "pkt_meta"}
 POINTER = 8
 HEADROOM = 256  # XDP_PACKET_HEADROOM
 XDP_MOST = 4096 - HEADROOM - 320  # a page less its headroom and skb_shared_info
@@ -25,6 +28,7 @@ class Field:
 
     offset, size  in the user layout, in bytes
     pointer       what it leads to, "" for a number
+    register      what the verifier takes a register for that it is loaded into, in its log's words
     narrow        a load may take an aligned part of it, of at least `least` bytes; head: only its first bytes;
                   reach: the parts are those of a number of so many bytes, which is what lies there
     raw           its bytes lie in both layouts alike, together with the raw fields beside it: any aligned access
@@ -45,6 +49,7 @@ class Field:
     kept: int = 0
     at: int = 0
     ceiling: int = 0
+    register: str = "scalar"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +87,12 @@ def _layout(name: str, size: int, fields: Iterable[Field], state: str = "", room
     The last field comes first, so that hardly a number lies where the user layout has it.
     """
     given = [
-        replace(one, kept=one.kept or (POINTER if one.pointer else one.size), narrow=one.narrow and not one.pointer)
+        replace(
+            one,
+            kept=one.kept or (POINTER if one.pointer else one.size),
+            narrow=one.narrow and not one.pointer,
+            register=_PACKETS.get(one.pointer, one.register),
+        )
         for one in fields
     ]
     given.reverse()
@@ -119,8 +129,10 @@ def _words(offset: int, names: str, size: int = 4, **same: object) -> Iterator[F
 
 
 def _pointers(offset: int, **names: str) -> Iterator[Field]:
-    for number, (name, leads_to) in enumerate(names.items()):
-        yield Field(name, offset + POINTER * number, POINTER, leads_to)
+    """Pointers one after the other: to a part of the packet, or to the object that a register's word names."""
+    for number, (name, word) in enumerate(names.items()):
+        leads_to = word if word in _PACKETS else OBJECT
+        yield Field(name, offset + POINTER * number, POINTER, leads_to, register=word)
 
 
 _SK_BUFF = (
@@ -133,8 +145,9 @@ _SK_BUFF = (
     *_words(84, "napi_id"), Field("family", 88, 4, kept=2),
     *_words(92, "remote_ip4 local_ip4 remote_ip6[4] local_ip6[4]", narrow=False),
     Field("remote_port", 132, 4, kept=2), Field("local_port", 136, 4, kept=2),
-    Field("data_meta", 140, 4, PACKET_META), Field("flow_keys", 144, 8, OBJECT), Field("tstamp", 152, 8, narrow=False),
-    Field("wire_len", 160, 4), Field("gso_segs", 164, 4, kept=2), Field("sk", 168, 8, OBJECT),
+    Field("data_meta", 140, 4, PACKET_META), *_pointers(144, flow_keys="flow_keys"),
+    Field("tstamp", 152, 8, narrow=False), Field("wire_len", 160, 4), Field("gso_segs", 164, 4, kept=2),
+    *_pointers(168, sk="sock_common_or_null"),
     Field("gso_size", 176, 4, kept=2), Field("tstamp_type", 180, 1), Field("hwtstamp", 184, 8, narrow=False),
 )  # fmt: skip
 
@@ -163,12 +176,12 @@ LAYOUTS: Mapping[str, Layout] = MappingProxyType({
             *_words(0, "user_family", narrow=False), *_words(4, "user_ip4"),
             *_words(8, "user_ip6[4]", raw=True, least=4), *_words(24, "user_port", kept=2),
             *_words(28, "family type protocol", narrow=False), *_words(40, "msg_src_ip4"),
-            *_words(44, "msg_src_ip6[4]", raw=True, least=4), *_pointers(64, sk=OBJECT),
+            *_words(44, "msg_src_ip6[4]", raw=True, least=4), *_pointers(64, sk="sock"),
         )),
         _layout("bpf_sock_ops", 224, (
             *_words(0, "op args[4]", narrow=False), *_words(20, _SOCK_OPS, narrow=False),
             *_words(168, "bytes_received bytes_acked", 8, narrow=False),
-            *_pointers(184, sk=OBJECT, skb_data=PACKET, skb_data_end=PACKET_END),
+            *_pointers(184, sk="sock_or_null", skb_data=PACKET, skb_data_end=PACKET_END),
             *_words(208, "skb_len", narrow=False), *_words(212, "skb_tcp_flags", head=True, kept=1),
             *_words(216, "skb_hwtstamp", 8, narrow=False),
         )),
@@ -176,22 +189,23 @@ LAYOUTS: Mapping[str, Layout] = MappingProxyType({
             *_pointers(0, data=PACKET, data_end=PACKET_END),
             *_words(16, "family remote_ip4 local_ip4 remote_ip6[4] local_ip6[4] remote_port local_port size",
                     narrow=False),
-            *_pointers(72, sk=OBJECT),
+            *_pointers(72, sk="sock"),
         )),
         _layout("bpf_sk_lookup", 72, (
-            *_pointers(0, sk=OBJECT), *_words(8, "family protocol", kept=2), *_words(16, "remote_ip4 remote_ip6[4]"),
-            Field("remote_port", 36, 4, kept=2), *_words(40, "local_ip4 local_ip6[4]"),
+            *_pointers(0, sk="sock_or_null"), *_words(8, "family protocol", kept=2),
+            *_words(16, "remote_ip4 remote_ip6[4]"), Field("remote_port", 36, 4, kept=2),
+            *_words(40, "local_ip4 local_ip6[4]"),
             Field("local_port", 60, 4, kept=2), *_words(64, "ingress_ifindex"),
         )),
         _layout("sk_reuseport_md", 56, (
             *_pointers(0, data=PACKET, data_end=PACKET_END),
             *_words(16, "len"), Field("eth_protocol", 20, 4, kept=2, least=2),
             *_words(24, "ip_protocol", kept=2), *_words(28, "bind_inany", kept=1),
-            *_words(32, "hash", narrow=False), *_pointers(40, sk=OBJECT, migrating_sk=OBJECT),
+            *_words(32, "hash", narrow=False), *_pointers(40, sk="sock", migrating_sk="sock_common_or_null"),
         )),
         _layout("bpf_sysctl", 8, (*_words(0, "write file_pos"),)),
         _layout("bpf_sockopt", 40, (
-            *_pointers(0, sk=OBJECT, optval=PACKET, optval_end=PACKET_END),
+            *_pointers(0, sk="sock", optval=PACKET, optval_end=PACKET_END),
             *_words(24, "level optname optlen retval", narrow=False),
         )),
         _layout("bpf_cgroup_dev_ctx", 12, (
@@ -276,4 +290,96 @@ VIEWS: Mapping[str, View] = MappingProxyType({
     "cgroup_sockopt": View(LAYOUTS["bpf_sockopt"], frozenset(), _names("level", "optname", "optlen", "retval")),
     "sk_lookup": View(LAYOUTS["bpf_sk_lookup"]),
 })  # fmt: skip
-"""Program type -> its context, for the types whose context is described here."""
+"""Program type -> its context, for the types whose context is described here: what any attach type allows."""
+
+
+def _narrowed(view: View, attach: Iterable[str], hidden: frozenset[str], writable: frozenset[str]) -> dict[str, View]:
+    """What programs that are attached there may do of what their type may."""
+    return dict.fromkeys(attach, View(view.layout, hidden, view.writable & writable - hidden))
+
+
+_SOCK, _ADDR, _SOCKOPT = VIEWS["cgroup_sock"], VIEWS["cgroup_sock_addr"], VIEWS["cgroup_sockopt"]
+_CREATION, _SOURCE4, _SOURCE6 = _names("bound_dev_if", "mark", "priority"), _names("src_ip4"), _names("src_ip6[4]")
+_USER4, _USER6, _FROM4, _FROM6 = (
+    _names(name) for name in ("user_ip4", "user_ip6[4]", "msg_src_ip4", "msg_src_ip6[4]")
+)  # fmt: skip
+
+ATTACHED: Mapping[str, Mapping[str, View]] = MappingProxyType({
+    "xdp": _narrowed(VIEWS["xdp"], ["xdp_devmap"], frozenset(), frozenset()),
+    "cgroup_sock": {
+        **_narrowed(_SOCK, SOCK[:2], _SOURCE4 | _SOURCE6 | {"src_port"}, _CREATION),
+        **_narrowed(_SOCK, SOCK[2:3], _CREATION | _SOURCE6, frozenset()),
+        **_narrowed(_SOCK, SOCK[3:], _CREATION | _SOURCE4, frozenset()),
+    },
+    "cgroup_sock_addr": {
+        **_narrowed(_ADDR, (*INET4, UDP4[1]), _USER6 | _FROM4 | _FROM6, _ADDR.writable),
+        **_narrowed(_ADDR, UDP4[:1], _USER6 | _FROM6, _ADDR.writable),
+        **_narrowed(_ADDR, (*INET6, UDP6[1]), _USER4 | _FROM4 | _FROM6, _ADDR.writable),
+        **_narrowed(_ADDR, UDP6[:1], _USER4 | _FROM4, _ADDR.writable),
+        **_narrowed(_ADDR, UNIX, _USER4 | _USER6 | _FROM4 | _FROM6, _ADDR.writable),
+    },
+    "cgroup_sockopt": {
+        **_narrowed(_SOCKOPT, ["cgroup_getsockopt"], frozenset(), _names("optlen", "retval")),
+        **_narrowed(_SOCKOPT, ["cgroup_setsockopt"], _names("retval"), _names("level", "optname", "optlen")),
+    },
+})  # fmt: skip
+"""Program type -> attach type -> its context, where that depends on it."""
+
+_TCP = (
+    "snd_cwnd srtt_us rtt_min snd_ssthresh rcv_nxt snd_nxt snd_una mss_cache ecn_flags rate_delivered rate_interval_us "
+    "packets_out retrans_out total_retrans segs_in data_segs_in segs_out data_segs_out lost_out sacked_out"
+)
+
+SOCKETS: Mapping[str, View] = MappingProxyType({
+    "sock": View(_SOCK.layout),
+    "sock_common": View(_SOCK.layout, _names("type", "protocol", "mark", "priority")),
+    "tcp_sock": View(_layout("bpf_tcp_sock", 112, (
+        *_words(0, _TCP, narrow=False), *_words(80, "bytes_received bytes_acked", 8, narrow=False),
+        *_words(96, "dsack_dups delivered delivered_ce icsk_retransmits", narrow=False),
+    ))),
+    "xdp_sock": View(_layout("bpf_xdp_sock", 4, _words(0, "queue_id", narrow=False))),
+})  # fmt: skip
+"""What may be read through a pointer to a socket, by the pointer's word in the verifier's log."""
+
+PRIVILEGED: Mapping[str, tuple[frozenset[str], frozenset[str]]] = MappingProxyType({
+    "cgroup_skb": (_names("data", "data_end"), _names("tstamp")),
+})  # fmt: skip
+"""Program type -> the fields that only who holds CAP_BPF may touch, and those that others may only read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """Bytes of a context that has no layout here: an aligned access that starts at start <= offset < end is allowed.
+
+    size      the only size that is allowed, 0 for any
+    writable  whether stores are
+    register  what a load gives, in the verifier's words; type: and the kernel's struct that it points to
+    """
+
+    start: int
+    end: int
+    size: int = 0
+    writable: bool = False
+    register: str = "scalar"
+    type: str = ""
+
+    def allows(self, offset: int, size: int, *, write: bool) -> bool:
+        """Whether an access is allowed."""
+        fits = self.start <= offset < self.end and offset % size == 0 and self.size in (0, size)
+        return fits and (self.writable or not write)
+
+
+REGISTERS = 21 * 8  # pt_regs of x86_64
+
+REGIONS: Mapping[str, tuple[Region, ...]] = MappingProxyType({
+    "kprobe": (Region(0, REGISTERS),),
+    "tracepoint": (Region(8, 8192),),  # PERF_MAX_TRACE_SIZE
+    "perf_event": (Region(0, REGISTERS, 8), Region(REGISTERS, REGISTERS + 16)),
+    "raw_tracepoint_writable": (Region(0, 1, 8, register="tp_buffer"), Region(1, 96)),
+    "syscall": (Region(0, 0xFFFF, writable=True),),
+    "netfilter": (
+        Region(0, 8, 8, register="trusted_ptr_", type="nf_hook_state"),
+        Region(8, 16, 8, register="trusted_ptr_", type="sk_buff"),
+    ),
+})  # fmt: skip
+"""Program type -> its context, for other types; registers are those of x86_64, whose verifier this is."""

@@ -1,6 +1,6 @@
 """Helper functions as data: number, name, how many arguments, since which kernel.
 
-What a helper does is in vm/helpers; here is only what a program may call.
+What a helper does is in vm/helpers; who may call it is in callers.py, what it takes in signatures.py.
 """
 
 from __future__ import annotations
@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+
+from bpf.spec.callers import allowed
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +21,7 @@ class Helper:
     inline     it is compiled code: nobody is called
     later      what it calls runs after the program
     lends      it shows that function bytes that are no program's
-    types      the program types that may call it; empty: all
+    typed      it acts on the context of programs of a type, or says where a packet goes: others have no use for it
     moves      it may move the packet or change its length
     """
 
@@ -31,7 +33,7 @@ class Helper:
     inline: bool = False
     later: bool = False
     lends: bool = False
-    types: frozenset[str] = frozenset()
+    typed: bool = False
     moves: bool = False
 
 
@@ -39,52 +41,44 @@ def _table(*helpers: Helper) -> Mapping[int, Helper]:
     return MappingProxyType({helper.number: helper for helper in sorted(helpers, key=lambda helper: helper.number)})
 
 
-_TC = frozenset({"sched_cls", "sched_act"})
-_LWT_XMIT = _TC | {"lwt_xmit"}
-_LWT = _LWT_XMIT | {"lwt_in", "lwt_out", "lwt_seg6local"}
-_FILTERS = frozenset({"socket_filter", "cgroup_skb"})
-_SK = frozenset({"sk_skb"})
-_XDP = frozenset({"xdp"})
-_SEES = _LWT | _FILTERS | _SK
-
 _PACKET = (
-    Helper(9, "skb_store_bytes", 5, "4.1", types=_LWT_XMIT | _SK),
-    Helper(10, "l3_csum_replace", 5, "4.1", types=_LWT_XMIT),
-    Helper(11, "l4_csum_replace", 5, "4.1", types=_LWT_XMIT),
-    Helper(13, "clone_redirect", 3, "4.2", types=_LWT_XMIT),
-    Helper(17, "get_cgroup_classid", 1, "4.3", types=_LWT),
-    Helper(18, "skb_vlan_push", 3, "4.3", types=_TC, moves=True),
-    Helper(19, "skb_vlan_pop", 1, "4.3", types=_TC, moves=True),
-    Helper(23, "redirect", 2, "4.4", types=_LWT_XMIT | _XDP),
-    Helper(24, "get_route_realm", 1, "4.4", types=_LWT),
-    Helper(26, "skb_load_bytes", 4, "4.5", types=_SEES),
-    Helper(31, "skb_change_proto", 3, "4.8", types=_TC, moves=True),
-    Helper(32, "skb_change_type", 2, "4.8", types=_TC),
-    Helper(34, "get_hash_recalc", 1, "4.8", types=_LWT),
-    Helper(38, "skb_change_tail", 3, "4.9", types=_LWT_XMIT | _SK, moves=True),
-    Helper(39, "skb_pull_data", 2, "4.9", types=_LWT | _SK),
-    Helper(40, "csum_update", 2, "4.9", types=_LWT_XMIT),
-    Helper(41, "set_hash_invalid", 1, "4.9", types=_LWT_XMIT),
-    Helper(43, "skb_change_head", 3, "4.10", types=_LWT_XMIT | _SK, moves=True),
-    Helper(44, "xdp_adjust_head", 2, "4.10", types=_XDP, moves=True),
-    Helper(46, "get_socket_cookie", 1, "4.12", types=_TC | _FILTERS | _SK),
-    Helper(47, "get_socket_uid", 1, "4.12", types=_TC | _FILTERS | _SK),
-    Helper(48, "set_hash", 2, "4.13", types=_TC),
-    Helper(50, "skb_adjust_room", 4, "4.13", types=_TC, moves=True),
-    Helper(51, "redirect_map", 3, "4.14", types=_XDP),
-    Helper(54, "xdp_adjust_meta", 2, "4.15", types=_XDP, moves=True),
-    Helper(65, "xdp_adjust_tail", 2, "4.18", types=_XDP, moves=True),
-    Helper(68, "skb_load_bytes_relative", 5, "4.18", types=_TC | _FILTERS),
-    Helper(69, "fib_lookup", 4, "4.18", types=_TC | _XDP),
-    Helper(79, "skb_cgroup_id", 1, "4.18", types=_TC | {"cgroup_skb"}),
-    Helper(97, "skb_ecn_set_ce", 1, "5.1", types=_TC | {"cgroup_skb"}),
-    Helper(135, "csum_level", 2, "5.8", types=_LWT_XMIT),
-    Helper(152, "redirect_neigh", 4, "5.10", types=_TC),
-    Helper(155, "redirect_peer", 2, "5.10", types=_TC),
-    Helper(163, "check_mtu", 5, "5.12", types=_TC | _XDP),
-    Helper(188, "xdp_get_buff_len", 1, "5.18", types=_XDP),
-    Helper(189, "xdp_load_bytes", 4, "5.18", types=_XDP),
-    Helper(190, "xdp_store_bytes", 4, "5.18", types=_XDP),
+    Helper(9, "skb_store_bytes", 5, "4.1", typed=True),
+    Helper(10, "l3_csum_replace", 5, "4.1", typed=True),
+    Helper(11, "l4_csum_replace", 5, "4.1", typed=True),
+    Helper(13, "clone_redirect", 3, "4.2", typed=True),
+    Helper(17, "get_cgroup_classid", 1, "4.3", typed=True),
+    Helper(18, "skb_vlan_push", 3, "4.3", typed=True, moves=True),
+    Helper(19, "skb_vlan_pop", 1, "4.3", typed=True, moves=True),
+    Helper(23, "redirect", 2, "4.4", typed=True),
+    Helper(24, "get_route_realm", 1, "4.4", typed=True),
+    Helper(26, "skb_load_bytes", 4, "4.5", typed=True),
+    Helper(31, "skb_change_proto", 3, "4.8", typed=True, moves=True),
+    Helper(32, "skb_change_type", 2, "4.8", typed=True),
+    Helper(34, "get_hash_recalc", 1, "4.8", typed=True),
+    Helper(38, "skb_change_tail", 3, "4.9", typed=True, moves=True),
+    Helper(39, "skb_pull_data", 2, "4.9", typed=True),
+    Helper(40, "csum_update", 2, "4.9", typed=True),
+    Helper(41, "set_hash_invalid", 1, "4.9", typed=True),
+    Helper(43, "skb_change_head", 3, "4.10", typed=True, moves=True),
+    Helper(44, "xdp_adjust_head", 2, "4.10", typed=True, moves=True),
+    Helper(46, "get_socket_cookie", 1, "4.12", typed=True),
+    Helper(47, "get_socket_uid", 1, "4.12", typed=True),
+    Helper(48, "set_hash", 2, "4.13", typed=True),
+    Helper(50, "skb_adjust_room", 4, "4.13", typed=True, moves=True),
+    Helper(51, "redirect_map", 3, "4.14", typed=True),
+    Helper(54, "xdp_adjust_meta", 2, "4.15", typed=True, moves=True),
+    Helper(65, "xdp_adjust_tail", 2, "4.18", typed=True, moves=True),
+    Helper(68, "skb_load_bytes_relative", 5, "4.18", typed=True),
+    Helper(69, "fib_lookup", 4, "4.18", typed=True),
+    Helper(79, "skb_cgroup_id", 1, "4.18", typed=True),
+    Helper(97, "skb_ecn_set_ce", 1, "5.1", typed=True),
+    Helper(135, "csum_level", 2, "5.8", typed=True),
+    Helper(152, "redirect_neigh", 4, "5.10", typed=True),
+    Helper(155, "redirect_peer", 2, "5.10", typed=True),
+    Helper(163, "check_mtu", 5, "5.12", typed=True),
+    Helper(188, "xdp_get_buff_len", 1, "5.18", typed=True),
+    Helper(189, "xdp_load_bytes", 4, "5.18", typed=True),
+    Helper(190, "xdp_store_bytes", 4, "5.18", typed=True),
 )
 """Helpers that take a packet's context or say where a packet goes (net/core/filter.c)."""
 
@@ -173,7 +167,8 @@ KERNEL = _table(
 
 def of_type(name: str) -> Mapping[int, Helper]:
     """The kernel's helpers that programs of a type may call; "" for programs without one."""
-    return _table(*(helper for helper in KERNEL.values() if not helper.types or name in helper.types))
+    numbers = allowed(name) if name else {number for number, helper in KERNEL.items() if not helper.typed}
+    return _table(*(helper for number, helper in KERNEL.items() if number in numbers))
 
 
 SUITE = _table(Helper(5, "unwind", 1, ""))

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from bpf.errors import Refused
 from bpf.plan import PLANS, Unit
 from bpf.program import Map
+from bpf.spec.callers import callers
 from bpf.spec.conventions import TYPED
 from bpf.spec.helpers import KERNEL
 from bpf.text import assemble
@@ -149,12 +150,12 @@ def test_routes(engine: str, order: str) -> None:
     assert looked_up(2, 1, b"", flags=64)[0] == -22 & M64
 
 
-@pytest.mark.parametrize("number", [number for number, helper in KERNEL.items() if helper.types])
+@pytest.mark.parametrize("number", [number for number, helper in KERNEL.items() if helper.typed])
 def test_programs_of_other_types_are_refused(number: int) -> None:
     helper = KERNEL[number]
     program = assemble(f"call {number}; exit")
     for name, convention in TYPED.items():
-        if name in helper.types:
+        if name in callers(number):
             assert Unit((program,), convention=convention)
         else:
             with pytest.raises(Refused, match=f"insn 0: program of this type cannot use helper bpf_{helper.name}#"):

@@ -1,7 +1,8 @@
-"""Who may do what, held against a table from the kernel's documents: bpf(2), capabilities(7), the sysctl's text."""
+"""Who may do what, held against a table that test_live_permission.py asks the kernel about."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import combinations
 
 import pytest
@@ -16,9 +17,9 @@ from runtime import Kernel
 from runtime.permission import (
     CAPABILITIES,
     PRIVILEGED_INSNS,
+    ROOT,
     Caller,
     capabilities,
-    helper_capabilities,
     may_create,
     may_load,
 )
@@ -127,7 +128,49 @@ def test_numbers_and_words() -> None:
     with pytest.raises(CallFailed, match="unprivileged_bpf_disabled is 2") as info:
         may_load(Caller(frozenset()), text("r0 = 0; exit"), "socket_filter")
     assert info.value.errno == 1
-    assert set(helper_capabilities("no_such_helper")) == set()
+
+
+def refusal(words: str, kind: str, **changes: str) -> str:
+    with pytest.raises(CallFailed) as info:
+        may_load(ROOT, replace(text(words), **changes), kind)
+    assert info.value.errno == 22
+    return str(info.value)
+
+
+def test_what_a_type_may_not_call() -> None:
+    said = refusal("r0 = 0; call 44; exit", "socket_filter")
+    assert "insn 1: program of this type cannot use helper bpf_xdp_adjust_head#44" in said
+    assert "types that can: xdp" in said
+    assert "invalid func unknown#300" in refusal("call 300; exit", "xdp")
+    assert answer(may_load, ROOT, text("call 44; exit"), "xdp") == ""
+    assert answer(may_load, ROOT, text("call 44; exit"), "unspec") == ""  # there is no such type, and none to ask
+
+
+def test_what_an_attach_type_may_not_call() -> None:
+    connects, binds = (replace(text("call 64; exit"), section=f"cgroup/{word}") for word in ("connect4", "bind4"))
+    assert answer(may_load, ROOT, connects, "cgroup_sock_addr") == ""
+    assert answer(may_load, ROOT, binds, "cgroup_sock_addr") == "EINVAL"
+    assert "cannot use helper bpf_get_retval#186" in refusal(
+        "call 186; exit", "cgroup_skb", section="cgroup_skb/ingress"
+    )
+
+
+def test_licenses() -> None:
+    said = refusal("call 6; exit", "xdp", section="xdp", license="MIT")
+    assert "insn 0: cannot call GPL-restricted function from non-GPL compatible program: bpf_trace_printk#6" in said
+    assert "its license is 'MIT'" in said
+    assert "it says no license" in refusal("call 6; exit", "xdp", section="xdp")
+    for name in ("GPL", "GPL v2", "Dual BSD/GPL"):
+        assert answer(may_load, ROOT, replace(text("call 6; exit"), section="xdp", license=name), "xdp") == ""
+    assert answer(may_load, ROOT, text("call 6; exit"), "xdp") == ""  # a text, which cannot say
+
+
+def test_sleep() -> None:
+    said = refusal("call 148; exit", "kprobe", section="uprobe/f", license="GPL")
+    assert "helper call might sleep in a non-sleepable prog: bpf_copy_from_user#148" in said
+    sleeps = replace(text("call 148; exit"), section="uprobe.s/f", license="GPL")
+    assert answer(may_load, ROOT, sleeps, "kprobe") == ""
+    assert answer(may_load, ROOT, text("call 148; exit"), "syscall") == ""
 
 
 def test_the_loader_asks() -> None:

@@ -1,0 +1,64 @@
+"""The live kernel's verifier as a judge: the verdict on a program and what its log says of registers."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+import re
+import sys
+from typing import Any, NamedTuple
+
+import pytest
+
+from bpf.text import assemble
+from engines import syscall
+from engines.linux import unavailable
+
+_release = tuple(map(int, re.findall(r"\d+", platform.release())[:2])) if sys.platform == "linux" else ()
+KNOWN = _release == (6, 18) and platform.machine() == "x86_64"
+needs_linux = [
+    pytest.mark.skipif(bool(unavailable()), reason=f"no live kernel: {unavailable()}"),
+    pytest.mark.skipif(not KNOWN, reason=f"the rules are those of Linux 6.18 on x86_64, this is {platform.release()}"),
+]
+SLEEPABLE = syscall.SLEEPABLE
+_FIGURES = re.compile(r"(processed \d+ insns|verification time|stack depth|mark_precise|max_states)")
+
+
+class Answer(NamedTuple):
+    """What the kernel says. errno: 0 where it takes the program; lines: of the log, without figures."""
+
+    errno: int
+    lines: list[str]
+
+    @property
+    def reason(self) -> str:
+        """The last line, "" where there is none."""
+        return self.lines[-1] if self.lines else ""
+
+    def register(self, number: int) -> str:
+        """What the log says of a register behind the last instruction that shows it: `scalar()`, `pkt(r=0)`."""
+        found = re.findall(rf"\bR{number}(?:_\w+)?=((?:\w|\(.*?\))+)", "\n".join(self.lines))
+        return found[-1] if found else ""
+
+
+_log = ctypes.create_string_buffer(1 << 18)
+
+
+def load(code: bytes | str, kind: int, attach: int = 0, *, level: int = 1, **more: Any) -> Answer:
+    """Ask the kernel. code: wire form, or assembly; more: further fields of the system call."""
+    if isinstance(code, str):
+        code = assemble(code, order=sys.byteorder).encode()
+    insns, license_ = ctypes.create_string_buffer(code, len(code)), ctypes.create_string_buffer(b"GPL")
+    addresses = [ctypes.addressof(one) for one in (insns, license_, _log)]
+    attr = syscall._ProgLoad(kind, len(code) // 8, addresses[0], addresses[1], level, len(_log), addresses[2])
+    attr.expected_attach_type = attach
+    for name, value in more.items():
+        setattr(attr, name, value)
+    _log[0] = b"\0"
+    number = 0
+    try:
+        os.close(syscall.bpf(syscall.PROG_LOAD, attr))
+    except OSError as error:
+        number = error.errno or 0
+    return Answer(number, [one for one in _log.value.decode().splitlines() if one and not _FIGURES.match(one)])

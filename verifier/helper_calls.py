@@ -1,0 +1,216 @@
+"""Calls of helpers: may this program call it, are the arguments what it takes, what is known afterwards.
+
+Source: check_helper_call of Linux 6.18. What it takes is data: bpf/spec/signatures.py, bpf/spec/callers.py.
+"""
+
+from __future__ import annotations
+
+from bpf.program import Map
+from bpf.spec import callers
+from bpf.spec.attach import attach_name
+from bpf.spec.prototypes import PROTOTYPES
+from bpf.spec.signatures import SIGNATURES, Kind, Signature, signature
+from verifier import callbacks, dynptr_args, fields, held, map_calls, memory, objects, precision, rules, types
+from verifier.arguments import Call, check
+from verifier.env import Env, each_reg
+from verifier.frames import clobber, forget_packets
+from verifier.raw import Raw
+from verifier.rejection import Rejection
+from verifier.scalar import settled
+from verifier.state import ANY, UNINIT, ZERO, Reg, scalar
+from verifier.tnum import U64
+from verifier.types import (
+    ALLOC, BTF, MAP_VALUE, MAYBE_NULL, MEM, PERCPU, RCU, RDONLY, RINGBUF, SCALAR, SOCK_COMMON, SOCKET, TCP_SOCK, TRUSTED,
+)  # fmt: skip
+
+_MAX_ERRNO = 4095
+_RESULTS = {
+    "RET_PTR_TO_SOCKET": SOCKET, "RET_PTR_TO_SOCK_COMMON": SOCK_COMMON, "RET_PTR_TO_TCP_SOCK": TCP_SOCK,
+    "RET_PTR_TO_MEM": MEM, "RET_PTR_TO_BTF_ID": BTF, "RET_PTR_TO_MEM_OR_BTF_ID": MEM,
+}  # fmt: skip
+_CASTS = frozenset({
+    "tcp_sock", "sk_fullsock", "skc_to_tcp_sock", "skc_to_tcp6_sock", "skc_to_udp6_sock", "skc_to_mptcp_sock",
+    "skc_to_tcp_timewait_sock", "skc_to_tcp_request_sock",
+})  # fmt: skip
+_BOUNDED = frozenset({
+    "get_stack", "get_task_stack", "probe_read_str", "probe_read_kernel_str", "probe_read_user_str",
+})  # fmt: skip
+_ELIDED = frozenset({"array", "percpu_array"})
+
+
+def call(env: Env, raw: Raw) -> int:
+    """Execute a call of a helper. Raises Rejection."""
+    state = env.state
+    number = raw.imm
+    prototype = PROTOTYPES.get(number)
+    name = prototype.name if prototype is not None else ""
+    if state.locks and name not in ("spin_unlock", "kptr_xchg"):
+        raise Rejection(22, "function calls are not allowed while holding a lock", env.pc)
+    shown = f"bpf_{name}#{number}" if name else f"invalid func unknown#{number}"
+    if not name or number not in SIGNATURES:
+        raise Rejection(22, shown, env.pc)
+    subject = env.subject
+    attach = attach_name(subject.type.name, subject.attach)
+    needs = callers.allowed(subject.type.name, attach).get(number)
+    if needs is None or not all(cap in env.options.caps or "CAP_SYS_ADMIN" in env.options.caps for cap in needs):
+        raise Rejection(22, f"program of this type cannot use helper {shown}", env.pc)
+    sign = signature(number, subject.type.name, attach)
+    if sign.gpl_only and not rules.gpl_compatible(subject.license):
+        raise Rejection(22, "cannot call GPL-restricted function from non-GPL compatible program", env.pc)
+    _sleeps(env, sign, shown)
+    made = Call(number, name, sign)
+    for at, kind in enumerate(sign.arguments, 1):
+        check(env, made, at, kind)
+    map_calls.record(env, made)
+    regs = state.frames[-1].regs
+    if made.written >= 0:
+        for byte in range(made.written):
+            memory.access(env, made.written_by, byte, 1, True, -1)
+    if sign.releases:
+        _release(env, made, sign.releases, shown)
+    _special(env, made)
+    moves = sign.changes_packet or dynptr_args.moves_packet(env, made)
+    clobber(env)
+    _result(env, made, sign)
+    map_calls.compatible(env, made)
+    if moves:
+        forget_packets(env)
+    assert regs is state.frames[-1].regs
+    return env.pc + 1
+
+
+def _sleeps(env: Env, sign: Signature, shown: str) -> None:
+    state = env.state
+    if not sign.might_sleep:
+        return
+    if not state.sleepable:
+        raise Rejection(22, "helper call might sleep in a non-sleepable prog", env.pc)
+    for held_, region in ((state.rcu, "rcu_read_lock"), (state.preempt, "non-preemptible"), (state.irq, "IRQ-disabled")):
+        if held_:
+            raise Rejection(22, f"sleepable helper {shown} in {region} region", env.pc)
+
+
+def _release(env: Env, made: Call, number: int, shown: str) -> None:
+    reg = env.state.frames[-1].regs[number]
+    if "ARG_PTR_TO_DYNPTR" == made.signature.arguments[number - 1].base:
+        dynptr_args.release(env, reg)
+        return
+    if made.ref:
+        if made.name == "kptr_xchg":
+            done = held.forget(env.state, made.ref)
+            if done:
+                _exchanged(env, made.ref)
+        else:
+            done = held.release(env, made.ref)
+    else:
+        done = reg.type == SCALAR and reg.num == ZERO
+    if not done:
+        raise Rejection(22, f"func {shown} reference has not been acquired before", env.pc)
+
+
+def _exchanged(env: Env, ref: int) -> None:
+    """What was given to a map belongs to the map."""
+    in_rcu = env.state.rcu > 0 or not env.state.sleepable
+
+    def change(reg: Reg) -> Reg:
+        if reg.ref != ref:
+            return reg
+        if in_rcu and reg.type & ALLOC and reg.type & PERCPU:
+            return Reg(reg.type & ~ALLOC | RCU, reg.num, reg.off, reg.id, 0, reg.of, reg.aux)
+        return UNINIT if env.leaks else ANY
+
+    each_reg(env.state, change)
+
+
+def _special(env: Env, made: Call) -> None:
+    """What one helper asks that no other does. Raises Rejection."""
+    regs = env.state.frames[-1].regs
+    name = made.name
+    if name == "tail_call":
+        held.check_leak(env, False, True, "tail_call")
+    elif name == "get_local_storage":
+        if not (regs[2].type == SCALAR and regs[2].num == ZERO):
+            raise Rejection(22, "get_local_storage() doesn't support non-zero flags", env.pc)
+    elif name in callbacks.CALLBACKS:
+        if name == "loop":
+            precision.register(env, 1)
+            frame = env.state.frames[-1]
+            if frame.depth >= regs[1].num.umax:
+                frame.depth = 0
+                if env.level == 2:
+                    env.log.add(f"frame{frame.number} bpf_loop iteration limit reached")
+                return
+        callbacks.push(env, made)
+    elif name == "dynptr_from_mem" and regs[1].type != MAP_VALUE:
+        raise Rejection(
+            13, f"Unsupported reg type {types.name(regs[1].type)} for bpf_dynptr_from_mem data", env.pc
+        )
+    elif name == "dynptr_data":
+        dynptr_args.lends(env, made)
+
+
+# The result ------------------------------------------------------------------------------------------
+
+
+def _flags(kind: Kind) -> int:
+    flags = 0
+    if "PTR_MAYBE_NULL" in kind.flags:
+        flags |= MAYBE_NULL
+    if "PTR_TRUSTED" in kind.flags:
+        flags |= TRUSTED
+    if "MEM_RDONLY" in kind.flags:
+        flags |= RDONLY
+    if "MEM_RINGBUF" in kind.flags:
+        flags |= RINGBUF
+    return flags
+
+
+def _result(env: Env, made: Call, sign: Signature) -> None:
+    kind = sign.result
+    base = kind.base
+    if base == "RET_VOID":
+        return
+    if base == "RET_INTEGER":
+        env.set(0, _number(made))
+        return
+    flags = _flags(kind)
+    id_ = 0
+    if base == "RET_PTR_TO_MAP_VALUE":
+        map_ = made.map
+        assert isinstance(map_, Map)
+        if (
+            made.name == "map_lookup_elem" and map_.kind in _ELIDED and made.key is not None
+            and 0 <= made.key < map_.max_entries
+        ):  # fmt: skip
+            flags &= ~MAYBE_NULL
+        reg = Reg(MAP_VALUE | flags, ZERO, 0, 0, 0, map_, made.map_uid)
+        if not flags & MAYBE_NULL and fields.may_hold_lock(reg, env.subject.btf):
+            id_ = env.new_id()
+    elif base == "RET_PTR_TO_MEM":
+        reg = Reg(MEM | flags, ZERO, 0, 0, 0, made.owner, made.mem_size)
+    elif base in _RESULTS and base not in ("RET_PTR_TO_BTF_ID", "RET_PTR_TO_MEM_OR_BTF_ID"):
+        reg = Reg(_RESULTS[base] | flags)
+    else:
+        reg = objects.result(env, made, kind, flags)
+    if flags & MAYBE_NULL:
+        id_ = env.new_id()
+    ref = 0
+    if made.name in _CASTS or made.name == "dynptr_data":
+        ref = made.ref
+    elif sign.acquires or (made.name == "map_lookup_elem" and map_calls.holds_sockets(made.map)):
+        id_ = ref = held.acquire(env)
+    env.set(0, Reg(reg.type, reg.num, reg.off, id_, ref, reg.of, reg.aux))
+
+
+def _number(made: Call) -> Reg:
+    """An integer; of a few helpers it is known between what it lies."""
+    if made.name in _BOUNDED and made.most >= 0:
+        most = made.most
+        num = settled(0, U64, -_MAX_ERRNO, most, 0, U64, -_MAX_ERRNO, min(most, (1 << 31) - 1), 0, 0xFFFF_FFFF)
+        return scalar(num)
+    if made.name == "get_smp_processor_id":
+        most = made.cpus - 1
+        return scalar(settled(0, U64, 0, most, 0, most, 0, most, 0, most))
+    return ANY
+
+

@@ -1,0 +1,47 @@
+"""Registers as operands: read, written, copied.
+
+Source: check_reg_arg and assign_scalar_id_before_mov of Linux 6.18.
+"""
+
+from __future__ import annotations
+
+from verifier.env import Env
+from verifier.rejection import Rejection
+from verifier.state import ADD_CONST, FP, Reg
+from verifier.types import NOT_INIT, SCALAR
+
+
+def readable(env: Env, number: int) -> Reg:
+    """A register that is read. Raises Rejection where nothing was written to it."""
+    env.scratched |= 1 << number
+    reg = env.state.frames[-1].regs[number]
+    if reg.type == NOT_INIT:
+        raise Rejection(13, f"R{number} !read_ok", env.pc)
+    return reg
+
+
+def writable(env: Env, number: int) -> None:
+    """A register is written. Raises Rejection for the frame pointer."""
+    if number == FP:
+        raise Rejection(13, "frame pointer is read only", env.pc)
+    env.scratched |= 1 << number
+
+
+def linkable(env: Env, number: int) -> Reg:
+    """A register that is copied: if it is a scalar, it has an id then that the copy shares."""
+    regs = env.state.frames[-1].regs
+    reg = regs[number]
+    new = with_id(env, reg)
+    regs[number] = new
+    return new
+
+
+def with_id(env: Env, reg: Reg) -> Reg:
+    """A scalar with an id to be shared by its copies; a constant needs none."""
+    if reg.type != SCALAR:
+        return reg
+    if reg.id & ADD_CONST:
+        reg = Reg(SCALAR, reg.num)
+    if not reg.id and reg.num.mask:
+        reg = reg.identified(env.new_id())
+    return reg

@@ -1,0 +1,18 @@
+"""A program that may not run, and why."""
+
+from __future__ import annotations
+
+
+class Rejection(Exception):
+    """The verdict "no".
+
+    errno    what bpf() gives: 13 (EACCES), 22 (EINVAL), 1 (EPERM), 7 (E2BIG), ...
+    message  the kernel's sentence; where it says more than one line, several
+    pc       slot of the instruction, -1 where it is none's fault
+    """
+
+    def __init__(self, errno: int, message: str, pc: int = -1) -> None:
+        super().__init__(message)
+        self.errno = errno
+        self.message = message
+        self.pc = pc

@@ -1,0 +1,104 @@
+"""How much stack all functions of a call chain use together: known once every function was walked.
+
+As check_max_stack_depth of Linux 6.18's kernel/bpf/verifier.c with its x86_64 JIT.
+"""
+
+from __future__ import annotations
+
+from bpf.program import MAX_FRAMES
+from verifier import calls
+from verifier.rejection import Rejection
+from verifier.rules import attached_to
+from verifier.shape import E2BIG, EACCES, EINVAL, Structure
+from verifier.subject import Subject
+
+LIMIT = 512  # MAX_BPF_STACK
+BEFORE_TAIL_CALL = 256
+OWN_STACK = 64  # BPF_PRIV_STACK_MIN_SIZE
+_GRANULE = 16
+
+
+def check(found: Structure) -> None:
+    """Refuse what needs more than 512 bytes or 8 frames; sets Subprogram.tail_call_reachable.
+
+    Subprogram.stack, callback and asynchronous say what exploration found. Raises Rejection.
+    """
+    own = _may_have_own_stack(found.subject) and not any(part.has_tail_call for part in found.subprograms)
+    for subprogram in reversed(found.subprograms):
+        if not subprogram.number or subprogram.asynchronous:
+            _chain(found, subprogram.number, own and not subprogram.number)
+
+
+def _may_have_own_stack(subject: Subject) -> bool:
+    """Whether the kernel may give each function of such a program a stack of its own."""
+    kind = subject.type.name
+    if kind == "tracing":
+        return attached_to(subject) != "trace_iter"
+    return kind in ("kprobe", "tracepoint", "perf_event", "raw_tracepoint")
+
+
+def _chain(found: Structure, first: int, own: bool) -> None:
+    """All call chains from one function on."""
+    raws, subprograms = found.raws, found.subprograms
+    sizes = [-(-part.stack // _GRANULE) * _GRANULE for part in subprograms]
+    apart = [own and size >= OWN_STACK for size in sizes]
+    callers: list[tuple[int, int]] = []  # function and the slot to go on at
+    number, depth = first, 0
+    reachable = False
+
+    def enter(number: int, depth: int) -> int:
+        if number and subprograms[number].has_tail_call and depth >= BEFORE_TAIL_CALL:
+            what = f"tail_calls are not allowed when call stack of previous frames is {depth} bytes. Too large"
+            raise Rejection(EACCES, what)
+        if apart[number]:
+            if sizes[number] > LIMIT:
+                raise Rejection(EACCES, f"stack size of subprog {number} is {sizes[number]}. Too large")
+            return depth
+        depth += sizes[number]
+        if depth > LIMIT:
+            raise Rejection(EACCES, f"combined stack size of {len(callers) + 1} calls is {depth}. Too large")
+        return depth
+
+    depth = enter(number, depth)
+    pc = subprograms[number].start
+    while True:
+        callee = -1
+        while pc < subprograms[number].end:
+            raw = raws[pc]
+            if calls.is_kfunc_call(raw) and not raw.off:
+                if found.subject.kfuncs.get(pc) == "bpf_throw":
+                    _check_throw(found, pc, number, callers)
+            elif calls.is_local_call(raw) or calls.is_function_address(raw):
+                callee = found.subprogram_at(pc + 1 + raw.imm)
+                if not subprograms[callee].asynchronous:
+                    break
+                if calls.is_local_call(raw):
+                    if subprograms[callee].exception:
+                        raise Rejection(EINVAL, f"insn {pc} cannot call exception cb directly", pc)
+                    break
+                callee = -1
+            pc += 1
+        if callee >= 0:
+            callers.append((number, pc + 1))
+            number, pc = callee, subprograms[callee].start
+            reachable |= subprograms[number].has_tail_call
+            if len(callers) >= MAX_FRAMES:
+                raise Rejection(E2BIG, f"the call stack of {len(callers)} frames is too deep !")
+            depth = enter(number, depth)
+            continue
+        if reachable:
+            for caller, _ in callers:
+                if subprograms[caller].exception:
+                    raise Rejection(EINVAL, "cannot tail call within exception cb")
+                subprograms[caller].tail_call_reachable = True
+        if not callers:
+            return
+        if not apart[number]:
+            depth -= sizes[number]
+        number, pc = callers.pop()
+
+
+def _check_throw(found: Structure, pc: int, number: int, callers: list[tuple[int, int]]) -> None:
+    if any(found.subprograms[one].callback for one in (number, *(caller for caller, _ in callers))):
+        what = f"bpf_throw kfunc (insn {pc}) cannot be called from callback subprog {number}"
+        raise Rejection(EINVAL, what, pc)

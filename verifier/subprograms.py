@@ -1,0 +1,90 @@
+"""Calls: into the program's own functions and back, to helpers and kfuncs.
+
+Source: check_func_call, setup_func_entry and prepare_func_exit of Linux 6.18.
+"""
+
+from __future__ import annotations
+
+from verifier import calls, global_functions, helper_calls, kfunc_calls, loops, precision
+from verifier.env import Env
+from verifier.exits import check_range
+from verifier.frames import clobber, enter, forget_packets
+from verifier.log import frame_text
+from verifier.raw import Raw
+from verifier.rejection import Rejection
+from verifier.rules import Range
+from verifier.state import ANY, UNINIT, Frame
+from verifier.types import SCALAR, STACK
+
+_ALL = -1
+
+
+def call(env: Env, raw: Raw) -> int:
+    """Execute a call: the slot to go on at. Raises Rejection."""
+    if calls.is_local_call(raw):
+        return _local(env, raw)
+    if calls.is_kfunc_call(raw):
+        return kfunc_calls.call(env, raw)
+    return helper_calls.call(env, raw)
+
+
+def _local(env: Env, raw: Raw) -> int:
+    target = env.pc + 1 + raw.imm
+    subprog = env.structure.subprogram_at(target)
+    state = env.state
+    caller = state.frames[-1]
+    if global_functions.is_global(env, subprog):
+        global_functions.check_call(env, subprog)
+        if env.structure.subprograms[subprog].changes_packet:
+            forget_packets(env)
+        env.called.add(subprog)
+        clobber(env)
+        env.set(0, ANY)
+        return env.pc + 1
+    global_functions.check_static_call(env, subprog)
+    callee = enter(env, state, subprog, env.pc)
+    callee.regs[1:6] = caller.regs[1:6]
+    for number in range(6):
+        caller.regs[number] = UNINIT
+    if env.level:
+        show_entry(env, caller, callee)
+    return env.structure.starts[subprog]
+
+
+def show_entry(env: Env, caller: Frame, callee: Frame) -> None:
+    """Write both sides of a call."""
+    every = _ALL if not env.capable else 0
+    env.log.add("caller:")
+    env.log.add(frame_text(env.state, caller, precise=every, precise_slots=every))
+    env.log.add("callee:")
+    env.log.add(frame_text(env.state, callee, precise=every, precise_slots=every))
+
+
+def leave(env: Env) -> int:
+    """Return from a function: the slot to go on at. Raises Rejection."""
+    state = env.state
+    callee = state.frames[-1]
+    result = callee.regs[0]
+    if result.type == STACK:
+        raise Rejection(22, "cannot return stack pointer to the caller", env.pc)
+    caller = state.frames[-2]
+    if callee.callback:
+        if result.type != SCALAR:
+            raise Rejection(13, "R0 not a scalar value", env.pc)
+        precision.register(env, 0)
+        if callee.returns is not None:
+            check_range(env, result, Range(*callee.returns), "At callback return")
+        after = callee.callsite
+    else:
+        caller.regs[0] = result
+        after = callee.callsite + 1
+    if env.level:
+        every = _ALL if not env.capable else 0
+        env.log.add("returning from callee:")
+        env.log.add(frame_text(state, callee, precise=every, precise_slots=every))
+        env.log.add(f"to caller at {after}:")
+        env.log.add(frame_text(state, caller, precise=every, precise_slots=every))
+    state.frames.pop()
+    if callee.callback:
+        loops.widen_from(env, after, state)
+    return after
