@@ -200,9 +200,12 @@ class TestFire:
         assert [one["name"] for one in prompt.record("prog show")] == ["q"]
 
     def test_printed_lines_and_faults(self, prompt: Prompt) -> None:
-        prompt.load("p", "r2 = 0x0a6968 ll; *(u64 *)(r10 - 8) = r2; r1 = r10; r1 += -8; r2 = 4; call 6; r1 = 8; "
-                         "r0 = *(u64 *)(r1 + 0); exit", "xdp")  # fmt: skip
-        prompt("prog attach name p xdp:eth0")
+        words = """
+            r2 = 0x0a6968 ll; *(u64 *)(r10 - 8) = r2; r1 = r10; r1 += -8; r2 = 4; call 6; r1 = 8
+            r0 = *(u64 *)(r1 + 0); exit"""
+        program = replace(assemble(words, name="p"), section="xdp", license="GPL")
+        with Store(prompt.folder / "bpffs").open() as kernel:
+            hooks.attach(kernel, kernel.load([program])[0], *hooks.hook_named(kernel, "xdp:eth0"))
         text = prompt(f"fire xdp:eth0 --event {FRAME.hex()}", 1)
         assert text.splitlines() == [
             "xdp:eth0  p (id 1): read fault of 0x8 at insn 8", "  printed: hi",
