@@ -54,16 +54,13 @@ def fire(
     events = [event for one in given_events for event in events_in(one)] or [(b"", {})]
     world = World(net=read_network(net))
     fired: list[Fired] = []
+    how: dict[str, Any] = {"engine": engine, "hops": hops, "limits": Limits(seconds=seconds), "runners": {}}
     with output.store.open() as system:
         hook, place = hook_in(system, line)
         line.end()
         for data, own in events:
             event = event_for(hook, data, fields | dict(own))
-            fired.append(
-                fire_at(
-                    system, hook, place, event, world=world, engine=engine, hops=hops, limits=Limits(seconds=seconds)
-                )
-            )
+            fired.append(fire_at(system, hook, place, event, world=world, **how))
     if output.record:
         output.show([record(one) for one in fired])
     else:

@@ -69,7 +69,7 @@ def network(data: Any) -> Network:
     numbers = {name: _number(data[name], name) for name in _NUMBERS if name in data}
 
     def named(name: Any, place: str) -> int:
-        if name not in found:
+        if not isinstance(name, str) or name not in found:
             raise BadInput(f"no device {name!r}", place=place, remedy="devices: " + ", ".join(found))
         return found[name]
 
@@ -159,7 +159,7 @@ def _devices(table: Mapping[str, Any]) -> dict[int, Device]:
         if mac is not None:
             device = replace(device, mac=_mac(mac, f"{place}.mac"))
         if peer is not None:
-            if peer not in table:
+            if not isinstance(peer, str) or peer not in table:
                 raise BadInput(f"no device {peer!r}", place=f"{place}.peer")
             device = replace(device, peer=numbers[peer])
         found[numbers[name]] = device

@@ -1,4 +1,4 @@
-"""What a kernel release has: instructions, helpers, map types, program types; and what of it a program uses."""
+"""What a kernel release has: instructions, helpers, map types, program types, hooks; and what of it a program uses."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from bpf.errors import BadInput, CallFailed
 from bpf.isa import ROW
 from bpf.isa.table import ROWS, Row
 from bpf.program import Map, Program
+from bpf.spec.hooks import HOOKS
 from bpf.spec.maps import MAP_TYPES
 from bpf.spec.program_types import PROGRAM_TYPES
 from bpf.spec.prototypes import PROTOTYPES
 from bpf.spec.since import HELPERS, release
 from runtime.types import UNSPEC
 
-INSN, HELPER, MAP, PROGRAM = "instruction", "helper", "map type", "program type"
+INSN, HELPER, MAP, PROGRAM, HOOK = "instruction", "helper", "map type", "program type", "hook"
 _BY_FD = {"lddw_map_idx": "lddw_map_fd", "lddw_map_idx_value": "lddw_map_fd_value"}
 """How a loader would write it: references to maps by index are only ours."""
 
@@ -47,6 +48,7 @@ def features() -> Iterator[Feature]:
     yield from (Feature(HELPER, one.name, HELPERS[one.number]) for one in PROTOTYPES.values())
     yield from (Feature(MAP, one.name, one.since) for one in MAP_TYPES.values())
     yield from (Feature(PROGRAM, one.name, one.since) for one in PROGRAM_TYPES.values() if one.name != UNSPEC)
+    yield from (Feature(HOOK, one.name, one.since) for one in HOOKS.values())
 
 
 def _row(row: Row) -> Feature:

@@ -72,7 +72,9 @@ class Fired:
 class Firing:
     """One event on its way. hops: how far a packet may come."""
 
-    def __init__(self, kernel: Kernel, world: World, engine: str, hops: int, limits: Limits) -> None:
+    def __init__(
+        self, kernel: Kernel, world: World, engine: str, hops: int, limits: Limits, runners: dict[int, Runner]
+    ) -> None:
         self.kernel = kernel
         self.world = world
         self.engine = engine
@@ -80,7 +82,7 @@ class Firing:
         self.limits = limits
         self.fired = Fired()
         self.arrivals = 0
-        self._runners: dict[int, Runner] = {}
+        self._runners = runners
 
     @property
     def net(self) -> Network:

@@ -22,6 +22,7 @@ from runtime.delivery import ETHERNET
 from runtime.devices import Devices
 from runtime.fired import Fired
 from runtime.kernel import Kernel
+from runtime.running import Runner
 from vm.network import Device, Network
 from vm.world import Input, Limits, World
 
@@ -88,13 +89,14 @@ class _Event(Devices):
 
 def fire(
     kernel: Kernel, hook: Hook, place: str, event: Input, *, world: World | None = None, engine: str = "interpreter",
-    hops: int = HOPS, limits: Limits | None = None,
+    hops: int = HOPS, limits: Limits | None = None, runners: dict[int, Runner] | None = None,
 ) -> Fired:  # fmt: skip
     """Let an event happen at a hook; the maps keep what programs do to them. Raises Refused, BadInput.
 
     event: a frame from its link-layer header on, and fields of the context over those that the hook gives. A device
-    that is named at a hook and not described in world.net is added there.
+    that is named at a hook and not described in world.net is added there. runners: programs by id that are compiled
+    already, and where those are kept that are compiled now; good as long as nothing is loaded or put into a prog array.
     """
-    firing = _Event(kernel, world or World(), engine, hops, limits or Limits())
+    firing = _Event(kernel, world or World(), engine, hops, limits or Limits(), {} if runners is None else runners)
     firing.start(hook, place, event)
     return firing.fired

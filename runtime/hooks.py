@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from bpf.errors import BadInput, CallFailed
+from bpf.spec.attach import attach_of
 from bpf.spec.hooks import BY_PRIORITY, CGROUP, CGROUPS, CHAIN, DEVICE, HOOKS, MAP, NAMESPACE, ONE, Hook, of_section
 from runtime.kernel import Attachment, Kernel, ProgramObject
 
@@ -131,8 +132,8 @@ def _check(
         raise CallFailed("EINVAL", f"program {program.name} is of type {program.type}, {hook.name} takes {takes}")
     section = program.program.section.removeprefix("?")
     meant = of_section(section)
-    if section.endswith(("/devmap", "/cpumap")) and hook.name == "xdp":
-        raise CallFailed("EINVAL", f"program {program.name} is for the entries of a {section.rpartition('/')[2]}")
+    if attach_of(section) in ("xdp_devmap", "xdp_cpumap") and hook.name == "xdp":
+        raise CallFailed("EINVAL", f"program {program.name} is for the entries of a map: {section}")
     if hook.strict and meant is not None and meant[0] is not hook:
         raise CallFailed("EINVAL", f"program {program.name} was loaded for {meant[0].name}")
     for given, fits, word in (

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from bpf.errors import BadInput, Refused
 from bpf.spec import program_types
-from bpf.spec.conventions import OF_SECTIONS, PLAIN, TYPED, Convention
+from bpf.spec.attach import attach_of
+from bpf.spec.conventions import OF_ATTACH, PLAIN, TYPED, Convention
 from bpf.spec.program_types import ALIASES, PROGRAM_TYPES
 
 UNSPEC = "unspec"
@@ -35,7 +36,7 @@ def convention(kind: str, section: str = "") -> Convention:
 
     section: its own, or what a user has named the type by.
     """
-    special = OF_SECTIONS.get(section.removeprefix("?"))
+    special = OF_ATTACH.get(attach_of(section))
     if special is not None and special.type is PROGRAM_TYPES[kind]:
         return special
     if kind == UNSPEC:

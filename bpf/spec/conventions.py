@@ -44,11 +44,11 @@ TYPED: Mapping[str, Convention] = MappingProxyType({
 })  # fmt: skip
 """The program types that run here, by name."""
 
-OF_SECTIONS: Mapping[str, Convention] = MappingProxyType({
-    name: replace(TYPED["xdp"], name=name, view=View(LAYOUTS["xdp_md"])) for name in ("xdp/devmap", "xdp.frags/devmap")
+OF_ATTACH: Mapping[str, Convention] = MappingProxyType({
+    "xdp_devmap": replace(TYPED["xdp"], name="xdp_devmap", view=View(LAYOUTS["xdp_md"]))
 })  # fmt: skip
-"""Section -> how its programs are entered, where that is not as their type says: entries of a devmap see where a frame
-goes (egress_ifindex)."""
+"""Attach type -> how its programs are entered, where that is not as their type says: entries of a devmap see where a
+frame goes (egress_ifindex)."""
 
-NAMES = frozenset({PLAIN.name, PACKET.name, SUITE.name, *TYPED, *OF_SECTIONS})
+NAMES = frozenset({PLAIN.name, PACKET.name, SUITE.name, *TYPED, *OF_ATTACH})
 """All conventions."""

@@ -6,10 +6,12 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
 
+from bpf.errors import BadInput
 from bpf.program import Map
 from bpf.text import assemble
 from crossbpf.cli import main
@@ -320,3 +322,31 @@ class TestNet:
             record = json.loads(prompt.capsys.readouterr().out)
             runs = record["runs"] if "runs" in record else record["engines"]
             assert {int(one["r0"], 16) for one in runs} == {result & (1 << 64) - 1}
+
+    def test_whatever_is_in_it_is_read_or_refused(self) -> None:
+        whole = {
+            "devices": {"eth0": {"ifindex": 2, "mtu": 9, "mac": "02:00:00:00:00:01", "peer": "eth1"}, "eth1": {}},
+            "routes": [{"to": "10.0.0.0/8", "dev": "eth0", "via": "10.0.0.1", "metric": 1, "source": "10.0.0.9"}],
+            "neighbours": [{"dev": "eth0", "to": "10.0.0.1", "mac": "02:00:00:00:00:02"}],
+            "sockets": [{"cookie": 7, "local": "10.0.0.9", "local_port": 80, "cgroup": "/web", "dev": "eth0"}],
+            "uid": 0,
+        }  # fmt: skip
+        others = (None, -1, 1 << 70, 1.5, "", "x", [], {}, [1], {"a": 1}, True, "eth0")
+        random = Random(7)
+
+        def changed(data: Any) -> Any:
+            if random.random() < 0.1:
+                return random.choice(others)
+            if isinstance(data, dict):
+                return {name: changed(value) for name, value in data.items() if random.random() < 0.98}
+            return [changed(value) for value in data] if isinstance(data, list) else data
+
+        seen = set()
+        for _ in range(500):
+            try:
+                network(changed(whole))
+                seen.add("read")
+            except BadInput as error:
+                assert str(error).isprintable()
+                seen.add("refused")
+        assert seen == {"read", "refused"}

@@ -161,7 +161,9 @@ class TestDumps:
 
 def test_features_list_program_types(prompt: Prompt, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["features", "--kernel", "5.4", "--json"]) == 0
-    there = {one["name"]: one["there"] for one in json.loads(capsys.readouterr().out)["program_types"]}
+    record = json.loads(capsys.readouterr().out)
+    assert {one["name"]: one["there"] for one in record["hooks"]}["tcx_ingress"] is False
+    there = {one["name"]: one["there"] for one in record["program_types"]}
     assert there["cgroup_sockopt"] and not there["lsm"] and "unspec" not in there and len(there) == 32
     file = prompt.file("p.bpf", "r0 = 0\nexit\n")
     said = prompt(f"prog load {file} p type sk_lookup --kernel 5.8", 2)

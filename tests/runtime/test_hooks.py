@@ -10,7 +10,8 @@ from samples import counter, returning, text
 from bpf.errors import BadInput, CallFailed
 from bpf.program import Map
 from bpf.spec import program_types
-from bpf.spec.hooks import CGROUP, EVENT, HOOKS, ONE, of_section
+from bpf.spec.attach import ATTACH_TYPES, OF_SECTION
+from bpf.spec.hooks import EVENT, HOOKS, ONE, of_section
 from bpf.spec.maps import RULES
 from runtime import Kernel, ProgramObject, Store, hooks
 
@@ -50,6 +51,13 @@ class TestTable:
     def test_no_section_means_two(self) -> None:
         sections = [section for hook in HOOKS.values() for section in hook.sections]
         assert len(sections) == len(set(sections))
+        for section, attach_type in OF_SECTION.items():
+            if attach_type in HOOKS and HOOKS[attach_type].at != EVENT:
+                assert of_section(section) == (HOOKS[attach_type], "")
+
+    def test_attach_types_of_cgroups_sockets_and_devices_are_hooks(self) -> None:
+        kinds = ("cgroup_", "sk_skb", "sk_msg", "tcx_")
+        assert {name for name in ATTACH_TYPES if name.startswith(kinds)} <= set(HOOKS)
 
     @pytest.mark.parametrize(
         ("section", "hook", "place"),
@@ -178,11 +186,10 @@ class TestCgroups:
         attach(kernel, load(kernel, "", kind="cgroup_sock_addr"), "cgroup_inet4_bind:/")
 
     def test_every_one_takes_its_own(self, kernel: Kernel) -> None:
-        for hook in HOOKS.values():
-            if hook.at == CGROUP:
-                for section in hook.sections:
-                    attach(kernel, load(kernel, section), f"{hook.name}:/x", flags="multi")
-                assert len(names(kernel, f"{hook.name}:/x")) == len(hook.sections)
+        for section, attach_type in OF_SECTION.items():
+            if attach_type.startswith("cgroup_"):
+                attach(kernel, load(kernel, section), f"{attach_type}:/x", flags="multi")
+        assert names(kernel, "cgroup_inet_sock_create:/x") == ["p", "p"]
 
 
 class TestOthers:
