@@ -2,21 +2,37 @@
 
 from __future__ import annotations
 
+from functools import cache
+from pathlib import Path
+
 import pytest
 from firing import ETH0, ETH1, ETHERNET, NET, VETH0, VETH1, loaded, packet, redirects, returns
 from samples import text
 
-from bpf.errors import BadInput
+import crossbpf
+from bpf.errors import BadInput, NotHere
 from bpf.program import Map
 from bpf.spec.maps import RULES
+from crossbpf import cc
 from engines import ENGINES
 from runtime import Loaded
 from runtime.fired import ARRIVALS, Fired
 from vm.network import Network, Socket
 from vm.world import World
 
+ROUTER = Path(__file__).parents[1] / "data" / "types" / "router.c"
 FRAME = packet()
 ALL = [name for name, engine in ENGINES.items() if engine.abilities.plans]
+
+
+@cache
+def router(order: str) -> bytes:
+    """The object of router.c; skips where there is no compiler."""
+    try:
+        cc.find()
+    except NotHere as error:
+        pytest.skip(str(error))
+    return cc.compile_c(ROUTER, order)
 
 
 def said(fired: Fired) -> list[str]:
@@ -376,3 +392,33 @@ def test_every_engine_says_the_same(engine: str) -> None:
     context = fired.steps[2].ran.outcome.context
     assert context is not None and context["mark"] == 2
     assert made.maps["seen"][0] == (2).to_bytes(8, order)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("engine", ALL)
+def test_an_object_of_many_programs(engine: str, tmp_path: Path) -> None:
+    order = "big" if "little" not in ENGINES[engine].abilities.orders else "little"
+    path = tmp_path / "router.o"
+    path.write_bytes(router(order))
+    made = crossbpf.load(str(path), world=World(net=NET))
+    for key, device in ((1, ETH1), (2, VETH0)):
+        number = made.programs["leave"].id
+        made.maps["ports"][key] = b"".join(word.to_bytes(4, order) for word in (device, number))  # type: ignore[arg-type]
+    made.attach("route", "xdp:eth0")
+    for name in ("count", "police"):
+        made.attach(name, "tcx_ingress:veth1")
+    made.attach("only_udp", "cgroup_inet_ingress:/web", flags="multi")
+    made.attach("headers", "socket_filter:7")
+    there, away = (FRAME[:5] + bytes((port,)) + FRAME[6:] for port in (2, 1))
+    fired = made.fire("xdp:eth0", there, engine=engine)
+    assert [(step.program.name, step.ran.meaning) for step in fired.steps] == [
+        ("route", "XDP_REDIRECT"), ("leave", "XDP_PASS"), ("count", "TC_ACT_UNSPEC"), ("police", "TC_ACT_OK"),
+        ("only_udp", "allow"), ("headers", "keep"),
+    ]  # fmt: skip
+    assert fired.queues == {7: [b"hello"]}
+    assert fired.steps[2].given.packet[10:12] == bytes((ETH0, VETH0))
+    assert made.fire("xdp:eth0", away, engine=engine).fates[0].where == "eth1"
+    assert [made.fire("xdp:eth0", there, engine=engine).fates[-1].what for _ in range(2)] == ["queued", "dropped"]
+    assert made.fire("xdp:eth0", FRAME, engine=engine).fates[0].what == "queued"
+    totals = made.maps["lengths"][0x800]
+    assert bytes(totals[0] or b"") == (3 * len(FRAME)).to_bytes(8, order)  # type: ignore[arg-type]
+    assert bytes(made.maps[".bss"][0]) == (3).to_bytes(4, order)  # type: ignore[arg-type]

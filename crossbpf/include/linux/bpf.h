@@ -319,6 +319,24 @@ enum xdp_action {
 	XDP_REDIRECT = 4,
 };
 
+/* What an entry of a devmap holds: a device, and the program that its frames meet (a descriptor going in, an id here). */
+struct bpf_devmap_val {
+	__u32 ifindex;
+	union {
+		int fd;
+		__u32 id;
+	} bpf_prog;
+};
+
+/* What an entry of a cpumap holds: the length of its queue, and a program. */
+struct bpf_cpumap_val {
+	__u32 qsize;
+	union {
+		int fd;
+		__u32 id;
+	} bpf_prog;
+};
+
 struct bpf_spin_lock {
 	__u32 val;
 };
