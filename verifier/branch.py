@@ -75,14 +75,16 @@ def _meet(a: Scalar, b: Scalar, narrow: bool) -> bool | None:
 
 
 def _changed(s: Scalar, *fields: int) -> Scalar:
-    """s with other parts, settled. It is not settled again if it is known to be at rest."""
-    if s.still and s.fields() == fields:
+    """s with other parts, settled. One that is left as it was is settled again, unless that is known to do nothing."""
+    if s.fields() != fields:
+        return settled(*fields)
+    if s.still:
         return s
     found = settled(*fields)
-    if found == s:
-        s.still = not contradiction(s)
-        return s
-    return found
+    if found != s:
+        return found
+    s.still = not contradiction(s)
+    return s
 
 
 def _eq64(a: Scalar, b: Scalar) -> Pair:

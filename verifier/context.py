@@ -8,24 +8,30 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from bpf.object.btf import Kind
 from bpf.spec.attach import attach_name
-from bpf.spec.contexts import ATTACHED, PRIVILEGED, REGIONS, VIEWS, View
+from bpf.spec.contexts import ATTACHED, PRIVILEGED, REGIONS, VIEWS, Region, View
+from verifier import btf_context
+from verifier.kernel_types import kernel_types
 from verifier.options import BPF, Options, holds
 from verifier.subject import Subject
+from verifier.types import by_name
 
 
 class Access(NamedTuple):
     """An access to the context that is allowed.
 
-    register   what a load gives, in the log's words: "scalar", "pkt", "sock_or_null", "trusted_ptr_", ...
+    type       what a load gives, of verifier/types.py
     width      bytes of the field itself; a smaller load is one of a part of it
-    type       the kernel's struct that a pointer of BTF leads to, "" for others
-    low, high  what a loaded number lies between, where that is known: low <= high
+    id         the structure, in the kernel's types, that a pointer of BTF leads to
+    note       a line that the log has in front of the state behind the load, "" for none
+    low, high  what a loaded number lies between, as a signed number of 32 bits, where that is known: low <= high
     """
 
-    register: str
+    type: int
     width: int
-    type: str = ""
+    id: int = 0
+    note: str = ""
     low: int = 0
     high: int = -1
 
@@ -40,21 +46,25 @@ def access(
 ) -> Access | None:
     """The access of `size` bytes at an offset of the context; None where it is not allowed.
 
-    signed: a load that extends the sign. The kernel's sentence for None is `invalid(off, size)`, with EACCES.
+    signed: a load that extends the sign. The kernel's sentence for None is `invalid(...)`, with EACCES.
     """
+    if subject.type.name in btf_context.TYPES:
+        found, note = btf_context.access(subject, off, size, write=write)
+        return found and Access(found.type, 8, found.id, note, found.low, found.high)
     key = (subject.type.name, subject.attach, off, size, write, signed, holds(options.caps, BPF))
     try:
         return _known[key]
     except KeyError:
         if len(_known) >= _MOST:
             _known.clear()
-        found = _known[key] = _decide(*key)
-        return found
+        decided = _known[key] = _decide(*key)
+        return decided
 
 
-def invalid(off: int, size: int) -> str:
+def invalid(subject: Subject, off: int, size: int, write: bool) -> str:
     """What the kernel says of an access that is not allowed."""
-    return f"invalid bpf_context access off={off} size={size}"
+    note = btf_context.access(subject, off, size, write=write)[1] if subject.type.name in btf_context.TYPES else ""
+    return (note and note + "\n") + f"invalid bpf_context access off={off} size={size}"
 
 
 def view_of(name: str, attach: int) -> View | None:
@@ -65,12 +75,19 @@ def view_of(name: str, attach: int) -> View | None:
 def _decide(name: str, attach: int, off: int, size: int, write: bool, signed: bool, capable: bool) -> Access | None:
     for region in REGIONS.get(name, ()):
         if region.allows(off, size, write=write):
-            return Access(region.register, region.size or 8, region.type)
+            return _pointer(region) if region.type else Access(by_name(region.register), region.size or 8)
     view = view_of(name, attach)
     field = view.access(off, size, write=write, signed=signed) if view is not None else None
     if field is None or (not capable and _reserved(name, field.name, write)):
         return None
-    return Access(field.register, field.size)
+    return Access(by_name(field.register), field.size)
+
+
+def _pointer(region: Region) -> Access | None:
+    """A pointer to one of the kernel's structures; None where its types are not known."""
+    types = kernel_types()
+    number = types.find(region.type, Kind.STRUCT) if types is not None else None
+    return None if number is None else Access(by_name(region.register), region.size, number)
 
 
 def _reserved(name: str, field: str, write: bool) -> bool:

@@ -20,6 +20,7 @@ def enter(env: Env, state: State, subprog: int, callsite: int) -> Frame:
         raise Rejection(7, f"the call stack of {depth + 1} frames is too deep", env.pc)
     frame = Frame(depth, subprog, callsite)
     state.frames.append(frame)
+    env.scratched = env.scratched_slots = -1
     return frame
 
 
@@ -36,7 +37,7 @@ def forget_packets(env: Env) -> None:
 
     def change(reg: Reg) -> Reg:
         if reg.type in PACKETS or reg.type == PACKET_END:
-            return ANY if not env.leaks else UNINIT
+            return ANY if env.leaks else UNINIT
         return reg
 
     each_reg(env.state, change)

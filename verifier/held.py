@@ -34,7 +34,7 @@ def release(env: Env, id_: int) -> bool:
     def change(reg: Reg) -> Reg:
         if reg.ref != id_:
             return reg
-        return ANY if not env.leaks else UNINIT
+        return ANY if env.leaks else UNINIT
 
     each_reg(env.state, change)
     return True

@@ -117,7 +117,7 @@ def _exchanged(env: Env, ref: int) -> None:
             return reg
         if in_rcu and reg.type & ALLOC and reg.type & PERCPU:
             return Reg(reg.type & ~ALLOC | RCU, reg.num, reg.off, reg.id, 0, reg.of, reg.aux)
-        return UNINIT if env.leaks else ANY
+        return ANY if env.leaks else UNINIT
 
     each_reg(env.state, change)
 

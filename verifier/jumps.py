@@ -17,8 +17,8 @@ from verifier.rejection import Rejection
 from verifier.scalar import Scalar, constant
 from verifier.state import ADD_CONST, SPILL, ZERO, Reg, Slot, State
 from verifier.types import (
-    BASE, BTF, BUF, CTX, FLOW_KEYS, MAP_KEY, MAP_PTR, MAP_VALUE, MAYBE_NULL, MEM, NON_OWNING, PACKET, PACKET_END,
-    PACKET_META, RCU, SCALAR, SOCK_COMMON, SOCKET, STACK, TCP_SOCK, TRUSTED, ALLOC, XDP_SOCK,
+    ALLOC, BASE, BTF, MAP_KEY, MAP_PTR, MAP_VALUE, MAYBE_NULL, MEM, NON_OWNING, PACKET, PACKET_END,
+    PACKET_META, RCU, SCALAR, SOCK_COMMON, SOCKET, STACK, TCP_SOCK, TRUSTED, UNTRUSTED, XDP_SOCK,
 )  # fmt: skip
 
 MAX_PACKET_OFF = 0xFFFF
@@ -30,7 +30,7 @@ _FLIPPED = {
     "jle": "jge", "jlt": "jgt", "jsle": "jsge", "jslt": "jsgt",
 }  # fmt: skip
 _PACKETS = frozenset({PACKET, PACKET_META, PACKET_END})
-_NOT_NULL = frozenset({SOCKET, SOCK_COMMON, TCP_SOCK, XDP_SOCK, MAP_VALUE, MAP_KEY, MAP_PTR, STACK, CTX, FLOW_KEYS, BUF})
+_NOT_NULL = frozenset({SOCKET, SOCK_COMMON, TCP_SOCK, MAP_VALUE, MAP_KEY, MAP_PTR})
 _Linked = tuple[tuple[int, int, bool], ...]
 
 
@@ -126,7 +126,7 @@ def is_not_null(reg: Reg) -> bool:
     base = type_ & BASE
     if base == BTF:
         return bool(type_ & (TRUSTED | ALLOC)) and not type_ & RCU or bool(type_ & NON_OWNING)
-    return type_ in _NOT_NULL or base == MEM
+    return base in _NOT_NULL or (base == MEM and not type_ & UNTRUSTED)
 
 
 def _packet_taken(a: Reg, b: Reg, op: str) -> bool | None:

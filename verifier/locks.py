@@ -52,14 +52,14 @@ def process(env: Env, number: int, reg: Reg, lock: bool, word: str) -> None:
     state.refs = tuple(ref for ref in state.refs if ref is not held)
     state.locks -= 1
     state.lock = 0
-    each_reg(state, _owned_no_longer if env.leaks else _owned_by_nobody)
+    each_reg(state, _number if env.leaks else _nothing)
 
 
-def _owned_no_longer(reg: Reg) -> Reg:
+def _nothing(reg: Reg) -> Reg:
     return UNINIT if reg.type & NON_OWNING else reg
 
 
-def _owned_by_nobody(reg: Reg) -> Reg:
+def _number(reg: Reg) -> Reg:
     return ANY if reg.type & NON_OWNING else reg
 
 

@@ -16,7 +16,8 @@ from verifier.types import SCALAR
 def may_goto(env: Env, raw: Raw) -> int:
     """Execute may_goto: the other way, one round deeper, waits; it goes on where the loop ends."""
     pc = env.pc
-    earlier = previous(env, env.state.parent, pc)
+    own = env.state.parent  # stored right here
+    earlier = previous(env, own.parent if own is not None else None, pc)
     queued = env.push(pc + 1, pc)
     queued.may_goto_depth += 1
     if earlier is not None:

@@ -29,7 +29,7 @@ _RING = _names(
     "ringbuf_output ringbuf_reserve ringbuf_query ringbuf_reserve_dynptr ringbuf_submit_dynptr ringbuf_discard_dynptr"
 )
 _QUEUE = _names("map_peek_elem map_pop_elem map_push_elem")
-_SOCKMAP = _names("map_delete_elem map_lookup_elem sk_select_reuseport")
+_SOCKMAP = _names("map_lookup_elem sk_select_reuseport")
 ONLY: dict[str, frozenset[str]] = {
     "prog_array": _names("tail_call"),
     "perf_event_array": _PERF,
@@ -88,7 +88,8 @@ NEEDS: dict[str, frozenset[str]] = {
 """Helper -> the only kinds of map that it takes."""
 
 _CHANGES = _names("map_delete_elem map_update_elem map_push_elem map_pop_elem")
-_MAY_UPDATE_SOCKETS = _names("sched_cls sched_act xdp sk_skb sk_msg sk_reuseport flow_dissector sk_lookup socket_filter tracing")
+_UPDATES = _names("map_update_elem map_delete_elem")
+_MAY_UPDATE_SOCKETS = _names("socket_filter sched_cls sched_act xdp sk_reuseport flow_dissector sk_lookup")
 
 
 def holds_sockets(map_: Map | None) -> bool:
@@ -98,11 +99,11 @@ def holds_sockets(map_: Map | None) -> bool:
 
 def _may_update_sockets(env: Env, name: str) -> bool:
     kind = env.subject.type.name
-    if kind not in _MAY_UPDATE_SOCKETS or name not in ("map_update_elem", "map_delete_elem"):
+    if name not in _UPDATES:
         return False
     if kind == "tracing":
         return rules.attached_to(env.subject) == "trace_iter"
-    return True
+    return kind in _MAY_UPDATE_SOCKETS or (kind == "sock_ops" and name == "map_delete_elem")
 
 
 def compatible(env: Env, made: Call) -> None:
@@ -112,11 +113,14 @@ def compatible(env: Env, made: Call) -> None:
         return
     only, needs, name = ONLY.get(map_.kind), NEEDS.get(made.name), made.name
     ok = (only is None or name in only) and (needs is None or map_.kind in needs)
-    if not ok and holds_sockets(map_) and name == "map_update_elem" and _may_update_sockets(env, name):
-        ok = True
+    said = ""
+    if not ok and holds_sockets(map_) and needs is None:
+        if _may_update_sockets(env, name):
+            return
+        said = "cannot update sockmap in this context\n" if name in _UPDATES else ""
     if not ok:
         number = MAP_TYPES[map_.kind].number if map_.kind in MAP_TYPES else 0
-        raise Rejection(22, f"cannot pass map_type {number} into func bpf_{name}#{made.number}", env.pc)
+        raise Rejection(22, f"{said}cannot pass map_type {number} into func bpf_{name}#{made.number}", env.pc)
 
 
 def record(env: Env, made: Call) -> None:

@@ -15,8 +15,29 @@ from verifier.scalar import constant, settled
 from verifier.state import ANY, MAX_VAR_OFF, ZERO, Reg, scalar
 from verifier.tnum import S64_MIN, U64
 from verifier.types import (
-    ARENA, BASE, BTF, BUF, CTX, FLOW_KEYS, MAP_KEY, MAP_PTR, MAP_VALUE, MAYBE_NULL, MEM, PACKET, PACKET_META, RDONLY,
-    SCALAR, SOCK_COMMON, SOCKET, STACK, TCP_SOCK, TP_BUFFER, UNTRUSTED, XDP_SOCK, by_name, name,
+    ARENA,
+    BASE,
+    BTF,
+    BUF,
+    CTX,
+    FLOW_KEYS,
+    MAP_KEY,
+    MAP_PTR,
+    MAP_VALUE,
+    MAYBE_NULL,
+    MEM,
+    PACKET,
+    PACKET_META,
+    RDONLY,
+    SCALAR,
+    SOCK_COMMON,
+    SOCKET,
+    STACK,
+    TCP_SOCK,
+    TP_BUFFER,
+    UNTRUSTED,
+    XDP_SOCK,
+    name,
 )  # fmt: skip
 
 _RDONLY_PROG, _WRONLY_PROG = 0x80, 0x100  # map flags
@@ -222,23 +243,25 @@ def _context(env: Env, number: int, reg: Reg, off: int, size: int, write: bool, 
     unmoved(env, number, reg)
     found = context.access(env.subject, off, size, write, env.options, signed=sign)
     if found is None:
-        raise Rejection(13, context.invalid(off, size), env.pc)
+        raise Rejection(13, context.invalid(env.subject, off, size, write), env.pc)
     if not write and value >= 0:
         env.set(value, _loaded(env, found))
 
 
 def _loaded(env: Env, found: context.Access) -> Reg:
     """What a load from the context gives."""
-    if found.register == "scalar":
+    if found.note and env.level:
+        env.log.add(found.note)
+    type_ = found.type
+    if type_ == SCALAR:
         if found.low <= found.high:
             bounds = (found.low, found.high)
             num = settled(0, U64, *bounds, 0, U64, *bounds, 0, 0xFFFF_FFFF)
             return scalar(num)
         return ANY
-    type_ = by_name(found.register)
     id_ = env.new_id() if type_ & MAYBE_NULL else 0
     if type_ & BASE == BTF:
-        return objects.of_kernel(env, found.type, type_, id_)
+        return objects.of_kernel(found.id, type_, id_)
     return Reg(type_, ZERO, 0, id_)
 
 

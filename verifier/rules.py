@@ -95,18 +95,19 @@ class Range(NamedTuple):
     half: bool = False
 
 
-def return_range(subject: Subject, *, void: bool = False) -> Range | None:
+def return_range(subject: Subject, *, void: bool = False, pointer: bool = False) -> Range | None:
     """What the R0 of a program's exit must lie in; None where any number will do.
 
-    void: what an LSM program is attached to returns nothing. Of such a program `returns_nothing` says more.
+    void, pointer: what the function returns that it is attached to (btf_context.result_kind), nothing or a pointer;
+    for the former `returns_nothing` says more.
     """
     name, attach = subject.type.name, attached_to(subject)
     if name == "lsm":
         if attach != "lsm_cgroup":
             return None if void else Range(*hook_range(subject.target), half=True)
         return Range(*(type_rules.ONE if void else type_rules.BOOL))
-    if name == "raw_tracepoint" and subject.target:
-        return Range(*type_rules.ZERO)
+    if name == "struct_ops":
+        return Range(*type_rules.ZERO) if pointer else None
     ranges = type_rules.RETURNS.get(name)
     if ranges is None:
         return None

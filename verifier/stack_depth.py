@@ -9,7 +9,7 @@ from bpf.program import MAX_FRAMES
 from verifier import calls
 from verifier.rejection import Rejection
 from verifier.rules import attached_to
-from verifier.shape import E2BIG, EACCES, EINVAL, Structure
+from verifier.shape import E2BIG, EACCES, EINVAL, Structure, Subprogram
 from verifier.subject import Subject
 
 LIMIT = 512  # MAX_BPF_STACK
@@ -24,9 +24,14 @@ def check(found: Structure) -> None:
     Subprogram.stack, callback and asynchronous say what exploration found. Raises Rejection.
     """
     own = _may_have_own_stack(found.subject) and not any(part.has_tail_call for part in found.subprograms)
+    apart = [own and _size(part) >= OWN_STACK for part in found.subprograms]
     for subprogram in reversed(found.subprograms):
         if not subprogram.number or subprogram.asynchronous:
-            _chain(found, subprogram.number, own and not subprogram.number)
+            _chain(found, subprogram.number, apart, own and not subprogram.number)
+
+
+def _size(subprogram: Subprogram) -> int:
+    return -(-subprogram.stack // _GRANULE) * _GRANULE
 
 
 def _may_have_own_stack(subject: Subject) -> bool:
@@ -37,16 +42,20 @@ def _may_have_own_stack(subject: Subject) -> bool:
     return kind in ("kprobe", "tracepoint", "perf_event", "raw_tracepoint")
 
 
-def _chain(found: Structure, first: int, own: bool) -> None:
-    """All call chains from one function on."""
+def _chain(found: Structure, first: int, apart: list[bool], own: bool) -> None:
+    """All call chains from one function on.
+
+    apart: which functions have a stack of their own; own: those met here may, else they have none from now on.
+    """
     raws, subprograms = found.raws, found.subprograms
-    sizes = [-(-part.stack // _GRANULE) * _GRANULE for part in subprograms]
-    apart = [own and size >= OWN_STACK for size in sizes]
+    sizes = [_size(part) for part in subprograms]
     callers: list[tuple[int, int]] = []  # function and the slot to go on at
+    seen: set[tuple[int, int, int, bool]] = set()  # a function that is entered like this again says nothing new
     number, depth = first, 0
     reachable = False
 
     def enter(number: int, depth: int) -> int:
+        apart[number] = apart[number] and own
         if number and subprograms[number].has_tail_call and depth >= BEFORE_TAIL_CALL:
             what = f"tail_calls are not allowed when call stack of previous frames is {depth} bytes. Too large"
             raise Rejection(EACCES, what)
@@ -80,6 +89,12 @@ def _chain(found: Structure, first: int, own: bool) -> None:
             pc += 1
         if callee >= 0:
             callers.append((number, pc + 1))
+            called_back = any(subprograms[caller].callback for caller, _ in callers)
+            way = (callee, depth, len(callers), called_back)
+            if way in seen:
+                number, pc = callers.pop()
+                continue
+            seen.add(way)
             number, pc = callee, subprograms[callee].start
             reachable |= subprograms[number].has_tail_call
             if len(callers) >= MAX_FRAMES:

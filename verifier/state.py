@@ -54,7 +54,7 @@ class Reg:
           none); of a BTF pointer the type's number; of a function the subprogram; of a dynptr its number
     """
 
-    __slots__ = ("type", "num", "off", "id", "ref", "of", "aux")
+    __slots__ = ("aux", "id", "num", "of", "off", "ref", "type")
 
     def __init__(
         self, type_: int, num: Scalar = ZERO, off: int = 0, id_: int = 0, ref: int = 0, of: Owner = None, aux: int = 0
@@ -142,8 +142,19 @@ class Frame:
     """
 
     __slots__ = (
-        "number", "subprog", "callsite", "regs", "stack", "precise", "precise_slots", "callback", "depth",
-        "asynchronous", "entry", "returns", "exception",
+        "asynchronous",
+        "callback",
+        "callsite",
+        "depth",
+        "entry",
+        "exception",
+        "number",
+        "precise",
+        "precise_slots",
+        "regs",
+        "returns",
+        "stack",
+        "subprog",
     )  # fmt: skip
 
     def __init__(self, number: int, subprog: int, callsite: int) -> None:
@@ -228,8 +239,27 @@ class State:
     """
 
     __slots__ = (
-        "frames", "refs", "lock", "locks", "rcu", "preempt", "irq", "pc", "first", "last", "parent", "branches",
-        "history", "speculative", "sleepable", "may_goto_depth", "unroll_depth", "depth", "cleaned", "equal", "scc",
+        "branches",
+        "cleaned",
+        "depth",
+        "equal",
+        "first",
+        "frames",
+        "history",
+        "irq",
+        "last",
+        "lock",
+        "locks",
+        "may_goto_depth",
+        "parent",
+        "pc",
+        "preempt",
+        "rcu",
+        "refs",
+        "scc",
+        "sleepable",
+        "speculative",
+        "unroll_depth",
     )  # fmt: skip
 
     def __init__(self) -> None:

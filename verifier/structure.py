@@ -7,16 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from verifier import cfg, fastcall, functions, liveness, references, rules
+from verifier import btf_context, cfg, fastcall, functions, liveness, references, rules
 from verifier.calls import WIDE
 from verifier.insn_text import text
 from verifier.options import Options
 from verifier.raw import slots
-from verifier.rejection import Rejection
-from verifier.shape import EINVAL, Structure
+from verifier.shape import Structure
 from verifier.subject import Subject
-
-_NEED_TARGET = frozenset({"tracing", "lsm", "ext"})
 
 __all__ = ["Structure", "live_lines", "structure"]
 
@@ -41,8 +38,7 @@ def structure(
     found.successors = [cfg.successors(raws, pc) for pc in range(len(raws))]
     found.postorder = cfg.postorder(raws, found.successors, found.subprograms)
     rules.check_sleepable(subject)
-    if subject.type.name in _NEED_TARGET and not subject.target:
-        raise Rejection(EINVAL, "Tracing programs must provide btf_id")
+    btf_context.check_target(subject)
     found.scc = cfg.components(len(raws), found.successors)
     found.live_before = liveness.live(found)
     if log is not None:

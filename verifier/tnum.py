@@ -64,11 +64,18 @@ def mul(av: int, am: int, bv: int, bm: int) -> Bits:
         return av * bv & U64, am * bv & U64
     v = m = 0
     rest = av | am
+    if av == 0 or bv == 0:  # no bit of the sum is known to be 1: the step below comes down to this
+        both = bv | bm
+        while rest:
+            bit = rest & -rest
+            rest ^= bit
+            partial = both * bit
+            m |= (m + partial) ^ bv * bit | partial
+        return 0, m & U64
     while rest:
         bit = rest & -rest
         rest ^= bit
-        partial = bv * bit & U64, bm * bit & U64
-        with_v, with_m = add(v, m, *partial)
+        with_v, with_m = add(v, m, bv * bit & U64, bm * bit & U64)
         v, m = (with_v, with_m) if av & bit else union(v, m, with_v, with_m)
         if m == U64:
             break
@@ -151,4 +158,6 @@ def cast(v: int, m: int, bits: int) -> Bits:
 
 def text(v: int, m: int) -> str:
     """As the kernel's log has it."""
+    if m == 0:
+        return str(v) if v <= 0xFFFF else f"{v:#x}"
     return f"({v:#x}; {m:#x})"

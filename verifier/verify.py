@@ -7,15 +7,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from verifier import rules, stack_depth
+from verifier import btf_context, stack_depth
 from verifier.env import Env
 from verifier.explore import explore
 from verifier.log import Log
 from verifier.options import Options
 from verifier.rejection import Rejection
 from verifier.state import entry
-from verifier.structure import structure
+from verifier.structure import pointer, structure
 from verifier.subject import Subject
+
+_ADDRESSES = range(0xFFFF_8881_0000_0000, 0xFFFF_8881_0100_0000, 0x1_0000)
+"""What the log has for the addresses of maps: those of no kernel, which differ from load to load."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +47,11 @@ def verify(subject: Subject, options: Options | None = None) -> Verdict:
     refusal: Rejection | None = None
     lines: list[str] | None = [] if options.log_level & 2 else None
     try:
-        shape = structure(subject, options, lines)
+        shape = structure(subject, options, lines, _ADDRESSES)
         env = Env(subject, options, shape, log)
+        env.shown = {pc: where for pc in shape.map_of if (where := pointer(shape, pc, _ADDRESSES)) is not None}
         log.lines += lines or []
-        rules.check_sleepable(subject)
+        env.void = btf_context.void(subject)
         state = entry()
         state.sleepable = subject.sleepable
         explore(env, state, 0)

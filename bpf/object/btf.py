@@ -120,7 +120,7 @@ VOID = Type(Kind.TYPEDEF, "void")
 class Btf:
     """Types by number; number 0 is void. strings: the table as it was read, into which .BTF.ext points."""
 
-    types: tuple[Type, ...]
+    types: Sequence[Type]
     order: str = "little"
     strings: bytes = field(default=b"\0", repr=False, compare=False)
 

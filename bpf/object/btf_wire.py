@@ -12,7 +12,7 @@ from bpf.object.btf_check import check
 MAGIC = 0xEB9F
 HEADER = 24
 
-_EACH = {
+EACH = {
     Kind.STRUCT: 12, Kind.UNION: 12, Kind.ENUM: 8, Kind.FUNC_PROTO: 8, Kind.DATASEC: 12, Kind.ENUM64: 12,
 }  # fmt: skip
 
@@ -37,14 +37,14 @@ def decode(data: bytes) -> Btf:
     strings = data[header + strings_at : header + strings_at + strings_size]
     if not strings or strings[0] or strings[-1]:
         raise _broken(16, "strings do not start and end with a zero byte")
-    reader = _Reader(data, mark, header + types_at, header + types_at + types_size, strings)
+    reader = Reader(data, mark, header + types_at, header + types_at + types_size, strings)
     found = Btf((VOID, *reader.all()), order, strings)
     check(found)
     return found
 
 
 @dataclass(slots=True)
-class _Reader:
+class Reader:
     data: bytes
     mark: str
     at: int
@@ -81,7 +81,7 @@ class _Reader:
         if number not in _KINDS:
             raise _broken(start + 4, f"type of unknown kind {number}")
         kind, name = _KINDS[number], self.name(name_at)
-        if count * _EACH.get(kind, 0) > self.end - self.at:
+        if count * EACH.get(kind, 0) > self.end - self.at:
             raise _broken(start, f"{kind.name} with {count} parts does not fit")
         if kind is Kind.INT:
             (word,) = self.take("I")

@@ -7,8 +7,6 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
-from importlib import import_module
-from importlib.util import find_spec
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -18,6 +16,7 @@ from verifier.options import Options
 from verifier.rejection import Rejection
 from verifier.structure import structure
 from verifier.subject import Subject
+from verifier.verify import verify
 
 DATA = Path(__file__).parents[3] / "shared" / "data" / "kernel"
 CRASH = -1
@@ -36,9 +35,8 @@ class Given:
 
 def verified(subject: Subject, options: Options) -> Given:
     """What the whole verifier says."""
-    verdict = import_module("verifier.verify").verify(subject, options)
-    errno = 0 if verdict.accepted else verdict.errno
-    return Given(errno, verdict.message, verdict.log, verdict.processed)
+    verdict = verify(subject, options)
+    return Given(0 if verdict.accepted else verdict.errno, verdict.message, verdict.log, verdict.processed)
 
 
 def shaped(subject: Subject, options: Options) -> Given:
@@ -49,11 +47,6 @@ def shaped(subject: Subject, options: Options) -> Given:
     except Rejection as refusal:
         return Given(refusal.errno, refusal.message, "\n".join([*lines, refusal.message]))
     return Given(0, "", "\n".join(lines))
-
-
-def whole() -> bool:
-    """Whether the whole verifier is there, or only what comes before its walk."""
-    return find_spec("verifier.verify") is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -166,8 +166,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if (not given.set or record["set"] in given.set) and given.only in f"{record['name']} {record.get('file')}"
     ]
     both = list(_live(chosen) if given.live else pairs(chosen, logs))
-    shape = given.structure or not judging.whole()
-    tasks = [Task(record, False, shape, 2, given.seconds) for record, _ in both]
+    tasks = [Task(record, False, given.structure, 2, given.seconds) for record, _ in both]
     score = Score()
     for (_, text), (case, answer) in zip(both, judging.judge_all(tasks, given.jobs), strict=True):
         score.add(case, text, answer)

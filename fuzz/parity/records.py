@@ -300,7 +300,7 @@ def _types(record: Mapping[str, Any], more: Sequence[Type]) -> tuple[Btf, dict[i
         starts = _starts(record["insns"])
         if len(starts) > 1:
             base, functions = _ordinary(starts)
-    return replace(base, types=base.types + tuple(_moved(one, len(base.types) - 1) for one in more)), functions
+    return replace(base, types=(*base.types, *(_moved(one, len(base.types) - 1) for one in more))), functions
 
 
 def _starts(insns: str) -> list[int]:

@@ -119,9 +119,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for record in found
         if (not given.set or record["set"] in given.set) and given.only in f"{record['name']} {record.get('file')}"
     ]
-    shape = given.structure or not judging.whole()
-    tasks = (Task(record, given.unpriv, shape, 0, given.seconds) for record in chosen)
-    scores = _score(tasks, given.jobs, given.unpriv, shape, given.save)
+    tasks = (Task(record, given.unpriv, given.structure, 0, given.seconds) for record in chosen)
+    scores = _score(tasks, given.jobs, given.unpriv, given.structure, given.save)
     for title, score in scores.items():
         if score.all:
             score.report(title, given.show)

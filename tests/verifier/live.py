@@ -6,6 +6,7 @@ import ctypes
 import os
 import platform
 import re
+import struct
 import sys
 from typing import Any, NamedTuple
 
@@ -42,16 +43,25 @@ class Answer(NamedTuple):
         return found[-1] if found else ""
 
 
+def code(text: str) -> bytes:
+    """The wire form of part of a program."""
+    return assemble(text.rstrip("; ") + "; r0 = 0; exit", order=sys.byteorder).encode()[:-16]
+
+
+def kfunc(number: int) -> bytes:
+    """The call of one of the kernel's functions, by its number in the kernel's types."""
+    return struct.pack("=BBhi", 0x85, 0x20 if sys.byteorder == "little" else 0x02, 0, number)
+
+
 _log = ctypes.create_string_buffer(1 << 18)
 
 
-def load(code: bytes | str, kind: int, attach: int = 0, *, level: int = 1, **more: Any) -> Answer:
-    """Ask the kernel. code: wire form, or assembly; more: further fields of the system call."""
-    if isinstance(code, str):
-        code = assemble(code, order=sys.byteorder).encode()
-    insns, license_ = ctypes.create_string_buffer(code, len(code)), ctypes.create_string_buffer(b"GPL")
+def load(program: bytes | str, kind: int, attach: int = 0, *, level: int = 1, **more: Any) -> Answer:
+    """Ask the kernel. program: wire form, or assembly; more: further fields of the system call."""
+    wire = assemble(program, order=sys.byteorder).encode() if isinstance(program, str) else program
+    insns, license_ = ctypes.create_string_buffer(wire, len(wire)), ctypes.create_string_buffer(b"GPL")
     addresses = [ctypes.addressof(one) for one in (insns, license_, _log)]
-    attr = syscall._ProgLoad(kind, len(code) // 8, addresses[0], addresses[1], level, len(_log), addresses[2])
+    attr = syscall._ProgLoad(kind, len(wire) // 8, addresses[0], addresses[1], level, len(_log), addresses[2])
     attr.expected_attach_type = attach
     for name, value in more.items():
         setattr(attr, name, value)

@@ -16,8 +16,11 @@ from bpf.spec.contexts import ATTACHED, LAYOUTS, REGIONS, VIEWS
 from bpf.spec.program_types import PROGRAM_TYPES
 from tests.verifier import live
 from verifier.context import Access, access, invalid
+from verifier.kernel_types import kernel_types
 from verifier.options import ALL, Options
 from verifier.subject import Subject
+from verifier.types import SCALAR
+from verifier.types import name as type_name
 
 NAMES = sorted({*VIEWS, *REGIONS})
 PLAIN = {"sk_lookup": "sk_lookup", "netfilter": "netfilter"}  # the one attach type of types that check it
@@ -53,10 +56,20 @@ def tries(name: str) -> Iterator[Try]:
             yield Try(size, off, write=False, signed=True)
 
 
+def found_in(name: str, attach: int) -> Subject:
+    """A program of a type."""
+    return Subject(b"", "little", PROGRAM_TYPES[name], attach)
+
+
+def word_of(found: Access) -> str:
+    """What a load gives, as the log writes it."""
+    types = kernel_types()
+    return type_name(found.type) + (types[found.id].name if found.id and types is not None else "")
+
+
 def ours(name: str, attach: int, one: Try, options: Options = PRIVILEGED) -> Access | None:
     """What the rules say."""
-    subject = Subject(b"", "little", PROGRAM_TYPES[name], attach)
-    return access(subject, one.off, one.size, one.write, options, signed=one.signed)
+    return access(found_in(name, attach), one.off, one.size, one.write, options, signed=one.signed)
 
 
 def summary(name: str, attach: int) -> str:
@@ -70,7 +83,7 @@ def summary(name: str, attach: int) -> str:
         field = view.layout.at(one.off) if view is not None else None
         start = field.offset if field is not None else one.off & -8
         what = "w" if one.write else "s" if one.signed else "r"
-        word = "" if one.write or found.register == "scalar" else f"={found.register}{found.type}"
+        word = "" if one.write or found.type == SCALAR else f"={word_of(found)}"
         lines.setdefault((start, field.name if field is not None else ""), []).append(
             f"{what}{one.size}@{one.off - start}{word}"
         )
@@ -152,11 +165,11 @@ def _agrees(name: str, attach: int, step: int) -> None:
             if name == "tracepoint" and one.off < 0 and not one.write:
                 continue  # Linux has a hole here
             assert answer.errno == 13, where
-            assert answer.reason == invalid(one.off, one.size), where
+            assert answer.reason == invalid(found_in(name, attach), one.off, one.size, one.write), where
         else:
             assert answer.errno == 0, (where, answer)
             if not one.write:
-                word = found.register + found.type
+                word = word_of(found)
                 assert answer.register(2).partition("(")[0] == word or word == "scalar", (where, answer)
 
 
