@@ -26,7 +26,7 @@ _SK_BUFF = (
     *("mark", "priority", "ingress_ifindex", "ifindex", "tstamp", "wire_len", "gso_segs", "gso_size", "hwtstamp"),
     *(f"cb[{index}]" for index in range(5)),
 )
-BACK = frozenset(_SK_BUFF) - {"gso_size", "hwtstamp"}
+_BACK = frozenset(_SK_BUFF) - {"gso_size", "hwtstamp"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ def _xdp(view: View, entry: Input) -> tuple[bytes, frozenset[str]]:
 
 
 def _sk_buff(view: View, entry: Input) -> tuple[bytes, frozenset[str]]:
-    return _user(view, _only(entry, _SK_BUFF)), BACK
+    return _user(view, _only(entry, _SK_BUFF)), _BACK
 
 
 def _arguments(view: View, entry: Input) -> tuple[bytes, frozenset[str]]:

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from bpf.errors import BadInput
+from bpf.spec.conventions import TYPED
 from bpf.spec.hooks import CGROUP, DEVICE, EVERY, FIRST_ERROR, HOOKS, MAP, SOCKET, Hook
 from runtime import hooks
 from runtime.chain import EPERM
@@ -22,7 +23,7 @@ from runtime.delivery import ETHERNET
 from runtime.devices import Devices
 from runtime.fired import Fired
 from runtime.kernel import Kernel
-from runtime.running import Runner
+from runtime.running import Runner, entry_for
 from vm.network import Device, Network
 from vm.world import Input, Limits, World
 
@@ -30,7 +31,8 @@ HOPS = 8  # XMIT_RECURSION_LIMIT
 
 
 def event_for(hook: Hook, data: bytes = b"", fields: Mapping[str, int] | None = None) -> Input:
-    """An event at a hook: a frame from its link-layer header on, of a sockmap the data of a socket alone.
+    """An event at a hook: a frame from its link-layer header on, of a sockmap a socket's data alone, of a tracepoint
+    its record.
 
     fields: of the context; for xdp `data` too, which says how many of the bytes are metadata.
     """
@@ -38,6 +40,9 @@ def event_for(hook: Hook, data: bytes = b"", fields: Mapping[str, int] | None = 
     metadata = values.pop("data", 0) if hook.name == "xdp" else 0
     if not 0 <= metadata <= len(data):
         raise BadInput(f"data = {metadata} is outside the packet of {len(data)} bytes")
+    entered = TYPED.get(hook.types[0])
+    if entered is not None and entered.view is not None and entered.view.layout.open:
+        return entry_for(entered, b"", values, data)
     return Input(packet=data, network=0 if hook.at == MAP else ETHERNET, metadata=metadata, context=values)
 
 

@@ -135,11 +135,13 @@ def _packets(programs: Iterable[Program]) -> bool:
 # Running -----------------------------------------------------------------------------------------
 
 
-def entry_for(convention: Convention, data: bytes, fields: Mapping[str, int] | None = None) -> Input:
+def entry_for(
+    convention: Convention, data: bytes, fields: Mapping[str, int] | None = None, record: bytes = b""
+) -> Input:
     """The input of a run: data are the packet, or the memory of a program without a context.
 
     fields: of the context, over what vm/contexts.py gives it; of an xdp_md `data` too, which says how many of the bytes
-    are metadata. Raises BadInput.
+    are metadata. record: of a context that is memory. Raises BadInput.
     """
     values, metadata = dict(fields or {}), 0
     if convention.view is None:
@@ -150,7 +152,9 @@ def entry_for(convention: Convention, data: bytes, fields: Mapping[str, int] | N
         metadata = values.pop("data", 0)
         if not 0 <= metadata <= len(data):
             raise BadInput(f"data = {metadata} is outside the packet of {len(data)} bytes")
-    return Input(packet=data, metadata=metadata, context=values)
+    if convention.view.layout.open and values:
+        raise BadInput(f"a {convention.view.layout.name} has bytes and no fields to set")
+    return Input(packet=data, metadata=metadata, context=values, record=record)
 
 
 def user_fields(convention: Convention, data: bytes, order: Order, size: int) -> dict[str, int]:
@@ -233,8 +237,10 @@ def run(
     if not 1 <= repeat <= 1_000_000:
         raise BadInput(f"{repeat} runs: 1 to 1,000,000 are possible", file="repeat")
     runner = Runner(kernel, program, engine_name, plan)
-    values = user_fields(runner.convention, context, runner.order, len(data)) if context else {}
-    entry = entry_for(runner.convention, data, values | dict(fields or {}))
+    view = runner.convention.view
+    record = context if view is not None and view.layout.open else b""
+    values = user_fields(runner.convention, context, runner.order, len(data)) if context and not record else {}
+    entry = entry_for(runner.convention, data, values | dict(fields or {}), record)
     return runner.run(entry, world or World(), limits, repeat)
 
 

@@ -87,7 +87,12 @@ def _checked(view: View, given: Mapping[str, int]) -> dict[str, int]:
 
 
 def to_user(view: View, values: Mapping[str, int], order: Order, before: bytes = b"") -> bytes:
-    """Fields in the user layout, over what its bytes were before."""
+    """Fields in the user layout, over what its bytes were before; of memory `+N` is the word at byte N."""
+    if view.layout.open:
+        memory = bytearray(before.ljust(-(-len(before) // WORD) * WORD, b"\0"))
+        for name, value in values.items():
+            memory[int(name) : int(name) + WORD] = value.to_bytes(WORD, order)
+        return bytes(memory[: len(before)])
     data = bytearray(before[: view.layout.size].ljust(view.layout.size, b"\0"))
     for name, value in values.items():
         one = view.layout.by_name[name]

@@ -27,6 +27,7 @@ class Input:
                 network header is, which is where the packet's data begin
     metadata    how many of the packet's first bytes come before the frame (data_meta)
     context     field name -> value of the context, over what vm/contexts.py gives it
+    record      the bytes of a context that is memory: the record of a tracepoint, what a syscall program is called with
     registers   register number (1-9) -> value, over the convention's; the others hold the patterns of DIRTY.
                 R0 always starts as the poison: no calling convention carries it in
     stack_fill  the byte that the BPF stack is full of
@@ -39,6 +40,7 @@ class Input:
     network: int = 14
     metadata: int = 0
     context: Mapping[str, int] = field(default_factory=dict)
+    record: bytes = b""
 
     def entry_registers(self, address: int, context: int = 0) -> list[int]:
         """R0-R9 at entry, when the memory lies at `address` and the convention has a context, or not, at `context`."""

@@ -58,6 +58,7 @@ class Layout:
 
     state  what only helpers see: name -> offset in the internal layout of a word of 8 bytes
     room   bytes from a packet's start to the end of its buffer, where a helper may move it
+    open   it is memory, as long as what is given; fields have no names here; first: the first byte to be used
     """
 
     name: str
@@ -67,6 +68,8 @@ class Layout:
     by_name: Mapping[str, Field] = field(compare=False)
     state: Mapping[str, int] = field(default_factory=dict, compare=False)
     room: int = 0
+    open: bool = False
+    first: int = 0
 
     def at(self, offset: int) -> Field | None:
         """The field that the byte at an offset of the user layout belongs to; None in padding."""

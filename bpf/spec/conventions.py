@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from bpf.spec import helpers
-from bpf.spec.contexts import LAYOUTS, VIEWS, View
+from bpf.spec.contexts import ATTACHED, VIEWS, View
 from bpf.spec.program_types import PROGRAM_TYPES, ProgramType
 
 
@@ -45,7 +45,7 @@ TYPED: Mapping[str, Convention] = MappingProxyType({
 """The program types that run here, by name."""
 
 OF_ATTACH: Mapping[str, Convention] = MappingProxyType({
-    "xdp_devmap": replace(TYPED["xdp"], name="xdp_devmap", view=View(LAYOUTS["xdp_md"]))
+    "xdp_devmap": replace(TYPED["xdp"], name="xdp_devmap", view=ATTACHED["xdp"]["xdp_devmap"])
 })  # fmt: skip
 """Attach type -> how its programs are entered, where that is not as their type says: entries of a devmap see where a
 frame goes (egress_ifindex)."""

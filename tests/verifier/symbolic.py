@@ -175,7 +175,9 @@ class Machine:
         assert isinstance(function, FunctionType), function
         if function in self.stack and not self.possible(when):
             return None  # the other way of a function that calls itself with its operands exchanged
-        ways = [each for each in self.run(function, *arguments, when=when) if each.value is not None or len(self.stack) == 0]
+        ways = [
+            each for each in self.run(function, *arguments, when=when) if each.value is not None or len(self.stack) == 0
+        ]
         ways = ways or [Returned(True, None)]
         found = ways[-1].value
         for each in reversed(ways[:-1]):
@@ -364,4 +366,10 @@ def refuted(*claims: Any, seconds: int = 60) -> str:
     solver.set("timeout", seconds * 1000)
     solver.add(*claims)
     result = solver.check()
-    return "" if result == z3.unsat else str(solver.model()) if result == z3.sat else f"not decided: {solver.reason_unknown()}"
+    return (
+        ""
+        if result == z3.unsat
+        else str(solver.model())
+        if result == z3.sat
+        else f"not decided: {solver.reason_unknown()}"
+    )
