@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from bpf.errors import BadInput
-from bpf.spec.conventions import Convention
+from bpf.spec.conventions import TYPED, Convention
 from runtime.types import convention, named, of_section
 
 
 def convention_named(name: str) -> Convention:
     """--type: a program type, or `plain`. Raises BadInput, and Refused for a type that does not run here."""
-    return convention(named(name), name)
+    return TYPED.get(name) or convention(named(name), name)
 
 
 def convention_of(section: str) -> Convention:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from ipaddress import ip_address
 
+from vm.contexts import AF_INET, AF_INET6
+from vm.maps import Order
 from vm.network import LISTEN, Network, Socket
 
 ETHERNET = 14
@@ -53,6 +55,18 @@ def flow_of(frame: bytes) -> Flow | None:
     source, destination = (str(ip_address(address)) for address in addresses)
     ports = [int.from_bytes(inner[place : place + 2], "big") for place in (0, 2)]
     return Flow(_PROTOCOLS[protocol], source, ports[0], destination, ports[1], at + start, inner[size:])
+
+
+def lookup_fields(flow: Flow, device: int, order: Order) -> dict[str, int]:
+    """What the context of an sk_lookup program says of a flow. order: of the program."""
+    found = {"protocol": flow.number, "ingress_ifindex": device, "local_port": flow.destination_port}
+    found["remote_port"] = int.from_bytes(flow.source_port.to_bytes(2, "big"), order)
+    for name, text in (("remote", flow.source), ("local", flow.destination)):
+        packed = ip_address(text).packed
+        found["family"] = AF_INET if len(packed) == 4 else AF_INET6
+        words = [int.from_bytes(packed[at : at + 4], order) for at in range(0, len(packed), 4)]
+        found |= {f"{name}_ip4": words[0]} if len(words) == 1 else {f"{name}_ip6[{n}]": w for n, w in enumerate(words)}
+    return found
 
 
 def socket_for(net: Network, flow: Flow, device: int) -> int:

@@ -137,9 +137,12 @@ class Devices(Sockets):
         if self.too_far(name, event, hop):
             return
         given = replace(event, context={"ifindex": device, "ingress_ifindex": device} | dict(event.context))
-        said = self.chain(HOOKS["tcx_ingress"], name, given, hop)
+        with self.noted() as steps:
+            said = self.chain(HOOKS["tcx_ingress"], name, given, hop)
         if self.goes_on(said, name, hop):
-            self.stack(device, said.event, hop)
+            sent = (one for step in steps if step.hop == hop for one in step.ran.outcome.sent or ())
+            assigned = [one.socket for one in sent if one.helper == "sk_assign"]
+            self.stack(device, said.event, hop, assigned[-1] if assigned else 0)
 
     def egress(self, device: int, event: Input, hop: int) -> None:
         """An skb goes out."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from bpf.spec.hooks import Hook
@@ -94,6 +96,13 @@ class Firing:
         if program.id not in self._runners:
             self._runners[program.id] = Runner(self.kernel, program, self.engine)
         return self._runners[program.id]
+
+    @contextlib.contextmanager
+    def noted(self) -> Iterator[list[Step]]:
+        """The programs that run meanwhile, once they have."""
+        start, steps = len(self.fired.trail), list[Step]()
+        yield steps
+        steps += (one for one in self.fired.trail[start:] if isinstance(one, Step))
 
     def step(self, where: str, program: ProgramObject, given: Input, hop: int) -> Step:
         """Run a program."""

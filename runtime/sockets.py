@@ -9,7 +9,7 @@ from dataclasses import replace
 from bpf.errors import BadInput
 from bpf.spec.hooks import HOOKS, Hook
 from runtime import hooks
-from runtime.delivery import Flow, flow_of, other_end, socket_for
+from runtime.delivery import Flow, flow_of, lookup_fields, other_end, socket_for
 from runtime.fired import Firing, cookie_of, socket_name
 from vm.network import INGRESS
 from vm.world import Input
@@ -18,18 +18,41 @@ from vm.world import Input
 class Sockets(Firing):
     """What sockets get and send."""
 
-    def stack(self, device: int, event: Input, hop: int) -> None:
-        """A packet goes up the stack: to the described socket that it is for, past its cgroup and its filter."""
+    def stack(self, device: int, event: Input, hop: int, assigned: int = 0) -> None:
+        """A packet goes up the stack: to the described socket that it is for, past its cgroup and its filter.
+
+        assigned: the cookie of the one that a program has given it to, 0 for none.
+        """
         name, frame = self.net.devices[device].name, event.packet[event.metadata :]
         flow = flow_of(frame)
-        cookie = socket_for(self.net, flow, device) if flow is not None else 0
-        if flow is None or not cookie:
+        cookie = (assigned or self.looked_up(flow, frame, device, hop)) if flow is not None else 0
+        if cookie is None:
+            return
+        if flow is None or cookie not in self.net.sockets:
             self.end("stack", name, frame, hop)
             return
         chosen = self.of_group(cookie, flow, frame, hop)
         if chosen:
             with self.at_socket(chosen):
                 self.to_socket(chosen, flow, frame, device, hop)
+
+    def looked_up(self, flow: Flow, frame: bytes, device: int, hop: int) -> int | None:
+        """The socket that a flow is for: a connected one, that of sk_lookup programs, one that takes all; 0 for none.
+
+        Of the programs that choose one the last counts; where none does, a single SK_DROP drops the packet: None.
+        """
+        cookie, hook = socket_for(self.net, flow, device), HOOKS["sk_lookup"]
+        attached = hooks.at(self.kernel, hook, "")
+        if not attached or (cookie and self.net.sockets[cookie].remote_port):
+            return cookie
+        order = self.runner(self.kernel.programs[attached[0].program]).order
+        with self.noted() as steps:
+            said = self.chain(hook, "", Input(context=lookup_fields(flow, device, order)), hop)
+        chosen = [step.sent[-1].socket for step in steps if step.code and step.sent and step.sent[-1].socket]
+        if said.fault or not (chosen or all(step.code for step in steps)):
+            self.end("dropped", self.net.devices[device].name, frame, hop, "sk_lookup says no")
+            return None
+        return chosen[-1] if chosen else cookie
 
     @contextlib.contextmanager
     def at_socket(self, cookie: int) -> Iterator[None]:

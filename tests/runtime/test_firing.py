@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 from firing import ETH0, ETH1, ETHERNET, NET, VETH0, VETH1, loaded, packet, redirects, returns
@@ -17,7 +19,8 @@ from crossbpf import cc
 from engines import ENGINES
 from runtime import Loaded
 from runtime.fired import ARRIVALS, Fired
-from vm.network import Network, Socket
+from runtime.running import Ran, Runner
+from vm.network import Network, Sent, Socket
 from vm.world import World
 
 ROUTER = Path(__file__).parents[1] / "data" / "types" / "router.c"
@@ -311,6 +314,54 @@ class TestSockets:
         fired = made.fire("tcx_ingress:eth0", FRAME)
         assert fired.steps[0].code == 12
         assert made.world.net == NET
+
+
+class TestLookup:
+    """Programs that say which socket a packet is for."""
+
+    @pytest.mark.parametrize(
+        ("words", "code"),
+        [
+            ("r0 = *(u32 *)(r1 + 8); r2 = *(u32 *)(r1 + 12); r2 <<= 8; r0 |= r2", 17 << 8 | 2),
+            ("r0 = *(u16 *)(r1 + 36); r0 = be16 r0", 9), ("r0 = *(u32 *)(r1 + 60)", 53),
+            ("r0 = *(u32 *)(r1 + 16); r0 = be32 r0", 0x0A000005), ("r0 = *(u32 *)(r1 + 40); r0 = be32 r0", 0x0A000002),
+            ("r0 = *(u32 *)(r1 + 64)", ETH0),
+        ],
+    )  # fmt: skip
+    def test_what_it_sees(self, words: str, code: int) -> None:
+        for order in ("little", "big"):
+            made = Loaded([text(f"{words}; exit", "p", "sk_lookup").in_order(order)], world=World(net=NET))
+            made.attach("p", "sk_lookup")
+            (step,) = made.fire("tcx_ingress:eth0", FRAME).steps
+            assert step.code == code
+
+    @pytest.mark.parametrize(("codes", "what"), [((1, 1), "queued"), ((1, 0), "dropped"), ((0, 1), "dropped")])
+    def test_one_no_drops(self, codes: tuple[int, ...], what: str) -> None:
+        made = loaded(*(returns(code, f"p{n}", "sk_lookup") for n, code in enumerate(codes)))
+        for name in made.programs:
+            made.attach(name, "sk_lookup")
+        fired = made.fire("tcx_ingress:eth0", FRAME)
+        assert (len(fired.steps), [fate.what for fate in fired.fates]) == (2, [what])
+
+    def test_connections_are_not_looked_up(self) -> None:
+        made = loaded(returns(0, "p", "sk_lookup"))
+        made.attach("p", "sk_lookup")
+        assert made.fire("tcx_ingress:eth0", packet("tcp", 80)).queues == {9: [b"hello"]}
+
+    def test_what_a_program_chooses(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        made = loaded(returns(1, "p", "sk_lookup"), returns(0, "in", "tc"))
+        run = Runner.run
+
+        def choosing(self: Runner, *arguments: Any, **named: Any) -> Ran:
+            ran = run(self, *arguments, **named)
+            return replace(ran, outcome=replace(ran.outcome, sent=(Sent("sk_assign", socket=8),)))
+
+        monkeypatch.setattr(Runner, "run", choosing)
+        made.attach("p", "sk_lookup")
+        assert made.fire("xdp:eth0", FRAME).queues == {8: [b"hello"]}
+        made.detach("p", "sk_lookup")
+        made.attach("in", "tcx_ingress:eth0")
+        assert made.fire("xdp:eth0", packet(port=1)).queues == {8: [b"hello"]}
 
 
 @pytest.mark.skipif("sockmap" not in RULES, reason="no sockmap here")
