@@ -10,7 +10,7 @@ import click
 from bpf.errors import BadInput
 from bpf.spec.hooks import CGROUP, HOOKS, MAP, Hook
 from crossbpf.bpftool import PROG, Output, Words, one_map, program, stored, words
-from crossbpf.net import net_option, read_network
+from crossbpf.net import net_option, network_said
 from runtime import Kernel, ProgramObject, hooks
 from runtime.firing import with_devices
 from runtime.kernel import Attachment
@@ -159,7 +159,7 @@ def net_detach(output: Output, given: Sequence[str]) -> int:
 @words("[dev NAME]")
 @net_option
 @stored
-def net_list(output: Output, given: Sequence[str], net: str | None) -> int:
+def net_list(output: Output, given: Sequence[str]) -> int:
     """Show the programs at devices, as bpftool does."""
     line, only = Words(list(given), "[dev NAME]"), ""
     if line:
@@ -167,7 +167,7 @@ def net_list(output: Output, given: Sequence[str], net: str | None) -> int:
         only = line.next("NAME")
         line.end()
     with output.store.open(write=False) as system:
-        devices = with_devices(system, read_network(net))
+        devices = with_devices(system, network_said())
         if only and not devices.device_named(only):
             raise BadInput(
                 f"no device {only!r}", remedy="devices: " + ", ".join(d.name for d in devices.devices.values())

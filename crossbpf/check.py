@@ -21,14 +21,14 @@ from bpf.text import format_insn
 from crossbpf.cc import find
 from crossbpf.inputs import Source, memory_beside, memory_bytes, read_source, sources_in
 from crossbpf.maps import elements, map_option, map_record, show_maps
-from crossbpf.net import net_option, read_network
+from crossbpf.net import net_option, network_said
 from crossbpf.options import compile_options, compiling, engines_named, hexadecimal, plans_named, wide_console
 from crossbpf.types import convention_named, fields_for
 from engines.compare import Row, compare
 from engines.lockstep import Parting
 from jit.listing import listing
-from runtime.features import refuse_later
-from runtime.types import named, of_section
+from runtime.features import refuse_later, refuse_later_type
+from runtime.types import of_section
 from vm.world import Input, Limits, World
 
 _STYLES = {"reference": "bold", "agrees": "green", "differs": "bold red", "undecided": "yellow", "refused": "dim"}
@@ -83,9 +83,9 @@ class Result:
 @compiling
 def check(
     files: Sequence[str], mem: str | None, packet: str | None, kind: str | None, ctx: Sequence[str],
-    contents: Sequence[str], net: str | None, target: str | None, engine: str | None, plan: str, seconds: float,
-    instructions: int, count: bool, kernel: str | None, strict: bool, verbose: bool, as_json: bool, print_cc: bool,
-    cc: str | None, cflags: str, includes: Sequence[str], entry: str | None, big_endian: bool,
+    contents: Sequence[str], target: str | None, engine: str | None, plan: str, seconds: float, instructions: int,
+    count: bool, kernel: str | None, strict: bool, verbose: bool, as_json: bool, print_cc: bool, cc: str | None,
+    cflags: str, includes: Sequence[str], entry: str | None, big_endian: bool,
 ) -> int:  # fmt: skip
     """Run programs on the interpreter and on every target, and compare.
 
@@ -107,8 +107,10 @@ def check(
     convention = PACKET if packet is not None else None
     if kind is not None:
         convention = convention_named(kind)
+        refuse_later_type(kernel, convention.type.name if convention.type is not None else "")
     fields = fields_for(convention, ctx)
     frame, limits = memory_bytes(packet, "--packet"), Limits(instructions, seconds)
+    net = network_said()
     console = wide_console()
     codes: list[int] = []
     for name in files:
@@ -118,15 +120,15 @@ def check(
             try:
                 order = "big" if big_endian else "little"
                 source = read_source(file, options=options, order=order, entry=entry, paired=directory)
-                _refuse_later(kernel, source, kind)
-                held = elements(contents, source.any_order()) if contents else {}
-                world = World(elements=held, net=read_network(net))
+                _refuse_later(kernel, source)
+                world = World(elements=elements(contents, source.any_order()) if contents else {})
             except CrossbpfError as error:
                 results.append(Result(file, "", error=error))
                 _show(console, results[-1], as_json)
                 continue
             beside = memory_beside(file) if directory else source.memory
             given = Input(memory if mem is not None else source.memory or beside, packet=frame, context=fields)
+            world.net = net
             for chosen in plans:
                 rows = compare(
                     source.program_in, given, engines=engines, plan=chosen,
@@ -142,11 +144,11 @@ def check(
     return 2 if 2 in codes else max(codes)
 
 
-def _refuse_later(kernel: str | None, source: Source, kind: str | None) -> None:
+def _refuse_later(kernel: str | None, source: Source) -> None:
     if kernel is not None:
         program = source.any_order()
         try:
-            refuse_later(kernel, program, named(kind) if kind else of_section(program.section))
+            refuse_later(kernel, program, of_section(program.section))
         except CrossbpfError as error:
             raise error.at(file=source.file) from None
 

@@ -13,7 +13,7 @@ from bpf.errors import BadInput
 from crossbpf.attaching import hook_in
 from crossbpf.bpftool import Output, Words, stored, words
 from crossbpf.inputs import hex_bytes, read_bytes
-from crossbpf.net import net_option, read_network
+from crossbpf.net import net_option, network_said
 from crossbpf.running import frames_in, hexdump
 from crossbpf.types import context_fields
 from runtime.chain import Step
@@ -39,7 +39,7 @@ Event = tuple[bytes, Mapping[str, int]]
 @click.option("--seconds", default=5.0, show_default=True, help="Time limit of a run.")
 @stored
 def fire(
-    output: Output, given: Sequence[str], given_events: Sequence[str], ctx: Sequence[str], net: str | None, engine: str,
+    output: Output, given: Sequence[str], given_events: Sequence[str], ctx: Sequence[str], engine: str,
     hops: int, seconds: float,
 ) -> int:  # fmt: skip
     """Let an event happen at a hook, and show what comes of it.
@@ -52,7 +52,7 @@ def fire(
     line = Words(list(given), "HOOK [MAP]")
     fields = dict(context_fields(ctx))
     events = [event for one in given_events for event in events_in(one)] or [(b"", {})]
-    world = World(net=read_network(net))
+    world = World(net=network_said())
     fired: list[Fired] = []
     how: dict[str, Any] = {"engine": engine, "hops": hops, "limits": Limits(seconds=seconds), "runners": {}}
     with output.store.open() as system:

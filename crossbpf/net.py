@@ -42,13 +42,27 @@ _NUMBERS = ("cookie", "uid", "cgroup", "classid", "realm")
 _TABLES = ("devices", "routes", "neighbours", "sockets")
 One = TypeVar("One", Device, Route, Socket)
 
+_SAID = "crossbpf.net"
+
+
+def _keep(context: click.Context, parameter: click.Parameter, value: str | None) -> None:
+    context.meta[_SAID] = value
+
+
 net_option = click.option(
-    "--net", metavar="FILE", help="Devices, routes, neighbours and sockets, as JSON (docs/runtime.md)."
-)
+    "--net", metavar="FILE", help="Devices, routes, neighbours and sockets, as JSON (docs/runtime.md).",
+    expose_value=False, callback=_keep,
+)  # fmt: skip
+"""--net: `network_said` finds what it says."""
+
+
+def network_said() -> Network:
+    """What --net of the command in hand says; without it the loopback device alone. Raises BadInput."""
+    return read_network(click.get_current_context().meta.get(_SAID))
 
 
 def read_network(file: str | None) -> Network:
-    """What --net says; without it the loopback device alone. Raises BadInput naming the place in the file."""
+    """A file's network, None: the loopback device alone. Raises BadInput naming the place in the file."""
     if file is None:
         return NETWORK
     try:

@@ -27,7 +27,7 @@ from crossbpf.bpftool import (
 )
 from crossbpf.inputs import read_bytes, write_bytes
 from crossbpf.loading import in_section, read_programs
-from crossbpf.net import net_option, read_network
+from crossbpf.net import net_option, network_said
 from crossbpf.options import compile_options, loading
 from crossbpf.types import context_fields
 from jit.registry import target as find_target
@@ -252,7 +252,7 @@ _RUN = "PROG [data_in FILE [data_out FILE [data_size_out N]]] [ctx_in FILE [ctx_
 @click.option("--ctx", multiple=True, metavar="NAME=VALUE,...|FILE", help="Fields of the context, over ctx_in.")
 @net_option
 @stored
-def run_(output: Output, given: Sequence[str], engine: str, ctx: Sequence[str], net: str | None) -> int:
+def run_(output: Output, given: Sequence[str], engine: str, ctx: Sequence[str]) -> int:
     """Run a program as what its type says. Its maps keep what it does to them.
 
     data_in is the packet, or, for a program without a type, the memory that R1 and R2 describe. ctx_in is the context
@@ -273,7 +273,7 @@ def run_(output: Output, given: Sequence[str], engine: str, ctx: Sequence[str], 
         data, before = (read_bytes(options[name]) if options[name] else b"" for name in ("data_in", "ctx_in"))
         ran = run(
             system, one, data, fields=context_fields(ctx), context=before, engine_name=engine, repeat=sizes["repeat"],
-            world=World(net=read_network(net)),
+            world=World(net=network_said()),
         )  # fmt: skip
     outcome = ran.outcome
     after = {"data_out": ran.data, "ctx_out": ran.context(before)}

@@ -16,7 +16,7 @@ from bpf.spec.conventions import Convention
 from crossbpf import pcap
 from crossbpf.inputs import memory_bytes, read_bytes, read_source, write_bytes
 from crossbpf.maps import elements, map_option, map_record, show_maps
-from crossbpf.net import net_option, read_network
+from crossbpf.net import net_option, network_said
 from crossbpf.options import compile_options, compiling, hexadecimal, plans_named, wide_console
 from crossbpf.types import convention_named, convention_of, fields_for
 from engines import Engine, Prepared, engine
@@ -86,9 +86,8 @@ class Run:
 @compiling
 def run(
     file: str, prog: str | None, kind: str | None, data_in: str | None, packets: int | None, ctx: Sequence[str],
-    contents: Sequence[str], net: str | None, repeat: int, data_out: str | None, name: str, jit: str, plan: str,
-    seconds: float, as_json: bool, cc: str | None, cflags: str, includes: Sequence[str], entry: str | None,
-    big_endian: bool,
+    contents: Sequence[str], repeat: int, data_out: str | None, name: str, jit: str, plan: str, seconds: float,
+    as_json: bool, cc: str | None, cflags: str, includes: Sequence[str], entry: str | None, big_endian: bool,
 ) -> int:  # fmt: skip
     """Run a program as what it is: XDP, tc, socket filter, cgroup_skb...
 
@@ -107,11 +106,11 @@ def run(
     convention = convention_named(kind) if kind else convention_of(program.section)
     frames, captured = frames_in(data_in)
     unit = Unit((program, *source.tails_in(program.order)), convention=convention, plan=plans_named(plan)[0])
-    fields = fields_for(convention, ctx)
-    inputs = [entry_for(convention, frame, fields) for frame in frames[:packets]]
+    inputs = [_input(convention, frame, ctx) for frame in frames[:packets]]
     prepared, used, why = prepare(unit, chosen, jit)
-    limits, world = Limits(seconds=seconds), World(elements=elements(contents, program), net=read_network(net))
+    limits, world = Limits(seconds=seconds), World(elements=elements(contents, program))
     runs = []
+    world.net = network_said()
     for number, given in enumerate(inputs):
         try:
             runs.append(_run(prepared, unit, number, given, world, limits, repeat))
@@ -152,6 +151,11 @@ def frames_in(data_in: str | None, option: str = "--data-in") -> tuple[list[byte
         return frames, True
     data = memory_bytes(data_in, option)
     return (pcap.read(data, data_in or ""), True) if pcap.byte_order(data) else ([data], False)
+
+
+def _input(convention: Convention, frame: bytes, ctx: Sequence[str]) -> Input:
+    """The input of a run: memory for a program without a type. For xdp, --ctx data=N says where the frame starts."""
+    return entry_for(convention, frame, fields_for(convention, ctx))
 
 
 def prepare(unit: Unit, chosen: Engine, jit: str) -> tuple[Prepared, Engine, str]:

@@ -78,9 +78,13 @@ def refuse_later(kernel: str | None, program: Program, kind: str = "") -> None:
         _refuse(kernel, feature, place)
     for map_ in program.maps:
         refuse_later_map(kernel, map_)
-    if kind in PROGRAM_TYPES and kind != UNSPEC:
-        feature = Feature(PROGRAM, f"program type {kind}", PROGRAM_TYPES[kind].since)
-        _refuse(kernel, feature, f"program {program.name}")
+    refuse_later_type(kernel, kind, f"program {program.name}")
+
+
+def refuse_later_type(kernel: str | None, kind: str, place: str = "") -> None:
+    """As refuse_later, for a program type alone."""
+    if kernel is not None and kind in PROGRAM_TYPES and kind != UNSPEC:
+        _refuse(kernel, Feature(PROGRAM, f"program type {kind}", PROGRAM_TYPES[kind].since), place)
 
 
 def refuse_later_map(kernel: str | None, map_: Map) -> None:

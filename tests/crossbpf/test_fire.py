@@ -152,7 +152,7 @@ class TestFire:
             "  goes up the stack from veth1, 60 bytes",
         ]  # fmt: skip
 
-    @pytest.mark.parametrize("engine", ["native", "arm64"])
+    @pytest.mark.parametrize("engine", ["riscv64", "arm64"])
     def test_on_machines(self, engine: str, ready: Prompt) -> None:
         line = f"fire xdp:eth0 --event {FRAME.hex()} --net FOLDER/net.json"
         assert ready(f"{line} --engine {engine}") == ready(line)
