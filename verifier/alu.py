@@ -9,7 +9,7 @@ from bpf.isa.insn import signed
 from bpf.isa.opcodes import ADDR_SPACE_CAST
 from bpf.isa.table import Kind, Row
 from verifier import precision, speculation, tnum
-from verifier.arith import alu, sign_extended, zext32
+from verifier.arith import alu, byte_order, sign_extended, zext32
 from verifier.env import Env
 from verifier.raw import Raw
 from verifier.registers import linkable, readable, writable
@@ -55,6 +55,9 @@ def _unary(env: Env, raw: Raw, row: Row) -> None:
     writable(env, raw.dst)
     if row.op == "neg" and reg.type == SCALAR:
         env.set(raw.dst, scalar(alu("neg", row.width, reg.num, reg.num)))
+    elif reg.type == SCALAR:
+        swaps = row.op == "bswap" or (row.op == "to_le") == (env.subject.order == "big")
+        env.set(raw.dst, scalar(byte_order(reg.num, row.bits, swaps)))
     else:
         env.set(raw.dst, ANY)
 

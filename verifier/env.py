@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from bpf.program import Line, Map
 from verifier import options as who
+from verifier.live import Liveness
 from verifier.options import Options
 from verifier.rejection import Rejection
 from verifier.state import ANY, FP, SPILL, Reg, Slot, State, Step
@@ -96,7 +97,7 @@ class Env:
         "uninit", "spec_v1", "spec_v4", "strict", "aux", "processed", "total_states", "peak_states", "states",
         "max_states", "jumps", "last_jumps", "last_processed", "scratched", "scratched_slots", "explore_limits",
         "called", "entries", "level", "recorded", "returned", "faults", "lines", "shown", "arena", "void", "stored",
-        "evicted", "visits",
+        "evicted", "visits", "live",
     )  # fmt: skip
 
     def __init__(self, subject: Subject, options: Options, structure: Structure, log: Log) -> None:
@@ -138,6 +139,7 @@ class Env:
         self.void = False
         self.stored = 0
         self.evicted = 0
+        self.live = Liveness(structure)
         self.visits: dict[tuple[int, ...], Visit] = {}
 
     # Registers ---------------------------------------------------------------------------------------

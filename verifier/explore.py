@@ -161,6 +161,7 @@ def _store(env: Env, raw: Raw, row: Row) -> int:
     if row.ordered and not _atomic_allowed(type_):
         raise Rejection(13, f"BPF_ATOMIC stores into R{raw.dst} {name(type_)} is not allowed", env.pc)
     memory.access(env, raw.dst, raw.off, row.width // 8, True, raw.src if by_register else -1, row.ordered)
+    env.live.stored(env.state, env.pc)
     _one_pointer(env, type_, False)
     return env.pc + 1
 

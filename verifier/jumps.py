@@ -14,7 +14,7 @@ from verifier.env import Env, each_reg
 from verifier.raw import Raw
 from verifier.registers import readable
 from verifier.rejection import Rejection
-from verifier.scalar import Scalar, constant
+from verifier.scalar import Scalar, constant, meet
 from verifier.state import ADD_CONST, SPILL, ZERO, Reg, Slot, State
 from verifier.types import (
     ALLOC, BASE, BTF, MAP_KEY, MAP_PTR, MAP_VALUE, MAYBE_NULL, MEM, NON_OWNING, PACKET, PACKET_END,
@@ -64,11 +64,11 @@ def step(env: Env, raw: Raw, row: Row) -> int:
         return there if taken else here
     linked: list[tuple[int, int, bool]] = []
     if by_register and src.type == SCALAR and src.id:
-        _collect(env.state, src.id, linked)
+        _collect(env, src.id, linked)
         src = regs[raw.src]
     dst = regs[raw.dst]
     if dst.type == SCALAR and dst.id:
-        _collect(env.state, dst.id, linked)
+        _collect(env, dst.id, linked)
         dst = regs[raw.dst]
     if len(linked) > 1:
         env.history(linked=tuple(linked))
@@ -159,18 +159,24 @@ def _narrow(env: Env, raw: Raw, row: Row, dst: Reg, src: Reg, others: list[Reg],
     if by_register and raw.src != raw.dst:
         others[raw.src] = _numbered(src, src_then)
         regs[raw.src] = _numbered(src, src_else)
+    elif by_register:
+        others[raw.src] = _numbered(src, meet(dst_then, src_then))
+        regs[raw.src] = _numbered(src, meet(dst_else, src_else))
 
 
 def _numbered(reg: Reg, num: Scalar) -> Reg:
     return reg if num is reg.num else Reg(SCALAR, num, reg.off, reg.id)
 
 
-def _collect(state: State, id_: int, found: list[tuple[int, int, bool]]) -> None:
-    """Add the registers and slots that share an id; those beyond the sixth lose it."""
+def _collect(env: Env, id_: int, found: list[tuple[int, int, bool]]) -> None:
+    """Add the registers that are read later, and slots, that share an id; those beyond the sixth lose it."""
     id_ &= ~ADD_CONST
-    for frame in reversed(state.frames):
+    pc = env.pc
+    for frame in reversed(env.state.frames):
+        live = env.structure.live_before[pc]
+        pc = frame.callsite
         for number, reg in enumerate(frame.regs):
-            if reg.type == SCALAR and reg.id & ~ADD_CONST == id_:
+            if reg.type == SCALAR and reg.id & ~ADD_CONST == id_ and live >> number & 1:
                 if (frame.number, number, True) in found:
                     continue
                 if len(found) < _MOST_LINKED:

@@ -6,7 +6,7 @@ Source: is_state_visited, states_equal, regsafe, stacksafe and the visits of cyc
 from __future__ import annotations
 
 from bpf.isa.table import Kind
-from verifier import calls, live, loops, precision
+from verifier import calls, loops, precision
 from verifier.env import Env, Stored, Visit
 from verifier.ids import Ids
 from verifier.log import frame_text
@@ -86,7 +86,6 @@ def _store(env: Env, state: State, pc: int, where: int) -> None:
     env.stored += 1
     _peak(env)
     env.last_jumps, env.last_processed = env.jumps, env.processed
-    _forget_singular_ids(state)
     new = state.copy()
     new.pc = pc
     for frame in new.frames:
@@ -103,30 +102,6 @@ def _peak(env: Env) -> None:
     now = env.stored + env.evicted + sum(len(visit.back) for visit in env.visits.values())
     if env.peak_states < now:
         env.peak_states = now
-
-
-def _forget_singular_ids(state: State) -> None:
-    """A scalar's id that no other has says nothing."""
-    seen: dict[int, int] = {}
-    places: list[tuple[Frame, int, bool, int]] = []
-    for frame in state.frames:
-        for number, reg in enumerate(frame.regs):
-            if reg.id and reg.type == SCALAR:
-                id_ = reg.id & ~ADD_CONST
-                seen[id_] = seen.get(id_, 0) + 1
-                places.append((frame, number, True, id_))
-        for index, slot in enumerate(frame.stack):
-            if slot.kinds[7] == SPILL and slot.reg.id and slot.reg.type == SCALAR:
-                id_ = slot.reg.id & ~ADD_CONST
-                seen[id_] = seen.get(id_, 0) + 1
-                places.append((frame, index, False, id_))
-    for frame, at, is_reg, id_ in places:
-        if seen[id_] == 1:
-            if is_reg:
-                frame.regs[at] = Reg(SCALAR, frame.regs[at].num)
-            else:
-                slot = frame.stack[at]
-                frame.stack[at] = Slot(slot.kinds, Reg(SCALAR, slot.reg.num))
 
 
 def ended(env: Env, state: State | None) -> None:
@@ -155,7 +130,7 @@ def _clean(env: Env, kept: list[Stored], state: State, pc: int) -> None:
                 if not bits >> number & 1:
                     frame.regs[number] = UNINIT
             for index, slot in enumerate(frame.stack):
-                if any(slot.kinds) and not live.alive(env, old, frame.number, index):
+                if any(slot.kinds) and not env.live.alive(old, frame.number, index):
                     frame.stack[index] = EMPTY
 
 
@@ -197,7 +172,9 @@ def _looping(env: Env, old: State, state: State, pc: int) -> bool:
     ):
         every = -1 if not env.capable else 0
         shown = [
-            frame_text(one, one.frames[-1], precise=every, precise_slots=every) for one in (state, old)
+            frame_text(one, frame, precise=frame.precise | every, precise_slots=frame.precise_slots | every)
+            for one in (state, old)
+            for frame in one.frames[-1:]
         ]
         raise Rejection(
             22, f"infinite loop detected at insn {pc}\ncur state:{shown[0]}\nold state:{shown[1]}", pc
@@ -210,10 +187,7 @@ def _may_loop(old: State, state: State) -> bool:
     if len(old.frames) != len(state.frames):
         return False
     for one, other in zip(old.frames[-1].regs, state.frames[-1].regs, strict=True):
-        if one is not other and not (
-            one.type == other.type and one.off == other.off and one.num == other.num and one.aux == other.aux
-            and (one.of is other.of or one.of == other.of)
-        ):  # fmt: skip
+        if not one.same(other):
             return False
     return True
 

@@ -7,7 +7,7 @@ the frame pointer and negative; byte `off` is kind number (-off - 1) % 8 of slot
 from __future__ import annotations
 
 from bpf.isa.insn import signed
-from verifier import dynptrs, live, precision
+from verifier import dynptrs, precision
 from verifier.env import Env
 from verifier.log import tnum_text
 from verifier.registers import with_id
@@ -101,7 +101,7 @@ def write_at(env: Env, frame: Frame, off: int, size: int, value: int) -> None:
             env.aux[env.pc].nospec_result = True
     dynptrs.destroy_slot(env, frame, index)
     if size == 8 and off % 8 == 0:
-        live.wrote(env, frame, 1 << index)
+        env.live.wrote(frame.number, 1 << index)
     slot = frame.stack[index]
     env.scratched_slots |= 1 << index
     aligned = off % 8 == 0
@@ -219,7 +219,7 @@ def _read_at(env: Env, frame: Frame, off: int, size: int, into: int) -> None:
     slot = frame.stack[index]
     kinds, reg = slot.kinds, slot.reg
     env.scratched_slots |= 1 << index
-    live.read(env, frame, 1 << index)
+    env.live.read(env.state, env.pc, frame.number, 1 << index)
     if kinds[7] != SPILL:
         _check_bytes(env, kinds, at, off, size)
         if into >= 0:
@@ -341,7 +341,7 @@ def initialized(
                 text = f"invalid read from stack R{number} var_off {tnum_text(num)}+{byte - low} size {size}"
             raise Rejection(13, text, env.pc)
         touched |= 1 << index
-    live.read(env, frame, touched)
+    env.live.read(env.state, env.pc, frame.number, touched)
     return False
 
 
