@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from bpf.errors import ERRNO, CallFailed
 from bpf.map_rules import OF_MAPS
 from bpf.spec.maps import ANY, EXIST, NOEXIST, RDONLY, WRONLY
-from runtime.kernel import ENTRY_PROGRAMS, Kernel, MapObject, ProgramObject
+from runtime.kernel import Kernel, MapObject, ProgramObject
 from vm.maps import MapState, Value
 
 FLAGS = {"any": ANY, "noexist": NOEXIST, "exist": EXIST}
@@ -96,7 +96,7 @@ def update(
 
 def _check_program(kernel: Kernel, made: MapObject, value: bytes) -> None:
     """The second word of an entry of a devmap or cpumap is 0, or the id of a program for that. Raises CallFailed."""
-    if made.declared.kind not in ENTRY_PROGRAMS or len(value) != 8:
+    if made.declared.kind not in ("devmap", "devmap_hash", "cpumap") or len(value) != 8:
         return
     number = int.from_bytes(value[4:], made.order)
     found = kernel.programs.get(number)

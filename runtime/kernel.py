@@ -21,8 +21,6 @@ from runtime.tag import tag
 from vm.maps import MapState, Order, new_map
 
 T = TypeVar("T")
-ENTRY_PROGRAMS = ("devmap", "devmap_hash", "cpumap")
-"""Maps whose entries may have a program, which packets that are redirected there meet."""
 
 FS = "/sys/fs/bpf/"
 _UNRULED = ("prog_array", "arena")  # bpf/plan.py says what they may be
@@ -73,20 +71,20 @@ class MapObject:
         """Bytes that it takes, in whole pages."""
         return max(value_bytes(self.declared) + 4095 & -4096, 4096)
 
+    def passed(self) -> list[int]:
+        """Ids of the programs that its elements name: in a prog array, and in the values of a devmap or cpumap."""
+        found = list(self.cells.values())
+        if self.declared.kind in ("devmap", "devmap_hash", "cpumap") and self.state is not None:
+            values = map(self.state.value, self.state.keys())
+            found += [int.from_bytes(value[4:], self.order) for value in values if isinstance(value, bytes)]
+        return [number for number in found if number]
+
     def members(self) -> list[int]:
         """Ids of the maps in a map-in-map."""
         if self.declared.kind not in OF_MAPS or self.state is None:
             return []
         values = map(self.state.value, self.state.keys())
         return [int(value) for value in values if isinstance(value, bytes)]
-
-    def entry_programs(self) -> list[int]:
-        """Ids of the programs in the entries of a devmap or cpumap: the second word of a value of 8 bytes."""
-        if self.declared.kind not in ENTRY_PROGRAMS or self.declared.value_size != 8 or self.state is None:
-            return []
-        values = map(self.state.value, self.state.keys())
-        words = (int.from_bytes(value[4:], self.order) for value in values if isinstance(value, bytes))
-        return [word for word in words if word]
 
 
 @dataclass(eq=False)
@@ -305,9 +303,8 @@ class Kernel:
             if pin.kind == "prog":
                 waiting += [Pin("map", number) for number in self.programs[pin.id].map_ids]
             else:
-                waiting += [Pin("prog", number) for number in self.maps[pin.id].cells.values()]
+                waiting += [Pin("prog", number) for number in self.maps[pin.id].passed()]
                 waiting += [Pin("map", number) for number in self.maps[pin.id].members()]
-                waiting += [Pin("prog", number) for number in self.maps[pin.id].entry_programs()]
         self.programs = {number: one for number, one in self.programs.items() if number in programs}
         self.maps = {number: one for number, one in self.maps.items() if number in maps}
         self.attached = [one for one in self.attached if not (HOOKS[one.hook].at == MAP and int(one.place) not in maps)]
