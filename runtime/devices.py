@@ -88,7 +88,7 @@ class Devices(Sockets):
             self.wire(target, frame, hop)
         else:
             given = Input(packet=frame, context={"ingress_ifindex": source, "egress_ifindex": target})
-            step = self.step(f"entry {where}", self.kernel.programs[program], given, hop)
+            step = self.step(f"entry {where}", self.program(program, where), given, hop)
             event = chain.after(step)
             if not step.done:
                 self.faulted(device.name, given, hop)
@@ -108,7 +108,8 @@ class Devices(Sockets):
                 self.ingress(device, replace(event, context={}), hop)
                 return
             given = replace(event, context={"ingress_ifindex": device})
-            step = self.step(f"entry {made.name}[{sent.key}]", self.kernel.programs[program], given, hop)
+            where = f"{made.name}[{sent.key}]"
+            step = self.step(f"entry {where}", self.program(program, where), given, hop)
             if step.ran.meaning == "XDP_TX":
                 self.end("dropped", self.net.devices[device].name, event.packet, hop, "a cpumap does not do XDP_TX")
             elif self.too_far(self.net.devices[device].name, event, hop + 1):

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
+from bpf.errors import BadInput
 from bpf.spec.hooks import Hook
 from runtime import chain, hooks
 from runtime.chain import Said, Step
@@ -96,6 +97,12 @@ class Firing:
         if program.id not in self._runners:
             self._runners[program.id] = Runner(self.kernel, program, self.engine)
         return self._runners[program.id]
+
+    def program(self, number: int, where: str) -> ProgramObject:
+        """The program of an entry of a map. Raises BadInput where it is not loaded."""
+        if number not in self.kernel.programs:
+            raise BadInput(f"entry {where} names program {number}, which is not loaded")
+        return self.kernel.programs[number]
 
     @contextlib.contextmanager
     def noted(self) -> Iterator[list[Step]]:
