@@ -7,7 +7,7 @@ from typing import Any
 
 from bpf.errors import BadInput
 from bpf.program import Program
-from bpf.spec.hooks import CGROUPS
+from bpf.spec.hooks import CGROUPS, ONE
 from runtime import hooks
 from runtime.fired import Fired
 from runtime.firing import HOPS, event_for, fire
@@ -161,9 +161,14 @@ class Loaded:
         chosen, place = hooks.hook_named(self.kernel, hook)
         if not hooks.at(self.kernel, chosen, place):
             flags = hooks.MULTI if chosen.rule == CGROUPS else ""
-            for program in self.programs.values():
-                if hooks.belongs(program, chosen, place):
-                    hooks.attach(self.kernel, program, chosen, place, flags=flags)
+            fitting = [program for program in self.programs.values() if hooks.belongs(program, chosen, place)]
+            if chosen.rule == ONE and len(fitting) > 1:
+                names = ", ".join(program.name for program in fitting)
+                raise BadInput(
+                    f"{len(fitting)} programs belong to {hook}, which has one", remedy=f"attach one of {names}"
+                )
+            for program in fitting:
+                hooks.attach(self.kernel, program, chosen, place, flags=flags)
         return fire(
             self.kernel, chosen, place, event_for(chosen, data, context), world=self.world, engine=engine, hops=hops
         )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -14,14 +16,16 @@ from samples import text
 import crossbpf
 from bpf.errors import BadInput, NotHere
 from bpf.program import Map
+from bpf.spec.hooks import HOOKS
 from bpf.spec.maps import RULES
 from crossbpf import cc
 from engines import ENGINES
 from runtime import Loaded
 from runtime.fired import ARRIVALS, Fired
+from runtime.firing import fire
 from runtime.running import Ran, Runner
 from vm.network import Network, Sent, Socket
-from vm.world import World
+from vm.world import Input, World
 
 ROUTER = Path(__file__).parents[1] / "data" / "types" / "router.c"
 FRAME = packet()
@@ -411,6 +415,14 @@ class TestSockmaps:
         assert said(fired)[-1] == "goes on: no whole message yet"
 
 
+def test_one_program_is_chosen_by_the_user() -> None:
+    made = loaded(returns(1, "a", "xdp"), returns(2, "b", "xdp"))
+    with pytest.raises(BadInput, match=r"2 programs belong to xdp:eth0, which has one \(attach one of a, b\)"):
+        made.fire("xdp:eth0", FRAME)
+    made.attach("b", "xdp:eth0")
+    assert made.fire("xdp:eth0", FRAME).steps[0].code == 2
+
+
 def test_tracing_runs_all() -> None:
     made = loaded(text("r0 = *(u64 *)(r1 + 0); exit", "a", "raw_tp/x"), returns(0, "b", "raw_tp/x"),
                   returns(0, "c", "raw_tp/y"))  # fmt: skip
@@ -473,3 +485,30 @@ def test_an_object_of_many_programs(engine: str, tmp_path: Path) -> None:
     totals = made.maps["lengths"][0x800]
     assert bytes(totals[0] or b"") == (3 * len(FRAME)).to_bytes(8, order)  # type: ignore[arg-type]
     assert bytes(made.maps[".bss"][0]) == (3).to_bytes(4, order)  # type: ignore[arg-type]
+
+
+def test_every_packet_comes_to_one_end() -> None:
+    names, at = ("eth0", "eth1", "veth0", "veth1"), ("xdp", "tcx_ingress", "tcx_egress")
+    programs = [
+        *(returns(code, f"xdp{code}", "xdp") for code in range(6)),
+        *(redirects(device, f"xgo{device}", "xdp") for device in range(1, 7)),
+        *(returns(code, f"tc{code}", "tc") for code in range(-1, 9)),
+        *(redirects(device, f"in{device}", "tc", 1) for device in range(1, 7)),
+        *(redirects(device, f"out{device}", "tc") for device in range(1, 7)),
+    ]
+    made, random = loaded(*programs), Random(3)
+    kinds = {kind: [one for one in made.programs.values() if one.type == kind] for kind in ("xdp", "sched_cls")}
+    ends = Counter[str]()
+    for _ in range(150):
+        made.kernel.attached.clear()
+        for name in names:
+            for hook, kind, most in zip(at, ("xdp", "sched_cls", "sched_cls"), (1, 2, 2), strict=True):
+                for program in random.sample(kinds[kind], random.randint(0, most)):
+                    made.attach(program.name, f"{hook}:{name}")
+        hops, hit = random.randint(0, 9), HOOKS[random.choice(at)]
+        fired = fire(made.kernel, hit, random.choice(names), Input(packet=FRAME), world=made.world, hops=hops)
+        (fate,) = fired.fates
+        assert fired.ended and all(step.hop <= hops for step in fired.steps)
+        assert fate.packet.endswith(b"hello")
+        ends[fate.what] += 1
+    assert set(ends) == {"dropped", "sent", "queued"}
