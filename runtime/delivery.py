@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import ip_address
 
@@ -57,16 +58,30 @@ def flow_of(frame: bytes) -> Flow | None:
     return Flow(_PROTOCOLS[protocol], source, ports[0], destination, ports[1], at + start, inner[size:])
 
 
-def lookup_fields(flow: Flow, device: int, order: Order) -> dict[str, int]:
-    """What the context of an sk_lookup program says of a flow. order: of the program."""
-    found = {"protocol": flow.number, "ingress_ifindex": device, "local_port": flow.destination_port}
-    found["remote_port"] = int.from_bytes(flow.source_port.to_bytes(2, "big"), order)
-    for name, text in (("remote", flow.source), ("local", flow.destination)):
+def _ends(ends: Iterable[tuple[str, str]], order: Order) -> dict[str, int]:
+    """The fields of a context for (remote or local, address): in network byte order, and the family."""
+    found: dict[str, int] = {}
+    for name, text in ends:
         packed = ip_address(text).packed
         found["family"] = AF_INET if len(packed) == 4 else AF_INET6
         words = [int.from_bytes(packed[at : at + 4], order) for at in range(0, len(packed), 4)]
         found |= {f"{name}_ip4": words[0]} if len(words) == 1 else {f"{name}_ip6[{n}]": w for n, w in enumerate(words)}
     return found
+
+
+def lookup_fields(flow: Flow, device: int, order: Order) -> dict[str, int]:
+    """What the context of an sk_lookup program says of a flow. order: of the program."""
+    found = _ends((("remote", flow.source), ("local", flow.destination)), order)
+    found |= {"protocol": flow.number, "ingress_ifindex": device, "local_port": flow.destination_port}
+    return found | {"remote_port": int.from_bytes(flow.source_port.to_bytes(2, "big"), order)}
+
+
+def socket_fields(socket: Socket, order: Order) -> dict[str, int]:
+    """What the context of sk_skb and sk_msg programs says of the socket whose data they see. order: of the program."""
+    found = _ends(((name, text) for name, text in (("remote", socket.remote), ("local", socket.local)) if text), order)
+    return found | {
+        "local_port": socket.local_port, "remote_port": int.from_bytes(socket.remote_port.to_bytes(2, "big"), order)
+    }  # fmt: skip
 
 
 def socket_for(net: Network, flow: Flow, device: int) -> int:

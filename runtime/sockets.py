@@ -9,7 +9,7 @@ from dataclasses import replace
 from bpf.errors import BadInput
 from bpf.spec.hooks import HOOKS, Hook
 from runtime import hooks
-from runtime.delivery import Flow, flow_of, lookup_fields, other_end, socket_for
+from runtime.delivery import Flow, flow_of, lookup_fields, other_end, socket_fields, socket_for
 from runtime.fired import Firing, cookie_of, socket_name
 from vm.network import INGRESS
 from vm.world import Input
@@ -127,6 +127,7 @@ class Sockets(Firing):
         where = hooks.shown(self.kernel, hook.name, place)
         if self.too_far(where, event, hop):
             return
+        event = self.of_socket(hook, place, event, cookie)
         said = self.chain(hook, place, event, hop)
         data = said.event.packet[said.event.network :]
         if said.fault:
@@ -146,6 +147,14 @@ class Sockets(Firing):
                 self.sends(target, data, hop + 1)
         else:
             self.arrived(cookie, where, data, hop)
+
+    def of_socket(self, hook: Hook, place: str, event: Input, cookie: int) -> Input:
+        """Data of a socket: the context says whose, where that is known."""
+        attached, one = hooks.at(self.kernel, hook, place), self.net.sockets.get(cookie)
+        if one is None or not attached:
+            return event
+        order = self.runner(self.kernel.programs[attached[0].program]).order
+        return replace(event, context=socket_fields(one, order) | dict(event.context))
 
     def arrived(self, cookie: int, where: str, data: bytes, hop: int) -> None:
         """Data go on to where they were going."""

@@ -374,7 +374,7 @@ class TestSockmaps:
 
     MAP = (Map("socks", "sockmap", 4, 4, 4),)
 
-    def made(self, words: str, section: str, *more: tuple[str, str]) -> Loaded:
+    def made(self, words: str, section: str, *more: tuple[str, str], order: str = "little") -> Loaded:
         net = Network(
             sockets={
                 7: Socket("udp", "10.0.0.2", 53), 8: Socket("tcp", "10.0.0.1", 80, "10.0.0.3", 5),
@@ -383,7 +383,7 @@ class TestSockmaps:
         )  # fmt: skip
         programs = [text(words, "verdict", section, self.MAP), *(text(w, f"p{n}", s, self.MAP) for n, (w, s) in
                                                                   enumerate(more))]  # fmt: skip
-        made = Loaded(programs, world=World(net=net))
+        made = Loaded([program.in_order(order) for program in programs], world=World(net=net))
         for key, cookie in enumerate((7, 8, 10)):
             made.maps["socks"][key] = cookie
         return made
@@ -405,6 +405,13 @@ class TestSockmaps:
         made = self.made("r2 = map[idx:0]; r3 = 1; r4 = 1; call 52; exit", "sk_skb/verdict")
         made.attach("verdict", "sk_skb_verdict:socks")
         assert made.fire("tcx_ingress:lo", FRAME).queues == {8: [b"hello"]}
+
+    def test_the_context_says_whose_data_they_are(self) -> None:
+        for order in ("little", "big"):
+            words = "r0 = *(u32 *)(r1 + 136); r2 = *(u32 *)(r1 + 96); r2 = be32 r2; r2 <<= 8; r0 |= r2; exit"
+            made = self.made(words, "sk_skb/verdict", order=order)
+            made.attach("verdict", "sk_skb_verdict:socks")
+            assert made.fire("tcx_ingress:lo", FRAME).steps[0].code == 0x0000_0200 | 53
 
     def test_a_parser_finds_messages(self) -> None:
         made = self.made("r0 = 1; exit", "sk_skb/stream_verdict", ("r0 = 2; exit", "sk_skb/stream_parser"))
