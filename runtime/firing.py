@@ -42,7 +42,7 @@ def event_for(hook: Hook, data: bytes = b"", fields: Mapping[str, int] | None = 
         raise BadInput(f"data = {metadata} is outside the packet of {len(data)} bytes")
     entered = TYPED.get(hook.types[0])
     if entered is not None and entered.view is not None and entered.view.layout.open:
-        return entry_for(entered, b"", values, data)
+        return entry_for(entered, data, values)
     return Input(packet=data, network=0 if hook.at == MAP else ETHERNET, metadata=metadata, context=values)
 
 

@@ -141,7 +141,7 @@ def entry_for(
     """The input of a run: data are the packet, or the memory of a program without a context.
 
     fields: of the context, over what vm/contexts.py gives it; of an xdp_md `data` too, which says how many of the bytes
-    are metadata. record: of a context that is memory. Raises BadInput.
+    are metadata. record: of a context that is memory, else data are. Raises BadInput.
     """
     values, metadata = dict(fields or {}), 0
     if convention.view is None:
@@ -152,9 +152,11 @@ def entry_for(
         metadata = values.pop("data", 0)
         if not 0 <= metadata <= len(data):
             raise BadInput(f"data = {metadata} is outside the packet of {len(data)} bytes")
-    if convention.view.layout.open and values:
+    if not convention.view.layout.open:
+        return Input(packet=data, metadata=metadata, context=values)
+    if values:
         raise BadInput(f"a {convention.view.layout.name} has bytes and no fields to set")
-    return Input(packet=data, metadata=metadata, context=values, record=record)
+    return Input(record=record or data)
 
 
 def user_fields(convention: Convention, data: bytes, order: Order, size: int) -> dict[str, int]:

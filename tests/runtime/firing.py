@@ -7,6 +7,7 @@ from samples import text
 from bpf.program import Map, Program
 from crossbpf.net import network
 from runtime import Loaded
+from runtime.fired import Fired
 from vm.world import World
 
 NET = network(
@@ -54,3 +55,11 @@ def returns(code: int, name: str, section: str, maps: tuple[Map, ...] = ()) -> P
 def redirects(device: int, name: str, section: str, flags: int = 0) -> Program:
     """A program that redirects to a device."""
     return text(f"r1 = {device}; r2 = {flags}; call 23; exit", name, section)
+
+
+FRAME = packet()
+
+
+def said(fired: Fired) -> list[str]:
+    """The trail in words."""
+    return [str(one) for one in fired.trail]
