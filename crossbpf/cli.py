@@ -20,7 +20,7 @@ OK, NO, UNUSABLE, BROKEN = 0, 1, 2, 3
 
 VERBS = {
     "run": "crossbpf.running",
-    **{name: f"crossbpf.{name}" for name in ("check", "trace", "conform", "fuzz", "plugin")},
+    **{name: f"crossbpf.{name}" for name in ("check", "verify", "trace", "conform", "fuzz", "plugin")},
     "asm": "crossbpf.asm",
     "disasm": "crossbpf.asm",
     **{name: f"crossbpf.{name}" for name in ("jit", "image", "mutants", "btf", "prog", "map", "features")},

@@ -5,7 +5,7 @@ Source: check_alu_op, adjust_reg_min_max_vals and adjust_ptr_min_max_vals of Lin
 
 from __future__ import annotations
 
-from bpf.isa.insn import signed
+from bpf.isa.effects import signed
 from bpf.isa.opcodes import ADDR_SPACE_CAST
 from bpf.isa.table import Kind, Row
 from verifier import precision, speculation, tnum
@@ -18,8 +18,25 @@ from verifier.scalar import UNBOUNDED, UNKNOWN, Scalar, constant, settled
 from verifier.state import ADD_CONST, ANY, MAX_VAR_OFF, Reg, scalar
 from verifier.tnum import S64_MAX, S64_MIN, U64
 from verifier.types import (
-    ARENA, BASE, BTF, BUF, CTX, DYNPTR, FLOW_KEYS, FUNC, MAP_KEY, MAP_PTR, MAP_VALUE, MAYBE_NULL, MEM, PACKETS,
-    SCALAR, STACK, TP_BUFFER, UNTRUSTED, name,
+    ARENA,
+    BASE,
+    BTF,
+    BUF,
+    CTX,
+    DYNPTR,
+    FLOW_KEYS,
+    FUNC,
+    MAP_KEY,
+    MAP_PTR,
+    MAP_VALUE,
+    MAYBE_NULL,
+    MEM,
+    PACKETS,
+    SCALAR,
+    STACK,
+    TP_BUFFER,
+    UNTRUSTED,
+    name,
 )  # fmt: skip
 
 _S32_MAX = (1 << 31) - 1
@@ -42,7 +59,7 @@ def step(env: Env, raw: Raw, row: Row) -> None:
         _move_signed(env, raw, row)
     elif row.kind is Kind.CAST:
         _cast(env, raw)
-    elif op == "neg" or "src" not in row.fields and "imm" not in row.fields:
+    elif op == "neg" or ("src" not in row.fields and "imm" not in row.fields):
         _unary(env, raw, row)
     else:
         _binary(env, raw, row)

@@ -12,12 +12,27 @@ from bpf.program import Map
 from bpf.spec.signatures import EXPECTED, Kind, Signature
 from verifier import dynptr_args, fields, locks, map_calls, memory, objects, precision, rules
 from verifier.env import Env
-from verifier.registers import readable
+from verifier.registers import readable, unmoved
 from verifier.rejection import Rejection
 from verifier.state import ZERO, Owner, Reg
 from verifier.types import (
-    ALLOC, ARENA, BASE, BTF, BUF, MAP_KEY, MAP_VALUE, MAYBE_NULL, MEM, PACKETS, PERCPU, RDONLY, RINGBUF, SCALAR, STACK,
-    by_name, name,
+    ALLOC,
+    ARENA,
+    BASE,
+    BTF,
+    BUF,
+    MAP_KEY,
+    MAP_VALUE,
+    MAYBE_NULL,
+    MEM,
+    PACKETS,
+    PERCPU,
+    RDONLY,
+    RINGBUF,
+    SCALAR,
+    STACK,
+    by_name,
+    name,
 )  # fmt: skip
 
 _LOOSE = frozenset({
@@ -37,8 +52,24 @@ class Call:
     """
 
     __slots__ = (
-        "number", "name", "signature", "map", "map_uid", "key", "ref", "raw", "written", "written_by", "most",
-        "mem_size", "function", "owner", "cpus", "object", "dynptr", "field",
+        "cpus",
+        "dynptr",
+        "field",
+        "function",
+        "key",
+        "map",
+        "map_uid",
+        "mem_size",
+        "most",
+        "name",
+        "number",
+        "object",
+        "owner",
+        "raw",
+        "ref",
+        "signature",
+        "written",
+        "written_by",
     )  # fmt: skip
 
     def __init__(self, number: int, name_: str, signature: Signature) -> None:
@@ -75,7 +106,7 @@ def check(env: Env, made: Call, number: int, kind: Kind) -> None:
         if env.is_pointer(reg):
             raise Rejection(13, f"R{number} leaks addr into helper function", env.pc)
         return
-    if reg.type in PACKETS and not (made.signature.pkt_access and rules.may_pass_packet(env.subject, write=False)):
+    if reg.type in PACKETS and not rules.may_pass_packet(env.subject, made.signature.pkt_access):
         raise Rejection(13, "helper access to the packet is not allowed", env.pc)
     if base == "ARG_PTR_TO_MAP_VALUE" and made.map is not None and map_calls.holds_sockets(made.map):
         base = "ARG_PTR_TO_BTF_ID_SOCK_COMMON"
@@ -130,9 +161,9 @@ def _offset(env: Env, number: int, reg: Reg, kind: Kind) -> None:
             raise Rejection(
                 22, f"R{number} must have zero offset when passed to release func or trusted arg to kfunc", env.pc
             )
-        memory.unmoved(env, number, reg)
+        unmoved(env, number, reg)
     elif reg.type not in _LOOSE:
-        memory.unmoved(env, number, reg, fixed_allowed=reg.type & BASE == BTF)
+        unmoved(env, number, reg, fixed_allowed=reg.type & BASE == BTF)
 
 
 def _map(env: Env, made: Call, number: int, reg: Reg, kind: Kind) -> None:

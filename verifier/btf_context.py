@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from bpf.object.btf import COMPOSITE, ENUMS, Btf, Kind, Type
 from bpf.spec.attach import PREFIXES, attach_name
-from bpf.spec.traced import ITERATORS, NULLABLE, SLEEPING, UNSUPPORTED, UNTRUSTED_HOOKS
+from bpf.spec.traced import DISABLED_HOOKS, ITERATORS, NULLABLE, SLEEPING, UNSUPPORTED, UNTRUSTED_HOOKS
 from verifier.kernel_types import kernel_types
 from verifier.rejection import Rejection
 from verifier.rules import gpl_compatible, hook_range
@@ -78,6 +78,10 @@ def check_target(subject: Subject) -> None:
     target_of(subject)
     if name == "lsm" and not gpl_compatible(subject.license):
         raise Rejection(EINVAL, "LSM programs must have a GPL compatible license")
+    if name == "lsm" and target_of(subject).name in DISABLED_HOOKS:
+        hook = target_of(subject).name
+        number = _types().find(hook, Kind.FUNC)
+        raise Rejection(EINVAL, f"attach_btf_id {number} points to disabled hook {hook}")
     if name == "struct_ops" and subject.sleepable and subject.target in SLEEPING:
         member = target_of(subject).name
         if member not in SLEEPING[subject.target]:

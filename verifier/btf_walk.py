@@ -80,6 +80,12 @@ def _walk(btf: Btf, number: int, off: int, size: int) -> Loaded:
     return step if step.type != BTF else Loaded(BTF | path.flags, step.id, step.field)
 
 
+def step(btf: Btf, number: int, off: int) -> int | None:
+    """The outermost structure that begins at an offset of another; None for a number or pointer. Raises Rejection."""
+    found = _Walk(btf, 1).step(number, off)
+    return found if isinstance(found, int) else None
+
+
 class _Walk:
     """A way down through structures. flags: what a pointer at its end has."""
 

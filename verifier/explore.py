@@ -14,7 +14,7 @@ from verifier.exits import check_return
 from verifier.insn_text import text
 from verifier.log import frame_text
 from verifier.raw import Raw
-from verifier.registers import readable, writable
+from verifier.registers import readable, unmoved, writable
 from verifier.rejection import Rejection
 from verifier.rules import may_load_absolute
 from verifier.state import ANY, UNINIT, State
@@ -59,6 +59,8 @@ def explore(env: Env, state: State, start: int) -> None:
             arrived = False
             if not state.speculative:
                 env.aux[pc].seen = True
+                if env.observer is not None:
+                    env.observer(pc, state)
             after = _next(env, state, raws[pc], pc)
         if after >= 0:
             if env.returned:
@@ -123,15 +125,13 @@ def _next(env: Env, state: State, raw: Raw, pc: int) -> int:
 
 
 def _execute(env: Env, raw: Raw, pc: int) -> int:
-    fault = env.faults[pc]
-    if fault is not False:
-        if fault is None:
-            fault = instruction.check(raw, env.leaks, env.arena, may_load_absolute(env.subject))
-            env.faults[pc] = fault if fault is not None else False
-        if fault:
+    if not env.checked[pc]:
+        fault = instruction.check(raw, env.leaks, env.arena, may_load_absolute(env.subject))
+        if fault is not None:
             for number in fault.reads:
                 readable(env, number)
             raise Rejection(fault.errno, fault.message, pc)
+        env.checked[pc] = True
     row = env.structure.rows[pc]
     assert row is not None, raw
     return _KINDS[row.kind](env, raw, row)
@@ -192,7 +192,7 @@ def _atomic(env: Env, raw: Raw, row: Row) -> int:
 
 
 def _atomic_allowed(type_: int) -> bool:
-    return type_ not in (CTX, FLOW_KEYS) and type_ not in PACKETS and type_ & BASE not in SOCKETS
+    return type_ not in (CTX, FLOW_KEYS) and type_ not in PACKETS and type_ not in SOCKETS
 
 
 def _one_pointer(env: Env, type_: int, mismatch_allowed: bool) -> None:
@@ -260,7 +260,7 @@ def _packet(env: Env, raw: Raw, row: Row) -> int:
         raise Rejection(22, "at the time of BPF_LD_ABS|IND R6 != pointer to skb", env.pc)
     if row.op == "ld_ind":
         readable(env, raw.src)
-    memory.unmoved(env, 6, regs[6])
+    unmoved(env, 6, regs[6])
     for number in range(6):
         env.set(number, UNINIT)
     env.set(0, ANY)
@@ -278,3 +278,18 @@ _KINDS = {
     Kind.WIDE: _wide,
 }  # fmt: skip
 
+
+
+def path(env: Env) -> tuple[tuple[int, int], ...]:
+    """How the state that is being explored was reached: runs of slots without a jump, (first, last)."""
+    runs: list[tuple[int, int]] = []
+    state: State | None = env.state
+    pc = last = env.pc
+    while state is not None:
+        for step in reversed(state.history):
+            if step.before != step.pc - 1 and step.pc <= pc and step.pc != step.before:
+                runs.append((step.pc, last))
+                pc = last = step.before
+        state = state.parent
+    runs.append((0 if not runs or runs[-1][0] else 0, last))
+    return tuple(reversed([run for run in runs if run[0] <= run[1]]))

@@ -118,6 +118,6 @@ def pointer_at(map_: Map, btf: Btf | None, off: int) -> Field | None:
     return next((field for field in of_value(map_, btf) if field.is_pointer and field.offset == off), None)
 
 
-def pointer_access(env: Env, number: int, reg: Reg, field: Field, write: bool, value: int) -> None:
-    """A pointer in a map's value is loaded or stored. Raises Rejection."""
-    raise Rejection(13, f"R{number} invalid mem access 'map_value'", env.pc)
+def of_object(btf: Btf, number: int) -> tuple[Field, ...]:
+    """The fields of a structure that a program allocates."""
+    return _of(None, None, number, btf)

@@ -20,7 +20,20 @@ from verifier.scalar import settled
 from verifier.state import ANY, UNINIT, ZERO, Reg, scalar
 from verifier.tnum import U64
 from verifier.types import (
-    ALLOC, BTF, MAP_VALUE, MAYBE_NULL, MEM, PERCPU, RCU, RDONLY, RINGBUF, SCALAR, SOCK_COMMON, SOCKET, TCP_SOCK, TRUSTED,
+    ALLOC,
+    BTF,
+    MAP_VALUE,
+    MAYBE_NULL,
+    MEM,
+    PERCPU,
+    RCU,
+    RDONLY,
+    RINGBUF,
+    SCALAR,
+    SOCK_COMMON,
+    SOCKET,
+    TCP_SOCK,
+    TRUSTED,
 )  # fmt: skip
 
 _MAX_ERRNO = 4095
@@ -92,7 +105,7 @@ def _sleeps(env: Env, sign: Signature, shown: str) -> None:
 
 def _release(env: Env, made: Call, number: int, shown: str) -> None:
     reg = env.state.frames[-1].regs[number]
-    if "ARG_PTR_TO_DYNPTR" == made.signature.arguments[number - 1].base:
+    if made.signature.arguments[number - 1].base == "ARG_PTR_TO_DYNPTR":
         dynptr_args.release(env, reg)
         return
     if made.ref:

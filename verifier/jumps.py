@@ -7,8 +7,7 @@ Linux 6.18.
 from __future__ import annotations
 
 from bpf.isa.table import Row
-from bpf.program import Map
-from verifier import branch, fields, precision, held, speculation
+from verifier import branch, nullness, precision, speculation
 from verifier.arith import alu
 from verifier.env import Env, each_reg
 from verifier.raw import Raw
@@ -17,8 +16,26 @@ from verifier.rejection import Rejection
 from verifier.scalar import Scalar, constant, meet
 from verifier.state import ADD_CONST, SPILL, ZERO, Reg, Slot, State
 from verifier.types import (
-    ALLOC, BASE, BTF, MAP_KEY, MAP_PTR, MAP_VALUE, MAYBE_NULL, MEM, NON_OWNING, PACKET, PACKET_END,
-    PACKET_META, RCU, SCALAR, SOCK_COMMON, SOCKET, STACK, TCP_SOCK, TRUSTED, UNTRUSTED, XDP_SOCK,
+    ALLOC,
+    BASE,
+    BTF,
+    MAP_KEY,
+    MAP_PTR,
+    MAP_VALUE,
+    MAYBE_NULL,
+    MEM,
+    NON_OWNING,
+    PACKET,
+    PACKET_END,
+    PACKET_META,
+    RCU,
+    SCALAR,
+    SOCK_COMMON,
+    SOCKET,
+    STACK,
+    TCP_SOCK,
+    TRUSTED,
+    UNTRUSTED,
 )  # fmt: skip
 
 MAX_PACKET_OFF = 0xFFFF
@@ -86,8 +103,8 @@ def step(env: Env, raw: Raw, row: Row) -> int:
         _one_is_not_null(env.state, other, raw, op, dst, src)
     dst = regs[raw.dst]
     if not narrow and not by_register and raw.imm == 0 and op in ("jeq", "jne") and dst.type & MAYBE_NULL:
-        decide_null(env, env.state, raw.dst, op == "jne")
-        decide_null(env, other, raw.dst, op == "jeq")
+        nullness.decide(env, env.state, raw.dst, op == "jne")
+        nullness.decide(env, other, raw.dst, op == "jeq")
     elif not (by_register and not narrow and _packets(env, op, raw, dst, src, other)) and env.is_pointer(dst):
         raise Rejection(13, f"R{raw.dst} pointer comparison prohibited", env.pc)
     return here
@@ -125,7 +142,7 @@ def is_not_null(reg: Reg) -> bool:
         return False
     base = type_ & BASE
     if base == BTF:
-        return bool(type_ & (TRUSTED | ALLOC)) and not type_ & RCU or bool(type_ & NON_OWNING)
+        return (bool(type_ & (TRUSTED | ALLOC)) and not type_ & RCU) or bool(type_ & NON_OWNING)
     return base in _NOT_NULL or (base == MEM and not type_ & UNTRUSTED)
 
 
@@ -214,38 +231,7 @@ def _sync(state: State, known: Reg, linked: list[tuple[int, int, bool]]) -> None
             frame.stack[at] = Slot(frame.stack[at].kinds, new)
 
 
-# Null ----------------------------------------------------------------------------------------------
-
-
-def decide_null(env: Env, state: State, number: int, null: bool) -> None:
-    """A pointer that may be null was compared with 0: all that share its id are null, or are not."""
-    reg = state.frames[-1].regs[number]
-    id_ = reg.id
-    if reg.ref and reg.ref == id_ and null:
-        held.forget(state, id_)
-
-    def change(one: Reg) -> Reg:
-        if not one.type & MAYBE_NULL or one.id != id_ or not (id_ or one.type & RCU):
-            return one
-        if one.num != ZERO or (one.off and not one.type & (ALLOC | NON_OWNING)):
-            return one
-        return Reg(SCALAR, ZERO) if null else not_null(env, one)
-
-    each_reg(state, change)
-
-
-def not_null(env: Env, reg: Reg) -> Reg:
-    """A pointer that is no longer null."""
-    if reg.type & BASE == MAP_VALUE and isinstance(reg.of, Map):
-        map_ = reg.of
-        if map_.inner is not None:
-            return Reg(MAP_PTR, ZERO, 0, 0, 0, map_.inner, reg.id if fields.has_timers(map_.inner, env.subject.btf) else 0)
-        if map_.kind == "xskmap":
-            return Reg(XDP_SOCK, ZERO, 0, 0, reg.ref)
-        if map_.kind in ("sockmap", "sockhash"):
-            return Reg(SOCKET, ZERO, 0, 0, reg.ref)
-    keeps = fields.may_hold_lock(reg, env.subject.btf)
-    return Reg(reg.type & ~MAYBE_NULL, reg.num, reg.off, reg.id if keeps else 0, reg.ref, reg.of, reg.aux)
+# Pointers to one thing ----------------------------------------------------------------------------
 
 
 def _one_is_not_null(state: State, other: State, raw: Raw, op: str, dst: Reg, src: Reg) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bpf.isa.insn import signed
+from bpf.isa.effects import signed
 from bpf.program import Map
 from bpf.spec.maps import MAP_TYPES, RDONLY_PROG
 from verifier import precision, rules

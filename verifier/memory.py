@@ -6,10 +6,11 @@ Source: check_mem_access and check_helper_mem_access of Linux 6.18.
 from __future__ import annotations
 
 from bpf.program import Map
-from verifier import context, fields, objects, precision, rules, stack, tnum
+from verifier import context, fields, kptr, objects, precision, rules, stack, tnum
 from verifier.arith import sign_extended, truncated
 from verifier.env import Env
 from verifier.log import tnum_text
+from verifier.registers import unmoved
 from verifier.rejection import Rejection
 from verifier.scalar import constant, settled
 from verifier.state import ANY, MAX_VAR_OFF, ZERO, Reg, scalar
@@ -187,15 +188,16 @@ def _map_value(env: Env, number: int, reg: Reg, off: int, size: int, write: bool
     if reg.num.mask == 0:
         field = fields.pointer_at(map_, env.subject.btf, off + reg.num.value)
         if field is not None:
-            fields.pointer_access(env, number, reg, field, write, value)
+            kptr.access(env, reg, field, write, value)
             return
     if write or value < 0:
         return
     at = off + reg.num.value
     if reg.num.mask == 0 and map_.readonly and map_.kind == "array" and map_.max_entries == 1:
         data = map_.initial.ljust(map_.value_size, b"\0")[at : at + size]
-        order = "big" if env.subject.order == "big" else "little"
-        env.set(value, Reg(SCALAR, constant(int.from_bytes(data, order, signed=sign))))
+        if env.subject.order == "big":
+            data = data[::-1]
+        env.set(value, Reg(SCALAR, constant(int.from_bytes(data, "little", signed=sign))))
     else:
         env.set_unknown(value)
 
@@ -223,18 +225,6 @@ def _memory(env: Env, number: int, reg: Reg, off: int, size: int, write: bool, v
         region(env, number, reg, off, size, reg.aux)
     if value >= 0 and (not write or readonly):
         env.set_unknown(value)
-
-
-def unmoved(env: Env, number: int, reg: Reg, fixed_allowed: bool = False) -> None:
-    """A pointer that may only be used as it was given. Raises Rejection."""
-    if reg.off < 0:
-        raise Rejection(13, f"negative offset {name(reg.type)} ptr R{number} off={reg.off} disallowed", env.pc)
-    if not fixed_allowed and reg.off:
-        raise Rejection(
-            13, f"dereference of modified {name(reg.type)} ptr R{number} off={reg.off} disallowed", env.pc
-        )
-    if reg.num.mask or reg.num.value:
-        raise Rejection(13, f"variable {name(reg.type)} access var_off={tnum_text(reg.num)} disallowed", env.pc)
 
 
 def _context(env: Env, number: int, reg: Reg, off: int, size: int, write: bool, value: int, sign: bool) -> None:
@@ -378,14 +368,14 @@ def for_helper(env: Env, number: int, size: int, write: bool, zero_allowed: bool
             raise Rejection(13, f"R{number} cannot write into {name(reg.type)}", env.pc)
         assert isinstance(reg.of, Map)
         region(env, number, reg, reg.off, size, reg.of.key_size)
-    elif base == MAP_VALUE and not reg.type & MAYBE_NULL:
+    elif base == MAP_VALUE:
         may_access_map(env, reg, reg.off, size, write)
         map_access(env, number, reg, reg.off, size, zero_allowed, direct=False)
-    elif base == MEM and not reg.type & MAYBE_NULL:
+    elif base == MEM:
         if reg.type & RDONLY and write:
             raise Rejection(13, f"R{number} cannot write into {name(reg.type)}", env.pc)
         region(env, number, reg, reg.off, size, reg.aux, zero_allowed)
-    elif base == BUF and not reg.type & MAYBE_NULL:
+    elif base == BUF:
         if reg.type & RDONLY and write:
             raise Rejection(13, f"R{number} cannot write into {name(reg.type)}", env.pc)
         _buffer(env, number, reg, reg.off, size, "rdonly" if reg.type & RDONLY else "rdwr")

@@ -6,20 +6,28 @@ Source: check_ptr_to_btf_access, check_ptr_to_map_access and check_pseudo_btf_id
 from __future__ import annotations
 
 from errno import EACCES, EINVAL, ENOENT, EPERM
+from typing import TYPE_CHECKING
 
 from bpf.object.btf import COMPOSITE, Btf, Kind
 from bpf.program import Map
 from bpf.spec.map_structures import STRUCTURES
-from verifier import btf_walk, btf_write
+from bpf.spec.signatures import Kind as Argument
+from verifier import btf_walk, btf_write, fields, kptr
+from verifier.btf_match import matches
 from verifier.btf_walk import Loaded
 from verifier.env import Env
 from verifier.kernel_types import kernel_types
 from verifier.log import tnum_text
 from verifier.raw import Raw
+from verifier.registers import unmoved
 from verifier.rejection import Rejection
 from verifier.rules import gpl_compatible
 from verifier.state import ANY, ZERO, Reg
-from verifier.types import BASE, BTF, MAYBE_NULL, MEM, PERCPU, RDONLY, SCALAR
+from verifier.types import ALLOC, BASE, BTF, MAYBE_NULL, MEM, PERCPU, RCU, RDONLY, SCALAR, TRUSTED, name
+
+if TYPE_CHECKING:
+    from verifier.arguments import Call
+
 
 ENOTSUPP = 524
 
@@ -33,6 +41,8 @@ def access(env: Env, number: int, reg: Reg, off: int, size: int, write: bool, va
     gpl = gpl_compatible(env.subject.license)
     try:
         btf_walk.check(btf, structure, reg.type, number, off, variable=moved, perfmon=env.leaks, gpl=gpl, kernel=kernel)
+        if reg.type & ALLOC:
+            _whole(btf, structure, off, size)
         if write:
             btf_write.check_write(env.subject, btf, structure, reg.type, off, size)
             return
@@ -41,6 +51,13 @@ def access(env: Env, number: int, reg: Reg, off: int, size: int, write: bool, va
         raise Rejection(refused.errno, refused.message, env.pc) from None
     if value >= 0:
         env.set(value, _loaded(env, found, btf))
+
+
+def _whole(btf: Btf, structure: int, off: int, size: int) -> None:
+    """An access of what a program has allocated leaves locks, list nodes and the like alone. Raises Rejection."""
+    for field in fields.of_object(btf, structure):
+        if off < field.offset + field.size and field.offset < off + size:
+            raise Rejection(EACCES, f"direct access to {field.word} is disallowed")
 
 
 def in_rcu(env: Env) -> bool:
@@ -94,13 +111,71 @@ def of_kernel(number: int, type_: int, id_: int) -> Reg:
     return Reg(type_, ZERO, 0, id_, 0, kernel_types(), number)
 
 
-def kernel_object(env: Env, struct: str) -> Reg:
-    """A pointer to one of the kernel's structures that a callback is given. Raises Rejection."""
+def kernel_object(env: Env, struct: str, type_: int = BTF, id_: int = 0) -> Reg:
+    """A pointer to one of the kernel's structures, by its name. Raises Rejection."""
     types = kernel_types()
     number = types.find(struct, Kind.STRUCT) if types is not None else None
     if number is None:
         raise Rejection(EINVAL, f"struct {struct} is not known", env.pc)
-    return of_kernel(number, BTF, 0)
+    return of_kernel(number, type_, id_)
+
+
+def argument(env: Env, made: Call, number: int, reg: Reg, kind: Argument, base: str) -> None:
+    """A BTF pointer as an argument of a helper: of the structure that it takes. Raises Rejection."""
+    type_ = reg.type
+    if type_ & (PERCPU | ALLOC):
+        if type_ & ALLOC and made.name == "kptr_xchg" and number == 2:
+            assert made.field is not None
+            kptr.check_type(env, number, reg, made.field)
+        return
+    release = "OBJ_RELEASE" in kind.flags
+    if type_ & MAYBE_NULL and ("PTR_MAYBE_NULL" not in kind.flags or release):
+        raise Rejection(EACCES, f"Possibly NULL pointer passed to helper arg{number}", env.pc)
+    if made.name == "kptr_xchg":
+        if made.field is not None:
+            try:
+                kptr.check_type(env, number, reg, made.field)
+            except Rejection as refused:
+                raise Rejection(EACCES, refused.message, env.pc) from None
+        return
+    types, wanted = kernel_types(), kind.btf or "sock_common"
+    to = types.find(wanted, Kind.STRUCT) if types is not None else None
+    assert isinstance(reg.of, Btf)
+    if types is None or to is None:
+        raise Rejection(EINVAL, f"struct {wanted} is not known", env.pc)
+    strict = release and made.name != "sk_release"
+    found, said = matches(reg.of, reg.aux, reg.off, types, to, strict=strict)
+    if not found:
+        text = f"R{number} is of type {reg.of[reg.aux].name} but {wanted} is expected"
+        raise Rejection(EACCES, said + text, env.pc)
+
+
+def exchange(env: Env, made: Call, number: int, reg: Reg) -> None:
+    """The field of bpf_kptr_xchg's first argument. Raises Rejection."""
+    made.field = kptr.exchanged(env, number, reg)
+
+
+def result(env: Env, made: Call, kind: Argument, flags: int) -> Reg:
+    """What a helper gives that returns an object. Raises Rejection."""
+    if kind.base == "RET_PTR_TO_MEM_OR_BTF_ID":
+        assert made.object is not None
+        btf, number = made.object
+        inner = btf[btf.strip(number)]
+        if inner.kind not in COMPOSITE:
+            return Reg(MEM | flags, ZERO, 0, 0, 0, None, btf.size(number))
+        if btf is not kernel_types():  # the program's own, one for each CPU
+            return Reg(BTF | ALLOC | RCU | flags & ~RDONLY, ZERO, 0, 0, 0, btf, number)
+        return Reg(BTF | flags & ~RDONLY, ZERO, 0, 0, 0, btf, number)
+    if made.field is not None:
+        btf, number = kptr.pointee(env, made.field)
+        if btf is not kernel_types():
+            flags |= ALLOC | (PERCPU if made.field.kind == "percpu_kptr" else 0)
+        return Reg(BTF | flags, ZERO, 0, 0, 0, btf, number)
+    types = kernel_types()
+    found = types.find(kind.btf, Kind.STRUCT) if types is not None else None
+    if found is None:
+        raise Rejection(EINVAL, f"invalid return type 0 of func bpf_{made.name}#{made.number}", env.pc)
+    return Reg(BTF | flags, ZERO, 0, 0, 0, types, found)
 
 
 def variable(env: Env, raw: Raw) -> Reg:
@@ -119,3 +194,27 @@ def variable(env: Env, raw: Raw) -> Reg:
     if types[types.strip(one.type)].kind in COMPOSITE:
         return Reg(BTF, ZERO, 0, 0, 0, types, one.type)
     return Reg(MEM | RDONLY, ZERO, 0, 0, 0, None, types.size(one.type))
+
+
+def match(env: Env, number: int, reg: Reg, struct: str, null: bool) -> None:
+    """An argument of a global function that takes a pointer to a struct of the kernel. Raises Rejection."""
+    if null and reg.type == SCALAR and reg.num == ZERO:
+        return
+    type_ = reg.type & ~MAYBE_NULL if null else reg.type
+    if type_ not in (BTF, BTF | TRUSTED, BTF | RCU) or not isinstance(reg.of, Btf):
+        words = ", ".join(name(one) for one in (BTF, BTF | TRUSTED, BTF | RCU))
+        raise Rejection(EACCES, f"R{number} type={name(reg.type)} expected={words}", env.pc)
+    types = kernel_types()
+    to = types.find(struct, Kind.STRUCT) if types is not None else None
+    if types is None or to is None:
+        raise Rejection(EINVAL, f"struct {struct} is not known", env.pc)
+    found, said = matches(reg.of, reg.aux, reg.off, types, to, strict=False)
+    if not found:
+        text = f"R{number} is of type {reg.of[reg.aux].name} but {struct} is expected"
+        raise Rejection(EACCES, said + text, env.pc)
+    unmoved(env, number, reg, fixed_allowed=True)
+
+
+def match_dynptr(env: Env, number: int, reg: Reg) -> None:
+    """An argument of a global function that takes a dynptr. Raises Rejection."""
+    raise Rejection(EACCES, f"R{number} type={name(reg.type)} expected=fp, dynptr_ptr", env.pc)

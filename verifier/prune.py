@@ -13,11 +13,36 @@ from verifier.log import frame_text
 from verifier.rejection import Rejection
 from verifier.scalar import UNKNOWN, within
 from verifier.state import (
-    ADD_CONST, DYNPTR_SLOT, EMPTY, INVALID, IRQ_FLAG, ITER_SLOT, MISC, SPILL, SPILL_KINDS, UNINIT, ZEROS, Dynptr, Frame,
-    Iterator, Reg, Slot, State,
+    ADD_CONST,
+    DYNPTR_SLOT,
+    EMPTY,
+    INVALID,
+    IRQ_FLAG,
+    ITER_SLOT,
+    MISC,
+    SPILL,
+    SPILL_KINDS,
+    UNINIT,
+    ZEROS,
+    Dynptr,
+    Frame,
+    Iterator,
+    Reg,
+    Slot,
+    State,
 )  # fmt: skip
 from verifier.types import (
-    ARENA, BASE, BUF, MAP_KEY, MAP_VALUE, MEM, NOT_INIT, PACKETS, SCALAR, STACK, TP_BUFFER,
+    ARENA,
+    BASE,
+    BUF,
+    MAP_KEY,
+    MAP_VALUE,
+    MEM,
+    NOT_INIT,
+    PACKETS,
+    SCALAR,
+    STACK,
+    TP_BUFFER,
 )  # fmt: skip
 
 NOT_EXACT, EXACT, RANGE_WITHIN = range(3)  # how a state is compared: as covered, as the same, with all ranges inside
@@ -73,8 +98,7 @@ def visited(env: Env, pc: int) -> bool:
                 env.stored -= 1
                 if old.branches:
                     env.evicted += 1
-    if env.max_states < count:
-        env.max_states = count
+    env.max_states = max(env.max_states, count)
     if (not env.capable and count > _UNPRIVILEGED_STATES) or not add:
         return False
     _store(env, state, pc, where)
@@ -100,8 +124,7 @@ def _store(env: Env, state: State, pc: int, where: int) -> None:
 
 def _peak(env: Env) -> None:
     now = env.stored + env.evicted + sum(len(visit.back) for visit in env.visits.values())
-    if env.peak_states < now:
-        env.peak_states = now
+    env.peak_states = max(env.peak_states, now)
 
 
 def ended(env: Env, state: State | None) -> None:

@@ -6,9 +6,10 @@ Source: check_reg_arg and assign_scalar_id_before_mov of Linux 6.18.
 from __future__ import annotations
 
 from verifier.env import Env
+from verifier.log import tnum_text
 from verifier.rejection import Rejection
 from verifier.state import ADD_CONST, FP, Reg
-from verifier.types import NOT_INIT, SCALAR
+from verifier.types import NOT_INIT, SCALAR, name
 
 
 def readable(env: Env, number: int) -> Reg:
@@ -45,3 +46,15 @@ def with_id(env: Env, reg: Reg) -> Reg:
     if not reg.id and reg.num.mask:
         reg = reg.identified(env.new_id())
     return reg
+
+
+def unmoved(env: Env, number: int, reg: Reg, fixed_allowed: bool = False) -> None:
+    """A pointer that may only be used as it was given. Raises Rejection."""
+    if reg.off < 0:
+        raise Rejection(13, f"negative offset {name(reg.type)} ptr R{number} off={reg.off} disallowed", env.pc)
+    if not fixed_allowed and reg.off:
+        raise Rejection(
+            13, f"dereference of modified {name(reg.type)} ptr R{number} off={reg.off} disallowed", env.pc
+        )
+    if reg.num.mask or reg.num.value:
+        raise Rejection(13, f"variable {name(reg.type)} access var_off={tnum_text(reg.num)} disallowed", env.pc)

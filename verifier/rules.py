@@ -68,9 +68,13 @@ def may_load_absolute(subject: Subject) -> bool:
     return subject.type.name in type_rules.ABSOLUTE
 
 
-def may_pass_packet(subject: Subject, *, write: bool) -> bool:
-    """Whether a packet pointer may be given to a helper that takes one (and reads it, or writes to it)."""
-    return subject.type.name in (type_rules.PACKET_WRITE if write else type_rules.PACKET_READ)
+def may_pass_packet(subject: Subject, taken: bool) -> bool:
+    """Whether a packet pointer may be given to a helper; taken: the helper takes memory of packets.
+
+    What cgroup_sockopt has as its packet is a buffer of the kernel's, which every helper takes.
+    """
+    name = subject.type.name
+    return name == "cgroup_sockopt" or (taken and name in type_rules.PACKET_READ)
 
 
 def may_write_packet(subject: Subject) -> bool:

@@ -11,7 +11,7 @@ from typing import NamedTuple, Union
 from bpf.object.btf import Btf
 from bpf.program import Map
 from verifier.scalar import UNKNOWN, Scalar, constant
-from verifier.types import CTX, NOT_INIT, SCALAR, STACK
+from verifier.types import CTX, MEM, NOT_INIT, SCALAR, STACK
 
 MAX_STACK = 512
 MAX_VAR_OFF = 1 << 29  # how far arithmetic may move a pointer
@@ -323,4 +323,11 @@ def entry(argument: Reg = Reg(CTX)) -> State:
     frame = Frame(0, 0, -1)
     frame.regs[1] = argument
     state.frames.append(frame)
+    return state
+
+
+def entry_with_memory(size: int) -> State:
+    """The state in which a program is entered that gets an address and a length; 0 and 0 where there is no memory."""
+    state = entry(Reg(MEM, ZERO, 0, 0, 0, None, size) if size else const(0))
+    state.frames[0].regs[2] = const(size)
     return state

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from bpf.program import Map
+from bpf.program import Line, Map
 from bpf.spec.program_types import ProgramType
 
 if TYPE_CHECKING:
@@ -24,6 +24,8 @@ class Subject:
     kfuncs     slot of a call of a kernel function -> that function's name
     license    "GPL"
     sleepable  BPF_F_SLEEPABLE; target: name of the kernel function or struct that it is attached to
+    lines      slot -> source line that starts there
+    memory     where R1 is no context: it is the address of so many bytes, and R2 is that number; -1 for a context
     """
 
     code: bytes
@@ -38,3 +40,5 @@ class Subject:
     sleepable: bool = False
     target: str = ""
     kfuncs: Mapping[int, str] = field(default_factory=dict)
+    lines: Mapping[int, Line] = field(default_factory=dict)
+    memory: int = -1

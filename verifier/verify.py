@@ -5,15 +5,16 @@ Source: bpf_check of Linux 6.18 (kernel/bpf/verifier.c): its order of checks and
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from verifier import btf_context, stack_depth
+from verifier import btf_context, global_functions, stack_depth
 from verifier.env import Env
-from verifier.explore import explore
+from verifier.explore import explore, path
 from verifier.log import Log
 from verifier.options import Options
 from verifier.rejection import Rejection
-from verifier.state import entry
+from verifier.state import State, entry, entry_with_memory
 from verifier.structure import pointer, structure
 from verifier.subject import Subject
 
@@ -29,6 +30,7 @@ class Verdict:
     message    the kernel's sentence, "" where it has none; pc: the slot that it is about, -1 for none
     log        lines with newlines, of the level that was asked for
     processed  how many instructions were walked
+    path       the runs of slots without a jump that led to the refusal, (first, last); empty for an accepted program
     """
 
     accepted: bool
@@ -37,10 +39,16 @@ class Verdict:
     pc: int
     log: str
     processed: int
+    path: tuple[tuple[int, int], ...] = ()
 
 
-def verify(subject: Subject, options: Options | None = None) -> Verdict:
-    """Decide whether a program may run."""
+def verify(
+    subject: Subject, options: Options | None = None, observer: Callable[[int, State], None] | None = None
+) -> Verdict:
+    """Decide whether a program may run.
+
+    observer: is shown the slot and the state before each instruction that is walked, and must not change it.
+    """
     options = options or Options()
     log = Log()
     env: Env | None = None
@@ -49,14 +57,17 @@ def verify(subject: Subject, options: Options | None = None) -> Verdict:
     try:
         shape = structure(subject, options, lines, _ADDRESSES)
         env = Env(subject, options, shape, log)
+        env.observer = observer
         env.shown = {pc: where for pc in shape.map_of if (where := pointer(shape, pc, _ADDRESSES)) is not None}
         log.lines += lines or []
         env.void = btf_context.void(subject)
-        state = entry()
+        env.lines = dict(subject.lines)
+        state = entry() if subject.memory < 0 else entry_with_memory(subject.memory)
         state.sleepable = subject.sleepable
         explore(env, state, 0)
         if env.level == 1:
             log.cut(0)
+        _global_functions(env)
         stack_depth.check(shape)
     except Rejection as caught:
         refusal = caught
@@ -70,7 +81,24 @@ def verify(subject: Subject, options: Options | None = None) -> Verdict:
     if refusal is None:
         return Verdict(True, 0, "", -1, text, env.processed if env is not None else 0)
     processed = env.processed if env is not None else 0
-    return Verdict(False, refusal.errno, refusal.message, refusal.pc, text, processed)
+    runs = path(env) if env is not None and refusal.pc >= 0 else ()
+    return Verdict(False, refusal.errno, refusal.message, refusal.pc, text, processed, runs)
+
+
+def _global_functions(env: Env) -> None:
+    """Verify the global functions that are called, one after the other; they may call more. Raises Rejection."""
+    done: set[int] = set()
+    while left := sorted(env.called - done):
+        for subprog in left:
+            done.add(subprog)
+            name = global_functions.name(env, subprog)
+            if env.level:
+                env.log.add(f"Validating {name}() func#{subprog}...")
+            explore(env, global_functions.entered(env, subprog), env.structure.starts[subprog])
+            if env.level == 1:
+                env.log.cut(0)
+            if env.level:
+                env.log.add(f"Func#{subprog} ('{name}') is safe for any args that match its prototype")
 
 
 def _figures(env: Env | None, options: Options) -> str:

@@ -124,6 +124,9 @@ class Btf:
     order: str = "little"
     strings: bytes = field(default=b"\0", repr=False, compare=False)
 
+    def __hash__(self) -> int:
+        return hash((len(self.types), self.order))  # not of thousands of types, each time that one is a key
+
     def __len__(self) -> int:
         return len(self.types)
 

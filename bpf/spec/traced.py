@@ -57,6 +57,15 @@ UNTRUSTED_HOOKS = frozenset(
 )  # fmt: skip
 """LSM hooks whose arguments are not whole yet, or no more."""
 
+DISABLED_HOOKS = frozenset(
+    f"bpf_lsm_{name}"
+    for name in (
+        "vm_enough_memory", "inode_need_killpriv", "inode_getsecurity", "inode_listsecurity", "inode_copy_up_xattr",
+        "getselfattr", "getprocattr", "setprocattr", "key_getsecurity", "audit_rule_match", "ismaclabel",
+    )
+)  # fmt: skip
+"""LSM hooks that no program can be attached to."""
+
 UNSUPPORTED: Mapping[str, frozenset[str]] = MappingProxyType({"tcp_congestion_ops": frozenset({"get_info"})})
 """Structure of functions -> those that no program can be."""
 

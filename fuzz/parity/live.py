@@ -11,28 +11,12 @@ from collections import Counter
 from pathlib import Path
 from random import Random
 
-from bpf.isa import ROW, Insn, encode, make
-from bpf.program import Program
-from bpf.spec.program_types import PROGRAM_TYPES
 from fuzz import border, genome
 from fuzz.parity import logs, oracle
-from verifier import Options, Subject, verify
+from runtime import verifying
+from verifier import Options, verify
 
 _PROFILES = {"border": (border.decode, "sched_cls"), "plain": (genome.decode, "socket_filter")}
-
-
-def subject(program: Program, kind: str) -> Subject:
-    """A generated program as the verifier takes it."""
-    insns = [insn and _by_descriptor(insn) for insn in program.insns]
-    return Subject(encode(insns, program.order), program.order, PROGRAM_TYPES[kind], maps=program.maps)
-
-
-def _by_descriptor(insn: Insn) -> Insn:
-    """The same instruction, a map named by descriptor instead of by index."""
-    op = insn.row.op
-    if op not in ("map_idx", "map_idx_value"):
-        return insn
-    return make(ROW[f"lddw_{op.replace('idx', 'fd')}"], insn.dst, imm=insn.imm)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -51,10 +35,14 @@ def main(arguments: list[str] | None = None) -> int:
     figures: Counter[str] = Counter()
     for number in range(options.count):
         genes = genome.draw(random, options.size)
-        made = subject(decode(genes, sys.byteorder), kind)
+        made = verifying.subject(decode(genes, sys.byteorder), kind)
         asked = Options(log_level=2 if options.logs else 1)
         ours = verify(made, asked)
-        theirs = oracle.ask(made, asked)
+        try:
+            theirs = oracle.ask(made, asked)
+        except OSError:  # a map that this kernel does not make
+            figures["not asked"] += 1
+            continue
         same = ours.errno == theirs.errno
         figures["programs"] += 1
         figures["accepted by Linux"] += theirs.errno == 0

@@ -8,26 +8,23 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 
 from bpf.isa import opcodes
 from bpf.object.btf import Btf, Kind
-from bpf.object.btf_wire import decode, encode
+from bpf.object.btf_wire import encode
 from bpf.program import Map
+from bpf.spec.attach import PREFIXES, attach_name
 from bpf.spec.maps import MAP_TYPES
 from engines import syscall
 from engines.function_info import FunctionInfo
 from verifier import calls
+from verifier.kernel_types import kernel_types
 from verifier.options import Options
 from verifier.raw import SLOT, slots
 from verifier.subject import Subject
 
-KERNEL_BTF = Path("/sys/kernel/btf/vmlinux")
 STRICT, ANY, SLEEPABLE = 1, 2, 16  # BPF_F_*
 _FIGURES = ("processed ", "verification time ", "stack depth ")
-_HOOKS = {23: "btf_trace_", 27: "bpf_lsm_", 28: "bpf_iter_", 43: "bpf_lsm_"}
-"""expected_attach_type -> what the kernel's BTF has before the name of a target."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,19 +41,20 @@ class Answer:
         return lines[-1] if lines and self.errno else ""
 
 
-@cache
-def kernel_types() -> tuple[Btf, dict[str, int]]:
-    """The kernel's own BTF and its functions and typedefs by name; raises OSError where it shows none."""
-    types = decode(KERNEL_BTF.read_bytes())
-    kinds = (Kind.FUNC, Kind.TYPEDEF)
-    return types, {one.name: number for number, one in enumerate(types.types) if one.kind in kinds}
+def kernel_type(name: str, *kinds: Kind) -> int:
+    """The number of one of the kernel's types, 0 where it has none of that name and kind."""
+    types = kernel_types()
+    return (types.find(name, *kinds) if types is not None else None) or 0
 
 
 def target(subject: Subject) -> int:
     """The number of what a subject is attached to, 0 for nothing or what this kernel lacks."""
     if not subject.target:
         return 0
-    return kernel_types()[1].get(_HOOKS.get(subject.attach, "") + subject.target, 0)
+    if subject.type.name == "struct_ops":
+        return kernel_type(subject.target, Kind.STRUCT)
+    prefix = PREFIXES.get(attach_name(subject.type.name, subject.attach), "")
+    return kernel_type(prefix + subject.target.removeprefix(prefix), Kind.FUNC, Kind.TYPEDEF)
 
 
 def ask(subject: Subject, options: Options, flags: int = 0, level: int | None = None) -> Answer:
@@ -129,6 +127,6 @@ def _bound(subject: Subject, descriptors: list[int]) -> bytes:
         if wide and raw.src in named and 0 <= raw.imm < len(descriptors):
             number = descriptors[raw.imm]
         elif calls.is_kfunc_call(raw) and pc in subject.kfuncs:
-            number = kernel_types()[1].get(subject.kfuncs[pc], 0)
+            number = kernel_type(subject.kfuncs[pc], Kind.FUNC)
         code[pc * SLOT + 4 : pc * SLOT + 8] = number.to_bytes(4, sys.byteorder, signed=True)
     return bytes(code)

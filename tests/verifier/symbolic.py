@@ -263,7 +263,7 @@ class Machine:
 
     # --- expressions
 
-    def value(self, e: ast.expr, env: Env, when: Any) -> Any:  # noqa: C901
+    def value(self, e: ast.expr, env: Env, when: Any) -> Any:
         match e:
             case ast.Constant():
                 return e.value

@@ -59,6 +59,7 @@ def types() -> Btf:
         Type(Kind.FUNC_PROTO, params=(Param("sk__nullable", TO_SOCK), Param("none", 0))),
         Type(Kind.FUNC, "tcp_congestion_ops__ssthresh", type=23),
         Type(Kind.TYPEDEF, "btf_trace_sched_switch", type=POINTER),
+        Type(Kind.FUNC, "bpf_lsm_getprocattr", type=HOOK),
     )  # fmt: skip
     return Btf((VOID, *(found[number] for number in range(1, 17)), *more))
 
@@ -120,6 +121,11 @@ def test_hooks(made: Btf) -> None:
     assert loaded(made, subject("lsm", "lsm_mac", "bpf_lsm_task_free"), 0) == "ptr_task_struct"
     with pytest.raises(Rejection, match="LSM programs must have a GPL compatible license"):
         btf_context.check_target(subject("lsm", "lsm_mac", "task_alloc", license_="BSD"))
+
+
+def test_hooks_that_nobody_can_have(made: Btf) -> None:
+    said = "attach_btf_id 26 points to disabled hook bpf_lsm_getprocattr"
+    assert refused(subject("lsm", "lsm_mac", "getprocattr")) == (22, said)
 
 
 def test_iterators(made: Btf) -> None:

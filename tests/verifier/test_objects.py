@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from bpf.object.btf import VOID, Btf, Kind, Member, Type
 from bpf.program import Map
 from bpf.spec.map_structures import STRUCTURES
 from bpf.spec.maps import MAP_TYPES
@@ -17,11 +18,11 @@ from verifier.env import Env
 from verifier.log import Log, reg_text
 from verifier.options import Options
 from verifier.rejection import Rejection
-from verifier.scalar import constant
+from verifier.scalar import settled
 from verifier.state import ZERO, Reg, entry
 from verifier.structure import structure
 from verifier.subject import Subject
-from verifier.types import BTF, MAP_PTR, SCALAR, TRUSTED, UNTRUSTED
+from verifier.types import ALLOC, BTF, MAP_PTR, SCALAR, TRUSTED, UNTRUSTED
 
 CODE = assemble("r0 = 0; exit", order="little").encode()
 HERE = objects.kernel_types()
@@ -66,8 +67,8 @@ def test_loads_from_objects() -> None:
 
 def test_objects_that_may_not_be_read() -> None:
     assert says(env(leaks=False), 0, 4).startswith("'struct outer' access is allowed only to CAP_PERFMON")
-    moved = Reg(BTF | TRUSTED, constant(8), 0, 0, 0, TYPES, OUTER)
-    assert says(env(), 0, 4, moved) == "R3 is ptr_outer invalid variable offset: off=0, var_off=(0x8; 0x0)"
+    moved = Reg(BTF | TRUSTED, settled(0, 7, 0, 7, 0, 7, 0, 7, 0, 7), 0, 0, 0, TYPES, OUTER)
+    assert says(env(), 0, 4, moved) == "R3 is ptr_outer invalid variable offset: off=0, var_off=(0x0; 0x7)"
     assert says(env(), 0, 4, write=True) == "only read is supported"
     assert says(env(license_="BSD"), 0, 4) == "scalar()"  # the types are the program's own
 
@@ -125,3 +126,15 @@ def test_a_hooks_result(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_untrusted_objects_stay_so() -> None:
     assert says(env(), 8, 8, Reg(BTF | UNTRUSTED, ZERO, 0, 0, 0, TYPES, OUTER)) == "untrusted_ptr_inner()"
+
+
+def test_locks_in_allocated_objects_are_not_touched() -> None:
+    lock = Type(Kind.STRUCT, "bpf_spin_lock", 4, members=(Member("val", 1, 0),))
+    own = Type(Kind.STRUCT, "own", 12, members=(Member("count", 1, 0), Member("lock", 2, 32), Member("rest", 1, 64)))
+    btf = Btf((VOID, TYPES[1], lock, own))
+    reg = Reg(BTF | ALLOC, ZERO, 0, 0, 1, btf, 3)
+    assert says(env(), 0, 4, reg) == "scalar()"
+    assert says(env(), 8, 4, reg, write=True) == "?()"
+    assert (
+        says(env(), 4, 4, reg) == says(env(), 4, 1, reg, write=True) == "direct access to bpf_spin_lock is disallowed"
+    )

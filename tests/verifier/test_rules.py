@@ -146,6 +146,14 @@ def test_licenses() -> None:
     assert not rules.gpl_compatible("GPL ")
 
 
+def test_packets_as_arguments() -> None:
+    assert rules.may_pass_packet(subject("xdp"), True)
+    assert rules.may_pass_packet(subject("cgroup_skb"), True)
+    assert not rules.may_pass_packet(subject("xdp"), False)
+    assert not rules.may_pass_packet(subject("sock_ops"), True)
+    assert rules.may_pass_packet(subject("cgroup_sockopt", "cgroup_getsockopt"), False)
+
+
 PACKETS = {
     "sched_cls": (76, 80, 32), "sched_act": (76, 80, 32), "xdp": (0, 4, 32), "lwt_in": (76, 80, 32),
     "lwt_out": (76, 80, 32), "lwt_xmit": (76, 80, 32), "lwt_seg6local": (76, 80, 32), "cgroup_skb": (76, 80, 32),
