@@ -14,7 +14,7 @@ from itertools import accumulate
 
 from bpf.errors import Refused
 from bpf.isa import Kind
-from bpf.map_rules import MAX_BYTES, check_map, readonly, value_bytes
+from bpf.map_rules import MAX_BYTES, check_map, readonly, value_bytes, writeonly
 from bpf.program import MAX_FRAMES, Map, Program, joined
 from bpf.spec.callers import callers
 from bpf.spec.contexts import HEADROOM
@@ -150,12 +150,13 @@ DEFAULT_PLAN = PLANS["high"]
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """Bytes that a program can reach: [start, start + size), mapped in whole pages."""
+    """Bytes that a program can reach: [start, start + size), mapped in whole pages. writeonly: not to be read."""
 
     name: str
     start: int
     size: int
     readonly: bool = False
+    writeonly: bool = False
 
     @property
     def first_page(self) -> int:
@@ -383,7 +384,9 @@ class Unit:
                 continue
             fixed = map_.kind == "prog_array"  # programs cannot write it, nor read it on Linux
             size = CELL * map_.max_entries if fixed else value_bytes(map_)
-            region = Region(f"map {map_.name}", self.plan.place(base, size), size, readonly(map_) or fixed)
+            region = Region(
+                f"map {map_.name}", self.plan.place(base, size), size, readonly(map_) or fixed, writeonly(map_)
+            )
             regions.append(region)
             base = region.first_page + region.mapped + PAGE
         return tuple(regions)

@@ -64,6 +64,16 @@ class _Mapped:
     backing: mmap.mmap = field(repr=False)
 
 
+def _as_mapped(region: Region) -> tuple[int, bool, bool]:
+    """What a mapping cannot be changed in."""
+    return region.mapped, region.readonly, region.writeonly
+
+
+def _pages(region: Region) -> set[int]:
+    """The numbers of its pages."""
+    return set(range(region.first_page >> 12, region.first_page + region.mapped >> 12))
+
+
 def _no_helper(number: int) -> None:
     """Nobody answers a helper call."""
 
@@ -96,6 +106,8 @@ class Machine:
         self.on_helper: Callable[[int], int | None] = _no_helper
         self.on_code: Callable[[int], None] = _no_code
         self._mapped: dict[int, _Mapped] = {}
+        self._unread: set[int] = set()  # numbers of pages that can only be written
+        self._stale = False  # whether the TLB holds one that has been read, which is a fault
         self._image: Image | None = None
         self._keep: list[mmap.mmap] = []
         self._code_length = 0
@@ -169,6 +181,12 @@ class Machine:
         def fill(_: Any, address: int, access: int, entry: Any, __: Any) -> bool:
             entry.paddr = address
             entry.perms = unicorn.UC_PROT_ALL
+            if address >> 12 in self._unread:
+                # Unicorn looks at a mapping's own protection only where the TLB knows nothing of it.
+                if access == unicorn.UC_MEM_WRITE:
+                    entry.perms = unicorn.UC_PROT_WRITE
+                else:
+                    self._stale = True
             return True
 
         def stub(_: Any, address: int, size: int, __: Any) -> None:
@@ -220,15 +238,18 @@ class Machine:
         wanted = {cell.region.first_page: cell.region for cell in cells if cell.region.mapped}
         for start, old in list(self._mapped.items()):
             new = wanted.get(start)
-            if new is None or (new.mapped, new.readonly) != (old.region.mapped, old.region.readonly):
+            if new is None or _as_mapped(new) != _as_mapped(old.region):
                 self.uc.mem_unmap(start, old.region.mapped)
+                self._unread -= _pages(old.region)
                 del self._mapped[start]
         return Memory(cells, self._allocate)
 
     def _allocate(self, region: Region) -> memoryview:
         found = self._mapped.get(region.first_page)
         if found is None:
-            protection = unicorn.UC_PROT_READ | (0 if region.readonly else unicorn.UC_PROT_WRITE)
+            protection = 0 if region.writeonly else unicorn.UC_PROT_READ
+            protection |= 0 if region.readonly else unicorn.UC_PROT_WRITE
+            self._unread |= _pages(region) if region.writeonly else set()
             backing, view, pointer = _host_memory(region.mapped)
             self.uc.mem_map_ptr(region.first_page, region.mapped, protection, pointer)
             found = self._mapped[region.first_page] = _Mapped(region, view, backing)
@@ -258,6 +279,9 @@ class Machine:
         may_goto, tail_calls: see Limits.
         """
         self.uc.context_restore(self._clean)
+        if self._stale:
+            self.uc.ctl(unicorn.UC_CTL_TLB_FLUSH, unicorn.UC_CTL_IO_WRITE)  # the binding has no name for it
+            self._stale = False
         target, plan, slots = self.target, self.plan, self._slots
         self.harness[: 8 * RECORD_WORDS] = _NO_RECORD
         self.harness[ALLOWANCE : ALLOWANCE + 8] = may_goto.to_bytes(8, target.order)  # type: ignore[arg-type]

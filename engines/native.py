@@ -339,6 +339,8 @@ class NativeEngine(Engine):
         plan = unit.plan
         if plan.stack >> 47:
             raise Refused(f"plan {plan.name} uses addresses that belong to the kernel")
+        if any(region.writeonly for region in unit.map_regions):
+            raise Refused("no memory of this machine can be written but not read, as BPF_F_WRONLY_PROG wants it")
         if unit.order != self.target.order:
             raise Refused(f"a {unit.order}-endian program does not run on this {self.target.name} host")
         image = compile_front(shared_front(unit, observe=options.observe), self.target, features=options.features)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from bpf.errors import BadInput
+from bpf.spec.attach import ATTACH_TYPES
 from bpf.spec.hooks import Hook
 from runtime import chain, hooks
 from runtime.chain import Said, Step
@@ -123,6 +124,7 @@ class Firing:
 
         def one(attached: Attachment, given: Input) -> Step:
             where = hooks.shown(self.kernel, attached.hook, attached.place)
+            self.world.attach_type = ATTACH_TYPES.get(attached.hook, 0)
             step = self.step(where, self.kernel.programs[attached.program], given, hop)
             for sent in step.ran.outcome.sent or ():
                 if sent.clone:

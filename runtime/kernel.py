@@ -19,11 +19,11 @@ from runtime import features, types
 from runtime.permission import ROOT, Caller, gpl_compatible, may_create, may_load
 from runtime.tag import tag
 from vm.maps import MapState, Order, new_map
+from vm.maps.outside import fields
 
 T = TypeVar("T")
 
 FS = "/sys/fs/bpf/"
-_UNRULED = ("prog_array", "arena")  # bpf/plan.py says what they may be
 _BY_MAP = frozenset({"map_fd", "map_fd_value", "map_idx", "map_idx_value"})
 
 
@@ -50,7 +50,7 @@ class MapObject:
 
     @cached_property
     def state(self) -> MapState | None:
-        """Its contents; None for a prog array, which has `cells`, and an arena, which keeps nothing.
+        """Its contents; None for a prog array, which has `cells`.
 
         An element of a map-in-map is the id of a map in decimal.
         """
@@ -76,7 +76,7 @@ class MapObject:
         found = list(self.cells.values())
         if self.declared.kind in ("devmap", "devmap_hash", "cpumap") and self.state is not None:
             values = map(self.state.value, self.state.keys())
-            found += [int.from_bytes(value[4:], self.order) for value in values if isinstance(value, bytes)]
+            found += [fields(value, self.order)[1] for value in values if isinstance(value, bytes)]
         return [number for number in found if number]
 
     def members(self) -> list[int]:
@@ -169,10 +169,10 @@ class Kernel:
         """A new map, empty but for initial data. Raises CallFailed EPERM and Refused."""
         may_create(caller, map_)
         bare = replace(map_, programs=(), maps=())
-        if map_.kind not in _UNRULED:
+        if map_.kind != "prog_array":
             inner = map_.inner if map_.inner is not None or map_.kind not in OF_MAPS else Map("inner")
             check_map(replace(bare, inner=inner))
-        elif map_.kind == "prog_array" and (map_.key_size, map_.value_size) != (4, 4):
+        elif (map_.key_size, map_.value_size) != (4, 4):
             raise CallFailed("EINVAL", f"map {map_.name}: keys and values of a prog array have 4 bytes")
         made = MapObject(self.next_map, bare, order, frozen)
         self.next_map += 1
@@ -188,7 +188,7 @@ class Kernel:
     def set_cell(self, array: MapObject, index: int, program: ProgramObject | None) -> None:
         """Put a program into a prog array, None takes out what is there. Raises CallFailed."""
         if not 0 <= index < array.declared.max_entries:
-            raise CallFailed("E2BIG" if program else "EINVAL", f"index {index} of map {array.name}")
+            raise CallFailed("E2BIG", f"index {index} of map {array.name}")
         if program is None:
             if array.cells.pop(index, None) is None:
                 raise CallFailed("ENOENT", f"index {index} of map {array.name}")

@@ -459,6 +459,8 @@ class Interpreter:
                 # Some machines write the old value back, which faults; others do not write at all.
                 state.ended = "unspecified"
                 return
+        if bad is None:  # what can only be written cannot be changed either
+            bad = state.memory.first_bad(address, size, False)
         if bad is not None:
             # A machine reads first, so memory that is not there at all is a read fault on some; the kind is a write.
             self._fault(state, OutOfReach(True, bad), state.pc)

@@ -76,20 +76,22 @@ class Memory:
 
     buffers come from `allocate(region)`, which a guest machine uses to hand out what it has mapped. Accesses are
     checked page by page, as a guest's are. `writes`, when it is a list, receives (address, bytes) of each write.
+    `pages` are those that can be read; `unread` those that can only be written.
     """
 
-    __slots__ = ("buffers", "cells", "pages", "writes")
+    __slots__ = ("buffers", "cells", "pages", "unread", "writes")
 
     def __init__(self, cells: Sequence[Cell], allocate: Callable[[Region], Buffer] = private) -> None:
         self.cells = tuple(cells)
         self.buffers = [allocate(cell.region) for cell in cells]
         self.pages: dict[int, Page] = {}
+        self.unread: dict[int, Page] = {}
         self.writes: list[tuple[int, bytes]] | None = None
         for cell, buffer in zip(self.cells, self.buffers, strict=True):
             region = cell.region
             page: Page = (buffer, region.first_page, not region.readonly)
             for number in range(region.first_page >> 12, (region.first_page + region.mapped) >> 12):
-                self.pages[number] = page
+                (self.unread if region.writeonly else self.pages)[number] = page
         self.reset()
 
     def reset(self) -> None:
@@ -107,14 +109,16 @@ class Memory:
 
     def view(self, address: int, size: int) -> memoryview:
         """Bytes of one region as they are, whoever may write them."""
-        buffer, first, _ = self.pages[address >> 12]
+        number = address >> 12
+        buffer, first, _ = self.pages.get(number) or self.unread[number]
         return memoryview(buffer)[address - first : address - first + size]
 
     def first_bad(self, address: int, size: int, write: bool) -> int | None:
         """The first byte of [address, address + size) that cannot be read (written); None when all can."""
         for at in (address, (address | (PAGE - 1)) + 1):
             if at < address + size:
-                page = self.pages.get((at & (1 << 64) - 1) >> 12)
+                number = (at & (1 << 64) - 1) >> 12
+                page = self.pages.get(number) or (self.unread.get(number) if write else None)
                 if page is None or (write and not page[2]):
                     return at & (1 << 64) - 1
         return None
@@ -136,7 +140,7 @@ class Memory:
         done = 0
         while done < len(data):
             at = (address + done) & (1 << 64) - 1
-            page = self.pages.get(at >> 12)
+            page = self.pages.get(at >> 12) or self.unread.get(at >> 12)
             if page is None or not page[2]:
                 raise OutOfReach(True, at)
             piece = data[done : done + PAGE - (at & (PAGE - 1))]

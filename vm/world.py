@@ -75,6 +75,7 @@ class World:
     cookie   what the program was attached with
     kernel, user   address -> bytes there, of the kernel and of the task, for the probe_read family
     symbols  name -> address of the kernel's symbols
+    tasks    pid -> address of its task_struct; cgroup_objects: id -> address of its struct cgroup
     signals  (process or thread, number) of each signal sent; overridden: what override_return last said
     timers   number of a bpf_timer (which its bytes hold) -> map, offset of it there, callback (0: none), when it
              expires (-1: never), how many were started before it
@@ -85,6 +86,10 @@ class World:
     printed  lines that trace_printk wrote
     net      devices, routes, neighbours, and the socket and cgroup of a packet
     sent     where programs have directed packets, in order
+    inodes   number -> address of its struct inode; socket_objects: cookie -> address of its struct sock, where that is
+             not the one that vm/helpers/owners.py gives the sockets of `net`
+    stack, user_stack   return addresses of the kernel and of the task where the program is called, the innermost first
+    attach_type   BPF_CGROUP_* that the program is attached as
     """
 
     clock: int = 1_000_000_000
@@ -105,6 +110,8 @@ class World:
     kernel: dict[int, bytes] = field(default_factory=dict)
     user: dict[int, bytes] = field(default_factory=dict)
     symbols: dict[str, int] = field(default_factory=dict)
+    tasks: dict[int, int] = field(default_factory=dict)
+    cgroup_objects: dict[int, int] = field(default_factory=dict)
     signals: list[tuple[str, int]] = field(default_factory=list)
     overridden: int | None = None
     timers: dict[int, Timer] = field(default_factory=dict)
@@ -115,6 +122,11 @@ class World:
     maps: dict[str, MapState] = field(default_factory=dict)
     net: Network = NETWORK
     sent: list[Sent] = field(default_factory=list)
+    inodes: dict[int, int] = field(default_factory=dict)
+    socket_objects: dict[int, int] = field(default_factory=dict)
+    stack: tuple[int, ...] = ()
+    user_stack: tuple[int, ...] = ()
+    attach_type: int = 0
 
     def snapshot(self) -> Snapshot:
         """What a run can change, besides the printed lines; plain data."""
@@ -154,10 +166,14 @@ class World:
         """Have all maps of a unit. One of the same name that was declared otherwise gives way. Raises BadInput."""
         for map_ in unit.maps:
             there = self.maps.get(map_.name)
-            if map_.kind not in RULES or (there is not None and (there.map, there.order) == (map_, unit.order)):
+            if map_.kind not in RULES:
+                continue
+            if there is not None and (there.map, there.order) == (map_, unit.order):
+                there.describe(self.net)
                 continue
             state = self.maps[map_.name] = new_map(map_, "big" if unit.order == "big" else "little")
-            first = self.values.get(map_.name, b"")[: map_.value_size]
+            state.describe(self.net)
+            first = self.values.get(map_.name, b"")[: len(state.values) if map_.kind == "arena" else map_.value_size]
             state.values[: len(first)] = first
             members = [(n, unit.maps[number].name) for n, number in enumerate(map_.maps) if number != -1]
             for key, value in (*members, *self.elements.get(map_.name, ())):

@@ -82,6 +82,22 @@ _PACKET = (
 )
 """Helpers that take a packet's context or say where a packet goes (net/core/filter.c)."""
 
+_SOCKETS = (
+    Helper(52, "sk_redirect_map", 4, "4.14", typed=True),
+    Helper(53, "sock_map_update", 4, "4.14", typed=True),
+    Helper(60, "msg_redirect_map", 4, "4.17", typed=True),
+    Helper(70, "sock_hash_update", 4, "4.18", typed=True),
+    Helper(71, "msg_redirect_hash", 4, "4.18", typed=True),
+    Helper(72, "sk_redirect_hash", 4, "4.18", typed=True),
+    Helper(81, "get_local_storage", 2, "4.19"),
+    Helper(82, "sk_select_reuseport", 4, "4.19", typed=True),
+    Helper(107, "sk_storage_get", 4, "5.2"),
+    Helper(108, "sk_storage_delete", 2, "5.2"),
+    Helper(145, "inode_storage_get", 4, "5.10"),
+    Helper(146, "inode_storage_delete", 2, "5.10"),
+)
+"""Helpers of maps whose keys or values are objects of the kernel."""
+
 KERNEL = _table(
     Helper(1, "map_lookup_elem", 2, "3.19"),
     Helper(2, "map_update_elem", 4, "3.19"),
@@ -160,7 +176,15 @@ KERNEL = _table(
     Helper(207, "tcp_raw_check_syncookie_ipv6", 2, "6.0"),
     Helper(208, "ktime_get_tai_ns", 0, "6.1"),
     Helper(209, "user_ringbuf_drain", 4, "6.1", callback=2, lends=True),
+    Helper(27, "get_stackid", 3, "4.6"),
+    Helper(67, "get_stack", 4, "4.18"),
+    Helper(141, "get_task_stack", 4, "5.9"),
+    Helper(156, "task_storage_get", 4, "5.11"),
+    Helper(157, "task_storage_delete", 2, "5.11"),
+    Helper(210, "cgrp_storage_get", 4, "6.2"),
+    Helper(211, "cgrp_storage_delete", 2, "6.2"),
     *_PACKET,
+    *_SOCKETS,
 )
 """The kernel's helpers that exist here, by the kernel's number."""
 

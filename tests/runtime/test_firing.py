@@ -15,7 +15,6 @@ import crossbpf
 from bpf.errors import BadInput, NotHere
 from bpf.program import Map
 from bpf.spec.hooks import HOOKS
-from bpf.spec.maps import RULES
 from crossbpf import cc
 from engines import ENGINES
 from runtime import Loaded
@@ -156,7 +155,6 @@ class TestMaps:
         assert fired.steps[-1].code == 2
         assert made.world.cpu == 0
 
-    @pytest.mark.skipif("xskmap" not in RULES, reason="no xskmap here")
     @pytest.mark.parametrize(("queue", "words"), [(1, "received by socket 10, 47 bytes"), (0, "dropped: it is bound")])
     def test_a_socket_of_af_xdp(self, queue: int, words: str) -> None:
         made = loaded(text(TO_PORT.format(1, 2), "go", "xdp", (Map("xsks", "xskmap", 4, 4, 4),)))

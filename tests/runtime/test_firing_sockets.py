@@ -11,7 +11,6 @@ from samples import text
 
 from bpf.errors import BadInput
 from bpf.program import Map
-from bpf.spec.maps import RULES
 from runtime import Loaded
 from runtime.running import Ran, Runner
 from vm.network import Network, Sent, Socket
@@ -115,7 +114,6 @@ class TestLookup:
         assert made.fire("xdp:eth0", packet(port=1)).queues == {8: [b"hello"]}
 
 
-@pytest.mark.skipif("sockmap" not in RULES, reason="no sockmap here")
 class TestSockmaps:
     """Sockets 8 and 9 are the ends of a connection, 7 is one of UDP."""
 

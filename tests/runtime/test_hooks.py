@@ -12,7 +12,6 @@ from bpf.program import Map
 from bpf.spec import program_types
 from bpf.spec.attach import ATTACH_TYPES, OF_SECTION
 from bpf.spec.hooks import EVENT, HOOKS, ONE, of_section
-from bpf.spec.maps import RULES
 from runtime import Kernel, ProgramObject, Store, hooks
 
 
@@ -207,7 +206,6 @@ class TestOthers:
                 attach(kernel, load(kernel, "", name, hook.types[0]), where)
             assert names(kernel, where) == ["second"]
 
-    @pytest.mark.skipif("sockmap" not in RULES, reason="no sockmap here")
     def test_a_sockmap_has_a_verdict_on_streams_or_on_packets(self, kernel: Kernel) -> None:
         socks = (Map("socks", "sockmap", 4, 4, 4),)
         sections = ("sk_skb/stream_verdict", "sk_skb/verdict", "sk_msg")

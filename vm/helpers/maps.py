@@ -8,10 +8,12 @@ from bpf.spec import maps as spec
 from bpf.spec.layout import CPUS
 from bpf.spec.maps import RULES
 from vm.helpers.base import Place
+from vm.helpers.owners import SOCKET, number_of, socket_address
 from vm.helpers.packet import EFAULT, SKB, XDP, Buffer
 from vm.maps.base import E2BIG, EINVAL, ENOENT, MapState
 from vm.maps.outer import OuterArrayState
 from vm.maps.ring import CURRENT_CPU, PerfState, RingState
+from vm.maps.sockets import SocketArrayState
 from vm.services import Trap
 
 M64 = (1 << 64) - 1
@@ -44,20 +46,32 @@ def _key(place: Place, state: MapState, address: int) -> bytes:
 
 
 def map_lookup_elem(place: Place, arguments: Sequence[int]) -> int:
-    """The address of the value of the key at R2 in map R1, on this CPU; of a map-in-map the map; 0 for none."""
+    """The address of the value of the key at R2 in map R1, on this CPU; 0 for none.
+
+    Of a map-in-map it is the map, of a map of sockets the socket.
+    """
     state = map_of(place, arguments[0], spec.LOOKUP)
     key = _key(place, state, arguments[1])
     if isinstance(state, OuterArrayState):
         name = state.member(key)
         return 0 if name is None else place.maps.handle(name)
+    if isinstance(state, SocketArrayState):
+        cookie = state.member(key)
+        return 0 if cookie is None else socket_address(place, cookie)
     offset = state.at(key, place.world.cpu)
     return 0 if offset is None else place.maps.address(state, offset)
 
 
 def map_update_elem(place: Place, arguments: Sequence[int]) -> int:
-    """Give the key at R2 the value at R3, on this CPU. R4: BPF_ANY, NOEXIST, EXIST, F_LOCK."""
+    """Give the key at R2 the value at R3, on this CPU. R4: BPF_ANY, NOEXIST, EXIST, F_LOCK.
+
+    Of a map of sockets R3 is a socket.
+    """
     state = _changed(place, arguments[0], spec.UPDATE)
     key = _key(place, state, arguments[1])
+    if isinstance(state, SocketArrayState):
+        cookie = number_of(place, SOCKET, arguments[2])
+        return EINVAL if cookie is None else state.join(key, cookie, arguments[3])
     value = place.memory.read(arguments[2], state.map.value_size)
     return state.put(key, value, arguments[3], place.world.cpu)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bpf.spec.conventions import Convention
+from bpf.spec.maps import LOCAL
 from vm.helpers import (
     basic,
     clocks,
@@ -14,6 +15,9 @@ from vm.helpers import (
     redirect,
     skb,
     skb_room,
+    sockmap,
+    stack,
+    storage,
     syncookie,
     task,
     text,
@@ -137,6 +141,19 @@ _IMPLEMENTATIONS: dict[str, Helper] = {
     "redirect_map": redirect.redirect_map,
     "check_mtu": redirect.check_mtu,
     "fib_lookup": fib.fib_lookup,
+    "sock_map_update": sockmap.sock_map_update,
+    "sock_hash_update": sockmap.sock_hash_update,
+    "sk_redirect_map": sockmap.sk_redirect_map,
+    "sk_redirect_hash": sockmap.sk_redirect_hash,
+    "msg_redirect_map": sockmap.msg_redirect_map,
+    "msg_redirect_hash": sockmap.msg_redirect_hash,
+    "sk_select_reuseport": sockmap.sk_select_reuseport,
+    "get_stackid": stack.get_stackid,
+    "get_stack": stack.get_stack,
+    "get_task_stack": stack.get_task_stack,
+    "get_local_storage": storage.get_local_storage,
+    **{f"{kind}_get": storage.get_from(kind) for kind in LOCAL},
+    **{f"{kind}_delete": storage.delete_from(kind) for kind in LOCAL},
 }
 
 
