@@ -14,6 +14,7 @@ from samples import text
 import crossbpf
 from bpf.errors import BadInput, NotHere
 from bpf.program import Map
+from bpf.spec.attach import ATTACH_TYPES
 from bpf.spec.hooks import HOOKS
 from crossbpf import cc
 from engines import ENGINES
@@ -252,6 +253,16 @@ class TestCgroups:
         fired = made.fire("cgroup_inet4_connect:/", context={"user_ip4": 6})
         context = fired.steps[-1].ran.outcome.context
         assert context is not None and context["user_ip4"] == 8
+
+    def test_its_storage_is_that_of_the_hook(self) -> None:
+        words = "r1 = map[idx:0]; r2 = 0; call 81; r1 = 1; lock *(u64 *)(r0 + 0) += r1; r0 = 1; exit"
+        own = (Map("own", "cgroup_storage", 16, 8, 0),)
+        made = loaded(text(words, "p", "cgroup_skb/ingress", own), text(words, "q", "cgroup_skb/egress", own))
+        for hook, times in (("ingress", 2), ("egress", 1)):
+            for _ in range(times):
+                made.fire(f"cgroup_inet_{hook}:/", FRAME)
+        counts = {key[8]: bytes(made.maps["own"][key])[0] for key in made.maps["own"]}  # type: ignore[arg-type]
+        assert counts == {ATTACH_TYPES["cgroup_inet_ingress"]: 2, ATTACH_TYPES["cgroup_inet_egress"]: 1}
 
     @pytest.mark.parametrize(("code", "what"), [(0, "denied"), (1, "passed"), (2, "denied"), (3, "passed")])
     def test_of_a_packet_that_leaves_the_second_bit_says_congestion(self, code: int, what: str) -> None:
