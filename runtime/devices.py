@@ -34,7 +34,7 @@ class Devices(Sockets):
             return
         attached = hooks.at(self.kernel, HOOKS["xdp"], name)
         if not attached:
-            self.ingress(device, event, hop)
+            self.ingress(device, replace(event, context={}), hop)
             return
         event = replace(event, context={"ingress_ifindex": device} | dict(event.context))
         self.acted(device, self.step(f"xdp:{name}", self.kernel.programs[attached[0].program], event, hop), hop)
@@ -196,7 +196,7 @@ class Devices(Sockets):
             if len(frame) > device.mtu + device.header + VLAN:
                 self.end("dropped", device.name, frame, hop, f"longer than the MTU of {device.mtu} allows")
             else:
-                arriving = fields | {"ifindex": sent.device, "ingress_ifindex": sent.device}
+                arriving = fields | {"priority": 0, "ifindex": sent.device, "ingress_ifindex": sent.device}
                 self.ingress(sent.device, replace(onward, context=arriving), hop + 1)
         elif sent.helper == "redirect_neigh":
             self.by_neighbour(sent.device, onward, hop)

@@ -52,15 +52,15 @@ class Sent(NamedTuple):
 
 
 def carried(sent: Iterable[Sent], meaning: str) -> list[Sent]:
-    """Of what a run has directed somewhere, what counts: clones, and what was named last, if the program redirects.
+    """Of what a run has directed somewhere, what counts: clones, and what was named last, if the program says so.
 
-    meaning: what its return value says.
+    meaning: what its return value says. A redirect counts with _REDIRECT, a socket with SK_PASS.
     """
     sent = tuple(sent)
-    clones, named = [one for one in sent if one.clone], [one for one in sent if not one.clone]
-    of_sockets = bool(named) and named[-1].helper.startswith(("sk_", "msg_"))
-    redirects = meaning == "SK_PASS" if of_sockets else meaning.endswith("_REDIRECT")
-    return clones + (named[-1:] if redirects else [])
+    redirects = [one for one in sent if one.helper.startswith("redirect")]
+    sockets = [one for one in sent if not one.clone and one not in redirects]
+    last = redirects[-1:] if meaning.endswith("_REDIRECT") else sockets[-1:] if meaning == "SK_PASS" else []
+    return [one for one in sent if one.clone] + last
 
 
 @dataclass(frozen=True, slots=True)

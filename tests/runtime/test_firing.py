@@ -206,6 +206,20 @@ class TestTc:
         long = made.fire("tcx_ingress:eth0", bytes(1019))
         assert said(long)[-1] == "dropped: longer than the MTU of 1000 allows"
 
+    @pytest.mark.parametrize(("flags", "code"), [(0, 0x0700_0005), (1, 5)])
+    def test_what_goes_along(self, flags: int, code: int) -> None:
+        go = f"""
+            *(u32 *)(r1 + 8) = 5; *(u32 *)(r1 + 32) = 7; *(u32 *)(r1 + 48) = 9
+            r1 = {ETH1}; r2 = {flags}; call 23; exit"""
+        see = """
+            r0 = *(u32 *)(r1 + 32); r0 <<= 24; r2 = *(u32 *)(r1 + 8); r0 += r2
+            r2 = *(u32 *)(r1 + 48); r0 += r2; exit"""
+        made = loaded(text(go, "go", "tc"), text(see, "in", "tcx/ingress"), text(see, "out", "tcx/egress"))
+        made.attach("go", "tcx_ingress:eth0")
+        made.attach("in", "tcx_ingress:eth1")
+        made.attach("out", "tcx_egress:eth1")
+        assert made.fire("tcx_ingress:eth0", FRAME).steps[1].code == code
+
     def test_to_a_peer(self) -> None:
         def go(device: int) -> Fired:
             return loaded(text(f"r1 = {device}; r2 = 0; call 155; exit", "go", "tc")).fire("tcx_ingress:eth0", FRAME)
