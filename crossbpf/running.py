@@ -186,8 +186,13 @@ def _run(
         world.sent.clear()
         outcome = prepared.run(given, world, limits)
     seconds = (time.perf_counter() - begin) / repeat
-    outcome = outcome if outcome.packet is not None else replace(outcome, packet=data_after(unit, given, outcome))
+    outcome = outcome if outcome.packet is not None else replace(outcome, packet=_memory(outcome, unit, given))
     return Run(number, given, outcome, before, tuple(outcome.printed or ()), seconds)
+
+
+def _memory(outcome: Outcome, unit: Unit, given: Input) -> bytes | None:
+    """The memory of a program without a type after its run."""
+    return data_after(unit, given, outcome)
 
 
 def _write(name: str, packets: Sequence[bytes]) -> None:
