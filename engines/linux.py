@@ -20,7 +20,9 @@ from functools import cache
 from bpf.errors import NotHere, Refused
 from bpf.plan import STUB_SIZE, Unit
 from bpf.program import Map
+from bpf.spec.attach import ATTACH_TYPES
 from bpf.spec.helpers import KERNEL
+from bpf.spec.program_types import PROGRAM_TYPES
 from bpf.text import assemble
 from engines import live_maps, syscall, test_run
 from engines.base import Abilities, Engine, Options, Prepared
@@ -74,6 +76,10 @@ def final_message(log: str) -> str:
     """What the verifier said last, without its figures and states."""
     lines = [line for line in log.splitlines() if line and not line.startswith(_FIGURES)]
     return "; ".join(lines)
+
+
+_EXPECTED = {PROGRAM_TYPES["sk_lookup"].number: ATTACH_TYPES["sk_lookup"]}
+"""Types that load only with an expected attach type."""
 
 
 class Loaded:
@@ -134,7 +140,8 @@ class Loaded:
     @staticmethod
     def _load(wrapped: Wrapped, code: bytes) -> int:
         kind, prog = wrapped.kind, wrapped.program
-        return syscall.load(code, name=prog.name, kind=kind, functions=wrapped.functions)[0]
+        attach = _EXPECTED.get(kind, 0)
+        return syscall.load(code, name=prog.name, kind=kind, functions=wrapped.functions, attach=attach)[0]
 
     def fill_programs(self, array: int, members: tuple[int, ...]) -> None:
         """Put programs into the prog array of that number, -1 for none, as far as they are not there already."""
@@ -163,7 +170,8 @@ class Loaded:
         """The verifier's log at a level of bpf(): 1 steps up to an error, 2 all with states; in the wrapper's slots."""
         try:
             descriptor, log = syscall.load(
-                self.code, log_level=level, kind=self.wrapped.kind, functions=self.wrapped.functions
+                self.code, log_level=level, kind=self.wrapped.kind, functions=self.wrapped.functions,
+                attach=_EXPECTED.get(self.wrapped.kind, 0),
             )  # fmt: skip
         except syscall.LoadError as error:
             return error.log

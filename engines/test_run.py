@@ -68,13 +68,24 @@ def _arguments(view: View, entry: Input) -> tuple[bytes, frozenset[str]]:
     return _user(view, entry.context), frozenset()
 
 
+_LOOKUP = (
+    "family", "protocol", "remote_ip4", "remote_port", "local_ip4", "local_port",
+    *(f"{end}_ip6[{index}]" for end in ("remote", "local") for index in range(4)),
+)  # fmt: skip
+
+
+def _sk_lookup(view: View, entry: Input) -> tuple[bytes, frozenset[str]]:
+    return _user(view, _only(entry, _LOOKUP)), frozenset()
+
+
 _CONTEXTS: Mapping[str, Callable[[View, Input], tuple[bytes, frozenset[str]]]] = {
-    "xdp_md": _xdp, "__sk_buff": _sk_buff, "raw_tracepoint": _arguments,
+    "xdp_md": _xdp, "__sk_buff": _sk_buff, "raw_tracepoint": _arguments, "bpf_sk_lookup": _sk_lookup,
 }  # fmt: skip
 assert _CONTEXTS.keys() <= LAYOUTS.keys()
 
 TYPES = frozenset({
     "socket_filter", "sched_cls", "sched_act", "xdp", "cgroup_skb", "lwt_in", "lwt_out", "lwt_xmit", "raw_tracepoint",
+    "sk_lookup",
 })  # fmt: skip
 """Names of the types that run there."""
 
