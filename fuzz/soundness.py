@@ -20,7 +20,18 @@ from runtime import verifying
 from verifier import Options, Verdict, verify
 from verifier.state import MISC, SPILL, ZEROS, Frame, Reg, Slot, State
 from verifier.types import (
-    BASE, CTX, MAP_PTR, MAP_VALUE, MAYBE_NULL, NOT_INIT, PACKET, PACKET_END, PACKET_META, SCALAR, STACK, name,
+    BASE,
+    CTX,
+    MAP_PTR,
+    MAP_VALUE,
+    MAYBE_NULL,
+    NOT_INIT,
+    PACKET,
+    PACKET_END,
+    PACKET_META,
+    SCALAR,
+    STACK,
+    name,
 )  # fmt: skip
 from vm.step import Step
 from vm.world import Input, Limits, World

@@ -112,7 +112,7 @@ def _next(env: Env, state: State, raw: Raw, pc: int) -> int:
     if state.speculative and aux.nospec:
         return DONE
     try:
-        after = _execute(env, raw, pc)
+        after = execute(env, raw, pc)
     except Rejection as refusal:
         if state.speculative and refusal.errno in _RECOVERABLE:
             aux.nospec = True
@@ -124,7 +124,8 @@ def _next(env: Env, state: State, raw: Raw, pc: int) -> int:
     return after
 
 
-def _execute(env: Env, raw: Raw, pc: int) -> int:
+def execute(env: Env, raw: Raw, pc: int) -> int:
+    """Execute one instruction: the slot to go on at, or DONE; other ways are added to what waits. Raises Rejection."""
     if not env.checked[pc]:
         fault = instruction.check(raw, env.leaks, env.arena, may_load_absolute(env.subject))
         if fault is not None:

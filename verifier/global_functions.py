@@ -106,7 +106,7 @@ def _argument(env: Env, btf: Btf, function: str, at: int, number: int, tags: set
     struct = btf[pointed].name if pointed else ""
     if "ctx" in tags or (struct and struct == _context(env)) or _typedef(btf, type_.type) == _context(env) != "":
         return Argument("context")
-    if struct == "bpf_dynptr" or struct == "bpf_dynptr_kern":
+    if struct in {"bpf_dynptr", "bpf_dynptr_kern"}:
         return Argument("dynptr")
     null = "nonnull" not in tags
     if "trusted" in tags:

@@ -99,7 +99,7 @@ def step(env: Env, raw: Raw, row: Row) -> int:
         if regs[raw.dst].id:
             _sync(env.state, regs[raw.dst], linked)
             _sync(other, others[raw.dst], linked)
-    elif not narrow and by_register and dst.type != SCALAR and src.type != SCALAR:
+    elif not narrow and by_register and SCALAR not in (dst.type, src.type):
         _one_is_not_null(env.state, other, raw, op, dst, src)
     dst = regs[raw.dst]
     if not narrow and not by_register and raw.imm == 0 and op in ("jeq", "jne") and dst.type & MAYBE_NULL:

@@ -18,6 +18,7 @@ class Options:
     prune      whether a state that an explored one covers is left out
     processed  how many instructions may be processed; sequence: how many jumps may wait to be explored
     seconds    time limit, 0 for none
+    merge      try first with one state for each block entry (merge.py)
     """
 
     caps: frozenset[str] = ALL
@@ -28,6 +29,7 @@ class Options:
     processed: int = 1_000_000
     sequence: int = 8192
     seconds: float = 0.0
+    merge: bool = False
 
 
 def holds(caps: frozenset[str], capability: str) -> bool:

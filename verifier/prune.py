@@ -209,10 +209,7 @@ def _may_loop(old: State, state: State) -> bool:
     """A quick look: equal registers of the running frame."""
     if len(old.frames) != len(state.frames):
         return False
-    for one, other in zip(old.frames[-1].regs, state.frames[-1].regs, strict=True):
-        if not one.same(other):
-            return False
-    return True
+    return all(one.same(other) for one, other in zip(old.frames[-1].regs, state.frames[-1].regs, strict=True))
 
 
 def _place(env: Env, state: State) -> tuple[int, ...]:
@@ -410,7 +407,7 @@ def _stack_covers(env: Env, old: Frame, frame: Frame, ids: Ids, how: int) -> boo
                 return False
             continue
         for a, b in zip(kinds, other.kinds, strict=True):
-            if a == b or a == INVALID or (a == MISC and (env.uninit or b == ZEROS)):
+            if a in (b, INVALID) or a == MISC and (env.uninit or b == ZEROS):
                 continue
             return False
         last = kinds[7]
