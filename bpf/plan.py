@@ -17,7 +17,7 @@ from bpf.isa import Kind
 from bpf.map_rules import MAX_BYTES, check_map, readonly, value_bytes, writeonly
 from bpf.program import MAX_FRAMES, Map, Program, joined
 from bpf.spec.callers import callers
-from bpf.spec.contexts import HEADROOM
+from bpf.spec.contexts import HEADROOM, SOCKET_FIELD
 from bpf.spec.conventions import PLAIN, Convention
 from bpf.spec.helpers import KERNEL, SUITE
 from bpf.spec.layout import DYNPTR_SIZE, VALUE_ALIGN, up
@@ -53,6 +53,11 @@ TABLES = PAGE
 
 LENT = "lent"
 """The region for what helpers show to functions that they call: keys of map elements, dynptrs."""
+
+KEPT = "kept"
+"""The region for what helpers keep of a run beside its packet, and for the sockets that they show."""
+
+KEPT_SIZE = 5 * PAGE
 
 COUNTER = 0x3_0000
 """may_goto's counter of a function in compiled code lies this far above its R10: beyond the reach of a 16-bit offset
@@ -94,6 +99,11 @@ class Plan:
     def lent(self) -> int:
         """What helpers lend to functions that they call: behind all map handles."""
         return self.handles + MAX_HANDLES + PAGE - 1 & -PAGE
+
+    @property
+    def kept(self) -> int:
+        """What helpers keep and show of sockets: behind what they lend."""
+        return self.lent + 0x10_0000
 
     @property
     def exit(self) -> int:
@@ -278,6 +288,23 @@ class Unit:
             return None
         size = MAX_FRAMES * max(DYNPTR_SIZE, *(up(map_.key_size, VALUE_ALIGN) for map_ in self.maps))
         return Region(LENT, self.plan.lent, up(size, PAGE))
+
+    @cached_property
+    def kept(self) -> Region | None:
+        """Room for what helpers keep, and for sockets; None if no program calls such a helper or has a socket."""
+        view, helpers = self.convention.view, self.convention.helpers
+        keeping = {number for number, helper in helpers.items() if helper.keeps}
+        field = view.layout.by_name.get(SOCKET_FIELD) if view else None
+        if any(
+            (insn.row.op == "call_helper" and insn.imm in keeping)
+            or (insn.row.op == "callx" and keeping)
+            or (field is not None and insn.row.name == "ldx64" and insn.off == field.offset)
+            for program in self.programs
+            for insn in program.insns
+            if insn is not None
+        ):
+            return Region(KEPT, self.plan.kept, KEPT_SIZE)
+        return None
 
     def members(self, map_: Map, given: Mapping[str, Sequence[int]]) -> tuple[int, ...]:
         """The programs in a prog array by index, -1 for none. given: map name -> programs, over the map's own."""

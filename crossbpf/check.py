@@ -16,8 +16,10 @@ from rich.text import Text
 
 from bpf.errors import CrossbpfError
 from bpf.program import Program
-from bpf.spec.conventions import PACKET
+from bpf.spec.conventions import PACKET, Convention
+from bpf.spec.helpers import SUITE
 from bpf.text import format_insn
+from crossbpf.bpftool import caller, capable
 from crossbpf.cc import find
 from crossbpf.inputs import Source, memory_beside, memory_bytes, read_source, sources_in
 from crossbpf.maps import elements, map_option, map_record, show_maps
@@ -28,6 +30,7 @@ from engines.compare import Row, compare
 from engines.lockstep import Parting
 from jit.listing import listing
 from runtime.features import refuse_later, refuse_later_type
+from runtime.permission import Caller, may_load
 from runtime.types import of_section
 from vm.world import Input, Limits, World
 
@@ -80,12 +83,13 @@ class Result:
 @click.option("-v", "--verbose", is_flag=True, help="The whole table for every program of a directory.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON record a program and plan.")
 @click.option("--print-cc", is_flag=True, help="Print the C compiler's command line and do nothing else.")
+@capable
 @compiling
 def check(
     files: Sequence[str], mem: str | None, packet: str | None, kind: str | None, ctx: Sequence[str],
     contents: Sequence[str], target: str | None, engine: str | None, plan: str, seconds: float, instructions: int,
-    count: bool, kernel: str | None, strict: bool, verbose: bool, as_json: bool, print_cc: bool, cc: str | None,
-    cflags: str, includes: Sequence[str], entry: str | None, big_endian: bool,
+    count: bool, kernel: str | None, strict: bool, verbose: bool, as_json: bool, print_cc: bool, caps: str | None,
+    disabled: int, cc: str | None, cflags: str, includes: Sequence[str], entry: str | None, big_endian: bool,
 ) -> int:  # fmt: skip
     """Run programs on the interpreter and on every target, and compare.
 
@@ -111,7 +115,7 @@ def check(
     fields = fields_for(convention, ctx)
     frame, limits = memory_bytes(packet, "--packet"), Limits(instructions, seconds)
     net = network_said()
-    console = wide_console()
+    console, who = wide_console(), caller(caps, disabled)
     codes: list[int] = []
     for name in files:
         directory = Path(name).is_dir()
@@ -121,6 +125,7 @@ def check(
                 order = "big" if big_endian else "little"
                 source = read_source(file, options=options, order=order, entry=entry, paired=directory)
                 _refuse_later(kernel, source)
+                _may_load(who, source, convention or source.convention)
                 world = World(elements=elements(contents, source.any_order()) if contents else {})
             except CrossbpfError as error:
                 results.append(Result(file, "", error=error))
@@ -149,6 +154,16 @@ def _refuse_later(kernel: str | None, source: Source) -> None:
         program = source.any_order()
         try:
             refuse_later(kernel, program, of_section(program.section))
+        except CrossbpfError as error:
+            raise error.at(file=source.file) from None
+
+
+def _may_load(who: Caller, source: Source, convention: Convention) -> None:
+    """Raise CallFailed where Linux would not load it. A conformance test calls helpers of another machine."""
+    if convention.helpers is not SUITE:
+        program = source.any_order()
+        try:
+            may_load(who, program, convention.type.name if convention.type else of_section(program.section))
         except CrossbpfError as error:
             raise error.at(file=source.file) from None
 

@@ -4,6 +4,8 @@
      "routes": [{"to": "10.0.0.0/8", "dev": "eth1", "via": "10.0.0.1"}],
      "neighbours": [{"dev": "eth1", "to": "10.0.0.1", "mac": "02:00:00:00:00:02"}],
      "sockets": [{"cookie": 7, "protocol": "udp", "local": "10.0.0.9", "local_port": 53, "cgroup": "/web"}],
+     "tunnel": {"key": 5, "remote": "192.0.2.1", "local": "192.0.2.2", "options": {"geneve": "0102030405060708"}},
+     "transforms": [{"remote": "192.0.2.1", "spi": 256, "reqid": 1}],
      "cookie": 1, "uid": 0, "cgroup": 1, "classid": 0, "realm": 0}
 
 Whatever is left out has the value of vm/network.py. Devices without an ifindex are numbered on; `lo` is there, too.
@@ -34,13 +36,16 @@ from vm.network import (
     Network,
     Route,
     Socket,
+    Transform,
+    Tunnel,
 )
 
 KINDS = (UNICAST, LOCAL, BLACKHOLE, UNREACHABLE, PROHIBIT)
 PROTOCOLS = ("tcp", "udp", "xdp")
 _NUMBERS = ("cookie", "uid", "cgroup", "classid", "realm")
-_TABLES = ("devices", "routes", "neighbours", "sockets")
-One = TypeVar("One", Device, Route, Socket)
+_TABLES = ("devices", "routes", "neighbours", "sockets", "tunnel", "transforms")
+_OPTIONS = ("geneve", "vxlan", "erspan")
+One = TypeVar("One", Device, Route, Socket, Tunnel, Transform)
 
 _SAID = "crossbpf.net"
 
@@ -80,7 +85,7 @@ def network(data: Any) -> Network:
     _members(data, "the network", (*_NUMBERS, *_TABLES))
     devices = _devices(_table(data, "devices", dict))
     found = {"lo": 1} | {device.name: index for index, device in devices.items()}
-    numbers = {name: _number(data[name], name) for name in _NUMBERS if name in data}
+    numbers: dict[str, Any] = {name: _number(data[name], name) for name in _NUMBERS if name in data}
 
     def named(name: Any, place: str) -> int:
         if not isinstance(name, str) or name not in found:
@@ -92,6 +97,8 @@ def network(data: Any) -> Network:
         tuple(_route(one, f"routes[{at}]", named) for at, one in enumerate(_table(data, "routes", list))),
         dict(_neighbour(one, f"neighbours[{at}]", named) for at, one in enumerate(_table(data, "neighbours", list))),
         sockets=dict(_sockets(_table(data, "sockets", list), named)),
+        tunnel=_tunnel(data["tunnel"]) if "tunnel" in data else None,
+        transforms=tuple(_transform(one, at) for at, one in enumerate(_table(data, "transforms", list))),
         **numbers,
     )
 
@@ -219,13 +226,40 @@ def _sockets(table: Iterable[Any], named: Callable[[Any, str], int]) -> Iterable
             raise BadInput(f"{cookie} is another socket's cookie, or none", place=f"{place}.cookie")
         seen.add(cookie)
         device = named(rest.pop("dev"), f"{place}.dev") if "dev" in rest else 0
-        for name in ("local", "remote"):
-            if name in rest:
-                rest[name] = _address(rest[name], f"{place}.{name}")
-        socket = Socket(device=device, **_plain(Socket, rest, place))
+        socket = Socket(device=device, **_plain(Socket, _addresses(rest, place), place))
         for name, known in (("protocol", PROTOCOLS), ("state", (LISTEN, ESTABLISHED))):
             if getattr(socket, name) not in known:
                 raise BadInput(
                     f"no {name} {getattr(socket, name)!r}", place=f"{place}.{name}", remedy=f"one of {', '.join(known)}"
                 )
         yield cookie, socket
+
+
+def _tunnel(data: Any) -> Tunnel:
+    rest = dict(_members(data, "tunnel", (one.name for one in fields(Tunnel))))
+    options = rest.pop("options", {})
+    if not isinstance(options, dict) or len(options) > 1 or not set(options) <= set(_OPTIONS):
+        raise BadInput(
+            "is no object of one kind and hex bytes", place="tunnel.options", remedy="of " + ", ".join(_OPTIONS)
+        )
+    found = ("", b"")
+    for kind, text in options.items():
+        try:
+            found = kind, bytes.fromhex(text)
+        except (TypeError, ValueError):
+            raise BadInput(f"{text!r} is no hex bytes", place=f"tunnel.options.{kind}") from None
+        if len(found[1]) % 4:
+            raise BadInput(f"{len(found[1])} bytes are no multiple of 4", place=f"tunnel.options.{kind}")
+    return Tunnel(options=found, **_plain(Tunnel, _addresses(rest, "tunnel"), "tunnel"))
+
+
+def _transform(data: Any, at: int) -> Transform:
+    place = f"transforms[{at}]"
+    rest = _members(data, place, (one.name for one in fields(Transform)))
+    return Transform(**_plain(Transform, _addresses(rest, place), place))
+
+
+def _addresses(data: Mapping[str, Any], place: str) -> dict[str, Any]:
+    """The same with its addresses in one spelling."""
+    ends = {name: _address(data[name], f"{place}.{name}") for name in ("local", "remote") if name in data}
+    return dict(data) | ends

@@ -10,10 +10,11 @@ from typing import Any
 
 import click
 
-from bpf.errors import BadInput, Refused
+from bpf.errors import BadInput, CallFailed, Refused
 from bpf.plan import Unit
 from bpf.spec.conventions import Convention
 from crossbpf import pcap
+from crossbpf.bpftool import caller, capable
 from crossbpf.inputs import memory_bytes, read_bytes, read_source, write_bytes
 from crossbpf.maps import elements, map_option, map_record, show_maps
 from crossbpf.net import net_option, network_said
@@ -21,7 +22,9 @@ from crossbpf.options import compile_options, compiling, hexadecimal, plans_name
 from crossbpf.types import convention_named, convention_of, fields_for
 from engines import Engine, Prepared, engine
 from engines.compare import Row
+from runtime.permission import may_load
 from runtime.running import data_after, entry_for
+from runtime.types import UNSPEC
 from vm.contexts import build, read_back
 from vm.network import Sent, carried
 from vm.outcome import Outcome
@@ -83,11 +86,13 @@ class Run:
 @click.option("--plan", default="high", show_default=True, metavar="NAME", help="low, high, kernel or fence.")
 @click.option("--seconds", default=5.0, show_default=True, help="Time limit of a run.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON record.")
+@capable
 @compiling
 def run(
     file: str, prog: str | None, kind: str | None, data_in: str | None, packets: int | None, ctx: Sequence[str],
     contents: Sequence[str], repeat: int, data_out: str | None, name: str, jit: str, plan: str, seconds: float,
-    as_json: bool, cc: str | None, cflags: str, includes: Sequence[str], entry: str | None, big_endian: bool,
+    as_json: bool, caps: str | None, disabled: int, cc: str | None, cflags: str, includes: Sequence[str],
+    entry: str | None, big_endian: bool,
 ) -> int:  # fmt: skip
     """Run a program as what it is: XDP, tc, socket filter, cgroup_skb...
 
@@ -104,6 +109,10 @@ def run(
     chosen = engine(name)
     program = source.program_in("little") if "little" in chosen.abilities.orders else source.program_in("big")
     convention = convention_named(kind) if kind else convention_of(program.section)
+    try:
+        may_load(caller(caps, disabled), program, convention.type.name if convention.type else UNSPEC)
+    except CallFailed as error:
+        raise error.at(file=file) from None
     frames, captured = frames_in(data_in)
     unit = Unit((program, *source.tails_in(program.order)), convention=convention, plan=plans_named(plan)[0])
     inputs = [_input(convention, frame, ctx) for frame in frames[:packets]]

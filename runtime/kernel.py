@@ -15,8 +15,9 @@ from bpf.object.btf import Btf, Kind
 from bpf.program import Map, Program
 from bpf.spec.hooks import HOOKS, MAP
 from bpf.spec.maps import RULES
+from bpf.spec.type_rules import GPL
 from runtime import features, types
-from runtime.permission import ROOT, Caller, gpl_compatible, may_create, may_load
+from runtime.permission import ROOT, Caller, may_create, may_load
 from runtime.tag import tag
 from vm.maps import MapState, Order, new_map
 from vm.maps.outside import fields
@@ -265,7 +266,7 @@ class Kernel:
         bare = replace(program, maps=())
         made = ProgramObject(
             self.next_program, program.name, kind, tag(program), "big" if program.order == "big" else "little",
-            gpl_compatible(program), int(self.clock()), os.getuid() if hasattr(os, "getuid") else 0,
+            program.license in GPL, int(self.clock()), os.getuid() if hasattr(os, "getuid") else 0,
             tuple(map_.id for map_ in maps), tuple(maps[number].id for number in used), 8 * len(program), {}, portable,
             lambda: bare,
         )  # fmt: skip

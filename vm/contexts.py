@@ -134,12 +134,14 @@ def packet_after(unit: Unit, entry: Input, context: bytes, packet: bytes) -> byt
     size, layout = len(entry.packet), view.layout
     start = unit.packet_start(size)
     base = start - unit.room(size)[0] & -PAGE
-    if not layout.state:
+    if not layout.state and "skb_data_end" not in layout.by_name:
         return packet[start - base :][:size]
 
     def word(at: int) -> int:
         return int.from_bytes(context[at : at + WORD], cast(Order, unit.order)) - base
 
+    if not layout.state:
+        return packet[start - base : word(layout.by_name["skb_data_end"].at)]
     data, end = word(layout.by_name["data"].at), word(layout.by_name["data_end"].at)
     if "mac" not in layout.state:
         data = word(layout.by_name["data_meta"].at)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from bpf.plan import PAGE, Region, Unit
 from vm.contexts import build
+from vm.kept import keep, with_socket
 from vm.world import Input, World
 
 Buffer = bytearray | memoryview
@@ -50,7 +51,11 @@ def lay_out(unit: Unit, entry: Input, world: World) -> tuple[Cell, ...]:
         cells.append(_cell(region, bytes(head) + entry.packet + bytes(tail)))
     if unit.convention.view is not None:
         content = build(unit, entry, unit.packet_start(len(entry.packet)))
+        if unit.kept is not None:
+            content = with_socket(unit, content, world.net)
         cells.append(_cell(Region("context", unit.context, len(content)), content))
+    if unit.kept is not None:
+        cells.append(_cell(unit.kept, keep(world.net, unit.order)))
     if unit.lent is not None:
         cells.append(_cell(unit.lent, b""))
     for map_, region in zip(unit.maps, unit.map_regions, strict=True):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv4Address, ip_address, ip_network
 from typing import NamedTuple
 
 INGRESS, BROADCAST = 1, 8  # BPF_F_*
+ANY = str(IPv4Address(0))  # of IPv4
 LISTEN, ESTABLISHED = "listen", "established"
 UNICAST, LOCAL, BLACKHOLE, UNREACHABLE, PROHIBIT = "unicast", "local", "blackhole", "unreachable", "prohibit"
 
@@ -84,6 +85,8 @@ class Socket:
 
     local, remote   addresses, "" for any; device: the ifindex that it is bound to, 0 for none; queue: of xdp
     reuseport       whether others may have its address too, SO_REUSEPORT
+    flooded         its queue of SYNs is full, so that it gives and takes SYN cookies
+    mark, priority  of what it sends
     """
 
     protocol: str = "tcp"
@@ -97,6 +100,9 @@ class Socket:
     device: int = 0
     queue: int = 0
     reuseport: bool = False
+    flooded: bool = False
+    mark: int = 0
+    priority: int = 0
 
     @property
     def mappable(self) -> bool:
@@ -110,6 +116,42 @@ class Socket:
         """What the sockets that share its address have in common; None where it shares none."""
         shared = self.reuseport and self.mappable and (self.protocol != "tcp" or self.state == LISTEN)
         return (self.protocol, self.local, self.local_port) if shared else None
+
+    @property
+    def version(self) -> int:
+        """4 or 6, by its address; one of any address is of IPv4 and takes both."""
+        return ip_address(self.local or self.remote or ANY).version
+
+    @property
+    def listens(self) -> bool:
+        """Whether it is a listener of TCP."""
+        return self.protocol == "tcp" and self.state == LISTEN
+
+
+@dataclass(frozen=True, slots=True)
+class Tunnel:
+    """What a packet came through a tunnel with. remote: who sent it; local: whom to; key: the tunnel's number.
+
+    options  kind: geneve, vxlan or erspan, "" for none; and their bytes, which are a multiple of 4
+    """
+
+    key: int = 0
+    remote: str = ANY
+    local: str = ANY
+    tos: int = 0
+    ttl: int = 64
+    label: int = 0
+    flags: int = 0
+    options: tuple[str, bytes] = ("", b"")
+
+
+@dataclass(frozen=True, slots=True)
+class Transform:
+    """An IPsec state that a packet has come through. remote: who sent it; spi: of the state; reqid: of its policy."""
+
+    remote: str = ANY
+    spi: int = 0
+    reqid: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +178,7 @@ class Network:
     """Devices by ifindex, routes, MAC addresses by (ifindex, address); what a packet's socket and cgroups are.
 
     sockets  cookie -> socket
+    tunnel   that the packet has come through; transforms: of IPsec, the outermost first
     """
 
     devices: Mapping[int, Device] = field(default_factory=lambda: {1: Device("lo", 65536)})
@@ -147,6 +190,8 @@ class Network:
     classid: int = 0
     realm: int = 0
     sockets: Mapping[int, Socket] = field(default_factory=dict)
+    tunnel: Tunnel | None = None
+    transforms: tuple[Transform, ...] = ()
 
     def device_named(self, name: str) -> int:
         """The ifindex of a device, 0 where there is none of that name."""

@@ -59,6 +59,15 @@ Element = tuple[bytes | int, bytes | int | str]
 Timer = tuple[str, int, int, int, int]
 
 
+@dataclass(frozen=True, slots=True)
+class Sysctl:
+    """A setting of the kernel's, below /proc/sys. current: what it says; new: what is being written, if anything."""
+
+    name: str = "kernel/ostype"
+    current: bytes = b"Linux\n"
+    new: bytes = b""
+
+
 @dataclass(slots=True)
 class World:
     """Clock, randomness, CPU, task: what helpers see and change. Part of the input; the same for every engine.
@@ -90,6 +99,7 @@ class World:
              not the one that vm/helpers/owners.py gives the sockets of `net`
     stack, user_stack   return addresses of the kernel and of the task where the program is called, the innermost first
     attach_type   BPF_CGROUP_* that the program is attached as
+    sysctl   the setting that a cgroup_sysctl program is asked about
     """
 
     clock: int = 1_000_000_000
@@ -127,6 +137,7 @@ class World:
     stack: tuple[int, ...] = ()
     user_stack: tuple[int, ...] = ()
     attach_type: int = 0
+    sysctl: Sysctl = field(default_factory=Sysctl)
 
     def snapshot(self) -> Snapshot:
         """What a run can change, besides the printed lines; plain data."""

@@ -14,7 +14,7 @@ from bpf.facts import Base, Facts
 from bpf.isa import ROW, Insn, Kind, make
 from bpf.program import Program
 from bpf.rewrite.replace import replace
-from bpf.spec.contexts import OBJECT, Field, View
+from bpf.spec.contexts import OBJECT, SOCKET_FIELD, Field, View
 
 
 def convert_context(prog: Program, facts: Facts, view: View) -> Program:
@@ -39,7 +39,7 @@ def _convert(insn: Insn, pc: int, fixed: int, view: View, order: str) -> Iterato
         raise Refused(
             f"invalid bpf_context access off={offset} size={size}", place=f"insn {pc}", remedy=_remedy(view, offset)
         )
-    if one.pointer == OBJECT:
+    if one.pointer == OBJECT and one.name != SOCKET_FIELD:
         raise Refused(f"{view.layout.name}.{one.name} leads to what is not described here", place=f"insn {pc}")
     at = one.at - fixed + (offset - one.offset if one.raw else 0)
     yield from (_store(insn, one, at) if write else _load(insn, one, at, offset - one.offset, size, order))

@@ -15,10 +15,14 @@ from bpf.spec.attach import INET4, INET6, SOCK, UDP4, UDP6, UNIX
 PACKET, PACKET_END, PACKET_META, OBJECT = "packet", "packet end", "packet meta", "object"
 """What a pointer field leads to. An OBJECT is something of the kernel's that is not described here."""
 
+SOCKET_FIELD = "sk"
+"""The name of an OBJECT that is described: the context's own socket (vm/kept.py)."""
+
 _PACKETS = {PACKET: "pkt", PACKET_END: "pkt_end", PACKET_META: "pkt_meta"}
 POINTER = 8
 HEADROOM = 256  # XDP_PACKET_HEADROOM
 XDP_MOST = 4096 - HEADROOM - 320  # a page less its headroom and skb_shared_info
+OPS_MOST = 512  # of a packet to whose TCP header options are added
 SKB_MOST = 4 * 4096 - 320  # SKB_MAX_ALLOC
 
 
@@ -187,7 +191,7 @@ LAYOUTS: Mapping[str, Layout] = MappingProxyType({
             *_pointers(184, sk="sock_or_null", skb_data=PACKET, skb_data_end=PACKET_END),
             *_words(208, "skb_len", narrow=False), *_words(212, "skb_tcp_flags", head=True, kept=1),
             *_words(216, "skb_hwtstamp", 8, narrow=False),
-        )),
+        ), room=OPS_MOST),
         _layout("sk_msg_md", 80, (
             *_pointers(0, data=PACKET, data_end=PACKET_END),
             *_words(16, "family remote_ip4 local_ip4 remote_ip6[4] local_ip6[4] remote_port local_port size",

@@ -74,6 +74,7 @@ _QUEUE = frozenset({PUSH, POP, PEEK})
 _RING = frozenset({"ringbuf_output", "ringbuf_reserve", "ringbuf_submit", "ringbuf_discard", "ringbuf_query"})
 _RING |= {"ringbuf_reserve_dynptr", "ringbuf_submit_dynptr", "ringbuf_discard_dynptr"}
 _PERF = frozenset({"perf_event_output", "perf_event_read", "perf_event_read_value"})
+_UNDER = frozenset({"current_task_under_cgroup", "skb_under_cgroup"})
 TIMERS = frozenset({"array", "hash", "lru_hash"})
 """Kinds whose values may hold a bpf_timer."""
 
@@ -123,7 +124,9 @@ RULES: Mapping[str, Rules] = MappingProxyType(
         "ringbuf": Rules(_NONE, _NONE, _RING, NUMA_NODE),
         "user_ringbuf": Rules(_NONE, _NONE, frozenset({"user_ringbuf_drain"}), NUMA_NODE),
         "perf_event_array": Rules(_WORD, _WORD, _PERF, NUMA_NODE | RDONLY | WRONLY | PRESERVE_ELEMS),
-        "cgroup_array": Rules(_WORD, _WORD, frozenset({"current_task_under_cgroup"}), NUMA_NODE | RDONLY | WRONLY),
+        "cgroup_array": Rules(
+            _WORD, _WORD, frozenset({"current_task_under_cgroup", "skb_under_cgroup"}), NUMA_NODE | RDONLY | WRONLY
+        ),
         "array_of_maps": Rules(_WORD, _WORD, _LOOKUP, NUMA_NODE | RDONLY | WRONLY),
         "hash_of_maps": Rules(_KEY, _WORD, _LOOKUP, _HASH),
         "devmap": Rules(_WORD, (4, 8), _LOOKUP | _REDIRECT, NUMA_NODE | RDONLY | WRONLY),

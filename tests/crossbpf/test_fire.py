@@ -19,7 +19,7 @@ from crossbpf.net import network, read_network
 from crossbpf.pcap import write
 from runtime import Store, hooks
 from tests.engines.typed import FRAME
-from vm.network import Route, Socket
+from vm.network import Route, Socket, Transform, Tunnel
 
 NET = {"devices": {"eth0": {}, "veth0": {"peer": "veth1"}, "veth1": {}}}
 MARK = "r2 = *(u32 *)(r1 + 8); r2 += 1; *(u32 *)(r1 + 8) = r2; r0 = -1; exit"
@@ -253,6 +253,8 @@ class TestNet:
                            {"to": "11.0.0.0/8", "kind": "blackhole", "table": 9}],
                 "neighbours": [{"dev": "lo", "to": "fe80::0", "mac": "020000000002"}],
                 "sockets": [{"cookie": 4, "protocol": "udp", "local_port": 53, "dev": "b"}, {}],
+                "tunnel": {"key": 5, "remote": "192.0.2.1", "options": {"geneve": "01020304"}},
+                "transforms": [{"spi": 256}, {"remote": "192.0.2.7", "reqid": 3}],
                 "cookie": 4, "uid": 5, "classid": 6,
             }
         )  # fmt: skip
@@ -269,6 +271,8 @@ class TestNet:
         )
         assert found.neighbours == {(1, "fe80::"): b"\2\0\0\0\0\2"}
         assert found.sockets == {4: Socket("udp", local_port=53, device=9), 2: Socket()}
+        assert found.tunnel == Tunnel(5, "192.0.2.1", options=("geneve", b"\1\2\3\4"))
+        assert found.transforms == (Transform(spi=256), Transform("192.0.2.7", reqid=3))
         assert (found.cookie, found.uid, found.classid, found.realm) == (4, 5, 6, 0)
 
     def test_nothing(self) -> None:
@@ -299,7 +303,12 @@ class TestNet:
             ({"sockets": [{"local": 7.5}]}, "sockets[0].local: 7.5 is no address"),
             ({"sockets": [{"cookie": 1}, {"cookie": 1}]}, "sockets[1].cookie: 1 is another socket's"),
             ({"sockets": [{"cgroup": 7}]}, "sockets[0].cgroup: 7 is no str"),
-            ({"uid": "root"}, "uid: 'root' is no number"),
+            ({"uid": "root"}, "uid: 'root' is no number"), ({"tunnel": []}, "tunnel: is no object"),
+            ({"tunnel": {"options": {"gre": ""}}}, "tunnel.options: is no object of one kind and hex bytes"),
+            ({"tunnel": {"options": {"vxlan": "0x"}}}, "tunnel.options.vxlan: '0x' is no hex bytes"),
+            ({"tunnel": {"options": {"vxlan": "00"}}}, "tunnel.options.vxlan: 1 bytes are no multiple of 4"),
+            ({"tunnel": {"remote": 7}}, "tunnel.remote: 7 is no address"),
+            ({"transforms": [{"spi": "x"}]}, "transforms[0].spi: 'x' is no number"),
         ],
     )  # fmt: skip
     def test_what_cannot_be(

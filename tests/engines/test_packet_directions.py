@@ -173,15 +173,6 @@ def test_what_is_no_context_is_a_fault(engine: str, order: str) -> None:
     assert (outcome.fault.kind, outcome.fault.pc, outcome.fault.address) == ("context", 2, 8)
 
 
-@each_engine
-def test_flags_of_an_encapsulation_are_a_fault(engine: str, order: str) -> None:
-    text = "r2 = 20; r3 = 1; r4 = 2; call 50; exit"
-    unit = Unit((assemble(text, order=order),), convention=TYPED["sched_cls"])
-    outcome = ENGINES[engine].prepare(unit).run(Input(packet=FRAME), World(), Limits())
-    assert outcome.fault is not None
-    assert (outcome.fault.kind, outcome.fault.pc, outcome.fault.address) == ("flags of skb_adjust_room", 3, 2)
-
-
 def test_the_live_kernel_sends_no_copies() -> None:
     unit = Unit((assemble("r2 = 1; r3 = 0; call 13; exit", order=sys.byteorder),), convention=TYPED["sched_cls"])
     with pytest.raises(Refused, match="clone_redirect would send the packet through a device of this machine"):

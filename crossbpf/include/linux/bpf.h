@@ -3,6 +3,7 @@
 #define CROSSBPF_LINUX_BPF_H
 
 #include <linux/bpf_contexts.h>
+#include <linux/bpf_sockets.h>
 #include <linux/types.h>
 
 /* Kinds of map. */
