@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Any
-
 import pytest
 from firing import ETH0, ETHERNET, FRAME, NET, loaded, packet, returns, said
 from samples import text
@@ -12,8 +9,7 @@ from samples import text
 from bpf.errors import BadInput
 from bpf.program import Map
 from runtime import Loaded
-from runtime.running import Ran, Runner
-from vm.network import Network, Sent, Socket
+from vm.network import Network, Socket
 from vm.world import World
 
 
@@ -98,18 +94,26 @@ class TestLookup:
         made.attach("p", "sk_lookup")
         assert made.fire("tcx_ingress:eth0", packet("tcp", 80)).queues == {9: [b"hello"]}
 
-    def test_what_a_program_chooses(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        made = loaded(returns(1, "p", "sk_lookup"), returns(0, "in", "tc"))
-        run = Runner.run
+    CHOOSE = """
+        r6 = r1; r1 = {}; *(u32 *)(r10 - 4) = r1; r1 = map[idx:0]; r2 = r10; r2 += -4; call 1; if r0 == 0 goto none
+        r7 = r0; r1 = r6; r2 = r0; r3 = 0; call 124; r8 = r0; r1 = r7; call 86; r0 = {}; exit; none: r0 = {}; exit"""
 
-        def choosing(self: Runner, *arguments: Any, **named: Any) -> Ran:
-            ran = run(self, *arguments, **named)
-            return replace(ran, outcome=replace(ran.outcome, sent=(Sent("sk_assign", socket=8),)))
+    @pytest.mark.parametrize(("keys", "cookie"), [((0,), 8), ((0, 1), 7), ((1, 0), 8), ((3, 1), 7), ((3, 3), 0)])
+    def test_the_last_choice_counts(self, keys: tuple[int, ...], cookie: int) -> None:
+        socks = (Map("socks", "sockmap", 4, 4, 4),)
+        net = Network(sockets={7: Socket("udp", "10.0.0.9", 53), 8: Socket("udp", "10.0.0.8", 54)})
+        programs = [text(self.CHOOSE.format(key, 1, 1), f"p{n}", "sk_lookup", socks) for n, key in enumerate(keys)]
+        made = Loaded(programs, world=World(net=net))
+        made.maps["socks"][0], made.maps["socks"][1] = 8, 7
+        for name in made.programs:
+            made.attach(name, "sk_lookup")
+        for engine in ("interpreter", "arm64"):
+            fired = made.fire("xdp:lo", FRAME, engine=engine)
+            assert fired.queues == ({cookie: [b"hello"]} if cookie else {})
 
-        monkeypatch.setattr(Runner, "run", choosing)
-        made.attach("p", "sk_lookup")
-        assert made.fire("xdp:eth0", FRAME).queues == {8: [b"hello"]}
-        made.detach("p", "sk_lookup")
+    def test_a_program_of_tc_gives_it_to_a_socket(self) -> None:
+        made = loaded(text(self.CHOOSE.format(0, 0, 2), "in", "tc", (Map("socks", "sockmap", 4, 4, 4),)))
+        made.maps["socks"][0] = 8
         made.attach("in", "tcx_ingress:eth0")
         assert made.fire("xdp:eth0", packet(port=1)).queues == {8: [b"hello"]}
 

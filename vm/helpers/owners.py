@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from bpf.plan import KEPT
 from vm.helpers.base import Place
+from vm.kept import Kept, address_of, cookies_of
 
 SOCKET, TASK, INODE, CGROUP = "socket", "task", "inode", "cgroup"
 SOCKETS = 0xFFFF_8881_5000_0000
-"""Where the sockets of World.net are, a page each: that of cookie n is n pages further on."""
+"""Where the sockets of World.net are, a page each: that of cookie n is n pages further on. In a run that keeps sockets
+(vm/kept.py) they are there, and can be read."""
 
 PAGE = 4096
 MOST = 1 << 20  # cookies that have an address
@@ -19,6 +22,9 @@ def socket_address(place: Place, cookie: int) -> int:
     given = world.socket_objects.get(cookie, 0)
     if given or world.net.socket(cookie) is None or not 0 < cookie < MOST:
         return given
+    kept = place.memory.address(KEPT)
+    if kept and cookie in cookies_of(world.net):
+        return address_of(kept, world.net, cookie)
     return SOCKETS + PAGE * cookie
 
 
@@ -30,6 +36,10 @@ def number_of(place: Place, kind: str, address: int) -> int | None:
     if not address:
         return None
     world = place.world
+    if kind == SOCKET and place.memory.address(KEPT):
+        cookie = Kept(place.memory, place.order).cookie(address)
+        if cookie is not None:
+            return cookie
     if kind == TASK and address == world.task:
         return world.pid_tgid & _M32
     described = {
