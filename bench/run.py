@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 
-from bench import check, compile, fuzzing, interpret, jit_vs_interpreter, load, maps, share, suite
+from bench import check, compile, fuzzing, interpret, jit_vs_interpreter, load, maps, packets, share, suite
 from bench.measure import main
 
 BENCHES = (
     compile.tables,
     interpret.tables,
     jit_vs_interpreter.tables,
+    packets.tables,
     maps.tables,
     load.tables,
     check.tables,

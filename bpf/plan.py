@@ -21,6 +21,7 @@ from bpf.spec.contexts import HEADROOM, SOCKET_FIELD
 from bpf.spec.conventions import PLAIN, Convention
 from bpf.spec.helpers import KERNEL, SUITE
 from bpf.spec.layout import DYNPTR_SIZE, VALUE_ALIGN, up
+from bpf.spec.maps import LOOKUP, RULES, SOCKETS
 from bpf.spec.prototypes import PROTOTYPES
 from bpf.tail import MAX_TAIL_CALLS, frames, special, tail_calls
 
@@ -295,7 +296,7 @@ class Unit:
         view, helpers = self.convention.view, self.convention.helpers
         keeping = {number for number, helper in helpers.items() if helper.keeps}
         field = view.layout.by_name.get(SOCKET_FIELD) if view else None
-        if any(
+        if any(map_.kind in SOCKETS and LOOKUP in RULES[map_.kind].helpers for map_ in self.maps) or any(
             (insn.row.op == "call_helper" and insn.imm in keeping)
             or (insn.row.op == "callx" and keeping)
             or (field is not None and insn.row.name == "ldx64" and insn.off == field.offset)

@@ -16,6 +16,7 @@ from jit.pipeline import compile_program
 from jit.registry import target as find_target
 from runtime.running import entry_for
 from runtime.types import convention, named
+from vm.cpus import Schedule
 from vm.outcome import Outcome
 from vm.world import Input, Limits, World
 
@@ -80,15 +81,18 @@ def run(
 def compare(
     program: Program, memory: bytes = b"", *, packet: bytes = b"", type: str = "",
     context: Mapping[str, int] | None = None, targets: Sequence[str] | None = None, plan: str = "high",
-    world: World | None = None,
+    world: World | None = None, cpus: int = 1, schedule: int | str = "",
 ) -> list[Row]:  # fmt: skip
     """Run a program on the interpreter and on targets (default: all); a Row per engine says whether they agree.
 
-    type, context: as for interpret. world: what every engine starts from.
+    type, context: as for interpret. world: what every engine starts from. cpus: on so many CPUs at once, which take
+    turns at helper calls; Row.cpus has their outcomes. schedule: who goes on when: drawn from a seed, or CPUs in turn,
+    as "0,0,1".
     """
     chosen = None if targets is None else [engine(name) for name in targets]
     entered = _convention(type, packet)
+    turns = Schedule.read(cpus, str(schedule)) if cpus != 1 else None
     return compare_engines(
         program.in_order, _input(entered, memory, packet, context), engines=chosen, plan=PLANS[plan],
-        convention=entered, world=world,
+        convention=entered, world=world, schedule=turns,
     )  # fmt: skip

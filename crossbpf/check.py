@@ -21,6 +21,7 @@ from bpf.spec.helpers import SUITE
 from bpf.text import format_insn
 from crossbpf.bpftool import caller, capable
 from crossbpf.cc import find
+from crossbpf.cpus import cpu_options, schedule_named
 from crossbpf.inputs import Source, memory_beside, memory_bytes, read_source, sources_in
 from crossbpf.maps import elements, map_option, map_record, show_maps
 from crossbpf.net import net_option, network_said
@@ -74,6 +75,7 @@ class Result:
 @net_option
 @click.option("--target", metavar="NAME,...", help="Targets to run on. Default: all six.")
 @click.option("--engine", metavar="NAME,...", help="More engines: linux, the live kernel; native, the host.")
+@cpu_options
 @click.option("--plan", default="high", show_default=True, metavar="NAME,...", help="low, high, kernel, fence or all.")
 @click.option("--seconds", default=5.0, show_default=True, help="Time limit of a run.")
 @click.option("--instructions", default=20_000_000, show_default=True, help="Instruction limit of the interpreter.")
@@ -90,6 +92,7 @@ def check(
     contents: Sequence[str], target: str | None, engine: str | None, plan: str, seconds: float, instructions: int,
     count: bool, kernel: str | None, strict: bool, verbose: bool, as_json: bool, print_cc: bool, caps: str | None,
     disabled: int, cc: str | None, cflags: str, includes: Sequence[str], entry: str | None, big_endian: bool,
+    cpu: int | None, cpus: int | None, schedule: str,
 ) -> int:  # fmt: skip
     """Run programs on the interpreter and on every target, and compare.
 
@@ -113,6 +116,9 @@ def check(
         convention = convention_named(kind)
         refuse_later_type(kernel, convention.type.name if convention.type is not None else "")
     fields = fields_for(convention, ctx)
+    named = (entry or "").split(",")
+    names = list(dict.fromkeys(named))
+    turns = schedule_named(cpu, cpus, schedule, tuple(names.index(one) for one in named))
     frame, limits = memory_bytes(packet, "--packet"), Limits(instructions, seconds)
     net = network_said()
     console, who = wide_console(), caller(caps, disabled)
@@ -123,10 +129,13 @@ def check(
         for file in sources_in(name) if directory else [name]:
             try:
                 order = "big" if big_endian else "little"
-                source = read_source(file, options=options, order=order, entry=entry, paired=directory)
+                source = read_source(
+                    file, options=options, order=order, entry=names if entry else None, paired=directory
+                )
                 _refuse_later(kernel, source)
                 _may_load(who, source, convention or source.convention)
-                world = World(elements=elements(contents, source.any_order()) if contents else {})
+                given_elements = elements(contents, source.any_order()) if contents else {}
+                world = World(cpu=cpu or 0, elements=given_elements)
             except CrossbpfError as error:
                 results.append(Result(file, "", error=error))
                 _show(console, results[-1], as_json)
@@ -138,7 +147,7 @@ def check(
                 rows = compare(
                     source.program_in, given, engines=engines, plan=chosen,
                     convention=convention or source.convention, limits=limits, count=count,
-                    world=world, tails_in=source.tails_in,
+                    world=world, tails_in=source.tails_in, schedule=turns,
                 )  # fmt: skip
                 results.append(Result(source.file, chosen.name, rows, _program(source, rows)))
                 if as_json or verbose or not directory or results[-1].code(strict):
@@ -236,7 +245,8 @@ def _figures(row: Row, count: bool) -> list[str]:
     outcome = row.outcome
     if outcome is None:
         return [""] * (5 if count else 4)
-    r0 = hexadecimal(outcome.r0) if outcome.status == "done" else outcome.status
+    ended = row.cpus or (outcome,)
+    r0 = " ".join(hexadecimal(one.r0) if one.status == "done" else one.status for one in ended)
     cells = [r0, f"{row.seconds * 1e6:.0f} us"]
     if row.image is not None:
         cells += [str(sum(1 for _ in listing(row.image))), str(len(row.image.code))]
@@ -271,6 +281,8 @@ def _row(row: Row, program: Program | None) -> dict[str, Any]:
     found: dict[str, Any] = {"engine": row.engine, "order": row.order, "verdict": row.verdict, "reason": row.reason}
     if row.outcome is not None:
         found |= {"status": row.outcome.status, "r0": hexadecimal(row.outcome.r0), "seconds": row.seconds}
+        if row.cpus:
+            found["cpus"] = [{"status": one.status, "r0": hexadecimal(one.r0)} for one in row.cpus]
         if row.outcome.maps:
             found["maps"] = map_record(row.outcome.maps)
         if row.outcome.fault is not None:

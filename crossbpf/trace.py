@@ -15,6 +15,7 @@ from bpf.program import Program
 from bpf.spec.conventions import PACKET
 from bpf.text import format_insn
 from crossbpf.check import parting_words
+from crossbpf.cpus import cpu_option
 from crossbpf.inputs import memory_bytes, read_source
 from crossbpf.maps import elements, map_option
 from crossbpf.options import compile_options, compiling, engines_named, plans_named
@@ -39,6 +40,7 @@ from vm.world import Input, Limits, World
 @click.option("--type", "kind", metavar="NAME", help="Program type; --packet is its packet.")
 @click.option("--ctx", multiple=True, metavar="NAME=VALUE,...|FILE", help="Fields of the context of --type.")
 @map_option
+@cpu_option
 @click.option("--plan", default="high", show_default=True, metavar="NAME", help="low, high, kernel or fence.")
 @click.option("--seconds", default=30.0, show_default=True, help="Time limit between two stops of a guest.")
 @click.option("--instructions", default=1_000_000, show_default=True, help="Instructions to follow at most.")
@@ -48,7 +50,7 @@ def trace(
     file: str, target: str, stop: str | None, mem: str | None, packet: str | None, kind: str | None,
     ctx: Sequence[str], contents: Sequence[str], plan: str, seconds: float, instructions: int, as_json: bool,
     cc: str | None, cflags: str,
-    includes: Sequence[str], entry: str | None, big_endian: bool,
+    includes: Sequence[str], entry: str | None, big_endian: bool, cpu: int | None,
 ) -> int:  # fmt: skip
     """Run FILE on two engines in lockstep; stop at the first instruction after which their states differ.
 
@@ -76,7 +78,7 @@ def trace(
     names = [one.name for one in engines]
     memory = memory_bytes(mem) if mem is not None else source.memory
     given = Input(memory, packet=memory_bytes(packet, "--packet"), context=fields)
-    world = World(elements=elements(contents, program))
+    world = World(cpu=cpu or 0, elements=elements(contents, program))
     at = None if stop is None else _slot(stop, program)
     found = lockstep(prepared[0], prepared[1], given, world, Limits(instructions, seconds), at)
     if as_json:

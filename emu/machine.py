@@ -5,9 +5,10 @@ from __future__ import annotations
 import ctypes
 import gc
 import mmap
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from bpf.errors import NotHere, Refused
@@ -61,7 +62,7 @@ class Stop:
 class _Mapped:
     region: Region
     buffer: memoryview
-    backing: mmap.mmap = field(repr=False)
+    shared: bool
 
 
 def _as_mapped(region: Region) -> tuple[int, bool, bool]:
@@ -82,10 +83,9 @@ def _no_code(address: int) -> None:
     """Nobody looks at a native instruction."""
 
 
-def _host_memory(size: int) -> tuple[mmap.mmap, memoryview, int]:
-    """Anonymous memory of the host: the object that owns it, a view, its address."""
-    backing = mmap.mmap(-1, size)
-    return backing, memoryview(backing), ctypes.addressof(ctypes.c_char.from_buffer(backing))
+def _pointer(memory: memoryview) -> int:
+    """Where the host has it."""
+    return ctypes.addressof(ctypes.c_char.from_buffer(memory))
 
 
 class Machine:
@@ -109,7 +109,7 @@ class Machine:
         self._unread: set[int] = set()  # numbers of pages that can only be written
         self._stale = False  # whether the TLB holds one that has been read, which is a fault
         self._image: Image | None = None
-        self._keep: list[mmap.mmap] = []
+        self._keep: list[memoryview] = []
         self._code_length = 0
         self._access: tuple[int, int, int] | None = None
         self._allow_stub = False
@@ -170,9 +170,9 @@ class Machine:
         self._map(plan.counters.start, plan.counters.size, data)
 
     def _map(self, address: int, size: int, protection: int) -> memoryview:
-        backing, view, pointer = _host_memory(size)
-        self.uc.mem_map_ptr(address, size, protection, pointer)
-        self._keep.append(backing)
+        view = memoryview(mmap.mmap(-1, size))
+        self.uc.mem_map_ptr(address, size, protection, _pointer(view))
+        self._keep.append(view)
         return view
 
     def _hook(self, *, traced: bool) -> None:
@@ -233,26 +233,30 @@ class Machine:
 
     # What a run needs ------------------------------------------------------------------------------
 
-    def memory(self, cells: Sequence[Cell]) -> Memory:
-        """The cells' regions, mapped, with their first contents. Earlier Memory objects of this machine end."""
+    def memory(self, cells: Sequence[Cell], shared: Mapping[int, memoryview] = MappingProxyType({})) -> Memory:
+        """The cells' regions, mapped, with their first contents. Earlier Memory objects of this machine end.
+
+        shared: first page -> memory of another machine that a region has in common with it.
+        """
         wanted = {cell.region.first_page: cell.region for cell in cells if cell.region.mapped}
         for start, old in list(self._mapped.items()):
             new = wanted.get(start)
-            if new is None or _as_mapped(new) != _as_mapped(old.region):
+            same = new is not None and _as_mapped(new) == _as_mapped(old.region)
+            if not same or shared.get(start) is not (old.buffer if old.shared else None):
                 self.uc.mem_unmap(start, old.region.mapped)
                 self._unread -= _pages(old.region)
                 del self._mapped[start]
-        return Memory(cells, self._allocate)
+        return Memory(cells, lambda region: self._allocate(region, shared.get(region.first_page)))
 
-    def _allocate(self, region: Region) -> memoryview:
+    def _allocate(self, region: Region, shared: memoryview | None) -> memoryview:
         found = self._mapped.get(region.first_page)
         if found is None:
             protection = 0 if region.writeonly else unicorn.UC_PROT_READ
             protection |= 0 if region.readonly else unicorn.UC_PROT_WRITE
             self._unread |= _pages(region) if region.writeonly else set()
-            backing, view, pointer = _host_memory(region.mapped)
-            self.uc.mem_map_ptr(region.first_page, region.mapped, protection, pointer)
-            found = self._mapped[region.first_page] = _Mapped(region, view, backing)
+            view = memoryview(mmap.mmap(-1, region.mapped)) if shared is None else shared
+            self.uc.mem_map_ptr(region.first_page, region.mapped, protection, _pointer(view))
+            found = self._mapped[region.first_page] = _Mapped(region, view, shared is not None)
         return found.buffer
 
     def load(self, image: Image) -> None:
@@ -315,7 +319,7 @@ class Machine:
         except unicorn.UcError as failure:
             error = failure.errno
         finally:
-            timeout = WATCHDOG.disarm()
+            timeout = WATCHDOG.disarm(uc)
         pc = self._final.read()[0]
         # The watchdog may fire when the guest has just stopped by itself.
         return Stop(pc, error, self._access, timeout and not error and pc != self.plan.exit)
@@ -328,7 +332,7 @@ class Machine:
         except unicorn.UcError as failure:
             error = failure.errno
         pc = self._final.read()[0]
-        return Stop(pc, error, self._access, WATCHDOG.fired and not error and pc != self.plan.exit)
+        return Stop(pc, error, self._access, WATCHDOG.fired(self.uc) and not error and pc != self.plan.exit)
 
     @contextmanager
     def nested(self) -> Iterator[Callable[[Sequence[int]], None]]:
@@ -426,12 +430,12 @@ class Machine:
 RECYCLE = 50_000
 """Programs after which a machine is replaced: each leaves half a kilobyte behind in Unicorn."""
 
-_MACHINES: dict[tuple[str, str], Machine] = {}
+_MACHINES: dict[tuple[str, str, int], Machine] = {}
 
 
-def machine(target: Target, plan: Plan, *, recycle: int = RECYCLE) -> Machine:
-    """The process's machine for a target and a plan; a new one after `recycle` programs."""
-    key = (target.name, plan.name)
+def machine(target: Target, plan: Plan, *, cpu: int = 0, recycle: int = RECYCLE) -> Machine:
+    """The process's machine for a target, a plan and a CPU; a new one after `recycle` programs."""
+    key = (target.name, plan.name, cpu)
     found = _MACHINES.get(key)
     if found is None or found.programs >= recycle:
         if found is not None:

@@ -15,6 +15,7 @@ from bpf.rewrite import convert_context
 from engines.base import Prepared
 from verifier.provenance import provenance
 from vm.contexts import packet_after, read_back
+from vm.cpus import Schedule
 from vm.outcome import Outcome
 from vm.step import Step
 from vm.world import Input, Limits, World
@@ -65,6 +66,11 @@ class _Shown(Prepared):
     def run_many(self, entries: Sequence[Input], world: World, limits: Limits) -> list[Outcome]:
         """See Prepared."""
         outcomes = self.inner.run_many(entries, world, limits)
+        return [self._outcome(outcome, entry) for outcome, entry in zip(outcomes, entries, strict=True)]
+
+    def run_cpus(self, entries: Sequence[Input], world: World, limits: Limits, schedule: Schedule) -> list[Outcome]:
+        """See Prepared."""
+        outcomes = self.inner.run_cpus(entries, world, limits, schedule)
         return [self._outcome(outcome, entry) for outcome, entry in zip(outcomes, entries, strict=True)]
 
     def count(self, entry: Input, world: World, limits: Limits) -> int | None:

@@ -8,7 +8,7 @@ scalars that are not marked precise, and registers that are not read any more, h
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from bpf.isa import Kind
@@ -17,8 +17,9 @@ from bpf.program import Map, Program
 from bpf.spec.conventions import TYPED
 from engines import engine
 from runtime import verifying
-from verifier import Options, Verdict, verify
-from verifier.state import MISC, SPILL, ZEROS, Frame, Reg, Slot, State
+from verifier import Options, Subject, Verdict, verify
+from verifier.state import MISC, SPILL, UNINIT, ZEROS, Reg, Slot, State
+from verifier.structure import structure
 from verifier.types import (
     BASE,
     CTX,
@@ -50,16 +51,23 @@ class Breach:
 
 @dataclass(frozen=True, slots=True)
 class Explored:
-    """A verdict, and the states that were seen before each instruction."""
+    """A verdict, and the states that were seen before each instruction, as they are to be understood."""
 
     verdict: Verdict
     states: dict[int, list[State]]
 
 
-def explore(program: Program, kind: str, options: Options) -> Explored:
-    """Verify a program and keep all states."""
+Judge = Callable[[Subject, Options, Callable[[int, State], None]], Verdict]
+
+
+def explore(program: Program, kind: str, options: Options, judge: Judge = verify) -> Explored:
+    """Verify a program and keep all states. judge: the verifier, another one than ours perhaps."""
     states: dict[int, list[State]] = defaultdict(list)
-    verdict = verify(verifying.subject(program, kind), options, lambda pc, state: states[pc].append(state.copy()))
+    made = verifying.subject(program, kind)
+    verdict = judge(made, options, lambda pc, state: states[pc].append(state.copy()))
+    if options.prune and verdict.accepted:
+        live = structure(made, options).live_before
+        states = {pc: [_weakened(state, live[pc]) for state in found] for pc, found in states.items()}
     return Explored(verdict, states)
 
 
@@ -155,29 +163,29 @@ def _slot(slot: Slot, address: int, stack: dict[int, int], places: _Places) -> s
     value = int.from_bytes(bytes(byte for byte in found if byte is not None), "little")
     if size < 8 and (slot.reg.type != SCALAR or slot.reg.num.umax >> 8 * size):
         return ""
-    return "" if places.holds(slot.reg, value) else f"holds {value:#x}, which is no {name(slot.reg.type)} {slot.reg.num}"
+    if places.holds(slot.reg, value):
+        return ""
+    return f"holds {value:#x}, which is no {name(slot.reg.type)} {slot.reg.num}"
 
 
 def _weakened(state: State, live: int) -> State:
-    """What a stored state stands for: only precise scalars and registers that are read count."""
+    """What a state stands for: of scalars only those count that are marked precise, of registers those that are read.
+
+    Marks are kept with stored states; a state that is no stored one has none.
+    """
+    stored = state.parent if state.parent is not None and state.parent.pc == state.pc == state.first else None
     new = state.copy()
-    for frame in new.frames:
-        last = frame is new.frames[-1]
-        frame.regs = [
-            reg if (reg.type != SCALAR or frame.precise >> number & 1) and not (last and number < 10 and not live >> number & 1)
-            else Reg(NOT_INIT)
-            for number, reg in enumerate(frame.regs)
-        ]  # fmt: skip
-        frame.stack = [_weakened_slot(frame, index, slot) for index, slot in enumerate(frame.stack)]
+    for at, frame in enumerate(new.frames):
+        precise = stored.frames[at].precise if stored is not None else 0
+        slots = stored.frames[at].precise_slots if stored is not None else 0
+        read = live if at == len(new.frames) - 1 else -1
+        for number, reg in enumerate(frame.regs[:10]):
+            if (reg.type == SCALAR and not precise >> number & 1) or not read >> number & 1:
+                frame.regs[number] = UNINIT
+        for index, slot in enumerate(frame.stack):
+            if slot.kinds[7] == SPILL and slot.reg.type == SCALAR and not slots >> index & 1:
+                frame.stack[index] = Slot(bytes(MISC if kind == SPILL else kind for kind in slot.kinds))
     return new
-
-
-def _weakened_slot(frame: Frame, index: int, slot: Slot) -> Slot:
-    if slot.kinds[7] == SPILL and (slot.reg.type != SCALAR or frame.precise_slots >> index & 1):
-        return slot
-    if slot.kinds[7] == SPILL:
-        return Slot(bytes(MISC if kind == SPILL else kind for kind in slot.kinds))
-    return slot
 
 
 def check(program: Program, kind: str, explored: Explored, given: Input, world: World) -> Breach | None:

@@ -277,6 +277,8 @@ def _add_back(env: Env, old: State, state: State, pc: int) -> None:
     visit = env.visits.get(place) if place else None
     if visit is None:
         return
+    if env.level == 2:
+        env.log.add(f"SCC backedge {_place_text(place)}")
     new = state.copy()
     new.pc = pc
     new.equal = old

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from bpf.isa import Insn, Kind
 from bpf.plan import CELL, FRAME, PAGE, POISON, Unit
 from bpf.program import Program
+from vm.cpus import ALONE, Schedule, Turn, Turns
 from vm.helpers import Calling, Exit, Helper, Invoke, Place, entered, expire, implementations
 from vm.maps.bound import NO_MAPS, Bound, named_regions
-from vm.memory import Memory, OutOfReach, lay_out
+from vm.memory import Memory, OutOfReach, lay_out, private, sharing
 from vm.outcome import Call, Fault, Outcome, Status, located
 from vm.services import Packet, Trap, load_packet
 from vm.step import Step, Watch
@@ -41,6 +43,7 @@ class State:
     outer      R6-R9 at entry; tails: tail calls that the run may still take
     passes     how often the active function may still pass a may_goto; allowance: what a function starts with
     ran_out    how many may_goto have found no passes left
+    turn       what the run has to do with other CPUs
     """
 
     registers: list[int]
@@ -62,6 +65,7 @@ class State:
     overruns: list[tuple[int, int]] = field(default_factory=list)
     maps: Bound = NO_MAPS
     final: list[int] | None = None
+    turn: Turn = ALONE
 
 
 class Interpreter:
@@ -131,14 +135,21 @@ class Interpreter:
             return TAIL, None, 0, 0, (self.unit.map_regions[index].start, self.unit.maps[index].max_entries)
         return HELPER, self._helpers[imm], 0, 0, 0
 
-    def start(self, entry: Input, world: World, limits: Limits) -> State:
-        """The state before the first instruction."""
-        memory = Memory(lay_out(self.unit, entry, world))
+    def start(
+        self, entry: Input, world: World, limits: Limits, *, program: int = 0, turn: Turn = ALONE,
+        beside: Memory | None = None,
+    ) -> State:  # fmt: skip
+        """The state before the first instruction.
+
+        program: which one is entered; turn: that of its CPU; beside: the memory of another CPU, whose maps it shares.
+        """
+        memory = Memory(lay_out(self.unit, entry, world), sharing(self.unit, beside) if beside else private)
         registers = entry.entry_registers(memory.address("memory"), self.unit.context)
         allowance, packet = limits.may_goto, Packet.of(self.unit, entry)
         return State(
             [*registers, self.unit.plan.stack, *self._constants], memory, world, packet, allowance, allowance,
-            registers[6:10], limits.tail_calls, maps=Bound(self._maps, self.unit.plan.handles, world, memory),
+            registers[6:10], limits.tail_calls, self.unit.starts[program], turn=turn,
+            maps=Bound(self._maps, self.unit.plan.handles, world, memory),
         )  # fmt: skip
 
     def run(self, entry: Input, world: World, limits: Limits, *, exact: bool = False) -> Outcome:
@@ -151,6 +162,18 @@ class Interpreter:
         else:
             self.advance(state, limits.instructions)
         return self.outcome(state)
+
+    def run_cpus(self, entries: Sequence[Input], world: World, limits: Limits, schedule: Schedule) -> list[Outcome]:
+        """A run on each CPU; all have the memory of the maps in common."""
+        schedule.check(self.unit, len(entries))
+        turns = Turns(schedule, world)
+        states: list[State] = []
+        for cpu, entry in enumerate(entries):
+            beside = states[0].memory if states else None
+            program, turn = schedule.entered(cpu), turns.of(cpu)
+            states.append(self.start(entry, world, limits, program=program, turn=turn, beside=beside))
+        turns.run([partial(self.advance, state, limits.instructions) for state in states])
+        return turns.told([self.outcome(state) for state in states])
 
     def outcome(self, state: State) -> Outcome:
         """The Outcome of a state that has ended, or ran into its limit."""
@@ -304,7 +327,7 @@ class Interpreter:
             state.final = registers[:10]
             state.pc += 1  # timers are called as if from here
             registers[6:10] = state.outer
-            place = Place(state.world, state.memory, self.program.order, state.maps)
+            place = Place(state.world, state.memory, self.program.order, state.maps, turn=state.turn)
             state.calling.append((0, expire(place)))
             self._resume(state, None)
             return
@@ -380,10 +403,10 @@ class Interpreter:
     def _helper(self, state: State, name: str, count: int, function: Helper) -> None:
         registers = state.registers
         state.calls.append(Call(name, tuple(registers[1 : 1 + count])))
+        state.turn.step()
+        place = Place(state.world, state.memory, self.program.order, state.maps, state.packet, state.turn)
         try:
-            result = function(
-                Place(state.world, state.memory, self.program.order, state.maps, state.packet), registers[1:6]
-            )
+            result = function(place, registers[1:6])
         except (OutOfReach, Trap) as bad:
             self._fault(state, bad, state.pc)
             return
@@ -405,6 +428,7 @@ class Interpreter:
             registers[0] = result.r0
             state.ended = "done"
             return
+        state.turn.step()
         registers[0] = result & M64
         registers[1:6] = (POISON + register for register in range(1, 6))
 

@@ -76,6 +76,12 @@ def private(region: Region) -> bytearray:
     return bytearray(region.mapped)
 
 
+def sharing(unit: Unit, memory: Memory) -> Callable[[Region], Buffer]:
+    """Buffers for another CPU: those that a memory has for the unit's maps, the others of its own."""
+    shared = memory.of_maps(unit)
+    return lambda region: shared.get(region.first_page) or private(region)
+
+
 class Memory:
     """The bytes of a run.
 
@@ -103,6 +109,12 @@ class Memory:
         """Every region as it is when a run starts."""
         for cell, buffer in zip(self.cells, self.buffers, strict=True):
             buffer[:] = cell.content
+
+    def of_maps(self, unit: Unit) -> dict[int, Buffer]:
+        """First page -> buffer of each region that belongs to the unit's maps."""
+        pages = {region.first_page for region in unit.map_regions if region.size}
+        pairs = zip(self.cells, self.buffers, strict=True)
+        return {cell.region.first_page: buffer for cell, buffer in pairs if cell.region.first_page in pages}
 
     def contents(self) -> dict[str, bytes]:
         """Region name -> its bytes now."""

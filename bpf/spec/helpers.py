@@ -93,13 +93,12 @@ _SOCKETS = (
     Helper(72, "sk_redirect_hash", 4, "4.18", typed=True),
     Helper(81, "get_local_storage", 2, "4.19"),
     Helper(82, "sk_select_reuseport", 4, "4.19", typed=True),
-    Helper(107, "sk_storage_get", 4, "5.2"),
-    Helper(108, "sk_storage_delete", 2, "5.2"),
+    Helper(107, "sk_storage_get", 4, "5.2", keeps=True),
+    Helper(108, "sk_storage_delete", 2, "5.2", keeps=True),
     Helper(145, "inode_storage_get", 4, "5.10"),
     Helper(146, "inode_storage_delete", 2, "5.10"),
 )
 """Helpers of maps whose keys or values are objects of the kernel."""
-
 _KEEPING = (
     Helper(20, "skb_get_tunnel_key", 4, "4.3", typed=True, keeps=True),
     Helper(21, "skb_set_tunnel_key", 4, "4.3", typed=True, keeps=True),

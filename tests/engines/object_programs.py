@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bpf.program import Map
@@ -23,7 +23,7 @@ EACH = Map("own", "percpu_cgroup_storage", 16, 8, 0)
 STACKS = Map("stacks", "stack_trace", 4, 32, 8)
 STACK = {"stack": (0xA, 0xB, 0xC, 0xD, 0xE, 0xF), "user_stack": (0x400, 0x500)}
 NET = Network(sockets={
-    1: Socket(), 2: Socket(state=LISTEN), 3: Socket(state=""), 4: Socket("udp", local_port=9), 6: Socket("xdp"),
+    1: Socket(), 2: Socket(state=LISTEN), 3: Socket(state=""), 4: Socket("udp", local_port=9), 6: Socket("xdp", queue=3),
     7: Socket(state=LISTEN, local_port=7, reuseport=True), 8: Socket(state=LISTEN, local_port=7, reuseport=True),
     9: Socket("udp", local_port=7, reuseport=True), 10: Socket(state=LISTEN, local_port=8, reuseport=True),
 })  # fmt: skip
@@ -95,6 +95,7 @@ def numbers(*words: int, order: str = "little") -> bytes:
 
 
 MANY = f"r7 = 0; again: *(u32 *)(r10 - 12) = r7; r2 = r10; r2 += -12; {sk(1)}; r3 = r2; r2 = r10; r2 += -12; r1 = map[idx:0]; r4 = 0; call 2; r7 += 1; if r7 < 5 goto again"
+FIND = "*(u32 *)(r10 - 4) = 2; r2 = r10; r2 += -4; r1 = map[idx:0]; call 1; if r0 == 0 goto +1; r0 = *(u32 *)(r0 + 0)"
 CASES: dict[str, Case] = {
     **stores(),
     "a cgroup's own": Case(
@@ -121,8 +122,8 @@ CASES: dict[str, Case] = {
     "a trace of nothing": Case(kept(6), EFAULT, maps=(STACKS,), world=STACK),
     "traces in each other's way": Case(f"{kept(0)}; {kept(1)}", EEXIST, maps=(Map("stacks", "stack_trace", 4, 32, 1),), world=STACK),
     "a socket put into a map": Case(
-        f"{sk(1)}; r3 = r2; *(u32 *)(r10 - 4) = 2; r2 = r10; r2 += -4; r1 = map[idx:0]; r4 = 0; call 2; r6 = r0; *(u32 *)(r10 - 4) = 2; r2 = r10; r2 += -4; r1 = map[idx:0]; call 1; r0 += r6",
-        SOCKETS + PAGE, maps=(SOCK,), world={"net": NET}),
+        f"{sk(1)}; r3 = r2; *(u32 *)(r10 - 4) = 2; r2 = r10; r2 += -4; r1 = map[idx:0]; r4 = 0; call 2; r6 = r0; {FIND.replace('(r0 + 0)', '(r0 + 12)')}; r0 += r6",
+        6, maps=(SOCK,), world={"net": NET}),
     "a socket past the map": Case(
         f"{sk(1)}; r3 = r2; *(u32 *)(r10 - 4) = 4; r2 = r10; r2 += -4; r1 = map[idx:0]; r4 = 0; call 2", -7, maps=(SOCK,), world={"net": NET}),
     "a socket that is closed": Case(
@@ -160,6 +161,7 @@ def to(helper: int, key: int, flags: int = 0) -> str:
 
 
 HELD = ((1, 1), (2, 2), (3, 4))
+DEVICES = Map("m", "devmap", 4, 4, 4)
 TYPED_CASES: dict[str, Typed] = {
     "a new connection": Typed("sock_ops", own(53), 0, SOCK, context={"op": 4}),
     "a new connection, hashed": Typed("sock_ops", own(70), 0, HASHED, context={"op": 5}),
@@ -182,5 +184,11 @@ TYPED_CASES: dict[str, Typed] = {
     "a choice with flags": Typed("sk_reuseport", own(82, 1), EINVAL, PORTS, elements=((1, 8),)),
     "a socket of no group": Typed("sk_reuseport", own(82), EINVAL, SOCK, elements=HELD),
     "frames to a process": Typed("xdp", "r1 = map[idx:0]; r2 = 1; r3 = 2; call 51", 4, XSKS, (Sent("redirect_map", 0, "m", 1, 2, socket=6),), elements=((1, 6),)),
+    "what a devmap says": Typed("xdp", FIND, 1, DEVICES, elements=((2, 1),)),
+    "what a devmap says of nothing": Typed("xdp", FIND, 0, DEVICES, elements=((1, 1),)),
+    "a value of the packet's socket": Typed(
+        "sched_cls", "r2 = *(u64 *)(r1 + 168); r1 = map[idx:0]; r3 = 0; r4 = 1; call 107; r6 = r0; r0 = 0; if r6 == 0 goto +3; r1 = 3; lock *(u64 *)(r6 + 0) += r1; r0 = *(u64 *)(r6 + 0)",
+        3, replace(SOCKS, name="m")),
+    "the queue of a process": Typed("xdp", FIND, 3, XSKS, elements=((2, 6),)),
     "frames to nobody": Typed("xdp", "r1 = map[idx:0]; r2 = 2; r3 = 2; call 51", 2, XSKS, elements=((1, 6),)),
 }  # fmt: skip

@@ -25,11 +25,9 @@ from bpf.text import assemble
 from engines import ENGINES, syscall
 from engines.judging import trial
 from engines.linux import LinuxEngine, unavailable
-from engines.live_maps import LiveMap
 from engines.syscall import LoadError
 from engines.value_info import KEY, VALUE, value_info
 from tests.engines.map_programs import KEYED, QUEUES, RING, Op, keyed_ops, program_text, queue_ops, ring_ops
-from vm.maps import MapState, new_map
 from vm.world import Input, Limits, World
 
 pytestmark = pytest.mark.skipif(bool(unavailable()), reason=unavailable() or "the kernel is there")
@@ -112,66 +110,7 @@ def test_maps_in_maps(kind: str) -> None:
 INNER = Map("inner", "array", 4, 8, 4)
 
 
-# bpf() ---------------------------------------------------------------------------------------------
-
-
-def by_hand(mine: MapState, name: str, key: bytes, value: bytes, flags: int) -> object:
-    """What an operation gives: a value, None, or the errno."""
-    try:
-        if name == "update":
-            mine.update(key, value, flags)
-        elif name == "delete":
-            mine.delete(key)
-        else:
-            found = mine.lookup(key)
-            return None if found is None else bytes(found)
-    except OSError as error:
-        return f"errno {error.errno}"
-    return None
-
-
-def by_call(descriptor: int, name: str, key: bytes, value: bytes, flags: int) -> object:
-    """The same from bpf()."""
-    try:
-        if name == "update":
-            syscall.update(descriptor, key, value, flags)
-        elif name == "delete":
-            syscall.delete(descriptor, key)
-        else:
-            return syscall.lookup(descriptor, key, len(value))
-    except OSError as error:
-        return f"errno {error.errno}"
-    return None
-
-
-def elements_of(map_: Map) -> st.SearchStrategy[bytes]:
-    if map_.kind == "lpm_trie":
-        lengths = st.sampled_from([0, 1, 8, 31, 32, 33]).map(lambda length: length.to_bytes(4, HERE))
-        return st.builds(bytes.__add__, lengths, st.sampled_from([bytes(4), b"\x80\0\0\1", b"\xff\xff\0\0"]))
-    return st.integers(0, 6).map(lambda key: key.to_bytes(4, HERE) if map_.key_size else b"")
-
-
-BY_HAND = (*(map_ for map_ in KEYED if not RULES[map_.kind].per_cpu), *QUEUES)
-
-
-@pytest.mark.parametrize("map_", BY_HAND, ids=lambda map_: f"{map_.kind}-{map_.flags}")
-def test_bpf_calls_fail_alike(map_: Map) -> None:
-    @SETTINGS
-    @given(data=st.data())
-    def run(data: st.DataObject) -> None:
-        mine, live = new_map(map_, HERE), LiveMap(map_, HERE)
-        keys, flags = elements_of(map_), st.sampled_from([0, 0, 0, 1, 2, 3, 4, 5, 8])
-        try:
-            for _ in range(data.draw(st.integers(1, 12))):
-                key, value, flag = data.draw(keys), data.draw(st.binary(min_size=8, max_size=8)), data.draw(flags)
-                name = data.draw(st.sampled_from(["update", "lookup", *(["delete"] if map_.key_size else [])]))
-                assert by_hand(mine, name, key, value, flag) == by_call(live.descriptor, name, key, value, flag), name
-            assert mine.contents() == live.read({})
-        finally:
-            os.close(live.descriptor)
-
-    run()
-
+# Declarations --------------------------------------------------------------------------------------
 
 SIZES = st.sampled_from([0, 1, 2, 4, 5, 8, 16, 64, 259, 260, 261, 4096, 32 << 10, (32 << 10) + 1])
 SIZES |= st.sampled_from([6, 12, 24, 1016, 1017, 1024, 512, 513, 65407, 65408, (4 << 20) - 280, (4 << 20) - 279])

@@ -1,4 +1,4 @@
-"""redirect_map answers as the live kernel's, whatever the key and the flags. Skipped without the kernel.
+"""redirect_map, and programs that take sockets out of maps, answer as on the live kernel. Skipped without the kernel.
 
 A test run of an xdp program sends nothing; the maps hold the loopback device and a socket of this process.
 """
@@ -64,3 +64,21 @@ def test_any_key_and_flags(map_: Map, value: int, there: Things) -> None:
             world = World(net=DESCRIBED, elements={"m": [(key, data)], "given": [(0, given)]})
             mine = prepared.run(Input(packet=bytes(64)), world, Limits())
             assert (mine.status, mine.r0) == ("done", syscall.test_run(program, bytes(64))), (index, flags)
+
+
+@pytest.mark.parametrize("kind", ["sockmap", "sockhash"])
+def test_programs_take_sockets_out(kind: str, there: Things) -> None:
+    map_, text = Map("m", kind, 4, 8, 3), "*(u32 *)(r10 - 4) = {}; r2 = r10; r2 += -4; r1 = {}; call 3; exit"
+    world = World(net=DESCRIBED, elements={"m": [(1, 1), (2, 4)]})
+    with contextlib.ExitStack() as held:
+        live = Live(map_, there)
+        held.callback(live.close)
+        for index, cookie in ((1, 1), (2, 4)):
+            assert live.update(index.to_bytes(4, HERE), cookie.to_bytes(8, HERE), 0) is None
+        for index in (1, 1, 0, 2, 3, 9):
+            code = assemble(text.format(index, f"map[fd:{live.descriptor}]"), order=HERE).encode(HERE)
+            program = syscall.load(code, kind=syscall.SOCKET_FILTER)[0]
+            held.callback(os.close, program)
+            unit = Unit((assemble(text.format(index, "map[idx:0]"), order=HERE),), (map_,))
+            mine = ENGINES["interpreter"].prepare(unit).run(Input(), world, Limits())
+            assert mine.r0 & 0xFFFF_FFFF == syscall.test_run(program, bytes(64)), index

@@ -17,7 +17,7 @@ from bpf.text import assemble
 from crossbpf.cc import compile_c
 from engines import ENGINES, Engine, engine
 from jit.registry import TARGETS
-from tests.engines.object_programs import CASES, EACH, NET, OWN, SOCKS, STACKS, TYPED_CASES
+from tests.engines.object_programs import CASES, DEVICES, EACH, FIND, INODE, INODES, NET, OWN, STACKS, TYPED_CASES
 from tests.engines.test_helper_programs import LIMITS, OBSERVE, agree, cpu, given, unit_of
 from vm.outcome import difference
 from vm.world import Input, World
@@ -91,13 +91,12 @@ def test_a_cgroups_value_has_its_id_and_how_the_program_is_attached() -> None:
 
 
 def test_storage_has_room_for_64_values() -> None:
-    """More sockets than that get none: Linux's has no such bound."""
-    sockets = {cookie: next(iter(NET.sockets.values())) for cookie in range(1, 71)}
-    text = """r9 = 0; r7 = 0xffff888150000000 ll
-        again: r7 += 4096; r2 = r7; r1 = map[idx:0]; r3 = 0; r4 = 1; call 107; if r0 == 0 goto +1; r9 += 1
-        r8 = 0xffff888150046000 ll; if r7 < r8 goto again; r0 = r9; exit"""
-    unit = Unit((assemble(text),), (SOCKS,))
-    world = World(net=replace(NET, sockets=sockets))
+    """More inodes than that get none: Linux's has no such bound."""
+    text = f"""r9 = 0; r7 = {INODE:#x} ll; r8 = {INODE + 70 * 4096:#x} ll
+        again: r7 += 4096; r2 = r7; r1 = map[idx:0]; r3 = 0; r4 = 1; call 145; if r0 == 0 goto +1; r9 += 1
+        if r7 < r8 goto again; r0 = r9; exit"""
+    unit = Unit((assemble(text),), (INODES,))
+    world = World(inodes={number: INODE + 4096 * number for number in range(1, 71)})
     outcome = ENGINES["interpreter"].prepare(unit).run(Input(), world, LIMITS)
     assert (outcome.status, outcome.r0) == ("done", 64)
 
@@ -112,7 +111,7 @@ def test_a_trace_is_what_user_space_reads() -> None:
 SOURCE = """
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
-struct seen { __u64 count; struct bpf_spin_lock lock; __u32 stack; };
+struct seen { __u64 count; __u32 stack; };
 struct {
     __uint(type, BPF_MAP_TYPE_TASK_STORAGE);
     __uint(map_flags, BPF_F_NO_PREALLOC);
@@ -131,9 +130,7 @@ SEC("raw_tp/sched_switch") int count(void *ctx)
     struct seen *seen = bpf_task_storage_get(&tasks, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
     if (!seen)
         return 0;
-    bpf_spin_lock(&seen->lock);
     seen->count++;
-    bpf_spin_unlock(&seen->lock);
     seen->stack = bpf_get_stackid(ctx, &stacks, BPF_F_USER_STACK);
     return seen->count;
 }
@@ -150,7 +147,7 @@ def test_a_program_in_c(order: Literal["little", "big"], tmp_path: Path) -> None
     except NotHere as reason:
         pytest.skip(str(reason))
     tasks = next(map_ for map_ in prog.maps if map_.name == "tasks")
-    assert (tasks.lock, tasks.max_entries) == (8, 0)
+    assert (tasks.value_size, tasks.max_entries) == (16, 0)
     unit, world = Unit((prog,), convention=TYPED["raw_tracepoint"]), World(user_stack=(0x400, 0x500))
     for one in engines(order):
         outcome, mine = agree(one, unit, Input(), world)
@@ -158,7 +155,18 @@ def test_a_program_in_c(order: Literal["little", "big"], tmp_path: Path) -> None
         ((stack, trace),) = mine.maps["stacks"].contents().items()  # type: ignore[union-attr]
         assert trace == b"".join(word.to_bytes(8, order) for word in (0x400, 0x500, 0, 0))
         value = mine.maps["tasks"].value((4243).to_bytes(4, order))
-        assert value == (1).to_bytes(8, order) + bytes(4) + stack
+        assert value == (1).to_bytes(8, order) + stack + bytes(4)
+
+
+@pytest.mark.parametrize("order", ["little", "big"])
+def test_a_program_cannot_write_a_devmap(order: str) -> None:
+    text = f"{FIND.replace('r0 = *(u32 *)(r0 + 0)', '*(u32 *)(r0 + 0) = 7')}; exit"
+    unit = Unit((assemble(text, order=order),), (DEVICES,), TYPED["xdp"])
+    for one in (ENGINES["interpreter"], engines(order)[0]):
+        world = World(elements={"m": [(2, 1)]})
+        outcome = one.prepare(unit).run(Input(packet=bytes(64)), world, LIMITS)
+        assert outcome.fault is not None
+        assert outcome.fault.kind == "write"
 
 
 def test_who_may_call_what() -> None:

@@ -20,7 +20,7 @@ from tests.runtime.live_calls import HERE, NO_SUCH, Live, Mine, Things, things
 from vm.maps.batch import Batch
 
 pytestmark = pytest.mark.skipif(bool(unavailable()), reason=unavailable() or "the kernel is there")
-FEW = settings(max_examples=8, database=None, derandomize=True, deadline=None, phases=(Phase.generate,))
+FEW = settings(max_examples=9, database=None, derandomize=True, deadline=None, phases=(Phase.generate,))
 MANY = settings(FEW, max_examples=200)
 INNER = Map("inner", "hash", 4, 8, 4)
 CALLED = (
@@ -42,6 +42,7 @@ CALLED = (
     Map("m", "stack_trace", 4, 64, 3), Map("m", "arena", 0, 0, 1, flags=MMAPABLE),
 )  # fmt: skip
 UPDATES = st.sampled_from([0, 0, 0, 1, 2, 3, 4, 5, 6, 8])
+STEPS = st.sampled_from([*["update"] * 4, *["lookup"] * 2, *["delete", "take", "next", "walk", "batch"] * 2, "freeze"])
 LOOKUPS = st.sampled_from([0, 0, 0, 0, 1, 4, 8])
 
 
@@ -143,11 +144,7 @@ class Pair:
     def step(self) -> None:
         """One operation, whichever."""
         draw = self.data.draw
-        name = draw(
-            st.sampled_from(
-                ["update"] * 4 + ["lookup"] * 2 + ["delete", "take", "next", "walk", "batch"] * 2 + ["freeze"]
-            )
-        )
+        name = draw(STEPS)
         key, value = draw(self.keys), draw(self.values)
         if name == "update":
             flags = draw(UPDATES)

@@ -289,6 +289,50 @@ def test_an_arena_keeps_its_pages(tmp_path: Path) -> None:
     assert max(path.stat().st_size for path in tmp_path.glob("map-*")) < 4096
 
 
+def held() -> list[tuple[Kernel, MapObject]]:
+    """A map of each of the kinds of this file, with something in it."""
+    found = []
+    for map_, key, value in (
+        (SOCK, K, word(1, 8)), (HASHED, K, word(3, 8)), (PORTS, K, word(7, 8)), (XSK, K, word(6)), (TASKS, K, V),
+        (SOCKS, K, V), (DEVICES, K, word(1)), (DEVICE, K, word(1, 8)), (CPUS, K, word(9)), (CGROUPS, K, word(42)),
+        (TRIE, word(8) + K, V), (LOCKED, K, bytes(range(16))), (STACKS, K, b""), (OWN, bytes(16), b""),
+        (EACH, bytes(16), b""),
+    ):  # fmt: skip
+        kernel = Kernel()
+        one = made(map_, kernel)
+        if isinstance(one.state, StackState):
+            one.state.identify((5, 6), 0)
+        elif isinstance(one.state, CgroupStorageState):
+            one.state.make(key)
+        else:
+            elements.update(kernel, one, key, value)
+        found.append((kernel, one))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("kernel", "one"), held(), ids=lambda one: one.declared.kind if isinstance(one, MapObject) else ""
+)
+def test_every_kind_is_kept_and_copied(kernel: Kernel, one: MapObject, tmp_path: Path) -> None:
+    assert one.state is not None
+    shown, copy = list(elements.dump(one)), one.state.copy()
+    assert copy == one.state
+    assert shown
+    store = Store(tmp_path)
+    with store.open() as kept:
+        again = kept.create_map(one.declared)
+        assert again.state is not None
+        again.state.load(one.state.save())
+        kept.pin("m", again)
+    with store.open() as kept:
+        (read,) = kept.find_maps("pinned", "m")
+        assert read.state == one.state
+        assert list(elements.dump(read)) == shown
+    for key in list(copy.keys()):
+        copy.remove(key)
+    assert list(elements.dump(one)) == shown
+
+
 def test_what_a_devmap_passes_packets_through_stays(tmp_path: Path) -> None:
     kernel = Kernel()
     devices = kernel.create_map(DEVICE)

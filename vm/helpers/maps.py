@@ -221,9 +221,10 @@ def perf_event_read_value(place: Place, arguments: Sequence[int]) -> int:
 
 
 def spin_lock(place: Place, arguments: Sequence[int]) -> int:
-    """Take the bpf_spin_lock at R1. There is one CPU at a time: a lock that is taken stays so, which is a Fault."""
-    if any(place.memory.read(arguments[0], LOCK)):
-        raise Trap("deadlock", arguments[0])
+    """Take the bpf_spin_lock at R1; wait for the CPU that has it. A lock that nobody will open is a Fault."""
+    while any(place.memory.read(arguments[0], LOCK)):
+        if not place.turn.wait():
+            raise Trap("deadlock", arguments[0])
     place.memory.write(arguments[0], (1).to_bytes(LOCK, place.order))  # type: ignore[arg-type]
     return 0
 
@@ -231,6 +232,7 @@ def spin_lock(place: Place, arguments: Sequence[int]) -> int:
 def spin_unlock(place: Place, arguments: Sequence[int]) -> int:
     """Give the bpf_spin_lock at R1 back."""
     place.memory.write(arguments[0], bytes(LOCK))
+    place.turn.opened()
     return 0
 
 

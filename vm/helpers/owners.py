@@ -5,11 +5,11 @@ from __future__ import annotations
 from bpf.plan import KEPT
 from vm.helpers.base import Place
 from vm.kept import Kept, address_of, cookies_of
+from vm.world import World
 
 SOCKET, TASK, INODE, CGROUP = "socket", "task", "inode", "cgroup"
 SOCKETS = 0xFFFF_8881_5000_0000
-"""Where the sockets of World.net are, a page each: that of cookie n is n pages further on. In a run that keeps sockets
-(vm/kept.py) they are there, and can be read."""
+"""Where the sockets of World.net are that have no slot (vm/kept.py): that of cookie n is n pages further on."""
 
 PAGE = 4096
 MOST = 1 << 20  # cookies that have an address
@@ -18,14 +18,15 @@ _M32 = 0xFFFF_FFFF
 
 def socket_address(place: Place, cookie: int) -> int:
     """The address of a socket; 0 where no such one is described."""
-    world = place.world
-    given = world.socket_objects.get(cookie, 0)
-    if given or world.net.socket(cookie) is None or not 0 < cookie < MOST:
-        return given
     kept = place.memory.address(KEPT)
-    if kept and cookie in cookies_of(world.net):
-        return address_of(kept, world.net, cookie)
-    return SOCKETS + PAGE * cookie
+    if kept and cookie in cookies_of(place.world.net):
+        return address_of(kept, place.world.net, cookie)
+    return place.world.socket_objects.get(cookie, 0) or _page(place.world, cookie)
+
+
+def _page(world: World, cookie: int) -> int:
+    """The page of a socket of World.net; 0 where there is none."""
+    return SOCKETS + PAGE * cookie if 0 < cookie < MOST and world.net.socket(cookie) is not None else 0
 
 
 def number_of(place: Place, kind: str, address: int) -> int | None:
@@ -49,4 +50,4 @@ def number_of(place: Place, kind: str, address: int) -> int | None:
     if found is not None or kind != SOCKET:
         return found
     cookie = (address - SOCKETS) // PAGE
-    return cookie if socket_address(place, cookie) == address else None
+    return cookie if _page(world, cookie) == address else None
