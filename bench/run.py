@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from bench import check, compile, fuzzing, interpret, jit_vs_interpreter, load, maps, packets, share, suite
+from bench import check, compile, fuzzing, interpret, jit_vs_interpreter, load, maps, packets, share, suite, verify
 from bench.measure import main
 
 BENCHES = (
@@ -18,6 +18,7 @@ BENCHES = (
     suite.evaluations,
     suite.kills,
     fuzzing.tables,
+    verify.tables,
     share.tables,
 )
 

@@ -15,7 +15,7 @@ from verifier.raw import Raw
 from verifier.registers import linkable, readable, writable
 from verifier.rejection import Rejection
 from verifier.scalar import UNBOUNDED, UNKNOWN, Scalar, constant, settled
-from verifier.state import ADD_CONST, ANY, MAX_VAR_OFF, Reg, scalar
+from verifier.state import ADD_CONST, ADD_CONST32, ADD_CONST64, ANY, MAX_VAR_OFF, Reg, scalar
 from verifier.tnum import S64_MAX, S64_MIN, U64
 from verifier.types import (
     ARENA,
@@ -39,7 +39,7 @@ from verifier.types import (
     name,
 )  # fmt: skip
 
-_S32_MAX = (1 << 31) - 1
+_S32_MAX, _U32 = (1 << 31) - 1, (1 << 32) - 1
 _MOVABLE = frozenset({CTX, MAP_VALUE, MAP_KEY, STACK, TP_BUFFER, BTF, MEM, BUF, FUNC, DYNPTR}) | PACKETS
 _SIGNS = {
     "add": "+=", "sub": "-=", "mul": "*=", "div": "/=", "sdiv": "/=", "or": "|=", "and": "&=", "lsh": "<<=",
@@ -169,11 +169,24 @@ def _binary(env: Env, raw: Raw, row: Row) -> None:
     if op in ("add", "sub") and not env.spec_v1 and by_register and not shifts_too_far(op, width, src.num):
         speculation.scalar_alu(env, raw)
     num = alu(op, width, dst.num, src.num)
-    if dst.id and op == "add" and width == 64 and env.capable and src.num.mask == 0:
-        if not dst.id & ADD_CONST and src.num.value <= _S32_MAX:
-            env.set(raw.dst, Reg(SCALAR, num, src.num.value, dst.id | ADD_CONST))
+    if dst.id and env.capable and op in ("add", "sub"):
+        by = _distance(op, width, src.num)
+        same = by_register and raw.src == raw.dst
+        if by is not None and not dst.id & ADD_CONST and not same and (width == 64 or dst.num.umax >> 32 == 0):
+            flag = ADD_CONST64 if width == 64 else ADD_CONST32
+            env.set(raw.dst, Reg(SCALAR, num, by, dst.id | flag))
             return
     env.set(raw.dst, scalar(num))
+
+
+def _distance(op: str, width: int, src: Scalar) -> int | None:
+    """How far an addition or subtraction moves a number, where that is known and fits in 32 bits."""
+    if src.mask & (_U32 if width == 32 else U64):
+        return None
+    by = src.s32min if width == 32 else src.smin
+    if op == "sub":
+        by = -by if by > -_S32_MAX - 1 else by - 1
+    return by if -_S32_MAX - 1 <= by <= _S32_MAX else None
 
 
 def shifts_too_far(op: str, width: int, src: Scalar) -> bool:

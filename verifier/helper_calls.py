@@ -82,7 +82,8 @@ def call(env: Env, raw: Raw) -> int:
     if sign.releases:
         _release(env, made, sign.releases, shown)
     _special(env, made)
-    moves = sign.changes_packet or dynptr_args.moves_packet(env, made)
+    own = made.name == "tail_call" and len(state.frames) == 1  # only a caller sees what another program did
+    moves = (sign.changes_packet and not own) or dynptr_args.moves_packet(env, made)
     clobber(env)
     _result(env, made, sign)
     map_calls.compatible(env, made)
@@ -184,7 +185,7 @@ def _result(env: Env, made: Call, sign: Signature) -> None:
     if base == "RET_VOID":
         return
     if base == "RET_INTEGER":
-        env.set(0, _number(made))
+        env.set(0, _number(env, made))
         return
     flags = _flags(kind)
     id_ = 0
@@ -215,14 +216,14 @@ def _result(env: Env, made: Call, sign: Signature) -> None:
     env.set(0, Reg(reg.type, reg.num, reg.off, id_, ref, reg.of, reg.aux))
 
 
-def _number(made: Call) -> Reg:
+def _number(env: Env, made: Call) -> Reg:
     """An integer; of a few helpers it is known between what it lies."""
     if made.name in _BOUNDED and made.most >= 0:
         most = made.most
         num = settled(0, U64, -_MAX_ERRNO, most, 0, U64, -_MAX_ERRNO, min(most, (1 << 31) - 1), 0, 0xFFFF_FFFF)
         return scalar(num)
     if made.name == "get_smp_processor_id":
-        most = made.cpus - 1
+        most = env.options.cpus - 1
         return scalar(settled(0, U64, 0, most, 0, most, 0, most, 0, most))
     return ANY
 

@@ -14,7 +14,7 @@ from verifier.raw import Raw
 from verifier.registers import readable
 from verifier.rejection import Rejection
 from verifier.scalar import Scalar, constant, meet
-from verifier.state import ADD_CONST, SPILL, ZERO, Reg, Slot, State
+from verifier.state import ADD_CONST, ADD_CONST32, SPILL, ZERO, Reg, Slot, State
 from verifier.types import (
     ALLOC,
     BASE,
@@ -220,11 +220,14 @@ def _sync(state: State, known: Reg, linked: list[tuple[int, int, bool]]) -> None
         reg = frame.regs[at] if is_reg else frame.stack[at].reg
         if reg.type != SCALAR or reg is known or (reg.id ^ known.id) & ~ADD_CONST:
             continue
+        if reg.id & ADD_CONST and known.id & ADD_CONST and (reg.id ^ known.id) & ADD_CONST:
+            continue  # one wrapped at 32 bits, the other did not
         if not (reg.id | known.id) & ADD_CONST or reg.off == known.off:
             new = known
         else:
             delta = constant(reg.off - known.off)
-            new = Reg(SCALAR, alu("add", 64, known.num, delta), reg.off, known.id)
+            width = 32 if (reg.id | known.id) & ADD_CONST32 else 64
+            new = Reg(SCALAR, alu("add", width, known.num, delta), reg.off, reg.id)
         if is_reg:
             frame.regs[at] = new
         else:

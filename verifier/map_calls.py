@@ -128,7 +128,7 @@ def record(env: Env, made: Call) -> None:
     map_ = made.map
     if map_ is None:
         return
-    if map_.flags & RDONLY_PROG and made.name in _CHANGES:
+    if (map_.readonly or map_.flags & RDONLY_PROG) and made.name in _CHANGES:
         raise Rejection(13, "write into map forbidden", env.pc)
     aux = env.aux[env.pc]
     aux.map = map_ if aux.map is None or aux.map is map_ else False

@@ -169,7 +169,7 @@ def may_access_map(env: Env, reg: Reg, off: int, size: int, write: bool) -> None
     """A map whose creator lets programs only read, or only write it. Raises Rejection."""
     map_ = reg.of
     assert isinstance(map_, Map)
-    if write and map_.flags & _RDONLY_PROG:
+    if write and (map_.readonly or map_.flags & _RDONLY_PROG):
         text = f"write into map forbidden, value_size={map_.value_size} off={off} size={size}"
     elif not write and map_.flags & _WRONLY_PROG:
         text = f"read from map forbidden, value_size={map_.value_size} off={off} size={size}"
