@@ -9,7 +9,8 @@ from bpf.isa.effects import signed
 from bpf.isa.opcodes import ADDR_SPACE_CAST
 from bpf.isa.table import Kind, Row
 from verifier import precision, speculation, tnum
-from verifier.arith import alu, byte_order, sign_extended, zext32
+from verifier.arith import alu, fork, sign_extended, zext32
+from verifier.branch import sane
 from verifier.env import Env
 from verifier.raw import Raw
 from verifier.registers import linkable, readable, writable
@@ -70,11 +71,8 @@ def _unary(env: Env, raw: Raw, row: Row) -> None:
     if env.is_pointer(reg):
         raise Rejection(13, f"R{raw.dst} pointer arithmetic prohibited", env.pc)
     writable(env, raw.dst)
-    if row.op == "neg" and reg.type == SCALAR:
-        env.set(raw.dst, scalar(alu("neg", row.width, reg.num, reg.num)))
-    elif reg.type == SCALAR:
-        swaps = row.op == "bswap" or (row.op == "to_le") == (env.subject.order == "big")
-        env.set(raw.dst, scalar(byte_order(reg.num, row.bits, swaps)))
+    if reg.type == SCALAR:
+        env.set(raw.dst, scalar(alu(row.op, row.width, reg.num, reg.num, row.bits, env.subject.order)))
     else:
         env.set(raw.dst, ANY)
 
@@ -168,7 +166,11 @@ def _binary(env: Env, raw: Raw, row: Row) -> None:
             return
     if op in ("add", "sub") and not env.spec_v1 and by_register and not shifts_too_far(op, width, src.num):
         speculation.scalar_alu(env, raw)
-    num = alu(op, width, dst.num, src.num)
+    ways = fork(op, dst.num, src.num)
+    if ways is not None:
+        env.push(env.pc, env.pc).frames[-1].regs[raw.dst] = scalar(ways[1])
+        dst = scalar(ways[0])
+    num = sane(alu(op, width, dst.num, src.num), "alu", env.log.lines if env.level else None)
     if dst.id and env.capable and op in ("add", "sub"):
         by = _distance(op, width, src.num)
         same = by_register and raw.src == raw.dst

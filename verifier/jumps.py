@@ -13,7 +13,7 @@ from verifier.env import Env, each_reg
 from verifier.raw import Raw
 from verifier.registers import readable
 from verifier.rejection import Rejection
-from verifier.scalar import Scalar, constant, meet
+from verifier.scalar import Scalar, constant
 from verifier.state import ADD_CONST, ADD_CONST32, SPILL, ZERO, Reg, Slot, State
 from verifier.types import (
     ALLOC,
@@ -167,18 +167,17 @@ def _packet_taken(a: Reg, b: Reg, op: str) -> bool | None:
 
 def _narrow(env: Env, raw: Raw, row: Row, dst: Reg, src: Reg, others: list[Reg], by_register: bool) -> None:
     said: list[str] = []
-    dst_then, src_then, dst_else, src_else = branch.refine(row.op, dst.num, src.num, row.width, said)
-    for line in said:
-        env.log.add(line)
     regs = env.state.frames[-1].regs
+    if by_register and raw.src == raw.dst:
+        dst_then, dst_else = branch.refine_same(row.op, dst.num, row.width, said)
+    else:
+        dst_then, src_then, dst_else, src_else = branch.refine(row.op, dst.num, src.num, row.width, said)
+        if by_register:
+            others[raw.src] = _numbered(src, src_then)
+            regs[raw.src] = _numbered(src, src_else)
     others[raw.dst] = _numbered(dst, dst_then)
     regs[raw.dst] = _numbered(dst, dst_else)
-    if by_register and raw.src != raw.dst:
-        others[raw.src] = _numbered(src, src_then)
-        regs[raw.src] = _numbered(src, src_else)
-    elif by_register:
-        others[raw.src] = _numbered(src, meet(dst_then, src_then))
-        regs[raw.src] = _numbered(src, meet(dst_else, src_else))
+    env.log.lines += said
 
 
 def _numbered(reg: Reg, num: Scalar) -> Reg:

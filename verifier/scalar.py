@@ -356,14 +356,3 @@ def within(old: Scalar, new: Scalar) -> bool:
         and new.mask & ~old.mask == 0
         and new.value & ~old.mask == old.value
     )
-
-
-def meet(a: Scalar, b: Scalar) -> Scalar:
-    """What is in both, where both say something of the same number."""
-    if a is b:
-        return a
-    value, mask = tnum.intersect(a.value, a.mask, b.value, b.mask)
-    return settled(
-        value, mask, max(a.smin, b.smin), min(a.smax, b.smax), max(a.umin, b.umin), min(a.umax, b.umax),
-        max(a.s32min, b.s32min), min(a.s32max, b.s32max), max(a.u32min, b.u32min), min(a.u32max, b.u32max),
-    )  # fmt: skip
