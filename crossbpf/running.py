@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,17 +12,21 @@ import click
 
 from bpf.errors import BadInput, CallFailed, Refused
 from bpf.plan import Unit
+from bpf.program import Program
 from bpf.spec.conventions import Convention
 from crossbpf import pcap
 from crossbpf.bpftool import caller, capable
 from crossbpf.cpus import cpu_options, schedule_named
 from crossbpf.inputs import memory_bytes, read_bytes, read_source, write_bytes
-from crossbpf.maps import elements, map_option, map_record, show_maps
+from crossbpf.machine import world as world_of
+from crossbpf.maps import map_option, map_record, show_maps
 from crossbpf.net import net_option, network_said
 from crossbpf.options import compile_options, compiling, hexadecimal, plans_named, wide_console
-from crossbpf.types import convention_named, convention_of, fields_for
+from crossbpf.types import context_for, convention_named, convention_of
 from engines import Engine, Prepared, engine
 from engines.compare import Row
+from engines.iterating import inputs as iterated
+from engines.iterating import iterates
 from runtime.permission import may_load
 from runtime.running import data_after, entry_for
 from runtime.types import UNSPEC
@@ -107,6 +111,8 @@ def run(
     printed, and its maps after the last run, which keep their contents from run to run. A program without a type gets
     the data as memory: R1 is its address and R2 its length.
 
+    An iterator without --ctx runs for each element that --machine or a map has, and once more behind the last.
+
     With --cpus several CPUs run at once and share the maps: all have the same packet, or each has one of a capture.
     They take turns where a program calls helpers, in the same way in every run.
 
@@ -114,8 +120,9 @@ def run(
     """  # fmt: skip
     named = (prog or entry or "").split(",")
     names = list(dict.fromkeys(named))
+    options = compile_options(cc, cflags, includes)
     source = read_source(
-        file, options=compile_options(cc, cflags, includes), order="big" if big_endian else "little",
+        file, options=options, order="big" if big_endian else "little",
         entry=names if len(names) > 1 else names[0] or None,
     )  # fmt: skip
     turns = schedule_named(cpu, cpus, schedule, tuple(names.index(one) for one in named))
@@ -131,10 +138,13 @@ def run(
             raise BadInput(f"{other.name} is not of type {convention.name}, as {program.name} is", file=file)
     frames, captured = frames_in(data_in)
     unit = Unit((program, *source.tails_in(program.order)), convention=convention, plan=plans_named(plan)[0])
-    inputs = [_input(convention, frame, ctx) for frame in frames[:packets]]
+    convention = unit.convention  # of the machine that the byte order stands for
     prepared, used, why = prepare(unit, chosen, jit)
-    limits, world = Limits(seconds=seconds), World(cpu=cpu or 0, elements=elements(contents, program))
-    world.net = network_said()
+    limits, world = Limits(seconds=seconds), world_of(program, options, contents)
+    world.cpu, world.net = cpu or 0, network_said()
+    elements = not ctx and data_in is None and turns is None and iterates(program)
+    frames = frames[:packets]
+    inputs = iterated(unit, world) if elements else [_input(convention, program, frame, ctx) for frame in frames]
     runs: list[Run] = []
     for together in _rounds(inputs, turns, captured=captured):
         try:
@@ -158,8 +168,9 @@ def run(
     else:
         if why:
             click.echo(f"crossbpf: {chosen.name} refuses it: {why}; the interpreter runs it", err=True)
+        what = "element" if elements else "packet" if captured else ""
         for one in runs:
-            for line in lines(one, convention, _head(one, captured=captured), repeat):
+            for line in lines(one, convention, _head(one, what), repeat):
                 click.echo(line)
         if runs[-1].outcome.maps:
             show_maps(wide_console(), [Row(used.name, unit.order, "reference", outcome=runs[-1].outcome)], program)
@@ -179,9 +190,10 @@ def frames_in(data_in: str | None, option: str = "--data-in") -> tuple[list[byte
     return (pcap.read(data, data_in or ""), True) if pcap.byte_order(data) else ([data], False)
 
 
-def _input(convention: Convention, frame: bytes, ctx: Sequence[str]) -> Input:
+def _input(convention: Convention, program: Program, frame: bytes, ctx: Sequence[str]) -> Input:
     """The input of a run: memory for a program without a type. For xdp, --ctx data=N says where the frame starts."""
-    return entry_for(convention, frame, fields_for(convention, ctx))
+    given = context_for(convention, program, ctx)
+    return entry_for(convention, frame, given.context, given.record)
 
 
 def prepare(unit: Unit, chosen: Engine, jit: str) -> tuple[Prepared, Engine, str]:
@@ -200,9 +212,12 @@ def prepare(unit: Unit, chosen: Engine, jit: str) -> tuple[Prepared, Engine, str
 Numbered = tuple[int, Input]
 
 
-def _rounds(inputs: Sequence[Input], turns: Schedule | None, *, captured: bool) -> Iterator[Sequence[Numbered]]:
+def _rounds(inputs: Iterable[Input], turns: Schedule | None, *, captured: bool) -> Iterator[Sequence[Numbered]]:
     """What runs at once: one input, or one for each CPU; what is not a capture's is the same on all of them."""
-    cpus = 1 if turns is None else turns.cpus
+    if turns is None:
+        yield from ([one] for one in enumerate(inputs))
+        return
+    cpus, inputs = turns.cpus, list(inputs)
     numbered = list(enumerate(inputs)) if captured else list(enumerate(inputs)) * cpus
     yield from (numbered[at : at + cpus] for at in range(0, len(numbered), cpus))
 
@@ -257,9 +272,9 @@ def retval(outcome: Outcome) -> int:
     return (outcome.r0 & 0xFFFF_FFFF ^ 0x8000_0000) - 0x8000_0000
 
 
-def _head(one: Run, *, captured: bool) -> str:
-    """What a run's first line starts with: which packet it was, on which CPU."""
-    words = [f"packet {one.number}"] if captured else []
+def _head(one: Run, what: str) -> str:
+    """What a run's first line starts with: which packet or element it was, on which CPU."""
+    words = [f"{what} {one.number}"] if what else []
     words += [f"CPU {one.cpu}"] if one.cpu is not None else []
     return " on ".join(words) + ": " if words else ""
 

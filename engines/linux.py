@@ -20,9 +20,8 @@ from functools import cache
 from bpf.errors import NotHere, Refused
 from bpf.plan import STUB_SIZE, Unit
 from bpf.program import Map
-from bpf.spec.attach import ATTACH_TYPES
 from bpf.spec.helpers import KERNEL
-from bpf.spec.program_types import PROGRAM_TYPES
+from bpf.spec.kfuncs import BY_NAME, NEW
 from bpf.text import assemble
 from engines import live_maps, syscall, test_run
 from engines.base import Abilities, Engine, Options, Prepared
@@ -76,10 +75,6 @@ def final_message(log: str) -> str:
     """What the verifier said last, without its figures and states."""
     lines = [line for line in log.splitlines() if line and not line.startswith(_FIGURES)]
     return "; ".join(lines)
-
-
-_EXPECTED = {PROGRAM_TYPES["sk_lookup"].number: ATTACH_TYPES["sk_lookup"]}
-"""Types that load only with an expected attach type."""
 
 
 class Loaded:
@@ -140,8 +135,7 @@ class Loaded:
     @staticmethod
     def _load(wrapped: Wrapped, code: bytes) -> int:
         kind, prog = wrapped.kind, wrapped.program
-        attach = _EXPECTED.get(kind, 0)
-        return syscall.load(code, name=prog.name, kind=kind, functions=wrapped.functions, attach=attach)[0]
+        return syscall.load(code, name=prog.name, kind=kind, functions=wrapped.functions)[0]
 
     def fill_programs(self, array: int, members: tuple[int, ...]) -> None:
         """Put programs into the prog array of that number, -1 for none, as far as they are not there already."""
@@ -170,8 +164,7 @@ class Loaded:
         """The verifier's log at a level of bpf(): 1 steps up to an error, 2 all with states; in the wrapper's slots."""
         try:
             descriptor, log = syscall.load(
-                self.code, log_level=level, kind=self.wrapped.kind, functions=self.wrapped.functions,
-                attach=_EXPECTED.get(self.wrapped.kind, 0),
+                self.code, log_level=level, kind=self.wrapped.kind, functions=self.wrapped.functions
             )  # fmt: skip
         except syscall.LoadError as error:
             return error.log
@@ -260,7 +253,7 @@ class LinuxPrepared(Prepared):
         try:
             with live_maps.on_cpu(world.cpu if by_cpu else None):
                 if unit.convention.view is not None:
-                    given = test_run.run(loaded.descriptor, unit, entry)
+                    given = test_run.run(loaded.descriptor, unit, entry, world)
                 else:
                     syscall.test_run(loaded.descriptor, packet)
         except OSError as error:
@@ -357,6 +350,8 @@ class LinuxEngine(Engine):
                     raise Refused(f"helper {insn.imm} {helper.name} is not the kernel's", place=f"insn {pc}")
                 if helper.name in SWITCHES:
                     raise Refused(f"{helper.name} {SWITCHES[helper.name]}", place=f"insn {pc}")
+            if insn is not None and insn.row.op == "call_kfunc" and insn.imm == BY_NAME[NEW].number:
+                raise Refused("objects need the program's BTF, which is not handed over", place=f"insn {pc}")
         if reason := unavailable():
             raise Refused(reason)
         return LinuxPrepared(unit)

@@ -285,7 +285,7 @@ def load(
     attr = _ProgLoad(
         kind, len(code) // 8, _address(insns), _address(license_), log_level, size, _address(text), 0,
         (SLEEPABLE if kind == SYSCALL else 0) if flags is None else flags, word[:15].encode(),
-        expected_attach_type=attach, attach_btf_id=target,
+        expected_attach_type=attach or ATTACH.get(kind, 0), attach_btf_id=target,
     )  # fmt: skip
     if functions is None:
         return _load(attr, text)
@@ -297,6 +297,10 @@ def load(
         return _load(attr, text)
     finally:
         os.close(attr.prog_btf_fd)
+
+
+ATTACH = {30: 36, 32: 45}
+"""Program type -> how it is attached, where it must be said at load: BPF_SK_LOOKUP, netfilter's BPF_NETFILTER."""
 
 
 def _load_btf(data: bytes) -> int:
@@ -342,6 +346,14 @@ def test_run_context(
     )  # fmt: skip
     bpf(TEST_RUN, attr)
     return int(attr.retval), out.raw[: attr.data_size_out], after.raw[: attr.ctx_size_out]
+
+
+def test_run_memory(descriptor: int, context: bytes) -> tuple[int, bytes]:
+    """Run a program of type syscall once: the low 32 bits of its R0, and its context afterwards. Raises OSError."""
+    given = ctypes.create_string_buffer(context, max(len(context), 1))
+    attr = _TestRun(descriptor, ctx_size_in=len(context), ctx_in=_address(given) if context else 0)
+    bpf(TEST_RUN, attr)
+    return int(attr.retval), given.raw[: len(context)]
 
 
 def program_info(descriptor: int) -> ProgramInfo:

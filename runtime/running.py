@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from bpf.errors import BadInput, Refused
 from bpf.isa import SLOT, Kind
 from bpf.map_rules import OF_MAPS
+from bpf.object.btf_build import Content
 from bpf.plan import DEFAULT_PLAN, PAGE, Plan, Unit
 from bpf.program import Program
 from bpf.spec.conventions import PACKET, PLAIN, TYPED, Convention
@@ -136,7 +137,7 @@ def _packets(programs: Iterable[Program]) -> bool:
 
 
 def entry_for(
-    convention: Convention, data: bytes, fields: Mapping[str, int] | None = None, record: bytes = b""
+    convention: Convention, data: bytes, fields: Mapping[str, int] | None = None, record: Content = b""
 ) -> Input:
     """The input of a run: data are the packet, or the memory of a program without a context.
 
