@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
 from bpf.errors import BadInput
+from bpf.spec.hooks import EVENT, Hook
 from crossbpf.attaching import hook_in
 from crossbpf.bpftool import Output, Words, stored, words
 from crossbpf.inputs import hex_bytes, read_bytes
+from crossbpf.machine import world as world_of
 from crossbpf.net import net_option, network_said
+from crossbpf.options import compile_options, in_kernel
 from crossbpf.running import frames_in, hexdump
-from crossbpf.types import context_fields
+from crossbpf.types import Given, context_fields, context_for
+from runtime import Kernel, hooks
 from runtime.chain import Step
 from runtime.fired import Fate, Fired
 from runtime.firing import HOPS, event_for
 from runtime.firing import fire as fire_at
+from runtime.types import convention
 from vm.world import Limits, World
 
-Event = tuple[bytes, Mapping[str, int]]
+Event = tuple[bytes, Sequence[str]]
+"""Data, and what is said of the context, as --ctx has it."""
 
 
 @click.command()
@@ -34,6 +40,7 @@ Event = tuple[bytes, Mapping[str, int]]
 )  # fmt: skip
 @click.option("--ctx", multiple=True, metavar="NAME=VALUE,...|FILE", help="Fields of the context, of every event.")
 @net_option
+@in_kernel
 @click.option("--engine", default="interpreter", show_default=True, metavar="NAME", help="What runs the programs.")
 @click.option("--hops", default=HOPS, show_default=True, type=click.IntRange(0, 64), help="How far a packet may come.")
 @click.option("--seconds", default=5.0, show_default=True, help="Time limit of a run.")
@@ -50,16 +57,18 @@ def fire(
     Exit code: 0 every program ran to its end, 1 one did not, 2 unreadable or refused.
     """
     line = Words(list(given), "HOOK [MAP]")
-    fields = dict(context_fields(ctx))
-    events = [event for one in given_events for event in events_in(one)] or [(b"", {})]
-    world = World(net=network_said())
+    events = [event for one in given_events for event in events_in(one)] or [(b"", ())]
     fired: list[Fired] = []
     how: dict[str, Any] = {"engine": engine, "hops": hops, "limits": Limits(seconds=seconds), "runners": {}}
     with output.store.open() as system:
         hook, place = hook_in(system, line)
         line.end()
+        attached = hooks.effective(system, hook, place)
+        world = world_of(system.programs[attached[0].program].program, compile_options()) if attached else World()
+        world.net = network_said()
         for data, own in events:
-            event = event_for(hook, data, fields | dict(own))
+            said = _context(system, hook, place, [*ctx, *own])
+            event = event_for(hook, data, said.context, said.record)
             fired.append(fire_at(system, hook, place, event, world=world, **how))
     if output.record:
         output.show([record(one) for one in fired])
@@ -72,13 +81,22 @@ def fire(
     return 0 if all(one.ended for one in fired) else 1
 
 
+def _context(system: Kernel, hook: Hook, place: str, given: Sequence[str]) -> Given:
+    """What is said of the context; what is traced has names that a program attached to it knows. Raises BadInput."""
+    attached = hooks.effective(system, hook, place)
+    if hook.at != EVENT or not attached:
+        return Given(context_fields(given))
+    one = system.programs[attached[0].program]
+    return context_for(convention(one.type, one.program.section), one.program, given)
+
+
 def events_in(text: str) -> list[Event]:
     """What --event says. Raises BadInput."""
     if text.endswith(".json"):
         return list(_from_json(text))
     if "=" in text and not Path(text).is_file():
-        return [(b"", context_fields([text]))]
-    return [(frame, {}) for frame in frames_in(text, "--event")[0]]
+        return [(b"", [text])]
+    return [(frame, ()) for frame in frames_in(text, "--event")[0]]
 
 
 def _from_json(file: str) -> Iterator[Event]:
@@ -95,7 +113,7 @@ def _from_json(file: str) -> Iterator[Event]:
             raise BadInput("data are no text of hex digits", file=file, place=place)
         if not isinstance(context, dict) or not all(type(value) is int for value in context.values()):
             raise BadInput("context is no object of numbers", file=file, place=place)
-        yield hex_bytes(data, file), context
+        yield hex_bytes(data, file), [f"{name}={value}" for name, value in context.items()]
 
 
 def lines(fired: Fired) -> Iterator[str]:

@@ -27,15 +27,15 @@ from crossbpf.bpftool import (
 )
 from crossbpf.inputs import read_bytes, write_bytes
 from crossbpf.loading import in_section, read_programs
+from crossbpf.machine import world as world_of
 from crossbpf.net import net_option, network_said
-from crossbpf.options import compile_options, loading
-from crossbpf.types import context_fields
+from crossbpf.options import compile_options, in_kernel, loading
+from crossbpf.types import context_for
 from jit.registry import target as find_target
 from runtime import Kernel, MapObject, ProgramObject, hooks
-from runtime.running import compiled, measure, run, translated
+from runtime.running import Runner, compiled, measure, translated
 from runtime.types import named
 from vm.network import carried
-from vm.world import World
 
 _LOAD = "[type TYPE] [map {idx N|name NAME} MAP] [pinmaps DIR] [autoattach]"
 
@@ -251,6 +251,7 @@ _RUN = "PROG [data_in FILE [data_out FILE [data_size_out N]]] [ctx_in FILE [ctx_
 @click.option("--engine", default="interpreter", show_default=True, metavar="NAME", help="What runs it.")
 @click.option("--ctx", multiple=True, metavar="NAME=VALUE,...|FILE", help="Fields of the context, over ctx_in.")
 @net_option
+@in_kernel
 @stored
 def run_(output: Output, given: Sequence[str], engine: str, ctx: Sequence[str]) -> int:
     """Run a program as what its type says. Its maps keep what it does to them.
@@ -271,10 +272,12 @@ def run_(output: Output, given: Sequence[str], engine: str, ctx: Sequence[str]) 
             options[word] = line.next(word)
         sizes = {name: _number(options[name] or "0", name) for name in ("repeat", "data_size_out", "ctx_size_out")}
         data, before = (read_bytes(options[name]) if options[name] else b"" for name in ("data_in", "ctx_in"))
-        ran = run(
-            system, one, data, fields=context_fields(ctx), context=before, engine_name=engine, repeat=sizes["repeat"],
-            world=World(net=network_said()),
-        )  # fmt: skip
+        runner = Runner(system, one, engine)
+        said = context_for(runner.convention, one.program, ctx)
+        entry = runner.entry(data, said.context, before, said.record)
+        world = world_of(one.program, compile_options())
+        world.net = network_said()
+        ran = runner.run(entry, world, repeat=sizes["repeat"])
     outcome = ran.outcome
     after = {"data_out": ran.data, "ctx_out": ran.context(before)}
     for name, size in (("data_out", "data_size_out"), ("ctx_out", "ctx_size_out")):

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from bpf.errors import BadInput
+from bpf.object.btf_build import Content
 from bpf.spec.conventions import TYPED
 from bpf.spec.hooks import CGROUP, DEVICE, EVERY, FIRST_ERROR, HOOKS, MAP, SOCKET, Hook
 from runtime import hooks
@@ -30,11 +31,12 @@ from vm.world import Input, Limits, World
 HOPS = 8  # XMIT_RECURSION_LIMIT
 
 
-def event_for(hook: Hook, data: bytes = b"", fields: Mapping[str, int] | None = None) -> Input:
+def event_for(hook: Hook, data: bytes = b"", fields: Mapping[str, int] | None = None, record: Content = b"") -> Input:
     """An event at a hook: a frame from its link-layer header on, of a sockmap a socket's data alone, of a tracepoint
     its record.
 
-    fields: of the context; for xdp `data` too, which says how many of the bytes are metadata.
+    fields: of the context; for xdp `data` too, which says how many of the bytes are metadata. record: of a context that
+    is memory, in place of data.
     """
     values = dict(fields or {})
     metadata = values.pop("data", 0) if hook.name == "xdp" else 0
@@ -42,7 +44,7 @@ def event_for(hook: Hook, data: bytes = b"", fields: Mapping[str, int] | None = 
         raise BadInput(f"data = {metadata} is outside the packet of {len(data)} bytes")
     entered = TYPED.get(hook.types[0])
     if entered is not None and entered.view is not None and entered.view.layout.open:
-        return entry_for(entered, data, values)
+        return entry_for(entered, data, values, record)
     return Input(packet=data, network=0 if hook.at == MAP else ETHERNET, metadata=metadata, context=values)
 
 

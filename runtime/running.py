@@ -199,8 +199,23 @@ class Runner:
         """The byte order that it runs in."""
         return "big" if self.bound.unit.order == "big" else "little"
 
+    def entry(
+        self, data: bytes, fields: Mapping[str, int] | None = None, context: bytes = b"", record: Content = b""
+    ) -> Input:
+        """Its input (see entry_for). context: as bytes, under the fields. Raises BadInput."""
+        view = self.convention.view
+        if context and view is not None and view.layout.open:
+            return entry_for(self.convention, data, fields, context)
+        values = user_fields(self.convention, context, self.order, len(data)) if context else {}
+        return entry_for(self.convention, data, values | dict(fields or {}), record)
+
     def run(self, entry: Input, world: World, limits: Limits | None = None, repeat: int = 1) -> Ran:
-        """Run it on an input, the last of `repeat` times being shown; the maps keep what it does to them."""
+        """Run it on an input, the last of `repeat` times being shown; the maps keep what it does to them.
+
+        Raises BadInput.
+        """
+        if not 1 <= repeat <= 1_000_000:
+            raise BadInput(f"{repeat} runs: 1 to 1,000,000 are possible", file="repeat")
         limits = limits or Limits()
         states = _enter(self.bound, world)
         world.printed.clear()
@@ -237,14 +252,8 @@ def run(
     data: the packet, or its memory. fields, context: of the context by name, and as bytes. world: everything else that
     helpers see. Raises Refused, BadInput.
     """
-    if not 1 <= repeat <= 1_000_000:
-        raise BadInput(f"{repeat} runs: 1 to 1,000,000 are possible", file="repeat")
     runner = Runner(kernel, program, engine_name, plan)
-    view = runner.convention.view
-    record = context if view is not None and view.layout.open else b""
-    values = user_fields(runner.convention, context, runner.order, len(data)) if context and not record else {}
-    entry = entry_for(runner.convention, data, values | dict(fields or {}), record)
-    return runner.run(entry, world or World(), limits, repeat)
+    return runner.run(runner.entry(data, fields, context), world or World(), limits, repeat)
 
 
 def _enter(bound: Bound, world: World) -> dict[str, MapState]:

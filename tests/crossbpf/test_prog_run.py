@@ -109,6 +109,40 @@ def test_a_context_without_a_packet(engine: str, prompt: Prompt) -> None:
     assert "Return value: 42, " in prompt(f"prog run name p ctx_in {given} --engine {engine}")
 
 
+SYSCALL = "r0 = *(u64 *)(r1 + 0); r2 = 7; *(u64 *)(r1 + 8) = r2; exit"
+HERE = ["linux"] if not unavailable() else []
+
+
+@pytest.mark.parametrize("engine", ["interpreter", "arm64", *HERE])
+def test_a_context_that_is_memory(engine: str, prompt: Prompt) -> None:
+    prompt.load(SYSCALL, "syscall")
+    given, out = prompt.file("in", (5).to_bytes(8, "little") + bytes(8)), prompt.folder / "out"
+    said = prompt(f"prog run name p ctx_in {given} ctx_out {out} --engine {engine}")
+    assert said.startswith("Return value: 5, ")
+    assert out.read_bytes() == (5).to_bytes(8, "little") + (7).to_bytes(8, "little")
+
+
+def test_the_record_of_a_tracepoint(prompt: Prompt) -> None:
+    prompt.load("r0 = *(u64 *)(r1 + 8); exit", "tracepoint/sched/sched_switch")
+    given = prompt.file("in", bytes(8) + (42).to_bytes(8, "little"))
+    assert prompt(f"prog run name p ctx_in {given}").startswith("Return value: 42, ")
+    prompt("prog attach name p tracepoint:sched/sched_switch")
+    assert prompt(f"fire tracepoint:sched/sched_switch --event {given}") == (
+        "tracepoint:sched/sched_switch  p (id 1): 42\n"
+    )
+    assert "the program uses 16" in prompt(
+        f"fire tracepoint:sched/sched_switch --event {prompt.file('in', bytes(8))}", 2
+    )
+
+
+@pytest.mark.parametrize("engine", ["interpreter", "riscv64"])
+def test_registers(engine: str, prompt: Prompt) -> None:
+    prompt.load("r0 = *(u64 *)(r1 + 112); exit", "kprobe/do_exit")
+    assert prompt(f"prog run name p --ctx di=77 --engine {engine}").startswith("Return value: 77, ")
+    prompt("prog attach name p kprobe:do_exit")
+    assert prompt(f"fire kprobe:do_exit --event di=6 --engine {engine}") == "kprobe:do_exit  p (id 1): 6\n"
+
+
 @pytest.mark.parametrize(
     ("kind", "content", "message"),
     [
