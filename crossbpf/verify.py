@@ -194,7 +194,10 @@ def _show(judged: Judged, verbose: int) -> None:
     name = errno.errorcode.get(verdict.errno, "?")
     click.echo(f"prog {program.name}: bpf_prog_load() err={verdict.errno} ({name})")
     if verdict.message:
-        click.echo(f"verification failed: {verdict.message}")
+        *before, last = verdict.message.splitlines()
+        click.echo(f"verification failed: {last}")
+        for line in before:
+            click.echo(f"   {line}")
     if verdict.pc >= 0 and not verbose:
         if verdict.path:
             click.echo(f"path: {_path(verdict.path)}")

@@ -229,7 +229,7 @@ class Env:
             parent.branches += 1
         self.waiting.append(Waiting(new, pc, before, len(self.log)))
         if len(self.waiting) > self.options.sequence:
-            raise Rejection(7, f"The sequence of {len(self.waiting)} jumps is too complex.", self.pc)
+            raise Rejection(14, f"The sequence of {len(self.waiting)} jumps is too complex.", self.pc)
         return new
 
 
