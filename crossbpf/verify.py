@@ -30,6 +30,7 @@ from verifier.insn_text import text as insn_text
 from verifier.parts import Part, functions, part, together
 from verifier.raw import slots
 
+
 _RUNS = 12  # stretches of the path to a refusal that are shown
 
 

@@ -80,7 +80,7 @@ class Rescuer:
     def _value(self, address: int, rescue: Rescue) -> int:
         """What the load gives."""
         assert self.memory is not None
-        value = int.from_bytes(self.memory.probe(address, rescue.width // 8), self._order)  # type: ignore[arg-type]
+        value = self.memory.probe(address, rescue.width // 8, self._order)
         return signed(value, rescue.width) & M64 if rescue.signed else value
 
 

@@ -409,7 +409,7 @@ def _stack_covers(env: Env, old: Frame, frame: Frame, ids: Ids, how: int) -> boo
                 return False
             continue
         for a, b in zip(kinds, other.kinds, strict=True):
-            if a in (b, INVALID) or (a == MISC and (env.uninit or b == ZEROS)):
+            if a in (b, INVALID) or a == MISC and (env.uninit or b == ZEROS):
                 continue
             return False
         last = kinds[7]

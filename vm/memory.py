@@ -204,12 +204,12 @@ class Memory:
             out += page[0][at - page[1] : at - page[1] + take]
         return bytes(out)
 
-    def probe(self, address: int, size: int) -> bytes:
-        """Bytes at an address; zeros where not all of them are there."""
+    def probe(self, address: int, size: int, order: str) -> int:
+        """The number at an address, 0 where not all of it is there: what a probe load finds."""
         try:
-            return self.read(address, size)
+            return int.from_bytes(self.read(address, size), order)  # type: ignore[arg-type]
         except OutOfReach:
-            return bytes(size)
+            return 0
 
     def write(self, address: int, data: bytes) -> None:
         """Write bytes; what lies before a page out of reach is written all the same. Raises OutOfReach."""
