@@ -96,7 +96,9 @@ def verify(
     if unpriv and caps is not None:
         raise click.UsageError("--unpriv and --caps contradict each other.")
     holds = frozenset[str]() if unpriv else frozenset(CAPABILITIES) if caps is None else capabilities(caps)
-    options = Options(holds, strict=strict_alignment, log_level=max(1, min(verbose, 2)), seconds=seconds, merge=merge)
+    options = Options(
+        holds, strict=strict_alignment, log_level=max(1, min(verbose, 2)), seconds=seconds, merge=merge
+    )
     memory = memory_bytes(mem)
     compiled = compile_options(cc, cflags, includes)
     wanted: list[Task] = []
