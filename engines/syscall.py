@@ -288,7 +288,7 @@ def load(
     attr = _ProgLoad(
         kind, len(code) // 8, _address(insns), _address(license_), log_level, size, _address(text), 0,
         (SLEEPABLE if kind == SYSCALL else 0) if flags is None else flags, word[:15].encode(),
-        expected_attach_type=attach or ATTACH.get(kind, 0), attach_btf_id=target,
+        expected_attach_type=attach, attach_btf_id=target,
     )  # fmt: skip
     listed = (ctypes.c_int32 * len(descriptors))(*descriptors)
     attr.fd_array = _address(listed) if descriptors else 0
