@@ -16,7 +16,7 @@ from crossbpf.bpftool import hexed, listed
 from jit.image import Image
 from jit.listing import Native, listing
 from runtime import ProgramObject
-from runtime.xlating import Translated
+from runtime.running import Translated
 
 _BY_ID = {"map_fd": "map_fd", "map_idx": "map_fd", "map_fd_value": "map_fd_value", "map_idx_value": "map_fd_value"}
 

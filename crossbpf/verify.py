@@ -207,9 +207,9 @@ def _show(judged: Judged, verbose: int) -> None:
         code = program.encode()
         shown = insn_text(slots(code, program.order), verdict.pc, judged.subject)
         click.echo(f"at {verdict.pc}: {shown}")
-        line = program.line_at(verdict.pc)
-        if line is not None:
-            click.echo(f"   {line.file}:{line.line}: {line.text.strip()}")
+        place = program.line_at(verdict.pc)
+        if place is not None:
+            click.echo(f"   {place.file}:{place.line}: {place.text.strip()}")
 
 
 def _ask_live(made: Subject, options: Options) -> Answer:

@@ -20,7 +20,7 @@ from functools import cache
 from bpf.errors import NotHere, Refused
 from bpf.plan import STUB_SIZE, Unit
 from bpf.program import Map
-from bpf.spec.attach import ATTACH_TYPES
+from bpf.spec.attach import ATTACH_TYPES, TAKES
 from bpf.spec.helpers import KERNEL
 from bpf.spec.kfuncs import BY_NAME, NEW
 from bpf.spec.program_types import PROGRAM_TYPES
@@ -49,7 +49,7 @@ from vm.step import Step
 from vm.world import Input, Limits, World
 
 M64 = (1 << 64) - 1
-ATTACHED = {PROGRAM_TYPES["netfilter"].number: ATTACH_TYPES["netfilter"]}
+ATTACHED = {PROGRAM_TYPES[name].number: ATTACH_TYPES[only[0]] for name, only in TAKES.items() if len(only) == 1}
 """Program type -> how it is attached, where a load must say so."""
 ETHERNET = 14  # ETH_HLEN
 KEPT = 16  # loaded programs that a Prepared keeps

@@ -3,31 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from bpf.errors import Refused
 from bpf.isa import SLOT
 from bpf.program import Program
 from bpf.rewrite import after_verdict
 from bpf.spec.program_types import PROGRAM_TYPES
+from runtime import running
 from runtime.kernel import Kernel, ProgramObject
+from runtime.running import Translated
 from runtime.verifying import subject
 from verifier import Options, verify
 
 
-@dataclass(frozen=True, slots=True)
-class Translated:
-    """A program after its verdict. maps: the ids of those that its instructions count; tag: of the program as given."""
-
-    program: Program
-    maps: tuple[int, ...]
-    tag: str
-
-
 def translated(kernel: Kernel, one: ProgramObject) -> Translated:
-    """What the kernel makes of a program that its verifier accepts; one that it does not accept stays as it is."""
-    made = replace(one.program, maps=tuple(kernel.maps[number].declared for number in one.maps))
-    return Translated(xlated(made, one.type), one.maps, one.tag)
+    """What the kernel makes of a program that its verifier accepts; of another one, what engines run. Raises Refused."""
+    given = replace(one.program, maps=tuple(kernel.maps[number].declared for number in one.maps))
+    made = xlated(given, one.type)
+    return running.translated(kernel, one) if made is given else Translated(made, one.maps, one.tag)
 
 
 def xlated(program: Program, kind: str, options: Options | None = None) -> Program:
