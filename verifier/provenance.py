@@ -370,4 +370,4 @@ def provenance(prog: Program, view: View | None, helpers: Mapping[int, Helper]) 
     typed = view is not None and view.objects
     one = _Walk(prog, view, helpers, {}, {}, [], types_of(prog), words(prog) if typed else None, {})
     one.run()
-    return Facts(dict(sorted(one.found.items())), one.constants)
+    return Facts(dict(sorted(one.found.items())), constants=one.constants)
