@@ -14,6 +14,9 @@ from bpf.rewrite.masks import mask, stop
 from bpf.rewrite.prologue import unclone
 from bpf.spec.contexts import VIEWS
 
+_KEPT = frozenset({"cgroup_device"})
+"""Types whose context the kernel has as the program sees it, and we have not."""
+
 
 def reduced(prog: Program, facts: Facts) -> Program:
     """The program without what is never run, which any engine can run in its place."""
@@ -30,6 +33,6 @@ def after_verdict(prog: Program, facts: Facts, kind: str, *, privileged: bool = 
     made = remove_nops(remove_dead(hard_wire(made, facts), facts)) if privileged else trap_dead(made, facts)
     made = unclone(made, facts, kind)
     made = stop(made, facts)
-    if kind in VIEWS:
+    if kind in VIEWS and kind not in _KEPT:
         made = convert_context(made, facts, VIEWS[kind])
     return bind_calls(count_down(mask(guard(halve(made, facts)), facts), facts), facts)
