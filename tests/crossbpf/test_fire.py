@@ -183,7 +183,7 @@ class TestFire:
             r1 = 1; lock *(u64 *)(r0 + 0) += r1; r0 = *(u64 *)(r0 + 0); out: exit"""
         program = replace(assemble(count, name="p"), maps=(Map("seen", "array", 4, 8, 1),), section="raw_tp/x")
         with Store(prompt.folder / "bpffs").open() as kernel:
-            hooks.auto(kernel, kernel.load([program], verify=False)[0])
+            hooks.auto(kernel, kernel.load([program])[0])
         for engine, seen in (("interpreter", 1), ("arm64", 2), ("riscv64", 3)):
             assert f"p (id 1): {seen}\n" in prompt(f"fire raw_tracepoint:x --engine {engine}")
         assert prompt.record("map dump name seen")[0]["value"][0] == "0x03"
@@ -207,7 +207,7 @@ class TestFire:
             r0 = *(u64 *)(r1 + 0); exit"""
         program = replace(assemble(words, name="p"), section="xdp", license="GPL")
         with Store(prompt.folder / "bpffs").open() as kernel:
-            hooks.attach(kernel, kernel.load([program])[0], *hooks.hook_named(kernel, "xdp:eth0"))
+            hooks.attach(kernel, kernel.load([program], verify=False)[0], *hooks.hook_named(kernel, "xdp:eth0"))
         text = prompt(f"fire xdp:eth0 --event {FRAME.hex()}", 1)
         assert text.splitlines() == [
             "xdp:eth0  p (id 1): read fault of 0x8 at insn 8", "  printed: hi",

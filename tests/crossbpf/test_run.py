@@ -134,7 +134,7 @@ def test_printed_lines_and_faults(source: Path, capsys: pytest.CaptureFixture[st
     given = ("run", source, "--type", "xdp", "--data-in", FRAME.hex(), "--engine", "riscv64")
     code, out, err = run(capsys, *given)
     assert (code, out) == (1, "")
-    assert "insn 8: program p: verification failed: R1 invalid mem access 'scalar': EACCES" in err
+    assert "insn 8: program prog: verification failed: R1 invalid mem access 'scalar': EACCES" in err
     code, out, _ = run(capsys, *given, "--no-verify")
     assert code == 1
     assert out.splitlines()[0] == "read fault of 0x8 at insn 8"
