@@ -61,6 +61,7 @@ class Facts:
     barriers   slots before which, and barriers_behind: behind which, no mispredicted path may come
     narrowed   slots of 64-bit arithmetic on an arena's pointer, of which only the low half counts
     stacks     by number of a function: bytes of stack that it uses
+    privileged  who loads the program holds CAP_BPF
     writes_packet  some path, which may be only mispredicted, stores through a packet pointer
     constants  slot of a call of a kernel function that wants a constant in R1 -> what that is
     """
@@ -76,6 +77,7 @@ class Facts:
     narrowed: frozenset[int] = frozenset()
     stacks: tuple[int, ...] = ()
     writes_packet: bool = False
+    privileged: bool = True
     constants: Mapping[int, int] = field(default_factory=dict)
 
     @property

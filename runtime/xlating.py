@@ -13,28 +13,30 @@ from bpf.spec.program_types import PROGRAM_TYPES
 from runtime import running
 from runtime.kernel import Kernel, ProgramObject
 from runtime.running import Translated
-from runtime.verifying import subject
-from verifier import Options, verify
+from runtime.verifying import known
+from verifier import Options
 
 
 def translated(kernel: Kernel, one: ProgramObject) -> Translated:
-    """What the kernel makes of a program that its verifier accepts; of another one, what engines run. Raises Refused."""
+    """What the kernel makes of a program that its verifier accepts; of another, what engines run. Raises Refused."""
     given = replace(one.program, maps=tuple(kernel.maps[number].declared for number in one.maps))
     made = xlated(given, one.type)
     return running.translated(kernel, one) if made is given else Translated(made, one.maps, one.tag)
 
 
 def xlated(program: Program, kind: str, options: Options | None = None) -> Program:
-    """A program of a type, with its maps, after its verdict; the same object where there is none, or it is refused."""
+    """A program of a type, with its maps, after its verdict; the same object where there is none, or it is refused.
+
+    options: of the verdict; where none are given, facts that the program carries are taken.
+    """
     if kind not in PROGRAM_TYPES:
         return program
-    options = options or Options(log_level=0)
-    verdict = verify(subject(program, kind), options)
-    if verdict.facts is None:
+    asks = options is not None or program.facts is None
+    judged = known(replace(program, facts=None), kind, options) if asks else program
+    if judged.facts is None:
         return program
-    privileged = bool(options.caps & {"CAP_BPF", "CAP_SYS_ADMIN"})
     try:
-        return after_verdict(program, verdict.facts, kind, privileged=privileged)
+        return after_verdict(judged, judged.facts, kind)
     except Refused:  # an access that the kernel converts and that is not described here
         return program
 

@@ -67,4 +67,5 @@ def facts(env: Env) -> Facts:
         frozenset(pc for pc, aux in enumerate(env.aux) if aux.nospec_result),
         frozenset(pc for pc, aux in enumerate(env.aux) if aux.narrowed),
         tuple(part.stack for part in shape.subprograms), env.writes_packet,
+        env.capable,
     )  # fmt: skip

@@ -23,14 +23,13 @@ def reduced(prog: Program, facts: Facts) -> Program:
     return remove_nops(remove_dead(hard_wire(drop_spills(prog, facts), facts), facts))
 
 
-def after_verdict(prog: Program, facts: Facts, kind: str, *, privileged: bool = True) -> Program:
+def after_verdict(prog: Program, facts: Facts, kind: str) -> Program:
     """The program as `dump xlated` shows it; it is for reading, since it names what only the kernel has.
 
-    facts: of an accepted program. kind: its type. privileged: who loads it holds
-    CAP_BPF. Raises Refused where a jump would no longer reach.
+    facts: of an accepted program. kind: its type. Raises Refused where a jump would no longer reach.
     """
     made = inline_loops(drop_spills(prog, facts), facts)
-    made = remove_nops(remove_dead(hard_wire(made, facts), facts)) if privileged else trap_dead(made, facts)
+    made = remove_nops(remove_dead(hard_wire(made, facts), facts)) if facts.privileged else trap_dead(made, facts)
     made = unclone(made, facts, kind)
     made = stop(made, facts)
     if kind in VIEWS and kind not in _KEPT:
