@@ -19,7 +19,6 @@ from crossbpf.bpftool import (
     listed,
     one_map,
     permitted,
-    verified,
     program,
     programs,
     show_objects,

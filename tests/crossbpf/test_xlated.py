@@ -47,18 +47,21 @@ def test_dumps_of_others(golden: Callable[[str, str], None]) -> None:
     golden("xlated-others.txt", "\n".join(texts))
 
 
-@pytest.mark.parametrize("name", PROGRAMS)
-class TestLive:
-    pytestmark = needs_linux
+@needs_linux[0]
+@needs_linux[1]
+@each
+def test_as_the_kernel_has_it(name: str) -> None:
+    ours, theirs = parity.both(*made(name))
+    assert ours == theirs
 
-    def test_as_the_kernel_has_it(self, name: str) -> None:
-        ours, live = parity.both(*made(name))
-        assert ours == live
 
-    def test_without_perfmon(self, name: str) -> None:
-        """Masks and barriers are the kernel's too."""
-        program, kind = made(name)
-        if not verify(verifying.subject(program, kind), FEW).accepted:
-            pytest.skip("refused without CAP_PERFMON")
-        ours, live = parity.both(program, kind, FEW)
-        assert ours == live
+@needs_linux[0]
+@needs_linux[1]
+@each
+def test_without_perfmon(name: str) -> None:
+    """Masks and barriers are the kernel's too."""
+    program, kind = made(name)
+    if not verify(verifying.subject(program, kind), FEW).accepted:
+        pytest.skip("refused without CAP_PERFMON")
+    ours, theirs = parity.both(program, kind, FEW)
+    assert ours == theirs
