@@ -65,3 +65,22 @@ def test_without_perfmon(name: str) -> None:
         pytest.skip("refused without CAP_PERFMON")
     ours, theirs = parity.both(program, kind, FEW)
     assert ours == theirs
+
+
+@each
+def test_the_other_byte_order(name: str) -> None:
+    """A program of the other order becomes the same instructions, but where a part of a field lies elsewhere in it."""
+    program, kind = made(name)
+    little, big = xlated(program, kind), xlated(program.in_order("big"), kind)
+    assert big.order == "big"
+    assert big is not program
+    if name != "fields of the context":
+        assert big.insns == little.insns
+
+
+@needs_linux[0]
+@needs_linux[1]
+@pytest.mark.deep
+@pytest.mark.parametrize("caps", parity.CAPABILITIES)
+def test_generated(caps: str) -> None:
+    assert parity.main(["--count", "2000", "--caps", caps]) == 0
