@@ -72,11 +72,13 @@ def _rewritten(program: Program, unit: Unit) -> Program:
 def _facts(program: Program, unit: Unit) -> Facts:
     """What the verifier knows of a program counts; one that it was not asked about is walked, which is quicker.
 
-    So is one that calls kernel functions, whose constants the verifier's facts lack.
+    So is one that calls kernel functions, whose constants the verifier's facts lack, and one that reads structures of
+    the kernel's, which are those of the described machine here and of the running kernel there.
     """
+    facts = program.facts
     asks = any(insn is not None and insn.row.op == "call_kfunc" for insn in program.insns)
-    if program.facts is not None and not asks:
-        return program.facts
+    if facts is not None and not asks and not facts.probes:
+        return facts
     return provenance(program, unit.convention.view, unit.calls)
 
 
