@@ -18,8 +18,9 @@ from bpf.map_rules import MAX_BYTES, check_map, readonly, value_bytes
 from bpf.program import MAX_FRAMES, Map, Program, joined
 from bpf.spec.callers import callers
 from bpf.spec.contexts import HEADROOM
-from bpf.spec.conventions import PLAIN, Convention
-from bpf.spec.helpers import KERNEL, SUITE
+from bpf.spec.conventions import PLAIN, TYPED, Convention
+from bpf.spec.helpers import KERNEL, SUITE, Helper
+from bpf.spec.kfuncs import KFUNCS
 from bpf.spec.layout import DYNPTR_SIZE, VALUE_ALIGN, up
 from bpf.spec.prototypes import PROTOTYPES
 from bpf.tail import MAX_TAIL_CALLS, frames, special, tail_calls
@@ -186,6 +187,8 @@ class Unit:
     plan: Plan = DEFAULT_PLAN
 
     def __post_init__(self) -> None:
+        if self.order in self.convention.orders:
+            object.__setattr__(self, "convention", TYPED[self.convention.orders[self.order]])
         if not self.maps:
             object.__setattr__(self, "maps", self.programs[0].maps)
         arenas = sum(map_.kind == "arena" for map_ in self.maps)
@@ -238,6 +241,16 @@ class Unit:
         Engines count its slots and functions; `place` leads back.
         """
         return self.programs[0] if len(self.programs) == 1 else joined(self.programs)
+
+    @cached_property
+    def calls(self) -> Mapping[int, Helper]:
+        """Helpers and kernel functions by number."""
+        return {**self.convention.helpers, **self.convention.kfuncs}
+
+    @cached_property
+    def reach(self) -> int:
+        """Bytes of its context that it uses, of one that is as long as it is given."""
+        return max(program.reach for program in self.programs)
 
     @cached_property
     def starts(self) -> tuple[int, ...]:
@@ -357,6 +370,8 @@ class Unit:
             op = insn.row.op
             if op == "call_helper" and insn.imm not in self.convention.helpers:
                 raise self._no_helper(pc, insn.imm)
+            if op == "call_kfunc" and insn.imm not in self.convention.kfuncs:
+                raise self._no_kfunc(pc, insn.imm)
             if op == "addr_space_cast" and self.arena is None:
                 raise Refused(f"insn {pc}: {op} needs an arena map")
 
@@ -373,6 +388,13 @@ class Unit:
         mine = ", ".join(f"{h.number} {h.name}" for h in self.convention.helpers.values())
         said = f"unknown helper {number} ({known.name}) in convention {self.convention.name}"
         return Refused(f"insn {pc}: {said}", remedy=f"known: {mine}")
+
+    def _no_kfunc(self, pc: int, number: int) -> Refused:
+        known = KFUNCS.get(number)
+        if known is None:
+            return Refused(f"insn {pc}: kernel function {number} has no name", remedy="load it from an object file")
+        said = f"insn {pc}: calling kernel function {known.name} is not allowed"
+        return Refused(said, remedy=f"types that can: {', '.join(sorted(known.types))}")
 
     def _place_maps(self) -> tuple[Region, ...]:
         regions = []
@@ -407,8 +429,10 @@ class Unit:
                 numbers[pc] = insn.imm
             elif form == "func":
                 numbers[pc] = self.plan.entry(program.function_at(pc + 1 + insn.distance))
+            elif form == "btf_id" and low in KFUNCS and not high:
+                numbers[pc] = self.plan.stub(low)
             elif form == "btf_id":
-                raise Refused(f"insn {pc}: BTF variable {low} has no address here", remedy="kernel variables need BTF")
+                raise Refused(f"insn {pc}: BTF variable {low} has no address", remedy="load it from an object file")
             elif low >= len(self.maps):
                 raise Refused(f"insn {pc}: map {low} is not there", remedy=f"the program has {len(self.maps)} maps")
             elif form in ("map_fd_value", "map_idx_value"):

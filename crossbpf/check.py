@@ -20,15 +20,16 @@ from bpf.spec.conventions import PACKET
 from bpf.text import format_insn
 from crossbpf.cc import find
 from crossbpf.inputs import Source, memory_beside, memory_bytes, read_source, sources_in
-from crossbpf.maps import elements, map_option, map_record, show_maps
+from crossbpf.machine import world as world_of
+from crossbpf.maps import map_option, map_record, show_maps
 from crossbpf.options import compile_options, compiling, engines_named, hexadecimal, plans_named, wide_console
-from crossbpf.types import convention_named, fields_for
+from crossbpf.types import context_for, convention_named, fields_for
 from engines.compare import Row, compare
 from engines.lockstep import Parting
 from jit.listing import listing
 from runtime.features import refuse_later
 from runtime.types import of_section
-from vm.world import Input, Limits, World
+from vm.world import Input, Limits
 
 _STYLES = {"reference": "bold", "agrees": "green", "differs": "bold red", "undecided": "yellow", "refused": "dim"}
 
@@ -105,7 +106,8 @@ def check(
     convention = PACKET if packet is not None else None
     if kind is not None:
         convention = convention_named(kind)
-    fields = fields_for(convention, ctx)
+    if convention is None or convention.view is None:
+        fields_for(convention, ctx)  # which has something to say
     frame, limits = memory_bytes(packet, "--packet"), Limits(instructions, seconds)
     console = wide_console()
     codes: list[int] = []
@@ -117,13 +119,18 @@ def check(
                 order = "big" if big_endian else "little"
                 source = read_source(file, options=options, order=order, entry=entry, paired=directory)
                 _refuse_later(kernel, source)
-                world = World(elements=elements(contents, source.any_order()) if contents else {})
+                program = source.any_order()
+                world = world_of(program, options, contents)
+                context = context_for(convention or source.convention, program, ctx)
             except CrossbpfError as error:
                 results.append(Result(file, "", error=error))
                 _show(console, results[-1], as_json)
                 continue
             beside = memory_beside(file) if directory else source.memory
-            given = Input(memory if mem is not None else source.memory or beside, packet=frame, context=fields)
+            given = Input(
+                memory if mem is not None else source.memory or beside, packet=frame, context=context.context,
+                record=context.record,
+            )  # fmt: skip
             for chosen in plans:
                 rows = compare(
                     source.program_in, given, engines=engines, plan=chosen,

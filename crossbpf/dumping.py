@@ -8,6 +8,7 @@ from typing import Any
 
 from bpf.isa import ROW, SLOT, Insn, Kind, encode, make
 from bpf.program import Line
+from bpf.spec.kfuncs import KFUNCS
 from bpf.spec.prototypes import PROTOTYPES
 from bpf.text import format_insn
 from crossbpf.bpftool import hexed, listed
@@ -41,6 +42,8 @@ def insn_text(insn: Insn) -> str:
         return f"r{insn.dst} = map[id:{insn.imm & 0xFFFFFFFF}]{offset}"
     if form == "call_helper" and insn.imm in PROTOTYPES:
         return f"call bpf_{PROTOTYPES[insn.imm].name}#{insn.imm}"
+    if form == "call_kfunc" and insn.imm in KFUNCS:
+        return f"call {KFUNCS[insn.imm].name}#{insn.imm}"
     return format_insn(insn)
 
 

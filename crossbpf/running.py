@@ -12,12 +12,14 @@ import click
 
 from bpf.errors import BadInput, Refused
 from bpf.plan import Unit
+from bpf.program import Program
 from bpf.spec.conventions import Convention
 from crossbpf import pcap
 from crossbpf.inputs import memory_bytes, read_bytes, read_source, write_bytes
-from crossbpf.maps import elements, map_option, map_record, show_maps
+from crossbpf.machine import world as world_of
+from crossbpf.maps import map_option, map_record, show_maps
 from crossbpf.options import compile_options, compiling, hexadecimal, plans_named, wide_console
-from crossbpf.types import convention_named, convention_of, fields_for
+from crossbpf.types import context_for, convention_named, convention_of
 from engines import Engine, Prepared, engine
 from engines.compare import Row
 from vm.contexts import build, read_back
@@ -96,8 +98,9 @@ def run(
 
     Exit code: 0 it ran to its end, 1 it did not (a fault, a limit), 2 unreadable or refused.
     """  # fmt: skip
+    options = compile_options(cc, cflags, includes)
     source = read_source(
-        file, options=compile_options(cc, cflags, includes), order="big" if big_endian else "little",
+        file, options=options, order="big" if big_endian else "little",
         entry=prog or entry,
     )  # fmt: skip
     chosen = engine(name)
@@ -105,9 +108,10 @@ def run(
     convention = convention_named(kind) if kind else convention_of(program.section)
     frames, captured = frames_in(data_in)
     unit = Unit((program, *source.tails_in(program.order)), convention=convention, plan=plans_named(plan)[0])
-    inputs = [_input(convention, frame, ctx) for frame in frames[:packets]]
+    convention = unit.convention  # of the machine that the byte order stands for
+    inputs = [_input(convention, program, frame, ctx) for frame in frames[:packets]]
     prepared, used, why = prepare(unit, chosen, jit)
-    limits, world = Limits(seconds=seconds), World(elements=elements(contents, program))
+    limits, world = Limits(seconds=seconds), world_of(program, options, contents)
     runs = []
     for number, given in enumerate(inputs):
         try:
@@ -151,15 +155,16 @@ def frames_in(data_in: str | None) -> tuple[list[bytes], bool]:
     return (pcap.read(data, data_in or ""), True) if pcap.byte_order(data) else ([data], False)
 
 
-def _input(convention: Convention, frame: bytes, ctx: Sequence[str]) -> Input:
+def _input(convention: Convention, program: Program, frame: bytes, ctx: Sequence[str]) -> Input:
     """The input of a run: memory for a program without a type. For xdp, --ctx data=N says where the frame starts."""
-    fields = dict(fields_for(convention, ctx))
+    given = context_for(convention, program, ctx)
+    fields = dict(given.context)
     if convention.view is None:
         return Input(memory=frame)
     metadata = fields.pop("data", 0) if convention.view.layout.name == "xdp_md" else 0
     if not 0 <= metadata <= len(frame):
         raise BadInput(f"data = {metadata} is outside the packet of {len(frame)} bytes", file="--ctx")
-    return Input(packet=frame, metadata=metadata, context=fields)
+    return Input(packet=frame, metadata=metadata, context=fields, record=given.record)
 
 
 def prepare(unit: Unit, chosen: Engine, jit: str) -> tuple[Prepared, Engine, str]:

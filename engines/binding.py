@@ -9,23 +9,26 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from bpf.errors import CrossbpfError
+from bpf.isa import Kind
+from bpf.object.btf_build import content as bytes_of
 from bpf.plan import Unit
 from bpf.program import Program
 from bpf.rewrite import convert_context
 from engines.base import Prepared
 from verifier.provenance import provenance
-from vm.contexts import packet_after, read_back
+from vm.contexts import WORD, packet_after, read_back
 from vm.outcome import Outcome
 from vm.step import Step
 from vm.world import Input, Limits, World
 
 
 def bind(unit: Unit) -> Unit:
-    """The unit that machines run: accesses to its context are converted. The same object for the same unit.
+    """The unit that machines run: accesses to its context are converted, probe loads are known.
 
-    Raises Refused for what the context does not allow.
+    The same object for the same unit, itself where nothing is to do. Raises Refused for what the context does not
+    allow.
     """
-    if unit.convention.view is None or unit.programs[0].source is not None:
+    if unit.programs[0].source is not None or not _rewrites(unit):
         return unit
     if unit.bound is None:
         programs = tuple(_rewritten(program, unit) for program in unit.programs)
@@ -34,18 +37,29 @@ def bind(unit: Unit) -> Unit:
     return unit.bound
 
 
+def _rewrites(unit: Unit) -> bool:
+    """Whether there is a context, or a program gets hold of a structure of the kernel's."""
+    if unit.convention.view is not None:
+        return True
+    giving = {number for number, one in unit.calls.items() if one.gives}
+    return any(
+        program.symbols
+        or any(insn is not None and insn.row.kind is Kind.CALL and insn.imm in giving for insn in program.insns)
+        for program in unit.programs
+    )
+
+
 def _rewritten(program: Program, unit: Unit) -> Program:
     view = unit.convention.view
-    assert view is not None
     try:
-        return convert_context(program, provenance(program, view, unit.convention.helpers), view)
+        return convert_context(program, provenance(program, view, unit.calls), view)
     except CrossbpfError as error:
         raise error.at(file=program.name if len(unit.programs) > 1 else "") from None
 
 
 def shown(prepared: Prepared, unit: Unit) -> Prepared:
     """What an engine has made of a bound unit, speaking of the programs as they were given."""
-    return prepared if unit.convention.view is None else _Shown(prepared, unit)
+    return prepared if unit.programs[0].source is None else _Shown(prepared, unit)
 
 
 class _Shown(Prepared):
@@ -99,7 +113,10 @@ def translated(outcome: Outcome, unit: Unit, entry: Input) -> Outcome:
     regions = outcome.regions
     if regions is not None and "context" in regions:
         start = unit.packet_start(len(entry.packet))
-        at = unit.context & 0xFFF
-        context = read_back(unit, regions["context"][at:], start)
-        packet = packet_after(unit, entry, regions["context"][at:], regions.get("packet", b""))
+        content = regions["context"][unit.context & 0xFFF :]
+        view = unit.convention.view
+        if view is not None and view.layout.open:
+            content = content[: -(-len(bytes_of(entry.record, unit.order)) // WORD) * WORD]
+        context = read_back(unit, content, start)
+        packet = packet_after(unit, entry, content, regions.get("packet", b""))
     return replace(outcome, fault=fault, context=context, packet=packet)

@@ -252,7 +252,7 @@ class LinuxPrepared(Prepared):
         try:
             with live_maps.on_cpu(world.cpu if by_cpu else None):
                 if unit.convention.view is not None:
-                    given = test_run.run(loaded.descriptor, unit, entry)
+                    given = test_run.run(loaded.descriptor, unit, entry, world)
                 else:
                     syscall.test_run(loaded.descriptor, packet)
         except OSError as error:

@@ -1,8 +1,8 @@
 """The process that runs compiled code on its own CPU; engines/native.py starts it with `main`.
 
-It reads requests from standard input and answers on standard output, each a pickle behind its length. It installs no
-signal handler: code that crashes kills it, and whoever has started it sees how. Code pages are never writable and
-executable at once, data pages never executable.
+It reads requests from standard input and answers on standard output, each a pickle behind its length. It handles no
+signals but the faults of probe loads: code that crashes kills it, and whoever has started it sees how. Code pages are
+never writable and executable at once, data pages never executable.
 """
 
 from __future__ import annotations
@@ -20,7 +20,10 @@ from dataclasses import dataclass, field
 from typing import IO, Any
 
 from bpf.plan import ALLOWANCE, FRAME, PAGE, POISON, TAIL_CALLS, Region
+from bpf.spec.kfuncs import FIRST as FIRST_KFUNC
+from engines.native_rescue import Rescuer
 from jit import host
+from jit.image import Rescue
 from vm.helpers import Calling, Exit, Place, entered, expire, implementation
 from vm.maps.bound import Bound, Named
 from vm.memory import Cell, Memory, OutOfReach
@@ -31,6 +34,7 @@ LENGTH = struct.Struct("<Q")
 M64 = (1 << 64) - 1
 _GRACE = 2.0  # seconds after the limit of a run at which a child without a parent ends itself
 
+_USER_BITS = 47  # bits of an address that a process can have
 READ, WRITE, EXEC = 1, 2, 4  # PROT_*, which the module mmap has only where there is mmap()
 _FIXED_NOREPLACE = 0x100000  # Linux since 4.17; elsewhere the address is a hint, and what comes back is looked at
 
@@ -48,6 +52,7 @@ class Load:
     record  address of the exit record, a page; the shared block lies in the page behind it, at `block`
     counters  address and size of the region of may_goto's counters
     flush   whether the CPU must be told of new code
+    rescues, homes, saved, order   see Rescuer
     """
 
     pieces: Sequence[tuple[int, int, bytes]]
@@ -56,6 +61,10 @@ class Load:
     record: int
     counters: tuple[int, int]
     flush: bool
+    rescues: Sequence[Rescue]
+    homes: Sequence[str]
+    saved: Mapping[str, int]
+    order: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +139,8 @@ class Host:
         self._mapped: dict[int, int] = {}
         self._regions: dict[int, Region] = {}
         self._load: Load | None = None
+        self._rescuer: Rescuer | None = None
+        self._kept: dict[int, bytearray] = {}  # regions at addresses that no process can have
         self._calls = Call()
         self._on_helper: Callable[[], int] = lambda: 1
         self._callback = ctypes.CFUNCTYPE(ctypes.c_int)(self._called)
@@ -176,6 +187,9 @@ class Host:
             if wanted.flush:
                 self._flush(address, len(code))
         self._load = wanted
+        if self._rescuer is not None:
+            self._rescuer.close()
+        self._rescuer = Rescuer(wanted.rescues, wanted.homes, wanted.saved, wanted.order) if wanted.rescues else None
         self._block = (ctypes.c_uint64 * (host.BLOCK_SIZE // host.WORD)).from_address(wanted.block)
         self._enter = ctypes.CFUNCTYPE(None)(wanted.enter)
 
@@ -190,6 +204,9 @@ class Host:
     def _allocate(self, region: Region) -> memoryview:
         """A region of the run, writable until its content is there."""
         start = region.first_page
+        if start >> _USER_BITS:
+            self._kept[start] = bytearray(region.mapped)
+            return memoryview(self._kept[start])
         if start in self._regions:
             if self._regions[start].mapped == region.mapped:
                 self._protect(start, READ | WRITE)
@@ -203,13 +220,16 @@ class Host:
 
     def run(self, wanted: Run) -> dict[str, Any]:
         """One run to its end."""
+        self._kept.clear()
         starts = {cell.region.first_page for cell in wanted.cells}
         for start in [start for start in self._regions if start not in starts]:
             self._unmap(start)
             del self._regions[start]
         memory = Memory(wanted.cells, self._allocate)
+        if self._rescuer is not None:
+            self._rescuer.memory = memory
         for cell in wanted.cells:
-            if cell.region.readonly:
+            if cell.region.readonly and cell.region.first_page not in self._kept:
                 self._protect(cell.region.first_page, READ)
         record = self._view(wanted.record, wanted.saved)
         record[:] = b"\xee" * wanted.saved
@@ -256,7 +276,7 @@ class Host:
         try:
             if number == CALL_TARGET:
                 number = block[host.AX]
-                if number not in wanted.helpers:
+                if number not in wanted.helpers or number >= FIRST_KFUNC:
                     raise Trap("call target", number)
             elif number in SERVICES:
                 block[host.ANSWER] = answer(number, wanted.packet, place.memory, arguments)

@@ -282,6 +282,7 @@ def load(
         (SLEEPABLE if kind == SYSCALL else 0) if flags is None else flags, word[:15].encode(),
         expected_attach_type=attach, attach_btf_id=target,
     )  # fmt: skip
+    attr.expected_attach_type = ATTACH.get(kind, 0)
     if functions is None:
         return _load(attr, text)
     size = len(functions.records)
@@ -292,6 +293,10 @@ def load(
         return _load(attr, text)
     finally:
         os.close(attr.prog_btf_fd)
+
+
+ATTACH = {32: 45}
+"""Program type -> how it is attached, where it must be said at load: netfilter's BPF_NETFILTER."""
 
 
 def _load_btf(data: bytes) -> int:
@@ -337,6 +342,14 @@ def test_run_context(
     )  # fmt: skip
     bpf(TEST_RUN, attr)
     return int(attr.retval), out.raw[: attr.data_size_out], after.raw[: attr.ctx_size_out]
+
+
+def test_run_memory(descriptor: int, context: bytes) -> tuple[int, bytes]:
+    """Run a program of type syscall once: the low 32 bits of its R0, and its context afterwards. Raises OSError."""
+    given = ctypes.create_string_buffer(context, max(len(context), 1))
+    attr = _TestRun(descriptor, ctx_size_in=len(context), ctx_in=_address(given) if context else 0)
+    bpf(TEST_RUN, attr)
+    return int(attr.retval), given.raw[: len(context)]
 
 
 def program_info(descriptor: int) -> ProgramInfo:

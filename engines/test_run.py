@@ -11,13 +11,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from bpf.errors import Refused
+from bpf.object.btf_build import content
 from bpf.plan import Unit
 from bpf.spec.contexts import LAYOUTS, SKB_MOST, View
 from bpf.spec.conventions import Convention
 from bpf.spec.program_types import NETWORK
 from engines import syscall
-from vm.world import Input
+from vm.contexts import read_back
+from vm.world import Input, World
 
+_HOOK = 2  # bytes of hook and pf, which come first in nf_hook_state
 ROOM = SKB_MOST  # bytes that a packet may grow by
 HEADER = 14  # the link-layer header, which TEST_RUN takes off and puts back as zeros
 
@@ -83,8 +86,18 @@ assert _CONTEXTS.keys() <= LAYOUTS.keys()
 
 TYPES = frozenset({
     "socket_filter", "sched_cls", "sched_act", "xdp", "cgroup_skb", "lwt_in", "lwt_out", "lwt_xmit", "raw_tracepoint",
+    "syscall", "netfilter",
 })  # fmt: skip
 """Names of the types that run there."""
+
+
+def _state(unit: Unit, entry: Input, world: World) -> bytes:
+    """What the kernel takes of a netfilter program's nf_hook_state: hook and pf, which come first. Raises Refused."""
+    found = world.kernel.get(entry.context.get("state", 0))
+    state = b"" if found is None else content(found, unit.order)
+    if any(state[_HOOK:]) or not state:
+        raise Refused("BPF_PROG_TEST_RUN takes hook and pf of a nf_hook_state", remedy="describe it, with those alone")
+    return state[:_HOOK]
 
 
 def check(convention: Convention, entry: Input) -> None:
@@ -97,11 +110,18 @@ def check(convention: Convention, entry: Input) -> None:
         raise Refused("metadata before the frame are for xdp")
 
 
-def run(descriptor: int, unit: Unit, entry: Input) -> Given:
+def run(descriptor: int, unit: Unit, entry: Input, world: World) -> Given:
     """One run. Raises OSError, and Refused."""
     view, kind = unit.convention.view, unit.convention.type
     assert view is not None
     assert kind is not None
+    if view.layout.open:
+        given = content(entry.record, unit.order)
+        retval, after = syscall.test_run_memory(descriptor, given)
+        return Given(retval, read_back(unit, after.ljust(-(-len(after) // 8) * 8, b"\0"), 0))
+    if kind.name == "netfilter":
+        state = _state(unit, entry, world)
+        return Given(syscall.test_run_context(descriptor, entry.packet, state, 0, 0)[0])
     context, back = _CONTEXTS[view.layout.name](view, entry)
     if not kind.data:
         return Given(syscall.test_run_context(descriptor, b"", context, 0, 0)[0])

@@ -9,6 +9,9 @@ from collections.abc import Callable, Mapping
 from typing import Literal, cast
 
 from bpf.errors import BadInput
+from bpf.object.attach import RETURNING, attached
+from bpf.object.attach import words as attached_words
+from bpf.object.btf_build import content
 from bpf.plan import PAGE, Unit
 from bpf.spec.contexts import OBJECT, PACKET, PACKET_END, PACKET_META, XDP_MOST, View
 from bpf.spec.conventions import Convention
@@ -37,6 +40,8 @@ def build(unit: Unit, entry: Input, packet: int) -> bytes:
     """The internal context of a run. packet: address of the frame's first byte. Raises BadInput."""
     view = unit.convention.view
     assert view is not None
+    if view.layout.open:
+        return _memory(unit, content(entry.record, unit.order))
     order = cast(Order, unit.order)
     numbers = _checked(view, entry.context)
     found = defaults(unit.convention, entry, order) | numbers
@@ -53,12 +58,28 @@ def build(unit: Unit, entry: Input, packet: int) -> bytes:
     return bytes(data)
 
 
+def _memory(unit: Unit, record: bytes) -> bytes:
+    """A context that is memory. Raises BadInput where the program uses more than is given, or more than can be is."""
+    view = unit.convention.view
+    assert view is not None
+    if not unit.reach <= len(record) <= view.layout.size:
+        what = f"the program uses {unit.reach}" if len(record) < unit.reach else f"at most {view.layout.size} can be"
+        raise BadInput(f"a context of {len(record)} bytes, and {what}", remedy="give the bytes that the program reads")
+    return record.ljust(max(-(-len(record) // WORD), 1) * WORD, b"\0")
+
+
 def _state(unit: Unit, entry: Input, packet: int, start: int, found: Mapping[str, int]) -> dict[str, int]:
     """What only helpers see of a context (Layout.state). start: address of the packet's data."""
     assert unit.convention.view is not None
     size, words = len(entry.packet), unit.convention.view.layout.state
     if not words:
         return {}
+    if "arguments" in words:
+        program = unit.programs[0].source or unit.programs[0]
+        returned = attached(program.section)[0] in RETURNING
+        known = attached_words(program) or ()
+        has = returned and bool(known) and known[-1].name == "ret"
+        return {"arguments": len(known) - has, "returned": int(returned)}
     head, tail = unit.room(size)
     first, last = packet - head, packet + size + tail
     if "mac" not in words:
@@ -74,7 +95,8 @@ def _state(unit: Unit, entry: Input, packet: int, start: int, found: Mapping[str
 def _checked(view: View, given: Mapping[str, int]) -> dict[str, int]:
     """The fields that a user sets, as unsigned numbers. Raises BadInput."""
     numbers = {}
-    for name, value in given.items():
+    for given_name, value in given.items():
+        name = view.layout.aliases.get(given_name, given_name)
         one = view.layout.by_name.get(name)
         if one is None or one.pointer or name in DERIVED:
             settable = (f.name for f in view.layout.fields if not f.pointer and f.name not in DERIVED)
@@ -94,7 +116,10 @@ def read_back(unit: Unit, content: bytes, packet: int) -> dict[str, int]:
     view = unit.convention.view
     assert view is not None
     layout, found = view.layout, {}
-    if layout.state:
+    if layout.open:
+        words = range(0, len(content) // WORD * WORD if view.writable else 0, WORD)
+        return {f"+{at}": int.from_bytes(content[at : at + WORD], cast(Order, unit.order)) for at in words}
+    if "first" in layout.state:
         at = layout.state["mac"] if "mac" in layout.state else layout.by_name["data_meta"].at
         packet = int.from_bytes(content[at : at + WORD], cast(Order, unit.order))
     for one in layout.fields:
@@ -111,7 +136,7 @@ def packet_after(unit: Unit, entry: Input, context: bytes, packet: bytes) -> byt
     size, layout = len(entry.packet), view.layout
     start = unit.packet_start(size)
     base = start - unit.room(size)[0] & -PAGE
-    if not layout.state:
+    if "first" not in layout.state:
         return packet[start - base :][:size]
 
     def word(at: int) -> int:

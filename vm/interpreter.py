@@ -13,6 +13,7 @@ from typing import Any
 from bpf.isa import Insn, Kind
 from bpf.plan import CELL, FRAME, PAGE, POISON, Unit
 from bpf.program import Program
+from bpf.spec.kfuncs import FIRST as FIRST_KFUNC
 from vm.helpers import Calling, Exit, Helper, Invoke, Place, entered, expire, implementations
 from vm.maps.bound import NO_MAPS, Bound, named_regions
 from vm.memory import Memory, OutOfReach, lay_out
@@ -21,7 +22,8 @@ from vm.services import Packet, Trap, load_packet
 from vm.step import Step, Watch
 from vm.world import Input, Limits, World
 
-ALU, BRANCH, LOAD, STORE, GOTO, ATOMIC, ORDERED, HELPER, LOCAL, EXIT, COUNTDOWN, CALLX, PACKET, CAST, TAIL = range(15)
+ALU, BRANCH, LOAD, STORE, GOTO, ATOMIC, ORDERED, HELPER, LOCAL, EXIT, COUNTDOWN, CALLX, PACKET, CAST = range(14)
+TAIL, PROBE = 14, 15
 
 M64 = (1 << 64) - 1
 
@@ -101,6 +103,8 @@ class Interpreter:
             return ALU, row.effect_in(self.program.order), dst, source, pc + 1
         if kind is Kind.BRANCH:
             return BRANCH, row.effect_in(self.program.order), dst, source, pc + 1 + insn.distance
+        if pc in self.program.probes:
+            return PROBE, row.effect_in(self.program.order), dst, src, (off, row.width // 8)
         if kind is Kind.LOAD:
             return LOAD, row.effect_in(self.program.order) if row.signed else None, dst, src, (off, row.width // 8)
         if kind is Kind.STORE:
@@ -290,10 +294,21 @@ class Interpreter:
         elif kind == CAST:
             registers[d] = effect(extra[0], registers[s], extra[1])
             state.pc += 1
+        elif kind == PROBE:
+            registers[d] = self._probe(state, effect, registers[s] + extra[0] & M64, extra[1])
+            state.pc += 1
         elif kind == ORDERED:
             self._ordered(state, effect, d, s, *extra)
         else:
             self._atomic(state, effect, d, s, *extra)
+
+    def _probe(self, state: State, effect: Any, address: int, size: int) -> int:
+        """What a probe load gives: 0 where not all of it is there."""
+        try:
+            value: int = effect(0, int.from_bytes(state.memory.read(address, size), self.program.order))  # type: ignore[arg-type]
+        except OutOfReach:
+            return 0
+        return value
 
     def _exit(self, state: State) -> None:
         registers = state.registers
@@ -323,7 +338,7 @@ class Interpreter:
         state.pc = start
 
     def _callx(self, state: State, value: int) -> None:
-        if value in self._helpers:
+        if value in self._helpers and value < FIRST_KFUNC:
             self._helper(state, *self._helpers[value])
             return
         start = self._callee(state, state.pc, value)

@@ -8,6 +8,7 @@ field takes 64 bits. A store writes what is kept. Offsets and sizes that are not
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace as changed
 
 from bpf.errors import Refused
 from bpf.facts import Base, Facts
@@ -17,14 +18,18 @@ from bpf.rewrite.replace import replace
 from bpf.spec.contexts import OBJECT, Field, View
 
 
-def convert_context(prog: Program, facts: Facts, view: View) -> Program:
-    """The program for the internal layout. Raises Refused naming the instruction."""
-    by = {}
+def convert_context(prog: Program, facts: Facts, view: View | None) -> Program:
+    """The program for the internal layout, which knows its probe loads. Raises Refused naming the instruction."""
+    by: dict[int, tuple[Insn, ...]] = {}
+    reach = 0
     for pc, pointer in facts.pointers.items():
         insn = prog.insns[pc]
-        if insn is not None and pointer.base is Base.CONTEXT:
+        if insn is not None and view is not None and pointer.base is Base.CONTEXT:
             by[pc] = tuple(_convert(insn, pc, pointer.offset, view, prog.order))
-    return replace(prog, by)
+            reach = max(reach, pointer.offset + insn.off + insn.row.width // 8)
+    made = replace(prog, by)
+    probes = frozenset(at for at, pc in enumerate(made.origin) if pc in facts.probes and made.insns[at] is not None)
+    return changed(made, probes=probes, reach=reach if view is not None and view.layout.open else 0)
 
 
 def _convert(insn: Insn, pc: int, fixed: int, view: View, order: str) -> Iterator[Insn]:

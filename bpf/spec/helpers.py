@@ -23,6 +23,8 @@ class Helper:
     lends      it shows that function bytes that are no program's
     typed      it acts on the context of programs of a type, or says where a packet goes: others have no use for it
     moves      it may move the packet or change its length
+    gives      the structure of the kernel's that it returns a pointer to; "?" for one that only the program knows
+    types      of a kernel function: the program types that may call it, empty for all; callers.py says it of helpers
     """
 
     number: int
@@ -35,6 +37,8 @@ class Helper:
     lends: bool = False
     typed: bool = False
     moves: bool = False
+    gives: str = ""
+    types: frozenset[str] = frozenset()
 
 
 def _table(*helpers: Helper) -> Mapping[int, Helper]:
@@ -81,6 +85,16 @@ _PACKET = (
     Helper(190, "xdp_store_bytes", 4, "5.18", typed=True),
 )
 """Helpers that take a packet's context or say where a packet goes (net/core/filter.c)."""
+
+_TRACING = (
+    Helper(126, "seq_printf", 5, "5.8", typed=True),
+    Helper(127, "seq_write", 3, "5.8", typed=True),
+    Helper(153, "per_cpu_ptr", 2, "5.10", gives="?"),
+    Helper(154, "this_cpu_ptr", 1, "5.10", gives="?"),
+    Helper(183, "get_func_arg", 3, "5.17", typed=True),
+    Helper(184, "get_func_ret", 2, "5.17", typed=True),
+    Helper(185, "get_func_arg_cnt", 1, "5.17", typed=True),
+)
 
 KERNEL = _table(
     Helper(1, "map_lookup_elem", 2, "3.19"),
@@ -130,7 +144,7 @@ KERNEL = _table(
     Helper(133, "ringbuf_discard", 2, "5.8"),
     Helper(134, "ringbuf_query", 2, "5.8"),
     Helper(148, "copy_from_user", 3, "5.10"),
-    Helper(158, "get_current_task_btf", 0, "5.11"),
+    Helper(158, "get_current_task_btf", 0, "5.11", gives="task_struct"),
     Helper(160, "ktime_get_coarse_ns", 0, "5.11"),
     Helper(164, "for_each_map_elem", 4, "5.13", callback=2, lends=True),
     Helper(165, "snprintf", 5, "5.13"),
@@ -161,6 +175,7 @@ KERNEL = _table(
     Helper(208, "ktime_get_tai_ns", 0, "6.1"),
     Helper(209, "user_ringbuf_drain", 4, "6.1", callback=2, lends=True),
     *_PACKET,
+    *_TRACING,
 )
 """The kernel's helpers that exist here, by the kernel's number."""
 

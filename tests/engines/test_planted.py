@@ -29,7 +29,7 @@ from vm.world import Input, World
 
 OBSERVE = Options(observe=True)
 SPARSE = 13  # a thirteenth of the cases of an exercise is enough for nearly every fault
-RUNNABLE = [row for row in ROWS if row.op != "btf_id" and not special.applies(row)]  # those of one Op
+RUNNABLE = [row for row in ROWS if not row.external and not special.applies(row)]  # those of one Op
 
 Lowering = Callable[[Op], None]
 Act = Callable[[Any, Op, Lowering], None]

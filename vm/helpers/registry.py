@@ -18,9 +18,11 @@ from vm.helpers import (
     task,
     text,
     timers,
+    tracing,
     xdp,
 )
 from vm.helpers.base import Helper
+from vm.helpers.kfuncs import KFUNCS
 
 _IMPLEMENTATIONS: dict[str, Helper] = {
     "get_prandom_u32": basic.get_prandom_u32,
@@ -137,18 +139,25 @@ _IMPLEMENTATIONS: dict[str, Helper] = {
     "redirect_map": redirect.redirect_map,
     "check_mtu": redirect.check_mtu,
     "fib_lookup": fib.fib_lookup,
+    "get_func_arg": tracing.get_func_arg,
+    "get_func_ret": tracing.get_func_ret,
+    "get_func_arg_cnt": tracing.get_func_arg_cnt,
+    "seq_printf": tracing.seq_printf,
+    "seq_write": tracing.seq_write,
+    "per_cpu_ptr": tracing.per_cpu_ptr,
+    "this_cpu_ptr": tracing.this_cpu_ptr,
 }
 
 
 def implementation(name: str) -> Helper:
-    """The function of a helper that bpf/spec/helpers.py lists."""
-    return _IMPLEMENTATIONS[name]
+    """The function of a helper that bpf/spec/helpers.py lists, or of a kernel function of bpf/spec/kfuncs.py."""
+    return _IMPLEMENTATIONS.get(name) or KFUNCS[name]
 
 
 def implementations(convention: Convention) -> dict[int, tuple[str, int, Helper]]:
-    """Of the helpers that somebody is called for: number -> (name, how many arguments, what it does)."""
+    """Helpers and kernel functions that somebody is called for: number -> (name, how many arguments, what it does)."""
     return {
         number: (helper.name, helper.arguments, implementation(helper.name))
-        for number, helper in convention.helpers.items()
+        for number, helper in (*convention.helpers.items(), *convention.kfuncs.items())
         if not helper.inline
     }

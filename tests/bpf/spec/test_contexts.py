@@ -36,7 +36,8 @@ def test_pointers_have_64_bits(layout: Layout) -> None:
 
 def test_the_views_name_fields_and_types() -> None:
     for name, view in VIEWS.items():
-        assert PROGRAM_TYPES[name].context == view.layout.name
+        kind, dot, machine = name.partition(".")
+        assert f"{PROGRAM_TYPES[kind].context}{dot}{machine}" == view.layout.name
         names = set(view.layout.by_name)
         assert view.hidden <= names
         assert view.writable <= names - view.hidden

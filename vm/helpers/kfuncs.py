@@ -1,0 +1,63 @@
+"""Kernel function -> what it does (bpf/spec/kfuncs.py lists them)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from vm.helpers import dynptr_views, iterators, kernel, objects, strings
+from vm.helpers.base import Helper
+
+KFUNCS: Mapping[str, Helper] = {
+    "bpf_iter_num_new": iterators.iter_num_new,
+    "bpf_iter_num_next": iterators.iter_num_next,
+    "bpf_iter_num_destroy": iterators.iter_num_destroy,
+    "bpf_iter_bits_new": iterators.iter_bits_new,
+    "bpf_iter_bits_next": iterators.iter_bits_next,
+    "bpf_iter_bits_destroy": iterators.iter_bits_destroy,
+    "bpf_iter_task_new": iterators.iter_task_new,
+    "bpf_iter_task_next": iterators.iter_task_next,
+    "bpf_iter_task_destroy": iterators.iter_task_destroy,
+    "bpf_dynptr_adjust": dynptr_views.adjust,
+    "bpf_dynptr_is_null": dynptr_views.is_null,
+    "bpf_dynptr_is_rdonly": dynptr_views.is_rdonly,
+    "bpf_dynptr_size": dynptr_views.size,
+    "bpf_dynptr_clone": dynptr_views.clone,
+    "bpf_dynptr_slice": dynptr_views.slice_,
+    "bpf_dynptr_slice_rdwr": dynptr_views.slice_rdwr,
+    "bpf_dynptr_copy": dynptr_views.copy,
+    "bpf_dynptr_memset": dynptr_views.memset,
+    "bpf_dynptr_from_skb": dynptr_views.from_skb,
+    "bpf_dynptr_from_xdp": dynptr_views.from_xdp,
+    "bpf_cast_to_kern_ctx": kernel.kern_ctx,
+    "bpf_rdonly_cast": kernel.same,
+    "bpf_rcu_read_lock": kernel.nothing,
+    "bpf_rcu_read_unlock": kernel.nothing,
+    "bpf_preempt_disable": kernel.nothing,
+    "bpf_preempt_enable": kernel.nothing,
+    "bpf_local_irq_save": kernel.local_irq_save,
+    "bpf_local_irq_restore": kernel.nothing,
+    "bpf_map_sum_elem_count": kernel.map_sum_elem_count,
+    "bpf_copy_from_user_str": kernel.copy_from_user_str,
+    "bpf_strcmp": strings.strcmp,
+    "bpf_strcasecmp": strings.strcasecmp,
+    "bpf_strchr": strings.strchr,
+    "bpf_strchrnul": strings.strchrnul,
+    "bpf_strnchr": strings.strnchr,
+    "bpf_strrchr": strings.strrchr,
+    "bpf_strlen": strings.strlen,
+    "bpf_strnlen": strings.strnlen,
+    "bpf_strspn": strings.strspn,
+    "bpf_strcspn": strings.strcspn,
+    "bpf_strstr": strings.strstr,
+    "bpf_strnstr": strings.strnstr,
+    "bpf_throw": kernel.throw,
+    "bpf_task_acquire": objects.acquire,
+    "bpf_task_release": objects.release,
+    "bpf_task_from_pid": objects.task_from_pid,
+    "bpf_task_from_vpid": objects.task_from_pid,
+    "bpf_task_under_cgroup": objects.task_under_cgroup,
+    "bpf_cgroup_acquire": objects.acquire,
+    "bpf_cgroup_release": objects.release,
+    "bpf_cgroup_ancestor": objects.cgroup_ancestor,
+    "bpf_cgroup_from_id": objects.cgroup_from_id,
+}
