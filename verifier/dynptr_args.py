@@ -99,7 +99,7 @@ def release(env: Env, reg: Reg) -> None:
 def lends(env: Env, made: Call) -> None:
     """The result is a slice of a dynptr."""
     assert made.dynptr is not None
-    made.owner = Slice(made.dynptr.id, kind_of(made.dynptr))
+    made.owner = Slice(made.dynptr.id, "")
     made.ref = made.dynptr.ref
 
 

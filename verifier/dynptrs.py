@@ -11,7 +11,7 @@ from verifier import held
 from verifier.env import Env, each_reg
 from verifier.rejection import Rejection
 from verifier.state import ANY, DYNPTR_SLOT, EMPTY, UNINIT, ZERO, Dynptr, Frame, Reg, Slice, Slot
-from verifier.types import DYNPTR, MAYBE_NULL, MEM
+from verifier.types import DYNPTR
 
 SLOTS = 2
 PACKET = frozenset({"skb", "xdp", "skb_meta"})
@@ -28,7 +28,7 @@ def place(env: Env, reg: Reg, what: str, slots: int) -> int:
     if reg.num.mask:
         raise Rejection(22, f"{what} has to be at a constant offset", env.pc)
     off = reg.off + signed(reg.num.value, 64)
-    index = (-off - 1) // 8
+    index = (-off - 1) // 8 if off < 0 else -((off + 1) // 8)  # as C divides
     if off % 8 or index + 1 < slots:
         raise Rejection(22, f"cannot pass in {what} at an offset={off}", env.pc)
     frame = env.state.frames[reg.aux]
@@ -62,7 +62,7 @@ def make(env: Env, reg: Reg, kind: str, ref: int = 0) -> None:
     elif kind not in COUNTED:
         ref = 0
     for at, first in ((index, True), (index - 1, False)):
-        frame.stack[at] = Slot(_KINDS, Reg(DYNPTR, ZERO, 0, id_, ref, Dynptr(kind, first)))
+        frame.stack[at] = Slot(_KINDS, Reg(DYNPTR, ZERO, 0, id_, ref, Dynptr(kind, first), int(first)))
     _touched(env, frame, index)
 
 
@@ -117,8 +117,7 @@ def destroy_slot(env: Env, frame: Frame, index: int) -> None:
     lost = ANY if env.leaks else UNINIT
 
     def change(reg: Reg) -> Reg:
-        slice_ = reg.type & ~MAYBE_NULL == MEM and isinstance(reg.of, Slice) and reg.of.kind not in PACKET
-        return lost if slice_ and isinstance(reg.of, Slice) and reg.of.dynptr == number else reg
+        return lost if isinstance(reg.of, Slice) and not reg.of.kind and reg.of.dynptr == number else reg
 
     frame.stack[index] = frame.stack[index - 1] = EMPTY
     each_reg(env.state, change)

@@ -45,6 +45,7 @@ _UNDER_LOCK = (
 )  # fmt: skip
 """What may be called while a lock is held."""
 
+_RCU = frozenset({"bpf_rcu_read_lock", "bpf_rcu_read_unlock"})
 _MOVES_PACKET = frozenset({"bpf_xdp_pull_data"})
 _METADATA = "bpf_xdp_metadata_rx_"
 
@@ -103,15 +104,19 @@ def _contended(env: Env) -> None:
 def _region(env: Env, one: Kfunc) -> None:
     """Regions are entered and left; what sleeps is in none. Raises Rejection."""
     state, name = env.state, one.name
+    if state.rcu and name in _RCU and graphs.in_callback(env):
+        text = "Calling bpf_rcu_read_{lock,unlock} in unnecessary rbtree callback"
+        raise Rejection(EACCES, text, env.pc)
     if name == "bpf_rcu_read_lock":
-        state.rcu += 1
+        if state.rcu:
+            raise Rejection(EINVAL, f"nested rcu read lock (kernel function {name})", env.pc)
+        state.rcu = 1
     elif name == "bpf_rcu_read_unlock":
         if not state.rcu:
             raise Rejection(EINVAL, f"unmatched rcu read unlock (kernel function {name})", env.pc)
-        state.rcu -= 1
-        if not state.rcu:
-            each_reg(state, _unguarded)
-            iterators.unguard(state)
+        state.rcu = 0
+        each_reg(state, _unguarded)
+        iterators.unguard(state)
     elif state.rcu and one.sleeps:
         raise Rejection(EACCES, f"kernel func {name} is sleepable within rcu_read_lock region", env.pc)
     if name == "bpf_preempt_disable":

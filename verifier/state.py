@@ -41,7 +41,7 @@ class Dynptr(NamedTuple):
 
 
 class Slice(NamedTuple):
-    """Memory of a dynptr: its number, and its kind."""
+    """Memory of a dynptr: its number, and the kind of one whose slices outlast it, else ""."""
 
     dynptr: int
     kind: str
