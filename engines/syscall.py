@@ -11,6 +11,8 @@ import errno
 import os
 import platform
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from ctypes import Structure, c_char, c_ubyte, c_uint32, c_uint64
 from dataclasses import dataclass
 from functools import cache
@@ -280,9 +282,8 @@ def load(
     attr = _ProgLoad(
         kind, len(code) // 8, _address(insns), _address(license_), log_level, size, _address(text), 0,
         (SLEEPABLE if kind == SYSCALL else 0) if flags is None else flags, word[:15].encode(),
-        expected_attach_type=attach, attach_btf_id=target,
+        expected_attach_type=attach or ATTACH.get(kind, 0), attach_btf_id=target,
     )  # fmt: skip
-    attr.expected_attach_type = ATTACH.get(kind, 0)
     if functions is None:
         return _load(attr, text)
     size = len(functions.records)
@@ -299,7 +300,31 @@ ATTACH = {32: 45}
 """Program type -> how it is attached, where it must be said at load: netfilter's BPF_NETFILTER."""
 
 
+@contextmanager
+def same_types() -> Iterator[None]:
+    """While this lasts, equal BTF is loaded once: maps and programs are of the very same types then."""
+    global _loaded
+    _loaded = {}
+    try:
+        yield
+    finally:
+        for descriptor in _loaded.values():
+            os.close(descriptor)
+        _loaded = None
+
+
+_loaded: dict[bytes, int] | None = None
+
+
 def _load_btf(data: bytes) -> int:
+    if _loaded is None:
+        return _new_btf(data)
+    if data not in _loaded:
+        _loaded[data] = _new_btf(data)
+    return os.dup(_loaded[data])
+
+
+def _new_btf(data: bytes) -> int:
     buffer = ctypes.create_string_buffer(data, len(data))
     try:
         return bpf(BTF_LOAD, _BtfLoad(_address(buffer), 0, len(data)))

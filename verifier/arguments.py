@@ -48,7 +48,7 @@ class Call:
     raw           the memory argument need not be initialised; written, written_by: bytes that are marked as written
                   after the call, and the register they are at
     most          greatest size that it was given; mem_size: a constant size; function: its callback
-    owner         dynptr that its result belongs to
+    owner         dynptr that its result belongs to; dynptr: its initialized dynptr; makes: it makes one
     """
 
     __slots__ = (
@@ -57,6 +57,7 @@ class Call:
         "field",
         "function",
         "key",
+        "makes",
         "map",
         "map_uid",
         "mem_size",
@@ -90,6 +91,7 @@ class Call:
         self.cpus = 0
         self.object: tuple[Btf, int] | None = None
         self.dynptr: Reg | None = None
+        self.makes = False
         self.field: fields.Field | None = None
 
 

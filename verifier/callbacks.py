@@ -35,7 +35,7 @@ def _each(env: Env, made: Call, caller: Frame, frame: Frame) -> None:
     map_ = caller.regs[1].of
     assert isinstance(map_, Map)
     if map_.kind not in _EACH:
-        raise Rejection(22, "callback function not allowed for map", env.pc)
+        raise Rejection(524, "callback function not allowed for map", env.pc)  # ENOTSUPP
     _element(frame, caller.regs[1], map_, caller.regs[1].aux, caller.regs[3])
 
 
@@ -92,6 +92,7 @@ def _later(env: Env, subprog: int, sleepable: bool) -> Frame:
     frame.asynchronous = True
     frame.returns = (0, 0)
     env.waiting.append(Waiting(state, env.structure.starts[subprog], env.pc, len(env.log)))
+    env.scratched = env.scratched_slots = -1
     return frame
 
 

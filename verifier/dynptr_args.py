@@ -25,6 +25,7 @@ def check(env: Env, made: Call, number: int, reg: Reg, kind: Kind) -> None:
     wanted = next((flag.removeprefix(_TYPE).lower() for flag in kind.flags if flag.startswith(_TYPE)), "")
     if "MEM_UNINIT" in kind.flags:
         initialize(env, number, reg, wanted)
+        made.makes = True
         return
     found = use(env, number, reg, mutates="MEM_RDONLY" not in kind.flags)
     if wanted and kind_of(found) != wanted:

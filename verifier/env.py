@@ -62,9 +62,10 @@ class Aux:
     nospec    a path that is only mispredicted ends before it; nospec_result: behind it
     alu_state, alu_limit  how a pointer's arithmetic is masked
     seen      whether a path that is not only mispredicted reaches it
+    loop      of a call of bpf_loop its callback where the call can be compiled as a loop, -1 where not, None for no call
     """
 
-    __slots__ = ("pointer", "map", "nospec", "nospec_result", "alu_state", "alu_limit", "seen", "key")
+    __slots__ = ("pointer", "map", "nospec", "nospec_result", "alu_state", "alu_limit", "seen", "key", "loop")
 
     def __init__(self) -> None:
         self.pointer = -1
@@ -75,6 +76,7 @@ class Aux:
         self.alu_limit = 0
         self.seen = False
         self.key: int | None = None
+        self.loop: int | None = None
 
 
 class Env:

@@ -72,6 +72,8 @@ def call(env: Env, raw: Raw) -> int:
     moves = sign.changes_packet or dynptr_args.moves_packet(env, made)
     clobber(env)
     _result(env, made, sign)
+    if made.dynptr is not None or made.makes:
+        env.live.stored(state, env.pc)
     map_calls.compatible(env, made)
     if moves:
         forget_packets(env)
@@ -133,6 +135,7 @@ def _special(env: Env, made: Call) -> None:
             raise Rejection(22, "get_local_storage() doesn't support non-zero flags", env.pc)
     elif name in callbacks.CALLBACKS:
         if name == "loop":
+            _inline(env, made.function)
             precision.register(env, 1)
             frame = env.state.frames[-1]
             if frame.depth >= regs[1].num.umax:
@@ -147,6 +150,18 @@ def _special(env: Env, made: Call) -> None:
         )
     elif name == "dynptr_data":
         dynptr_args.lends(env, made)
+
+
+def _inline(env: Env, function: int) -> None:
+    """Whether a call of bpf_loop can be compiled as a loop: always the same callback, and no flags."""
+    aux = env.aux[env.pc]
+    if aux.loop == -1:
+        return
+    flags = env.state.frames[-1].regs[4]
+    plain = flags.type == SCALAR and flags.num == ZERO
+    if plain:
+        precision.register(env, 4)
+    aux.loop = function if plain and aux.loop in (None, function) else -1
 
 
 # The result ------------------------------------------------------------------------------------------

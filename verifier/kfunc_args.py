@@ -5,7 +5,7 @@ Source: check_kfunc_args and get_kfunc_ptr_arg_type of Linux 6.18.
 
 from __future__ import annotations
 
-from errno import EACCES, EINVAL
+from errno import EACCES, EFAULT, EINVAL
 from typing import NamedTuple
 
 from bpf.object.btf import ENUMS, Btf, Kind
@@ -296,7 +296,10 @@ def _counted(env: Env, one: Kfunc, given: Given, number: int, reg: Reg) -> None:
         raise Rejection(EINVAL, f"arg#{number - 1} is neither owning or non-owning ref", env.pc)
     given.owned = not reg.type & NON_OWNING
     assert isinstance(reg.of, Btf)
-    if not any(field.kind == "bpf_refcount" for field in fields.of_object(reg.of, reg.aux)):
+    found = fields.of_object(reg.of, reg.aux)
+    if not found:
+        raise Rejection(EFAULT, "verifier bug: Couldn't find btf_record", env.pc)
+    if not any(field.kind == "bpf_refcount" for field in found):
         text = f"arg#{number - 1} doesn't point to a type with bpf_refcount field"
         raise Rejection(EINVAL, text, env.pc)
     given.object = reg.of, reg.aux
@@ -368,12 +371,10 @@ def _same_map(env: Env, one: Kfunc, given: Given, number: int, reg: Reg) -> None
     map_ = reg.of
     if reg.type & BASE != MAP_PTR or not isinstance(map_, Map):
         raise Rejection(EINVAL, f"pointer in R{number} isn't map pointer", env.pc)
-    kinds = {field.kind for field in fields.of_value(map_, env.subject.btf)}
-    if given.map is not None and kinds & {"bpf_wq", "bpf_task_work"}:
-        if given.map is not map_ or given.map_uid != reg.aux:
-            work = "bpf_task_work pointer in R2" if "bpf_task_work" in kinds else "workqueue pointer in R1"
-            text = f"{work} map_uid={given.map_uid} doesn't match map pointer in R{number} map_uid={reg.aux}"
-            raise Rejection(EINVAL, text, env.pc)
+    if given.map is not None and (given.map is not map_ or given.map_uid != reg.aux):
+        work = "bpf_task_work pointer in R2" if "task_work" in one.name else "workqueue pointer in R1"
+        text = f"{work} map_uid={given.map_uid} doesn't match map pointer in R{number} map_uid={reg.aux}"
+        raise Rejection(EINVAL, text, env.pc)
     given.map, given.map_uid = map_, reg.aux
 
 

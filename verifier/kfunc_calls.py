@@ -168,13 +168,14 @@ def _result(env: Env, one: Kfunc, given: Given) -> None:
             return
         reg = _pointer(env, one, given)
     id_ = reg.id
-    if one.may_be_null:
+    may_be_null = one.may_be_null and not given.owned
+    if may_be_null:
         reg = reg.typed(reg.type | MAYBE_NULL)
         id_ = env.new_id()
     ref = reg.ref
     if one.acquires:
         ref = held.acquire(env)
-        if one.may_be_null:
+        if may_be_null:
             id_ = ref
     elif result.struct in ("bpf_rb_node", "bpf_list_node"):
         reg = graphs.non_owning(reg)
@@ -259,7 +260,9 @@ def _kernel_context(env: Env) -> Reg:
     if types is None or table is None:
         raise Rejection(EINVAL, "btf_vmlinux is malformed", env.pc)
     word = f"BPF_PROG_TYPE_{env.subject.type.name.upper()}_kern"
-    found = next((member.type for member in types[table].members if member.name == word), 0)
+    found = types.strip(next((member.type for member in types[table].members if member.name == word), 0))
+    if types[found].kind is not Kind.STRUCT:
+        raise Rejection(EINVAL, f"kern ctx type id {found} is not a struct", env.pc)
     return Reg(BTF | TRUSTED, ZERO, 0, 0, 0, types, found)
 
 

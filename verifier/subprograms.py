@@ -71,8 +71,9 @@ def leave(env: Env) -> int:
     if callee.callback:
         if result.type != SCALAR:
             raise Rejection(13, "R0 not a scalar value", env.pc)
-        precision.register(env, 0)
-        if callee.returns is not None:
+        if callee.returns is None:
+            precision.register(env, 0)
+        else:
             check_range(env, result, Range(*callee.returns), "At callback return")
         after = callee.callsite
     else:

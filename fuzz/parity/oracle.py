@@ -60,7 +60,7 @@ def target(subject: Subject) -> int:
 def ask(subject: Subject, options: Options, flags: int = 0, level: int | None = None) -> Answer:
     """The live kernel's answer, to a loader with all capabilities. flags: further BPF_F_*. Raises OSError, NotHere."""
     flags |= STRICT * options.strict | ANY * options.any_alignment | SLEEPABLE * subject.sleepable
-    with _maps(subject) as descriptors:
+    with syscall.same_types(), _maps(subject) as descriptors:
         code = _bound(subject, descriptors)
         answer = _load(subject, code, flags, options.log_level if level is None else level)
         if answer.errno == errno.ENOSPC:  # the log has no room
