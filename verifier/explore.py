@@ -17,7 +17,7 @@ from verifier.raw import Raw
 from verifier.registers import readable, unmoved, writable
 from verifier.rejection import Rejection
 from verifier.rules import may_load_absolute
-from verifier.state import ANY, UNINIT, State
+from verifier.state import ANY, UNINIT, State, const
 from verifier.types import ARENA, BASE, BTF, CTX, FLOW_KEYS, MEM, PACKETS, SOCKETS, UNTRUSTED, name
 
 DONE = -1  # in place of the next slot: the path has ended
@@ -264,7 +264,11 @@ def _packet(env: Env, raw: Raw, row: Row) -> int:
     for number in range(6):
         env.set(number, UNINIT)
     env.set(0, ANY)
-    return env.pc + 1
+    if len(env.state.frames) == 1:
+        return env.pc + 1
+    env.push(env.pc + 1, env.pc)  # what it is compiled to returns 0 from the function where the packet ends before
+    env.set(0, const(0))
+    return subprograms.leave(env)
 
 
 def _wide(env: Env, raw: Raw, row: Row) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from functools import cache
 
 from bpf.object.btf import Btf, Kind, Member, Type
 from bpf.program import Map
@@ -78,7 +77,6 @@ MAPS = (
 _ATTACH = {"netfilter": "netfilter", "tracing": "trace_raw_tp", "cgroup_sock_addr": "cgroup_inet4_connect"}
 
 
-@cache
 def subject(kind: str, text: str) -> Subject:
     """A program of a type, `type.s` for a sleepable one. {name} in the text is the number of a type of TYPES."""
     kind, _, sleepable = kind.partition(".")

@@ -1,0 +1,139 @@
+"""Calls of kernel functions, dynptrs, iterators, regions, callbacks: verdicts and sentences that the live kernel gave.
+
+The table is tests/data/verifier/kfunc_programs.txt; where the live kernel is there, it is asked again, log and all.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from bpf.spec.kfunc_signatures import ITERATORS, SIGNATURES
+from fuzz.parity import logs, oracle
+from tests.verifier import kfunc_programs, live
+from verifier import Options, kernel_types, verify
+
+TABLE = Path(__file__).parents[1] / "data" / "verifier" / "kfunc_programs.txt"
+PRUNED = "r6 += r7; goto l; out: <destroy>r0 = r6; exit"
+"""The end of a program that the kernel walks a few instructions longer: it prunes one state less."""
+
+
+class Case(NamedTuple):
+    """A program and what the kernel said of it. typed: the answer hangs on the kernel's types; whole: so does its log."""
+
+    kind: str
+    text: str
+    errno: int
+    message: str
+    typed: bool
+    whole: bool
+
+
+def cases() -> Iterator[Case]:
+    """The table's."""
+    words: dict[str, str] = {}
+    for line in TABLE.read_text("utf-8").splitlines():
+        if not line or line.startswith("#"):
+            continue
+        if " | " not in line:
+            word, _, text = line.partition(" = ")
+            words[word] = text
+            continue
+        kind, said, text = line.split(" | ", 2)
+        kind, _, types = kind.partition("+")
+        errno, _, message = said.partition(" ")
+        yield Case(kind, _expanded(text, words), int(errno), message, bool(types), not text.endswith(PRUNED))
+
+
+def _expanded(text: str, words: dict[str, str]) -> str:
+    while "<" in re.sub(r"<[<=]?[ =]", "", text):
+        before = text
+        text = re.sub(r"<(\w+)>;?", lambda match: words[match[1]] + "; ", text)
+        if text == before:
+            break
+    return text.strip().rstrip(";")
+
+
+CASES = tuple(cases())
+
+
+def answer(case: Case) -> tuple[int, str]:
+    """Errno and last sentence."""
+    found = verify(kfunc_programs.subject(case.kind, case.text), Options(log_level=0))
+    return found.errno, found.message.split("\n")[-1]
+
+
+class TestRecorded:
+    """What the kernel said."""
+
+    def test_there_are_many(self) -> None:
+        assert len(CASES) > 300
+        assert sum(not case.typed for case in CASES) > 250
+
+    def test_without_the_kernels_types(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(kernel_types, "PATH", Path("/nowhere"))
+        kernel_types.kernel_types.cache_clear()
+        try:
+            for case in CASES:
+                if not case.typed:
+                    assert answer(case) == (case.errno, case.message), case.text
+        finally:
+            kernel_types.kernel_types.cache_clear()
+
+    @pytest.mark.skipif(not live.KNOWN, reason="the answers hang on the types of Linux 6.18")
+    def test_with_them(self) -> None:
+        if kernel_types.kernel_types() is None:
+            pytest.skip("the kernel shows no types")
+        for case in CASES:
+            if case.typed:
+                assert answer(case) == (case.errno, case.message), case.text
+
+
+class TestTheLiveKernel:
+    """Verdict, sentence and the whole log."""
+
+    pytestmark = live.needs_linux
+
+    @staticmethod
+    def same(case: Case) -> None:
+        subject = kfunc_programs.subject(case.kind, case.text)
+        options = Options(log_level=2)
+        kernel, found = oracle.ask(subject, options), verify(subject, options)
+        assert (found.errno, found.message.split("\n")[-1]) == (kernel.errno, kernel.message), case.text
+        here, there = logs.read(found.log), logs.read(kernel.log)
+        at = logs.first_difference(there, here)
+        assert at < 0 or not case.whole, (case.text, there.lines[at : at + 1], here.lines[at : at + 1])
+
+    def test_some(self) -> None:
+        for case in CASES[::6]:
+            self.same(case)
+
+    @pytest.mark.deep
+    def test_all(self) -> None:
+        for case in CASES:
+            self.same(case)
+
+
+class TestTheTable:
+    """bpf/spec/kfunc_signatures.py."""
+
+    def test_what_names_mean(self) -> None:
+        one = SIGNATURES["bpf_dynptr_slice"]
+        assert [parameter.suffix for parameter in one.parameters] == ["", "", "opt", "szk"]
+        assert one.may_be_null
+        assert one.result.pointer
+        assert one.parameters[0].struct == "bpf_dynptr"
+
+    def test_who_may_call(self) -> None:
+        assert SIGNATURES["bpf_dynptr_size"].allows("socket_filter", "")
+        assert not SIGNATURES["bpf_throw"].allows("socket_filter", "")
+        assert SIGNATURES["bpf_sock_destroy"].allows("tracing", "trace_iter")
+        assert not SIGNATURES["bpf_sock_destroy"].allows("tracing", "trace_raw_tp")
+
+    def test_iterators_have_three_functions(self) -> None:
+        steps = {one.step for one in SIGNATURES.values() if one.step[0]}
+        assert steps == {(kind, step) for kind in ITERATORS for step in ("new", "next", "destroy")}
