@@ -30,9 +30,14 @@ class Pointer:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """Facts of one program. pointers: slot of a load, store or atomic that can be reached -> its base pointer."""
+    """Facts of one program.
+
+    pointers   slot of a load, store or atomic that can be reached -> its base pointer
+    constants  slot of a call of a kernel function that wants a constant in R1 -> what that is
+    """
 
     pointers: Mapping[int, Pointer] = field(default_factory=dict)
+    constants: Mapping[int, int] = field(default_factory=dict)
 
     @property
     def probes(self) -> frozenset[int]:

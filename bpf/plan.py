@@ -14,14 +14,15 @@ from itertools import accumulate
 
 from bpf.errors import Refused
 from bpf.isa import Kind
-from bpf.map_rules import MAX_BYTES, check_map, readonly, value_bytes
+from bpf.map_rules import MAX_BYTES, check_map, readonly, value_bytes, writeonly
 from bpf.program import MAX_FRAMES, Map, Program, joined
 from bpf.spec.callers import callers
-from bpf.spec.contexts import HEADROOM
+from bpf.spec.contexts import HEADROOM, SOCKET_FIELD
 from bpf.spec.conventions import PLAIN, TYPED, Convention
 from bpf.spec.helpers import KERNEL, SUITE, Helper
-from bpf.spec.kfuncs import KFUNCS
+from bpf.spec.kfuncs import BY_NAME, KFUNCS, NEW
 from bpf.spec.layout import DYNPTR_SIZE, VALUE_ALIGN, up
+from bpf.spec.maps import LOOKUP, RULES, SOCKETS
 from bpf.spec.prototypes import PROTOTYPES
 from bpf.tail import MAX_TAIL_CALLS, frames, special, tail_calls
 
@@ -54,6 +55,11 @@ TABLES = PAGE
 
 LENT = "lent"
 """The region for what helpers show to functions that they call: keys of map elements, dynptrs."""
+
+KEPT = "kept"
+"""The region for what helpers keep of a run beside its packet, and for the sockets that they show."""
+
+KEPT_SIZE = 5 * PAGE
 
 COUNTER = 0x3_0000
 """may_goto's counter of a function in compiled code lies this far above its R10: beyond the reach of a 16-bit offset
@@ -95,6 +101,11 @@ class Plan:
     def lent(self) -> int:
         """What helpers lend to functions that they call: behind all map handles."""
         return self.handles + MAX_HANDLES + PAGE - 1 & -PAGE
+
+    @property
+    def kept(self) -> int:
+        """What helpers keep and show of sockets: behind what they lend."""
+        return self.lent + 0x10_0000
 
     @property
     def exit(self) -> int:
@@ -151,12 +162,13 @@ DEFAULT_PLAN = PLANS["high"]
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """Bytes that a program can reach: [start, start + size), mapped in whole pages."""
+    """Bytes that a program can reach: [start, start + size), mapped in whole pages. writeonly: not to be read."""
 
     name: str
     start: int
     size: int
     readonly: bool = False
+    writeonly: bool = False
 
     @property
     def first_page(self) -> int:
@@ -167,6 +179,10 @@ class Region:
     def mapped(self) -> int:
         """Mapped bytes: whole pages."""
         return (self.start + self.size + PAGE - 1 & -PAGE) - self.first_page if self.size else 0
+
+
+HEAP = Map(".heap", value_size=1 << 16, initial=bytes(1 << 16))
+"""What objects lie in that programs make (bpf_obj_new); a unit with such a program has it as its last map."""
 
 
 @dataclass(frozen=True)
@@ -191,6 +207,8 @@ class Unit:
             object.__setattr__(self, "convention", TYPED[self.convention.orders[self.order]])
         if not self.maps:
             object.__setattr__(self, "maps", self.programs[0].maps)
+        if HEAP not in self.maps and any(map(self._makes_objects, self.programs)):
+            object.__setattr__(self, "maps", (*self.maps, HEAP))
         arenas = sum(map_.kind == "arena" for map_ in self.maps)
         for map_ in self.maps:
             if map_.kind == "arena":
@@ -291,6 +309,23 @@ class Unit:
         size = MAX_FRAMES * max(DYNPTR_SIZE, *(up(map_.key_size, VALUE_ALIGN) for map_ in self.maps))
         return Region(LENT, self.plan.lent, up(size, PAGE))
 
+    @cached_property
+    def kept(self) -> Region | None:
+        """Room for what helpers keep, and for sockets; None if no program calls such a helper or has a socket."""
+        view, helpers = self.convention.view, self.convention.helpers
+        keeping = {number for number, helper in helpers.items() if helper.keeps}
+        field = view.layout.by_name.get(SOCKET_FIELD) if view else None
+        if any(map_.kind in SOCKETS and LOOKUP in RULES[map_.kind].helpers for map_ in self.maps) or any(
+            (insn.row.op == "call_helper" and insn.imm in keeping)
+            or (insn.row.op == "callx" and keeping)
+            or (field is not None and insn.row.name == "ldx64" and insn.off == field.offset)
+            for program in self.programs
+            for insn in program.insns
+            if insn is not None
+        ):
+            return Region(KEPT, self.plan.kept, KEPT_SIZE)
+        return None
+
     def members(self, map_: Map, given: Mapping[str, Sequence[int]]) -> tuple[int, ...]:
         """The programs in a prog array by index, -1 for none. given: map name -> programs, over the map's own."""
         numbers = tuple(given.get(map_.name, map_.programs))
@@ -389,6 +424,11 @@ class Unit:
         said = f"unknown helper {number} ({known.name}) in convention {self.convention.name}"
         return Refused(f"insn {pc}: {said}", remedy=f"known: {mine}")
 
+    @staticmethod
+    def _makes_objects(program: Program) -> bool:
+        number = BY_NAME[NEW].number
+        return any(insn is not None and insn.row.op == "call_kfunc" and insn.imm == number for insn in program.insns)
+
     def _no_kfunc(self, pc: int, number: int) -> Refused:
         known = KFUNCS.get(number)
         if known is None:
@@ -405,7 +445,9 @@ class Unit:
                 continue
             fixed = map_.kind == "prog_array"  # programs cannot write it, nor read it on Linux
             size = CELL * map_.max_entries if fixed else value_bytes(map_)
-            region = Region(f"map {map_.name}", self.plan.place(base, size), size, readonly(map_) or fixed)
+            region = Region(
+                f"map {map_.name}", self.plan.place(base, size), size, readonly(map_) or fixed, writeonly(map_)
+            )
             regions.append(region)
             base = region.first_page + region.mapped + PAGE
         return tuple(regions)

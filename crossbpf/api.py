@@ -8,12 +8,14 @@ from bpf.plan import PLANS, Unit
 from bpf.program import Program
 from bpf.spec.conventions import PACKET, PLAIN
 from crossbpf.inputs import read_source
+from crossbpf.types import convention_named
 from engines import Options, engine
 from engines.compare import Row
 from engines.compare import compare as compare_engines
 from jit.image import Image
 from jit.pipeline import compile_program
 from jit.registry import target as find_target
+from vm.cpus import Schedule
 from vm.outcome import Outcome
 from vm.world import Input, Limits, World
 
@@ -62,9 +64,19 @@ def run(
 
 def compare(
     program: Program, memory: bytes = b"", *, packet: bytes = b"", targets: Sequence[str] | None = None,
-    plan: str = "high",
+    plan: str = "high", type: str = "", cpus: int = 1, schedule: int | str = "",
 ) -> list[Row]:  # fmt: skip
-    """Run a program on the interpreter and on targets (default: all); a Row per engine says whether they agree."""
+    """Run a program on the interpreter and on targets (default: all); a Row per engine says whether they agree.
+
+    type: run it as a program of that type, with the packet as its packet. cpus: on so many CPUs at once, which
+    take turns at helper calls; Row.cpus has their outcomes. schedule: who goes on when: drawn from a seed, or CPUs in
+    turn, as "0,0,1".
+    """
     chosen = None if targets is None else [engine(name) for name in targets]
     entry, convention = Input(memory, packet=packet), PACKET if packet else PLAIN
-    return compare_engines(program.in_order, entry, engines=chosen, plan=PLANS[plan], convention=convention)
+    if type:
+        convention = convention_named(type)
+    turns = Schedule.read(cpus, str(schedule)) if cpus != 1 else None
+    return compare_engines(
+        program.in_order, entry, engines=chosen, plan=PLANS[plan], convention=convention, schedule=turns
+    )

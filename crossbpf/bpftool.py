@@ -73,8 +73,13 @@ def stored(command: Any) -> Any:
 
 def permitted(command: Any) -> Any:
     """--caps, --unprivileged-bpf-disabled, --kernel."""
+    kernel = click.option("--kernel", metavar="RELEASE", help="Refuse what came later than this kernel, 5.4 say.")
+    return capable(kernel(command))
+
+
+def capable(command: Any) -> Any:
+    """--caps, --unprivileged-bpf-disabled."""
     for option in (
-        click.option("--kernel", metavar="RELEASE", help="Refuse what came later than this kernel, 5.4 say."),
         click.option(
             "--unprivileged-bpf-disabled", "disabled", type=click.IntRange(0, 2), default=2, show_default=True,
             help="The sysctl of that name.",

@@ -16,9 +16,12 @@ from rich.text import Text
 
 from bpf.errors import CrossbpfError
 from bpf.program import Program
-from bpf.spec.conventions import PACKET
+from bpf.spec.conventions import PACKET, Convention
+from bpf.spec.helpers import SUITE
 from bpf.text import format_insn
+from crossbpf.bpftool import caller, capable
 from crossbpf.cc import find
+from crossbpf.cpus import cpu_options, schedule_named
 from crossbpf.inputs import Source, memory_beside, memory_bytes, read_source, sources_in
 from crossbpf.machine import world as world_of
 from crossbpf.maps import map_option, map_record, show_maps
@@ -28,6 +31,7 @@ from engines.compare import Row, compare
 from engines.lockstep import Parting
 from jit.listing import listing
 from runtime.features import refuse_later
+from runtime.permission import Caller, may_load
 from runtime.types import of_section
 from vm.world import Input, Limits
 
@@ -70,6 +74,7 @@ class Result:
 @map_option
 @click.option("--target", metavar="NAME,...", help="Targets to run on. Default: all six.")
 @click.option("--engine", metavar="NAME,...", help="More engines: linux, the live kernel; native, the host.")
+@cpu_options
 @click.option("--plan", default="high", show_default=True, metavar="NAME,...", help="low, high, kernel, fence or all.")
 @click.option("--seconds", default=5.0, show_default=True, help="Time limit of a run.")
 @click.option("--instructions", default=20_000_000, show_default=True, help="Instruction limit of the interpreter.")
@@ -79,12 +84,14 @@ class Result:
 @click.option("-v", "--verbose", is_flag=True, help="The whole table for every program of a directory.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON record a program and plan.")
 @click.option("--print-cc", is_flag=True, help="Print the C compiler's command line and do nothing else.")
+@capable
 @compiling
 def check(
     files: Sequence[str], mem: str | None, packet: str | None, kind: str | None, ctx: Sequence[str],
     contents: Sequence[str], target: str | None, engine: str | None, plan: str, seconds: float, instructions: int,
-    count: bool, kernel: str | None, strict: bool, verbose: bool, as_json: bool, print_cc: bool, cc: str | None,
-    cflags: str, includes: Sequence[str], entry: str | None, big_endian: bool,
+    count: bool, kernel: str | None, strict: bool, verbose: bool, as_json: bool, print_cc: bool, caps: str | None,
+    disabled: int, cc: str | None, cflags: str, includes: Sequence[str], entry: str | None, big_endian: bool,
+    cpu: int | None, cpus: int | None, schedule: str,
 ) -> int:  # fmt: skip
     """Run programs on the interpreter and on every target, and compare.
 
@@ -108,8 +115,11 @@ def check(
         convention = convention_named(kind)
     if convention is None or convention.view is None:
         fields_for(convention, ctx)  # which has something to say
+    named = (entry or "").split(",")
+    names = list(dict.fromkeys(named))
+    turns = schedule_named(cpu, cpus, schedule, tuple(names.index(one) for one in named))
     frame, limits = memory_bytes(packet, "--packet"), Limits(instructions, seconds)
-    console = wide_console()
+    console, who = wide_console(), caller(caps, disabled)
     codes: list[int] = []
     for name in files:
         directory = Path(name).is_dir()
@@ -117,10 +127,14 @@ def check(
         for file in sources_in(name) if directory else [name]:
             try:
                 order = "big" if big_endian else "little"
-                source = read_source(file, options=options, order=order, entry=entry, paired=directory)
+                source = read_source(
+                    file, options=options, order=order, entry=names if entry else None, paired=directory
+                )
                 _refuse_later(kernel, source)
+                _may_load(who, source, convention or source.convention)
                 program = source.any_order()
                 world = world_of(program, options, contents)
+                world.cpu = cpu or 0
                 context = context_for(convention or source.convention, program, ctx)
             except CrossbpfError as error:
                 results.append(Result(file, "", error=error))
@@ -135,7 +149,7 @@ def check(
                 rows = compare(
                     source.program_in, given, engines=engines, plan=chosen,
                     convention=convention or source.convention, limits=limits, count=count,
-                    world=world, tails_in=source.tails_in,
+                    world=world, tails_in=source.tails_in, schedule=turns,
                 )  # fmt: skip
                 results.append(Result(source.file, chosen.name, rows, _program(source, rows)))
                 if as_json or verbose or not directory or results[-1].code(strict):
@@ -151,6 +165,16 @@ def _refuse_later(kernel: str | None, source: Source) -> None:
         program = source.any_order()
         try:
             refuse_later(kernel, program, of_section(program.section))
+        except CrossbpfError as error:
+            raise error.at(file=source.file) from None
+
+
+def _may_load(who: Caller, source: Source, convention: Convention) -> None:
+    """Raise CallFailed where Linux would not load it. A conformance test calls helpers of another machine."""
+    if convention.helpers is not SUITE:
+        program = source.any_order()
+        try:
+            may_load(who, program, convention.type.name if convention.type else of_section(program.section))
         except CrossbpfError as error:
             raise error.at(file=source.file) from None
 
@@ -223,7 +247,8 @@ def _figures(row: Row, count: bool) -> list[str]:
     outcome = row.outcome
     if outcome is None:
         return [""] * (5 if count else 4)
-    r0 = hexadecimal(outcome.r0) if outcome.status == "done" else outcome.status
+    ended = row.cpus or (outcome,)
+    r0 = " ".join(hexadecimal(one.r0) if one.status == "done" else one.status for one in ended)
     cells = [r0, f"{row.seconds * 1e6:.0f} us"]
     if row.image is not None:
         cells += [str(sum(1 for _ in listing(row.image))), str(len(row.image.code))]
@@ -258,6 +283,8 @@ def _row(row: Row, program: Program | None) -> dict[str, Any]:
     found: dict[str, Any] = {"engine": row.engine, "order": row.order, "verdict": row.verdict, "reason": row.reason}
     if row.outcome is not None:
         found |= {"status": row.outcome.status, "r0": hexadecimal(row.outcome.r0), "seconds": row.seconds}
+        if row.cpus:
+            found["cpus"] = [{"status": one.status, "r0": hexadecimal(one.r0)} for one in row.cpus]
         if row.outcome.maps:
             found["maps"] = map_record(row.outcome.maps)
         if row.outcome.fault is not None:

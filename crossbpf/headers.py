@@ -9,8 +9,8 @@ import re
 import sys
 
 from bpf.spec.callers import allowed, callers
-from bpf.spec.helpers import KERNEL, Helper
-from bpf.spec.kfuncs import DECLARATIONS, KFUNCS
+from bpf.spec.helpers import KERNEL
+from bpf.spec.kfuncs import DECLARATIONS, KFUNCS, Kfunc
 from bpf.spec.program_types import PROGRAM_TYPES
 from bpf.spec.prototypes import PROTOTYPES, Prototype
 from bpf.spec.signatures import SIGNATURES
@@ -62,6 +62,11 @@ _OWN = {
     "struct bpf_iter_task": "struct bpf_iter_task {\n\t__u64 __opaque[3];\n} __attribute__((aligned(8)));\n\n",
 }
 """Structures of iterators, which a program has on its stack."""
+_MACROS = """
+/* A new object of a type of the program's, zeroed, or NULL; and its end. */
+#define bpf_obj_new(type) ((typeof(type) *)bpf_obj_new_impl(__builtin_btf_type_id(*(typeof(type) *)0, 0), (void *)0))
+#define bpf_obj_drop(object) bpf_obj_drop_impl(object, (void *)0)
+"""
 _KERNEL_HEAD = """/* Generated from bpf/spec/kfuncs.py by `python -m crossbpf.headers`. Do not edit. */
 #ifndef CROSSBPF_BPF_KFUNCS_H
 #define CROSSBPF_BPF_KFUNCS_H
@@ -115,7 +120,7 @@ def helper_table() -> str:
     return table + _FUNCTIONS.format(there=len(KFUNCS)) + "".join(kernel)
 
 
-def _users(one: Helper) -> str:
+def _users(one: Kfunc) -> str:
     return ", ".join(sorted(one.types)) or "all"
 
 
@@ -124,7 +129,7 @@ def kernel_header() -> str:
     texts = [f"extern {DECLARATIONS[one.name]} __weak __ksym;\n" for one in KFUNCS.values() if one.name not in _THERE]
     structs = sorted({found for text in texts for found in re.findall(r"struct \w+", text)} - set(_OWN))
     head = _KERNEL_HEAD + "".join(f"{name};\n" for name in structs) + "\n"
-    return head + "".join(_OWN.values()) + "".join(texts) + "\n#endif\n"
+    return head + "".join(_OWN.values()) + "".join(texts) + _MACROS + "\n#endif\n"
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from bpf.program import Program
 from bpf.spec.conventions import PACKET
 from bpf.text import format_insn
 from crossbpf.check import parting_words
+from crossbpf.cpus import cpu_option
 from crossbpf.inputs import memory_bytes, read_source
 from crossbpf.machine import world as world_of
 from crossbpf.maps import map_option
@@ -40,6 +41,7 @@ from vm.world import Input, Limits
 @click.option("--type", "kind", metavar="NAME", help="Program type; --packet is its packet.")
 @click.option("--ctx", multiple=True, metavar="NAME=VALUE,...|FILE", help="Fields of the context of --type.")
 @map_option
+@cpu_option
 @click.option("--plan", default="high", show_default=True, metavar="NAME", help="low, high, kernel or fence.")
 @click.option("--seconds", default=30.0, show_default=True, help="Time limit between two stops of a guest.")
 @click.option("--instructions", default=1_000_000, show_default=True, help="Instructions to follow at most.")
@@ -49,7 +51,7 @@ def trace(
     file: str, target: str, stop: str | None, mem: str | None, packet: str | None, kind: str | None,
     ctx: Sequence[str], contents: Sequence[str], plan: str, seconds: float, instructions: int, as_json: bool,
     cc: str | None, cflags: str,
-    includes: Sequence[str], entry: str | None, big_endian: bool,
+    includes: Sequence[str], entry: str | None, big_endian: bool, cpu: int | None,
 ) -> int:  # fmt: skip
     """Run FILE on two engines in lockstep; stop at the first instruction after which their states differ.
 
@@ -78,6 +80,7 @@ def trace(
     frame = memory_bytes(packet, "--packet")
     given = Input(memory, packet=frame, context=context.context, record=context.record)
     world = world_of(program, options, contents)
+    world.cpu = cpu or 0
     at = None if stop is None else _slot(stop, program)
     found = lockstep(prepared[0], prepared[1], given, world, Limits(instructions, seconds), at)
     if as_json:

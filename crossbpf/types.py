@@ -76,6 +76,9 @@ def context_for(convention: Convention | None, program: Program, given: Sequence
     Raises BadInput.
     """
     view = None if convention is None else convention.view
+    raw = len(given) == 1 and Path(given[0]).is_file() and not given[0].endswith(".json")
+    if view is not None and raw and (view.layout.open or view.layout.words):
+        return Given({}, read_bytes(given[0]))
     if view is None or not view.layout.open:
         fields = dict(fields_for(convention, given))
         names = {word.name: at for at, word in enumerate(words(program) or ())} if view and view.objects else {}
@@ -84,8 +87,6 @@ def context_for(convention: Convention | None, program: Program, given: Sequence
             f"args[{names[name]}]" if name in names and name not in taken else name: value
             for name, value in fields.items()
         })  # fmt: skip
-    if len(given) == 1 and Path(given[0]).is_file() and not given[0].endswith(".json"):
-        return Given({}, read_bytes(given[0]))
     if not given:
         return Given({})
     members = context_fields(given, texts=True)

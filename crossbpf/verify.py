@@ -4,23 +4,43 @@ from __future__ import annotations
 
 import errno
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import get_all_start_methods, get_context
+from pathlib import Path
 from typing import Any
 
 import click
 
-from bpf.errors import BadInput
+from bpf.errors import BadInput, Refused
 from bpf.program import Program
+from crossbpf.graphs import draw
 from crossbpf.inputs import memory_bytes
 from crossbpf.loading import read_programs
 from crossbpf.options import compile_options, compiling
+from fuzz.parity.oracle import Answer, ask
 from runtime.permission import CAPABILITIES, capabilities
 from runtime.types import UNSPEC, named, of_section
 from runtime.verifying import PLAIN, subject
-from verifier import Options, Verdict, verify as judge
+from verifier import Options, Rejection, Subject, Verdict
+from verifier import verify as judge
+from verifier.explain import explain
 from verifier.insn_text import text as insn_text
+from verifier.parts import Part, functions, part, together
 from verifier.raw import slots
+
+_RUNS = 12  # stretches of the path to a refusal that are shown
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A program to judge; kind: its type, None for what its section says."""
+
+    program: Program
+    kind: str | None
+    options: Options
+    memory: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +49,7 @@ class Judged:
 
     program: Program
     kind: str
+    subject: Subject
     verdict: Verdict
 
     def record(self) -> dict[str, Any]:
@@ -51,12 +72,18 @@ class Judged:
 @click.option("--caps", metavar="CAP,...", help="Capabilities of who loads: CAP_BPF,CAP_PERFMON,... Default: all.")
 @click.option("--unpriv", is_flag=True, help="Who loads has no capability.")
 @click.option("--strict-alignment", is_flag=True, help="Accesses must be aligned, as on machines that need it.")
+@click.option("--explain", "explained", is_flag=True, help="Say in plain words what is wrong, and since when.")
+@click.option("--merge", is_flag=True, help="Try first with one state a block; where that says no, search all paths.")
+@click.option("--cfg", metavar="FILE.svg", help="Draw the control-flow graph with the states at each block.")
+@click.option("--engine", type=click.Choice(["linux"]), help="Ask the live kernel too, and show both answers.")
+@click.option("--jobs", default=1, show_default=True, type=click.IntRange(1), help="Processes.")
 @click.option("--time-limit", "seconds", default=0.0, metavar="SECONDS", help="Give up then (EAGAIN). Default: never.")
 @compiling
 def verify(
     files: Sequence[str], prog: str | None, kind: str | None, mem: str | None, verbose: int, as_json: bool,
-    caps: str | None, unpriv: bool, strict_alignment: bool, seconds: float, cc: str | None, cflags: str,
-    includes: Sequence[str], entry: str | None, big_endian: bool,
+    caps: str | None, unpriv: bool, strict_alignment: bool, explained: bool, merge: bool, cfg: str | None,
+    engine: str | None, jobs: int, seconds: float, cc: str | None, cflags: str, includes: Sequence[str],
+    entry: str | None, big_endian: bool,
 ) -> int:  # fmt: skip
     """Say whether Linux would load programs, and why not.
 
@@ -69,34 +96,94 @@ def verify(
         raise click.UsageError("--unpriv and --caps contradict each other.")
     holds = frozenset[str]() if unpriv else frozenset(CAPABILITIES) if caps is None else capabilities(caps)
     options = Options(
-        holds, strict=strict_alignment, log_level=max(1, min(verbose, 2)), seconds=seconds
+        holds, strict=strict_alignment, log_level=max(1, min(verbose, 2)), seconds=seconds, merge=merge
     )
     memory = memory_bytes(mem)
-    code = 0
     compiled = compile_options(cc, cflags, includes)
+    wanted: list[Task] = []
     for file in files:
         programs, _ = read_programs(file, options=compiled, order="big" if big_endian else "little")
         chosen = [one for one in programs if prog in (None, one.name) and entry in (None, one.name)]
         if not chosen:
             names = ", ".join(one.name for one in programs)
             raise BadInput(f"no program named {prog or entry!r}", file=file, remedy=f"it has: {names}")
-        for program in chosen:
-            judged = _judge(program, kind, options, len(memory))
-            code = max(code, 0 if judged.verdict.accepted else 1)
-            if as_json:
-                click.echo(json.dumps(judged.record()))
-            else:
-                _show(judged, verbose)
+        wanted += [Task(one, kind, options, len(memory)) for one in chosen]
+    if cfg is not None and len(wanted) > 1:
+        raise BadInput(f"{len(wanted)} programs for one graph", file=cfg, remedy="choose one with --prog")
+    code = 0
+    for judged in _judged(wanted, jobs):
+        verdict = judged.verdict
+        live = _ask_live(judged.subject, options) if engine is not None else None
+        words = explain(judged.subject, options, verdict) if explained else []
+        code = max(code, 0 if verdict.accepted else 1)
+        if as_json:
+            record = judged.record()
+            if explained:
+                record["explanation"] = words
+            if live is not None:
+                record["linux"] = {"errno": live.errno, "message": live.message}
+            click.echo(json.dumps(record))
+        else:
+            _show(judged, verbose)
+            for line in words:
+                click.echo(f"   {line}")
+            if live is not None:
+                _show_live(verdict, live)
+        if cfg is not None:
+            written = draw(judged.subject, options, judged.program.name, Path(cfg))
+            click.echo(f"graph: {written}", err=True)
     return code
 
 
-def _judge(program: Program, kind: str | None, options: Options, memory: int) -> Judged:
+def _judged(tasks: Sequence[Task], jobs: int) -> Iterator[Judged]:
+    """The verdicts in the order of the programs, found by so many processes."""
+    if jobs == 1 or "fork" not in get_all_start_methods():
+        yield from (_with_verdict(made, judge(made[2], made[0].options)) for made in map(_made, tasks))
+        return
+    made = [_made(task) for task in tasks]
+    _WAITING[:] = [(subject_, task.options) for task, _, subject_ in made]
+    with ProcessPoolExecutor(jobs, mp_context=get_context("fork")) as pool:  # programs do not travel, answers do
+        found = [_submit(pool, number) for number in range(len(made))]
+        for one, parts in zip(made, found, strict=True):
+            yield _with_verdict(one, _verdict(one[2], one[0].options, parts))
+
+
+_WAITING: list[tuple[Subject, Options]] = []
+"""What the processes find when they are made."""
+
+
+def _submit(pool: ProcessPoolExecutor, number: int) -> dict[int, Future[Part]]:
+    """Have the parts of a program walked; none where it is refused before."""
+    made, options = _WAITING[number]
+    try:
+        numbers = functions(made, options)
+    except Rejection:
+        return {}
+    return {subprog: pool.submit(_part, number, subprog) for subprog in numbers}
+
+
+def _part(number: int, subprog: int) -> Part:
+    return part(*_WAITING[number], subprog)
+
+
+def _verdict(made: Subject, options: Options, parts: dict[int, Future[Part]]) -> Verdict:
+    found = together(made, options, lambda subprog: parts[subprog].result()) if parts and not options.merge else None
+    return found if found is not None else judge(made, options)
+
+
+def _made(task: Task) -> tuple[Task, str, Subject]:
+    program, kind = task.program, task.kind
     if kind is None:
         found = of_section(program.section)
         kind = PLAIN if found == UNSPEC else found
     elif kind != PLAIN:
         kind = named(kind)
-    return Judged(program, kind, judge(subject(program, kind, memory=memory), options))
+    return task, kind, subject(program, kind, memory=task.memory)
+
+
+def _with_verdict(made: tuple[Task, str, Subject], verdict: Verdict) -> Judged:
+    task, kind, subject_ = made
+    return Judged(task.program, kind, subject_, verdict)
 
 
 def _show(judged: Judged, verbose: int) -> None:
@@ -111,12 +198,40 @@ def _show(judged: Judged, verbose: int) -> None:
     if verdict.message:
         click.echo(f"verification failed: {verdict.message}")
     if verdict.pc >= 0 and not verbose:
-        runs = ", ".join(f"{first}-{last}" if first != last else str(first) for first, last in verdict.path)
-        if runs:
-            click.echo(f"path: {runs}")
+        if verdict.path:
+            click.echo(f"path: {_path(verdict.path)}")
         code = program.encode()
-        shown = insn_text(slots(code, program.order), verdict.pc, subject(program, judged.kind))
+        shown = insn_text(slots(code, program.order), verdict.pc, judged.subject)
         click.echo(f"at {verdict.pc}: {shown}")
         line = program.line_at(verdict.pc)
         if line is not None:
             click.echo(f"   {line.file}:{line.line}: {line.text.strip()}")
+
+
+def _ask_live(made: Subject, options: Options) -> Answer:
+    try:
+        return ask(made, options)
+    except OSError as error:
+        raise Refused(f"the live kernel cannot be asked: {error.strerror}", remedy="run as root, on Linux") from None
+
+
+def _path(runs: Sequence[tuple[int, int]]) -> str:
+    """The way to a refusal; of a long one the end."""
+    left = len(runs) - _RUNS
+    shown = [f"{first}-{last}" if first != last else str(first) for first, last in runs[-_RUNS:]]
+    return (f"({left} more), " if left > 0 else "") + ", ".join(shown)
+
+
+def _show_live(verdict: Verdict, live: Answer) -> None:
+    """The live kernel's answer beside ours."""
+    if live.errno == verdict.errno:
+        click.echo("linux: the same" + ("" if live.message == _last(verdict) else f", but says: {live.message}"))
+    elif live.errno:
+        name = errno.errorcode.get(live.errno, "?")
+        click.echo(f"linux: bpf_prog_load() err={live.errno} ({name}): {live.message}")
+    else:
+        click.echo("linux: accepted")
+
+
+def _last(verdict: Verdict) -> str:
+    return verdict.message.splitlines()[-1] if verdict.message else ""

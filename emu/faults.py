@@ -38,6 +38,8 @@ def _memory_fault(write: bool, address: int, pc: int, machine: Machine, image: I
     base = insn.src if kind is Kind.LOAD else insn.dst
     start = (machine.homes()[base] + insn.off) & _M64
     bad = memory.first_bad(start, insn.row.width // 8, write)
+    if bad is None and kind is Kind.ATOMIC:  # it can only be written
+        bad = memory.first_bad(start, insn.row.width // 8, False)
     if bad is not None and address >> 12 in (bad >> 12, start >> 12):
         address = bad
     return Fault("write" if write else "read", 0, pc, address)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import cache
 
 from bpf.errors import CrossbpfError
 from bpf.isa import Kind
@@ -14,9 +15,12 @@ from bpf.object.btf_build import content as bytes_of
 from bpf.plan import Unit
 from bpf.program import Program
 from bpf.rewrite import convert_context
+from bpf.spec.conventions import Convention
+from bpf.spec.kfuncs import NEW
 from engines.base import Prepared
 from verifier.provenance import provenance
 from vm.contexts import WORD, packet_after, read_back
+from vm.cpus import Schedule
 from vm.outcome import Outcome
 from vm.step import Step
 from vm.world import Input, Limits, World
@@ -41,12 +45,19 @@ def _rewrites(unit: Unit) -> bool:
     """Whether there is a context, or a program gets hold of a structure of the kernel's."""
     if unit.convention.view is not None:
         return True
-    giving = {number for number, one in unit.calls.items() if one.gives}
+    giving = _giving(unit.convention)
     return any(
         program.symbols
         or any(insn is not None and insn.row.kind is Kind.CALL and insn.imm in giving for insn in program.insns)
         for program in unit.programs
     )
+
+
+@cache
+def _giving(convention: Convention) -> frozenset[int]:
+    """The helpers and kernel functions that return pointers to structures of the kernel's, or make objects."""
+    calls = (*convention.helpers.values(), *convention.kfuncs.values())
+    return frozenset(one.number for one in calls if one.gives or one.name == NEW)
 
 
 def _rewritten(program: Program, unit: Unit) -> Program:
@@ -79,6 +90,11 @@ class _Shown(Prepared):
     def run_many(self, entries: Sequence[Input], world: World, limits: Limits) -> list[Outcome]:
         """See Prepared."""
         outcomes = self.inner.run_many(entries, world, limits)
+        return [self._outcome(outcome, entry) for outcome, entry in zip(outcomes, entries, strict=True)]
+
+    def run_cpus(self, entries: Sequence[Input], world: World, limits: Limits, schedule: Schedule) -> list[Outcome]:
+        """See Prepared."""
+        outcomes = self.inner.run_cpus(entries, world, limits, schedule)
         return [self._outcome(outcome, entry) for outcome, entry in zip(outcomes, entries, strict=True)]
 
     def count(self, entry: Input, world: World, limits: Limits) -> int | None:

@@ -21,6 +21,7 @@ from bpf.errors import NotHere, Refused
 from bpf.plan import STUB_SIZE, Unit
 from bpf.program import Map
 from bpf.spec.helpers import KERNEL
+from bpf.spec.kfuncs import BY_NAME, NEW
 from bpf.text import assemble
 from engines import live_maps, syscall, test_run
 from engines.base import Abilities, Engine, Options, Prepared
@@ -349,6 +350,8 @@ class LinuxEngine(Engine):
                     raise Refused(f"helper {insn.imm} {helper.name} is not the kernel's", place=f"insn {pc}")
                 if helper.name in SWITCHES:
                     raise Refused(f"{helper.name} {SWITCHES[helper.name]}", place=f"insn {pc}")
+            if insn is not None and insn.row.op == "call_kfunc" and insn.imm == BY_NAME[NEW].number:
+                raise Refused("objects need the program's BTF, which is not handed over", place=f"insn {pc}")
         if reason := unavailable():
             raise Refused(reason)
         return LinuxPrepared(unit)

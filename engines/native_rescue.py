@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from bpf.isa.effects import signed
 from jit.image import Rescue
-from vm.memory import Memory, OutOfReach
+from vm.memory import Memory
 
 M64 = (1 << 64) - 1
 _SIGINFO, _NODEFER = 4, 0x4000_0000  # SA_*, Linux
@@ -80,10 +80,7 @@ class Rescuer:
     def _value(self, address: int, rescue: Rescue) -> int:
         """What the load gives."""
         assert self.memory is not None
-        try:
-            value = int.from_bytes(self.memory.read(address, rescue.width // 8), self._order)  # type: ignore[arg-type]
-        except OutOfReach:
-            return 0
+        value = self.memory.probe(address, rescue.width // 8, self._order)
         return signed(value, rescue.width) & M64 if rescue.signed else value
 
 

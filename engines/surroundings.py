@@ -21,12 +21,15 @@ from vm.outcome import AT_THE_PLAN, Difference, Moved, Outcome, difference
 from vm.world import Input, Limits, World
 
 M64 = (1 << 64) - 1
-_OF_MAPS = frozenset(name for name in MAP_HELPERS if not name.startswith("perf_"))
+_OF_MAPS = frozenset(name for name in MAP_HELPERS if not name.startswith("perf_")) - {"get_stackid"}
 _DYNPTRS = frozenset(f"dynptr_{name}" for name in ("from_mem", "read", "write", "data"))
 _TEXT = frozenset({"strtol", "strtoul", "strncmp"})  # what snprintf makes of a pointer is not the same
 _OF_THE_MACHINE = frozenset({
     "get_hash_recalc", "get_socket_cookie", "get_socket_uid", "skb_cgroup_id", "get_cgroup_classid", "get_route_realm",
-    "fib_lookup", "check_mtu", "clone_redirect",
+    "fib_lookup", "check_mtu", "clone_redirect", "sk_lookup_tcp", "sk_lookup_udp", "skc_lookup_tcp", "sk_release",
+    "sk_fullsock", "tcp_sock", "get_listener_sock", "sk_assign", "tcp_check_syncookie", "tcp_gen_syncookie",
+    "sk_cgroup_id", "sk_ancestor_cgroup_id", "skb_ancestor_cgroup_id", "skb_cgroup_classid", "skb_under_cgroup",
+    "skb_get_xfrm_state", "setsockopt", "getsockopt",
 })  # fmt: skip
 _OF_PACKETS = frozenset(helper.name for helper in KERNEL.values() if helper.typed) - _OF_THE_MACHINE
 _OTHERS = frozenset({"csum_diff", "loop", "unwind", "spin_lock", "spin_unlock", "kptr_xchg"})

@@ -219,6 +219,11 @@ def next_key(descriptor: int, key: bytes | None, size: int) -> bytes | None:
     return data.raw
 
 
+def program_id(descriptor: int) -> int:
+    """The kernel's number of a program. Raises OSError."""
+    return map_id(descriptor)  # both begin with type and id
+
+
 def map_id(descriptor: int) -> int:
     """The kernel's number of a map. Raises OSError."""
     info = (c_uint32 * 2)()  # type, id

@@ -215,8 +215,7 @@ def _before(unit: Unit, pc: int, row: Row, record: bool) -> list[Op]:
 
 def _recorded(unit: Unit, program: Program) -> Container[int]:
     """The slots whose exits store the exit record: of every function that may end the run. The last to store counts."""
-    entered = unit.mains if unit.tail_calls else (0,)
-    functions = [program.functions[index] for index in entered]
+    functions = [program.functions[index] for index in unit.mains]
     if len(functions) == 1:
         return range(functions[0].end)
     return frozenset(pc for function in functions for pc in range(function.start, function.end))

@@ -14,15 +14,16 @@ from bpf.map_rules import OF_MAPS, check_map, fits, value_bytes
 from bpf.object.btf import Btf, Kind
 from bpf.program import Map, Program
 from bpf.spec.maps import RULES
+from bpf.spec.type_rules import GPL
 from runtime import features, types
-from runtime.permission import ROOT, Caller, gpl_compatible, may_create, may_load
+from runtime.permission import ROOT, Caller, may_create, may_load
 from runtime.tag import tag
 from vm.maps import MapState, Order, new_map
+from vm.maps.outside import fields
 
 T = TypeVar("T")
 
 FS = "/sys/fs/bpf/"
-_UNRULED = ("prog_array", "arena")  # bpf/plan.py says what they may be
 _BY_MAP = frozenset({"map_fd", "map_fd_value", "map_idx", "map_idx_value"})
 
 
@@ -49,7 +50,7 @@ class MapObject:
 
     @cached_property
     def state(self) -> MapState | None:
-        """Its contents; None for a prog array, which has `cells`, and an arena, which keeps nothing.
+        """Its contents; None for a prog array, which has `cells`.
 
         An element of a map-in-map is the id of a map in decimal.
         """
@@ -69,6 +70,14 @@ class MapObject:
     def memlock(self) -> int:
         """Bytes that it takes, in whole pages."""
         return max(value_bytes(self.declared) + 4095 & -4096, 4096)
+
+    def passed(self) -> list[int]:
+        """Ids of the programs that its elements name: in a prog array, and in the values of a devmap or cpumap."""
+        found = list(self.cells.values())
+        if self.declared.kind in ("devmap", "devmap_hash", "cpumap") and self.state is not None:
+            values = map(self.state.value, self.state.keys())
+            found += [fields(value, self.order)[1] for value in values if isinstance(value, bytes)]
+        return [number for number in found if number]
 
     def members(self) -> list[int]:
         """Ids of the maps in a map-in-map."""
@@ -139,10 +148,10 @@ class Kernel:
         """A new map, empty but for initial data. Raises CallFailed EPERM and Refused."""
         may_create(caller, map_)
         bare = replace(map_, programs=(), maps=())
-        if map_.kind not in _UNRULED:
+        if map_.kind != "prog_array":
             inner = map_.inner if map_.inner is not None or map_.kind not in OF_MAPS else Map("inner")
             check_map(replace(bare, inner=inner))
-        elif map_.kind == "prog_array" and (map_.key_size, map_.value_size) != (4, 4):
+        elif (map_.key_size, map_.value_size) != (4, 4):
             raise CallFailed("EINVAL", f"map {map_.name}: keys and values of a prog array have 4 bytes")
         made = MapObject(self.next_map, bare, order, frozen)
         self.next_map += 1
@@ -158,7 +167,7 @@ class Kernel:
     def set_cell(self, array: MapObject, index: int, program: ProgramObject | None) -> None:
         """Put a program into a prog array, None takes out what is there. Raises CallFailed."""
         if not 0 <= index < array.declared.max_entries:
-            raise CallFailed("E2BIG" if program else "EINVAL", f"index {index} of map {array.name}")
+            raise CallFailed("E2BIG", f"index {index} of map {array.name}")
         if program is None:
             if array.cells.pop(index, None) is None:
                 raise CallFailed("ENOENT", f"index {index} of map {array.name}")
@@ -235,7 +244,7 @@ class Kernel:
         bare = replace(program, maps=())
         made = ProgramObject(
             self.next_program, program.name, kind, tag(program), "big" if program.order == "big" else "little",
-            gpl_compatible(program), int(self.clock()), os.getuid() if hasattr(os, "getuid") else 0,
+            program.license in GPL, int(self.clock()), os.getuid() if hasattr(os, "getuid") else 0,
             tuple(map_.id for map_ in maps), tuple(maps[number].id for number in used), 8 * len(program), {}, portable,
             lambda: bare,
         )  # fmt: skip
@@ -273,7 +282,7 @@ class Kernel:
             if pin.kind == "prog":
                 waiting += [Pin("map", number) for number in self.programs[pin.id].map_ids]
             else:
-                waiting += [Pin("prog", number) for number in self.maps[pin.id].cells.values()]
+                waiting += [Pin("prog", number) for number in self.maps[pin.id].passed()]
                 waiting += [Pin("map", number) for number in self.maps[pin.id].members()]
         self.programs = {number: one for number, one in self.programs.items() if number in programs}
         self.maps = {number: one for number, one in self.maps.items() if number in maps}

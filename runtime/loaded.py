@@ -6,10 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from bpf.errors import BadInput
 from bpf.program import Program
+from runtime import elements
 from runtime.kernel import Kernel, MapObject, ProgramObject
 from runtime.permission import ROOT, Caller
 from runtime.running import Ran, run
 from vm.maps import MapState, Value
+from vm.maps.batch import Batch
 from vm.maps.ring import PerfState, RingState
 from vm.world import World
 
@@ -22,8 +24,9 @@ class MapView:
     view[key] is a memoryview of the map's memory, or for a per-CPU map each CPU's bytes; view[key] = value sets it.
     """
 
-    def __init__(self, made: MapObject) -> None:
+    def __init__(self, made: MapObject, kernel: Kernel) -> None:
         self._made = made
+        self._kernel = kernel
 
     @property
     def map(self) -> MapObject:
@@ -69,6 +72,23 @@ class MapView:
         """Raises OSError with Linux's number."""
         self.state.delete(self._key(key))
 
+    def take(self, key: Key = b"") -> Value:
+        """The value of a key, which is deleted; what is next of a queue or stack. Raises CallFailed."""
+        return elements.take(self._made, self._key(key))
+
+    def lookup_batch(self, start: bytes | None = None, count: int = 64, *, delete: bool = False) -> Batch:
+        """At most `count` elements, from where the last batch ended (`out`); delete: and they are gone then."""
+        return elements.lookup_batch(self._made, start, count, delete=delete)
+
+    def update_batch(self, given: Mapping[Key, bytes] | Sequence[tuple[Key, Value]], flags: int = 0) -> Batch:
+        """Set values, until one fails."""
+        pairs = given.items() if isinstance(given, Mapping) else given
+        return elements.update_batch(self._kernel, self._made, [(self._key(key), value) for key, value in pairs], flags)
+
+    def delete_batch(self, keys: Sequence[Key], flags: int = 0) -> Batch:
+        """Delete keys, until one fails."""
+        return elements.delete_batch(self._made, [self._key(key) for key in keys], flags)
+
     def __contains__(self, key: Key) -> bool:
         return self.state.value(self._key(key)) is not None
 
@@ -112,7 +132,10 @@ class Loaded:
         self.world = world or World()
         made = self.kernel.load(programs, kind=kind, caller=caller, kernel=kernel, portable=portable)
         self.programs: Mapping[str, ProgramObject] = {one.name: one for one in made}
-        self.maps: Mapping[str, MapView] = {one.name: MapView(one) for one in self.kernel.maps.values()}
+        self.maps: Mapping[str, MapView] = {one.name: MapView(one, self.kernel) for one in self.kernel.maps.values()}
+        for one in self.kernel.maps.values():
+            if one.state is not None:
+                one.state.describe(self.world.net)
 
     def run(self, name: str | None = None, data: bytes = b"", *, engine: str = "interpreter", repeat: int = 1) -> Ran:
         """Run a program on any engine; maps and world keep what it does. Raises BadInput, Refused."""

@@ -11,38 +11,24 @@ from dataclasses import dataclass
 
 from bpf.errors import BadInput, CallFailed
 from bpf.program import Map, Program
+from bpf.spec import type_rules
 from bpf.spec.attach import attach_of
 from bpf.spec.callers import allowed, callers
 from bpf.spec.maps import ZERO_SEED
 from bpf.spec.prototypes import PROTOTYPES
 from bpf.spec.signatures import signature
+from bpf.spec.type_rules import GPL, SLOTS, UNPRIVILEGED_SLOTS
 
 BPF, PERFMON, NET_ADMIN, SYS_ADMIN = "CAP_BPF", "CAP_PERFMON", "CAP_NET_ADMIN", "CAP_SYS_ADMIN"
 CAPABILITIES = (BPF, PERFMON, NET_ADMIN, SYS_ADMIN)
 
-UNPRIVILEGED_INSNS, PRIVILEGED_INSNS = 4096, 1_000_000
+UNPRIVILEGED_INSNS, PRIVILEGED_INSNS = UNPRIVILEGED_SLOTS, SLOTS
 
 _NET_MAPS = frozenset({"sockmap", "sockhash", "devmap", "devmap_hash", "xskmap"})
 _BPF_MAPS = frozenset({
     "sk_storage", "inode_storage", "task_storage", "cgrp_storage", "bloom_filter", "lpm_trie", "reuseport_sockarray",
     "stack_trace", "queue", "stack", "lru_hash", "lru_percpu_hash", "struct_ops", "cpumap", "arena",
 })  # fmt: skip
-
-UNPRIVILEGED_TYPES = frozenset({"socket_filter", "cgroup_skb"})
-_NET_TYPES = frozenset({
-    "sched_cls", "sched_act", "xdp", "lwt_in", "lwt_out", "lwt_xmit", "lwt_seg6local", "sk_skb", "sk_msg",
-    "flow_dissector", "cgroup_device", "cgroup_sock", "cgroup_sock_addr", "cgroup_sockopt", "cgroup_sysctl",
-    "sock_ops", "ext", "netfilter",
-})  # fmt: skip
-_TRACE_TYPES = frozenset({
-    "kprobe", "tracepoint", "perf_event", "raw_tracepoint", "raw_tracepoint_writable", "tracing", "lsm", "struct_ops",
-    "ext",
-})  # fmt: skip
-
-GPL = frozenset({
-    "GPL", "GPL v2", "GPL and additional rights", "Dual BSD/GPL", "Dual MIT/GPL", "Dual MPL/GPL",
-})  # fmt: skip
-"""Licenses that are compatible with the kernel's (include/linux/license.h)."""
 
 _FUNCTIONS = "loading/calling other bpf or kernel functions are allowed for CAP_BPF and CAP_SYS_ADMIN"
 _NO_SLEEP = "helper call might sleep in a non-sleepable prog"
@@ -102,8 +88,9 @@ def may_create(caller: Caller, map_: Map) -> None:
 
 def type_capabilities(kind: str) -> tuple[str, ...]:
     """What loading a program of a type needs."""
-    needed = [] if kind in UNPRIVILEGED_TYPES else [BPF]
-    return (*needed, *([NET_ADMIN] if kind in _NET_TYPES else []), *([PERFMON] if kind in _TRACE_TYPES else []))
+    needed = [] if kind in type_rules.UNPRIVILEGED else [BPF]
+    needed += [NET_ADMIN] if kind in type_rules.NET_ADMIN else []
+    return (*needed, *([PERFMON] if kind in type_rules.PERFMON else []))
 
 
 def gpl_compatible(program: Program) -> bool:

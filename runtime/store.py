@@ -173,7 +173,9 @@ class Store:
         if made.declared.kind not in RULES:
             return None
         state = new_map(made.declared, made.order)
-        state.load(codec.load(self._read(name, sum_)))
+        saved = codec.load(self._read(name, sum_))
+        if saved is not None:  # an arena's contents were once not kept
+            state.load(saved)
         return state
 
     # Writing -----------------------------------------------------------------------------------------

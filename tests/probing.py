@@ -27,6 +27,8 @@ from engines.function_info import function_info
 NOT_BUILT = frozenset({"probe_write_user", "override_return"})
 """Helpers that a kernel may be configured without, and say so as if the type could not have them."""
 CALLS = {number: program([make(ROW["call_helper"], imm=number), make(ROW["exit"])]).encode() for number in PROTOTYPES}
+RELEASE = "6.18"
+"""The kernel that the tables are of; others have other helpers."""
 LEAVE = "r0 = 0; exit"
 PACKETS = {"xdp": (0, 4), "sched_cls": (76, 80), "lwt_xmit": (76, 80), "sk_skb": (76, 80)}
 """Types with a packet -> offsets of data and data_end in the context."""

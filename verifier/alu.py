@@ -5,24 +5,42 @@ Source: check_alu_op, adjust_reg_min_max_vals and adjust_ptr_min_max_vals of Lin
 
 from __future__ import annotations
 
-from bpf.isa.insn import signed
+from bpf.isa.effects import signed
 from bpf.isa.opcodes import ADDR_SPACE_CAST
 from bpf.isa.table import Kind, Row
 from verifier import precision, speculation, tnum
-from verifier.arith import alu, byte_order, sign_extended, zext32
+from verifier.arith import alu, fork, sign_extended, zext32
+from verifier.branch import sane
 from verifier.env import Env
 from verifier.raw import Raw
 from verifier.registers import linkable, readable, writable
 from verifier.rejection import Rejection
 from verifier.scalar import UNBOUNDED, UNKNOWN, Scalar, constant, settled
-from verifier.state import ADD_CONST, ANY, MAX_VAR_OFF, Reg, scalar
+from verifier.state import ADD_CONST, ADD_CONST32, ADD_CONST64, ANY, MAX_VAR_OFF, Reg, scalar
 from verifier.tnum import S64_MAX, S64_MIN, U64
 from verifier.types import (
-    ARENA, BASE, BTF, BUF, CTX, DYNPTR, FLOW_KEYS, FUNC, MAP_KEY, MAP_PTR, MAP_VALUE, MAYBE_NULL, MEM, PACKETS,
-    SCALAR, STACK, TP_BUFFER, UNTRUSTED, name,
+    ARENA,
+    BASE,
+    BTF,
+    BUF,
+    CTX,
+    DYNPTR,
+    FLOW_KEYS,
+    FUNC,
+    MAP_KEY,
+    MAP_PTR,
+    MAP_VALUE,
+    MAYBE_NULL,
+    MEM,
+    PACKETS,
+    SCALAR,
+    STACK,
+    TP_BUFFER,
+    UNTRUSTED,
+    name,
 )  # fmt: skip
 
-_S32_MAX = (1 << 31) - 1
+_S32_MAX, _U32 = (1 << 31) - 1, (1 << 32) - 1
 _MOVABLE = frozenset({CTX, MAP_VALUE, MAP_KEY, STACK, TP_BUFFER, BTF, MEM, BUF, FUNC, DYNPTR}) | PACKETS
 _SIGNS = {
     "add": "+=", "sub": "-=", "mul": "*=", "div": "/=", "sdiv": "/=", "or": "|=", "and": "&=", "lsh": "<<=",
@@ -42,7 +60,7 @@ def step(env: Env, raw: Raw, row: Row) -> None:
         _move_signed(env, raw, row)
     elif row.kind is Kind.CAST:
         _cast(env, raw)
-    elif op == "neg" or "src" not in row.fields and "imm" not in row.fields:
+    elif op == "neg" or ("src" not in row.fields and "imm" not in row.fields):
         _unary(env, raw, row)
     else:
         _binary(env, raw, row)
@@ -53,11 +71,8 @@ def _unary(env: Env, raw: Raw, row: Row) -> None:
     if env.is_pointer(reg):
         raise Rejection(13, f"R{raw.dst} pointer arithmetic prohibited", env.pc)
     writable(env, raw.dst)
-    if row.op == "neg" and reg.type == SCALAR:
-        env.set(raw.dst, scalar(alu("neg", row.width, reg.num, reg.num)))
-    elif reg.type == SCALAR:
-        swaps = row.op == "bswap" or (row.op == "to_le") == (env.subject.order == "big")
-        env.set(raw.dst, scalar(byte_order(reg.num, row.bits, swaps)))
+    if reg.type == SCALAR:
+        env.set(raw.dst, scalar(alu(row.op, row.width, reg.num, reg.num, row.bits, env.subject.order)))
     else:
         env.set(raw.dst, ANY)
 
@@ -151,12 +166,29 @@ def _binary(env: Env, raw: Raw, row: Row) -> None:
             return
     if op in ("add", "sub") and not env.spec_v1 and by_register and not shifts_too_far(op, width, src.num):
         speculation.scalar_alu(env, raw)
-    num = alu(op, width, dst.num, src.num)
-    if dst.id and op == "add" and width == 64 and env.capable and src.num.mask == 0:
-        if not dst.id & ADD_CONST and src.num.value <= _S32_MAX:
-            env.set(raw.dst, Reg(SCALAR, num, src.num.value, dst.id | ADD_CONST))
+    ways = fork(op, dst.num, src.num)
+    if ways is not None:
+        env.push(env.pc, env.pc).frames[-1].regs[raw.dst] = scalar(ways[1])
+        dst = scalar(ways[0])
+    num = sane(alu(op, width, dst.num, src.num), "alu", env.log.lines if env.level else None)
+    if dst.id and env.capable and op in ("add", "sub"):
+        by = _distance(op, width, src.num)
+        same = by_register and raw.src == raw.dst
+        if by is not None and not dst.id & ADD_CONST and not same and (width == 64 or dst.num.umax >> 32 == 0):
+            flag = ADD_CONST64 if width == 64 else ADD_CONST32
+            env.set(raw.dst, Reg(SCALAR, num, by, dst.id | flag))
             return
     env.set(raw.dst, scalar(num))
+
+
+def _distance(op: str, width: int, src: Scalar) -> int | None:
+    """How far an addition or subtraction moves a number, where that is known and fits in 32 bits."""
+    if src.mask & (_U32 if width == 32 else U64):
+        return None
+    by = src.s32min if width == 32 else src.smin
+    if op == "sub":
+        by = -by if by > -_S32_MAX - 1 else by - 1
+    return by if -_S32_MAX - 1 <= by <= _S32_MAX else None
 
 
 def shifts_too_far(op: str, width: int, src: Scalar) -> bool:

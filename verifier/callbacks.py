@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from bpf.program import Map
 from verifier import global_functions, graphs
 from verifier.env import Env, Waiting
+from verifier.frames import enter
 from verifier.rejection import Rejection
 from verifier.state import ANY, ZERO, Dynptr, Frame, Reg, State
-from verifier.frames import enter
 from verifier.types import DYNPTR, MAP_KEY, MAP_PTR, MAP_VALUE
 
 if TYPE_CHECKING:

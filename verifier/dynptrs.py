@@ -6,7 +6,7 @@ mark_stack_slots_dynptr, unmark_stack_slots_dynptr and destroy_if_dynptr_stack_s
 
 from __future__ import annotations
 
-from bpf.isa.insn import signed
+from bpf.isa.effects import signed
 from verifier import held
 from verifier.env import Env, each_reg
 from verifier.rejection import Rejection

@@ -16,7 +16,6 @@ from verifier.types import SCALAR
 
 if TYPE_CHECKING:
     from verifier.global_functions import Argument
-    from verifier.instruction import Fault
     from verifier.log import Log
     from verifier.structure import Structure
 
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 class Stored:
     """An explored state; how often another was equal to it, and was not."""
 
-    __slots__ = ("state", "hits", "misses")
+    __slots__ = ("hits", "misses", "state")
 
     def __init__(self, state: State) -> None:
         self.state = state
@@ -35,7 +34,7 @@ class Stored:
 class Waiting:
     """A state that is still to be explored from `pc`, reached from `before`; length: of the log when it was left."""
 
-    __slots__ = ("state", "pc", "before", "length")
+    __slots__ = ("before", "length", "pc", "state")
 
     def __init__(self, state: State, pc: int, before: int, length: int) -> None:
         self.state = state
@@ -47,7 +46,7 @@ class Waiting:
 class Visit:
     """One time that a cycle is walked. entry: the stored state it was entered at; back: states equal to an unfinished one."""
 
-    __slots__ = ("entry", "back")
+    __slots__ = ("back", "entry")
 
     def __init__(self) -> None:
         self.entry: State | None = None
@@ -65,7 +64,7 @@ class Aux:
     loop      of a call of bpf_loop its callback where the call can be compiled as a loop, -1 where not, None for no call
     """
 
-    __slots__ = ("pointer", "map", "nospec", "nospec_result", "alu_state", "alu_limit", "seen", "key", "loop")
+    __slots__ = ("alu_limit", "alu_state", "key", "loop", "map", "nospec", "nospec_result", "pointer", "seen")
 
     def __init__(self) -> None:
         self.pointer = -1
@@ -88,19 +87,58 @@ class Env:
     capable   CAP_BPF; leaks: CAP_PERFMON, pointers may become numbers; the kernel derives from it uninit (uninitialised
               stack may be read) and that paths which are only mispredicted need not be safe (spec)
     scratched, scratched_slots  bits of registers and slots to be logged
-    returned  a function has just returned; faults: by slot, instruction.check's answer, None before it is asked and
-              False where nothing is wrong
+    returned  a function has just returned; checked: by slot, whether the instruction's form was found right
     lines     slot -> source line that starts there; shown: slot of an lddw -> the address that the log has for its map
+    observer  is shown the state before each instruction on a path that can be taken; it must not change it
     void      what the program is attached to returns nothing
     visits    cycles that are being walked, by where they are and who called (prune.py)
     """
 
     __slots__ = (
-        "subject", "options", "structure", "log", "state", "pc", "before", "waiting", "explored", "ids", "capable", "leaks",
-        "uninit", "spec_v1", "spec_v4", "strict", "aux", "processed", "total_states", "peak_states", "states",
-        "max_states", "jumps", "last_jumps", "last_processed", "scratched", "scratched_slots", "explore_limits",
-        "called", "entries", "level", "recorded", "returned", "faults", "lines", "shown", "arena", "void", "stored",
-        "evicted", "visits", "live", "prototypes",
+        "arena",
+        "aux",
+        "before",
+        "called",
+        "capable",
+        "checked",
+        "entries",
+        "evicted",
+        "explore_limits",
+        "explored",
+        "ids",
+        "jumps",
+        "last_jumps",
+        "last_processed",
+        "leaks",
+        "level",
+        "lines",
+        "live",
+        "log",
+        "max_states",
+        "observer",
+        "options",
+        "pc",
+        "peak_states",
+        "processed",
+        "prototypes",
+        "recorded",
+        "returned",
+        "scratched",
+        "scratched_slots",
+        "shown",
+        "spec_v1",
+        "spec_v4",
+        "state",
+        "states",
+        "stored",
+        "strict",
+        "structure",
+        "subject",
+        "total_states",
+        "uninit",
+        "visits",
+        "void",
+        "waiting",
     )  # fmt: skip
 
     def __init__(self, subject: Subject, options: Options, structure: Structure, log: Log) -> None:
@@ -135,13 +173,14 @@ class Env:
         self.entries = 0
         self.recorded = -1
         self.returned = False
-        self.faults: list[Fault | bool | None] = [None] * len(structure.raws)
+        self.checked = [False] * len(structure.raws)
         self.lines: dict[int, Line] = {}
         self.shown: dict[int, int] = {}
         self.arena = any(map_.kind == "arena" for map_ in subject.maps)
         self.void = False
         self.stored = 0
         self.evicted = 0
+        self.observer: Callable[[int, State], None] | None = None
         self.prototypes: dict[int, tuple[Argument, ...]] = {}
         self.live = Liveness(structure)
         self.visits: dict[tuple[int, ...], Visit] = {}
@@ -192,7 +231,7 @@ class Env:
             parent.branches += 1
         self.waiting.append(Waiting(new, pc, before, len(self.log)))
         if len(self.waiting) > self.options.sequence:
-            raise Rejection(7, f"The sequence of {len(self.waiting)} jumps is too complex.", self.pc)
+            raise Rejection(14, f"The sequence of {len(self.waiting)} jumps is too complex.", self.pc)
         return new
 
 

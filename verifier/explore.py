@@ -59,6 +59,8 @@ def explore(env: Env, state: State, start: int) -> None:
             arrived = False
             if not state.speculative:
                 env.aux[pc].seen = True
+                if env.observer is not None:
+                    env.observer(pc, state)
             after = _next(env, state, raws[pc], pc)
         if after >= 0:
             if env.returned:
@@ -110,7 +112,7 @@ def _next(env: Env, state: State, raw: Raw, pc: int) -> int:
     if state.speculative and aux.nospec:
         return DONE
     try:
-        after = _execute(env, raw, pc)
+        after = execute(env, raw, pc)
     except Rejection as refusal:
         if state.speculative and refusal.errno in _RECOVERABLE:
             aux.nospec = True
@@ -122,16 +124,15 @@ def _next(env: Env, state: State, raw: Raw, pc: int) -> int:
     return after
 
 
-def _execute(env: Env, raw: Raw, pc: int) -> int:
-    fault = env.faults[pc]
-    if fault is not False:
-        if fault is None:
-            fault = instruction.check(raw, env.leaks, env.arena, may_load_absolute(env.subject))
-            env.faults[pc] = fault if fault is not None else False
-        if fault:
+def execute(env: Env, raw: Raw, pc: int) -> int:
+    """Execute one instruction: the slot to go on at, or DONE; other ways are added to what waits. Raises Rejection."""
+    if not env.checked[pc]:
+        fault = instruction.check(raw, env.leaks, env.arena, may_load_absolute(env.subject))
+        if fault is not None:
             for number in fault.reads:
                 readable(env, number)
             raise Rejection(fault.errno, fault.message, pc)
+        env.checked[pc] = True
     row = env.structure.rows[pc]
     assert row is not None, raw
     return _KINDS[row.kind](env, raw, row)

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from bpf.object.btf import ENUMS, LINKAGE, Btf, Kind
 from verifier import memory, nullness, objects
 from verifier.env import Env
+from verifier.registers import unmoved
 from verifier.rejection import Rejection
 from verifier.state import ANY, ZERO, Dynptr, Frame, Reg, State
 from verifier.types import ARENA, BTF, CTX, DYNPTR, MAYBE_NULL, MEM, SCALAR, TRUSTED
@@ -23,7 +24,8 @@ _UNSUPPORTED = "Global function {0}() doesn't return scalar. Only those are supp
 
 class Argument(NamedTuple):
     """What a parameter takes. kind: "number", "context", "memory", "dynptr", "object", "arena"; size: bytes of memory;
-    null: it may be null; struct: name of an object's type."""
+    null: it may be null; struct: name of an object's type.
+    """
 
     kind: str
     size: int = 0
@@ -104,7 +106,7 @@ def _argument(env: Env, btf: Btf, function: str, at: int, number: int, tags: set
     struct = btf[pointed].name if pointed else ""
     if "ctx" in tags or (struct and struct == _context(env)) or _typedef(btf, type_.type) == _context(env) != "":
         return Argument("context")
-    if struct == "bpf_dynptr" or struct == "bpf_dynptr_kern":
+    if struct in {"bpf_dynptr", "bpf_dynptr_kern"}:
         return Argument("dynptr")
     null = "nonnull" not in tags
     if "trusted" in tags:
@@ -177,7 +179,7 @@ def _match(env: Env, wanted: tuple[Argument, ...]) -> None:
         elif argument.kind == "context":
             if reg.type != CTX:
                 raise Rejection(22, f"arg#{at} expects pointer to ctx", env.pc)
-            memory.unmoved(env, number, reg)
+            unmoved(env, number, reg)
         elif argument.kind == "memory":
             _match_memory(env, at, argument)
         elif argument.kind == "arena":
@@ -240,5 +242,5 @@ def _given(env: Env, argument: Argument) -> Reg:
     if argument.kind == "dynptr":
         return Reg(DYNPTR, ZERO, 0, env.new_id(), 0, Dynptr("local", True))
     null = MAYBE_NULL if argument.null else 0
-    return objects.of_kernel(env, argument.struct, BTF | TRUSTED | null, env.new_id() if null else 0)
+    return objects.kernel_object(env, argument.struct, BTF | TRUSTED | null, env.new_id() if null else 0)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from bpf.isa.insn import signed
+from bpf.isa.effects import signed
 from bpf.object.btf import Btf, Kind
 from bpf.program import Map
 from verifier import fields, locks

@@ -20,7 +20,20 @@ from verifier.scalar import settled
 from verifier.state import ANY, UNINIT, ZERO, Reg, scalar
 from verifier.tnum import U64
 from verifier.types import (
-    ALLOC, BTF, MAP_VALUE, MAYBE_NULL, MEM, PERCPU, RCU, RDONLY, RINGBUF, SCALAR, SOCK_COMMON, SOCKET, TCP_SOCK, TRUSTED,
+    ALLOC,
+    BTF,
+    MAP_VALUE,
+    MAYBE_NULL,
+    MEM,
+    PERCPU,
+    RCU,
+    RDONLY,
+    RINGBUF,
+    SCALAR,
+    SOCK_COMMON,
+    SOCKET,
+    TCP_SOCK,
+    TRUSTED,
 )  # fmt: skip
 
 _MAX_ERRNO = 4095
@@ -69,7 +82,8 @@ def call(env: Env, raw: Raw) -> int:
     if sign.releases:
         _release(env, made, sign.releases, shown)
     _special(env, made)
-    moves = sign.changes_packet or dynptr_args.moves_packet(env, made)
+    own = made.name == "tail_call" and len(state.frames) == 1  # only a caller sees what another program did
+    moves = (sign.changes_packet and not own) or dynptr_args.moves_packet(env, made)
     clobber(env)
     _result(env, made, sign)
     if made.dynptr is not None or made.makes:
@@ -94,7 +108,7 @@ def _sleeps(env: Env, sign: Signature, shown: str) -> None:
 
 def _release(env: Env, made: Call, number: int, shown: str) -> None:
     reg = env.state.frames[-1].regs[number]
-    if "ARG_PTR_TO_DYNPTR" == made.signature.arguments[number - 1].base:
+    if made.signature.arguments[number - 1].base == "ARG_PTR_TO_DYNPTR":
         dynptr_args.release(env, reg)
         return
     if made.ref:
@@ -186,7 +200,7 @@ def _result(env: Env, made: Call, sign: Signature) -> None:
     if base == "RET_VOID":
         return
     if base == "RET_INTEGER":
-        env.set(0, _number(made))
+        env.set(0, _number(env, made))
         return
     flags = _flags(kind)
     id_ = 0
@@ -217,14 +231,14 @@ def _result(env: Env, made: Call, sign: Signature) -> None:
     env.set(0, Reg(reg.type, reg.num, reg.off, id_, ref, reg.of, reg.aux))
 
 
-def _number(made: Call) -> Reg:
+def _number(env: Env, made: Call) -> Reg:
     """An integer; of a few helpers it is known between what it lies."""
     if made.name in _BOUNDED and made.most >= 0:
         most = made.most
         num = settled(0, U64, -_MAX_ERRNO, most, 0, U64, -_MAX_ERRNO, min(most, (1 << 31) - 1), 0, 0xFFFF_FFFF)
         return scalar(num)
     if made.name == "get_smp_processor_id":
-        most = made.cpus - 1
+        most = env.options.cpus - 1
         return scalar(settled(0, U64, 0, most, 0, most, 0, most, 0, most))
     return ANY
 

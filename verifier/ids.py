@@ -6,7 +6,7 @@ from __future__ import annotations
 class Ids:
     """Which id of the old state stands for which of the new."""
 
-    __slots__ = ("pairs", "made")
+    __slots__ = ("made", "pairs")
 
     def __init__(self, last: int) -> None:
         self.pairs: list[tuple[int, int]] = []

@@ -5,7 +5,7 @@ Source: process_spin_lock and process_timer_func of Linux 6.18.
 
 from __future__ import annotations
 
-from bpf.isa.insn import signed
+from bpf.isa.effects import signed
 from bpf.object.btf import Btf
 from bpf.program import Map
 from verifier import fields

@@ -11,10 +11,31 @@ from verifier import tnum
 from verifier.scalar import UNKNOWN, Scalar
 from verifier.scalar_text import ranges_text, signed_text, unsigned_text
 from verifier.state import (
-    ADD_CONST, DYNPTR_SLOT, ITER_SLOT, KIND_CHARS, SPILL, Dynptr, Frame, Iterator, Reg, State,
+    ADD_CONST,
+    DYNPTR_SLOT,
+    ITER_SLOT,
+    KIND_CHARS,
+    SPILL,
+    Dynptr,
+    Frame,
+    Iterator,
+    Reg,
+    State,
 )  # fmt: skip
 from verifier.types import (
-    ARENA, BASE, BTF, DYNPTR, MAP_KEY, MAP_PTR, MAP_VALUE, MEM, NON_OWNING, PACKETS, SCALAR, STACK, name,
+    ARENA,
+    BASE,
+    BTF,
+    DYNPTR,
+    MAP_KEY,
+    MAP_PTR,
+    MAP_VALUE,
+    MEM,
+    NON_OWNING,
+    PACKETS,
+    SCALAR,
+    STACK,
+    name,
 )  # fmt: skip
 
 _COLUMN, _STEP = 40, 8  # where states stand behind instructions
@@ -25,7 +46,7 @@ _ALL = -1
 class Log:
     """Lines in the order of their making; `length` and `cut` take back those of a path that was left."""
 
-    __slots__ = ("lines", "_instruction", "_width")
+    __slots__ = ("_instruction", "_width", "lines")
 
     def __init__(self) -> None:
         self.lines: list[str] = []

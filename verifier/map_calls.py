@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bpf.isa.insn import signed
+from bpf.isa.effects import signed
 from bpf.program import Map
 from bpf.spec.maps import MAP_TYPES, RDONLY_PROG
 from verifier import precision, rules
@@ -128,7 +128,7 @@ def record(env: Env, made: Call) -> None:
     map_ = made.map
     if map_ is None:
         return
-    if map_.flags & RDONLY_PROG and made.name in _CHANGES:
+    if (map_.readonly or map_.flags & RDONLY_PROG) and made.name in _CHANGES:
         raise Rejection(13, "write into map forbidden", env.pc)
     aux = env.aux[env.pc]
     aux.map = map_ if aux.map is None or aux.map is map_ else False

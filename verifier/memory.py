@@ -169,7 +169,7 @@ def may_access_map(env: Env, reg: Reg, off: int, size: int, write: bool) -> None
     """A map whose creator lets programs only read, or only write it. Raises Rejection."""
     map_ = reg.of
     assert isinstance(map_, Map)
-    if write and map_.flags & _RDONLY_PROG:
+    if write and (map_.readonly or map_.flags & _RDONLY_PROG):
         text = f"write into map forbidden, value_size={map_.value_size} off={off} size={size}"
     elif not write and map_.flags & _WRONLY_PROG:
         text = f"read from map forbidden, value_size={map_.value_size} off={off} size={size}"
@@ -195,8 +195,9 @@ def _map_value(env: Env, number: int, reg: Reg, off: int, size: int, write: bool
     at = off + reg.num.value
     if reg.num.mask == 0 and map_.readonly and map_.kind == "array" and map_.max_entries == 1:
         data = map_.initial.ljust(map_.value_size, b"\0")[at : at + size]
-        order = "big" if env.subject.order == "big" else "little"
-        env.set(value, Reg(SCALAR, constant(int.from_bytes(data, order, signed=sign))))
+        if env.subject.order == "big":
+            data = data[::-1]
+        env.set(value, Reg(SCALAR, constant(int.from_bytes(data, "little", signed=sign))))
     else:
         env.set_unknown(value)
 

@@ -5,11 +5,20 @@ Source: mark_ptr_or_null_regs and mark_ptr_not_null_reg of Linux 6.18.
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import lru_cache
+
 from bpf.program import Map
 from verifier import fields, held
 from verifier.env import Env, each_reg
 from verifier.state import ZERO, Reg, State
 from verifier.types import ALLOC, BASE, MAP_PTR, MAP_VALUE, MAYBE_NULL, NON_OWNING, RCU, SCALAR, SOCKET, XDP_SOCK
+
+
+@lru_cache(maxsize=64)
+def _nameless(map_: Map) -> Map:
+    """What all inner maps are like: none of them has that one's name."""
+    return replace(map_, name="")
 
 
 def decide(env: Env, state: State, number: int, null: bool) -> None:
@@ -34,7 +43,8 @@ def not_null(env: Env, reg: Reg) -> Reg:
     if reg.type & BASE == MAP_VALUE and isinstance(reg.of, Map):
         map_ = reg.of
         if map_.inner is not None:
-            return Reg(MAP_PTR, ZERO, 0, 0, 0, map_.inner, reg.id if fields.has_timers(map_.inner, env.subject.btf) else 0)
+            uid = reg.id if fields.has_timers(map_.inner, env.subject.btf) else 0
+            return Reg(MAP_PTR, ZERO, 0, 0, 0, _nameless(map_.inner), uid)
         if map_.kind == "xskmap":
             return Reg(XDP_SOCK, ZERO, 0, 0, reg.ref)
         if map_.kind in ("sockmap", "sockhash"):

@@ -19,10 +19,11 @@ from verifier.env import Env
 from verifier.kernel_types import kernel_types
 from verifier.log import tnum_text
 from verifier.raw import Raw
+from verifier.registers import unmoved
 from verifier.rejection import Rejection
 from verifier.rules import gpl_compatible
 from verifier.state import ANY, ZERO, Reg
-from verifier.types import ALLOC, BASE, BTF, MAYBE_NULL, MEM, PERCPU, RCU, RDONLY, SCALAR
+from verifier.types import ALLOC, BASE, BTF, MAYBE_NULL, MEM, PERCPU, RCU, RDONLY, SCALAR, TRUSTED, name
 
 if TYPE_CHECKING:
     from verifier.arguments import Call
@@ -110,13 +111,13 @@ def of_kernel(number: int, type_: int, id_: int) -> Reg:
     return Reg(type_, ZERO, 0, id_, 0, kernel_types(), number)
 
 
-def kernel_object(env: Env, struct: str) -> Reg:
-    """A pointer to one of the kernel's structures that a callback is given. Raises Rejection."""
+def kernel_object(env: Env, struct: str, type_: int = BTF, id_: int = 0) -> Reg:
+    """A pointer to one of the kernel's structures, by its name. Raises Rejection."""
     types = kernel_types()
     number = types.find(struct, Kind.STRUCT) if types is not None else None
     if number is None:
         raise Rejection(EINVAL, f"struct {struct} is not known", env.pc)
-    return of_kernel(number, BTF, 0)
+    return of_kernel(number, type_, id_)
 
 
 def argument(env: Env, made: Call, number: int, reg: Reg, kind: Argument, base: str) -> None:
@@ -197,9 +198,23 @@ def variable(env: Env, raw: Raw) -> Reg:
 
 def match(env: Env, number: int, reg: Reg, struct: str, null: bool) -> None:
     """An argument of a global function that takes a pointer to a struct of the kernel. Raises Rejection."""
-    raise Rejection(22, f"R{number} type={name(reg.type)} expected=ptr_, trusted_ptr_, rcu_ptr_", env.pc)
+    if null and reg.type == SCALAR and reg.num == ZERO:
+        return
+    type_ = reg.type & ~MAYBE_NULL if null else reg.type
+    if type_ not in (BTF, BTF | TRUSTED, BTF | RCU) or not isinstance(reg.of, Btf):
+        words = ", ".join(name(one) for one in (BTF, BTF | TRUSTED, BTF | RCU))
+        raise Rejection(EACCES, f"R{number} type={name(reg.type)} expected={words}", env.pc)
+    types = kernel_types()
+    to = types.find(struct, Kind.STRUCT) if types is not None else None
+    if types is None or to is None:
+        raise Rejection(EINVAL, f"struct {struct} is not known", env.pc)
+    found, said = matches(reg.of, reg.aux, reg.off, types, to, strict=False)
+    if not found:
+        text = f"R{number} is of type {reg.of[reg.aux].name} but {struct} is expected"
+        raise Rejection(EACCES, said + text, env.pc)
+    unmoved(env, number, reg, fixed_allowed=True)
 
 
 def match_dynptr(env: Env, number: int, reg: Reg) -> None:
     """An argument of a global function that takes a dynptr. Raises Rejection."""
-    raise Rejection(22, f"R{number} type={name(reg.type)} expected=fp, dynptr_ptr", env.pc)
+    raise Rejection(EACCES, f"R{number} type={name(reg.type)} expected=fp, dynptr_ptr", env.pc)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from bpf.spec.layout import CPUS
+
 BPF, PERFMON, NET_ADMIN, SYS_ADMIN = "CAP_BPF", "CAP_PERFMON", "CAP_NET_ADMIN", "CAP_SYS_ADMIN"
 ALL = frozenset({BPF, PERFMON, NET_ADMIN, SYS_ADMIN})
 
@@ -18,6 +20,8 @@ class Options:
     prune      whether a state that an explored one covers is left out
     processed  how many instructions may be processed; sequence: how many jumps may wait to be explored
     seconds    time limit, 0 for none
+    cpus       how many CPUs there are
+    merge      try first with one state for each block entry (merge.py)
     """
 
     caps: frozenset[str] = ALL
@@ -28,6 +32,8 @@ class Options:
     processed: int = 1_000_000
     sequence: int = 8192
     seconds: float = 0.0
+    cpus: int = CPUS
+    merge: bool = False
 
 
 def holds(caps: frozenset[str], capability: str) -> bool:

@@ -25,6 +25,7 @@ from bpf.object.btf import Kind as BtfKind
 from bpf.program import Program
 from bpf.spec.contexts import OBJECT, View
 from bpf.spec.helpers import Helper
+from bpf.spec.kfuncs import NEW
 
 LIMIT = 200_000  # visits of instructions
 M64 = (1 << 64) - 1
@@ -111,6 +112,7 @@ class _Walk:
     work: list[tuple[Calls, int]]
     types: Btf | None
     words: Sequence[Word] | None
+    constants: dict[int, int]
 
     def go(self, calls: Calls, pc: int, state: State) -> None:
         """Control reaches a slot with a state."""
@@ -177,6 +179,8 @@ class _Walk:
             return
         helper = self.helpers.get(insn.imm)
         name = helper.name if helper else ""
+        if name == NEW:
+            self.constant(pc, registers[1])
         passed = _CALLBACKS.get(name, {})
         for value in registers[1:6]:
             if value.kind == FUNCTION and value.offset is not None:
@@ -188,6 +192,12 @@ class _Walk:
         if helper is not None and helper.gives:
             result = self.object(helper.gives, registers[2])
         self.go(calls, pc + 1, _after_call(state, result))
+
+    def constant(self, pc: int, value: Value) -> None:
+        """A call that wants a constant, the same on every path to it. Raises Refused."""
+        known = value.offset if value.kind == CONSTANT else None
+        if known is None or self.constants.setdefault(pc, known) != known:
+            raise Refused("R1 must be a known constant", place=f"insn {pc}")
 
     def object(self, name: str, second: Value) -> Value:
         """A pointer to a structure of the kernel's by name; "?" is one whose type R2 may say by its number."""
@@ -358,6 +368,6 @@ def provenance(prog: Program, view: View | None, helpers: Mapping[int, Helper]) 
     Raises Refused where an instruction is used with the context and with something else.
     """
     typed = view is not None and view.objects
-    one = _Walk(prog, view, helpers, {}, {}, [], types_of(prog), words(prog) if typed else None)
+    one = _Walk(prog, view, helpers, {}, {}, [], types_of(prog), words(prog) if typed else None, {})
     one.run()
-    return Facts(dict(sorted(one.found.items())))
+    return Facts(dict(sorted(one.found.items())), one.constants)

@@ -13,11 +13,36 @@ from verifier.log import frame_text
 from verifier.rejection import Rejection
 from verifier.scalar import UNKNOWN, within
 from verifier.state import (
-    ADD_CONST, DYNPTR_SLOT, EMPTY, INVALID, IRQ_FLAG, ITER_SLOT, MISC, SPILL, SPILL_KINDS, UNINIT, ZEROS, Dynptr, Frame,
-    Iterator, Reg, Slot, State,
+    ADD_CONST,
+    DYNPTR_SLOT,
+    EMPTY,
+    INVALID,
+    IRQ_FLAG,
+    ITER_SLOT,
+    MISC,
+    SPILL,
+    SPILL_KINDS,
+    UNINIT,
+    ZEROS,
+    Dynptr,
+    Frame,
+    Iterator,
+    Reg,
+    Slot,
+    State,
 )  # fmt: skip
 from verifier.types import (
-    ARENA, BASE, BUF, MAP_KEY, MAP_VALUE, MEM, NOT_INIT, PACKETS, SCALAR, STACK, TP_BUFFER,
+    ARENA,
+    BASE,
+    BUF,
+    MAP_KEY,
+    MAP_VALUE,
+    MEM,
+    NOT_INIT,
+    PACKETS,
+    SCALAR,
+    STACK,
+    TP_BUFFER,
 )  # fmt: skip
 
 NOT_EXACT, EXACT, RANGE_WITHIN = range(3)  # how a state is compared: as covered, as the same, with all ranges inside
@@ -73,8 +98,7 @@ def visited(env: Env, pc: int) -> bool:
                 env.stored -= 1
                 if old.branches:
                     env.evicted += 1
-    if env.max_states < count:
-        env.max_states = count
+    env.max_states = max(env.max_states, count)
     if (not env.capable and count > _UNPRIVILEGED_STATES) or not add:
         return False
     _store(env, state, pc, where)
@@ -100,8 +124,7 @@ def _store(env: Env, state: State, pc: int, where: int) -> None:
 
 def _peak(env: Env) -> None:
     now = env.stored + env.evicted + sum(len(visit.back) for visit in env.visits.values())
-    if env.peak_states < now:
-        env.peak_states = now
+    env.peak_states = max(env.peak_states, now)
 
 
 def ended(env: Env, state: State | None) -> None:
@@ -186,10 +209,7 @@ def _may_loop(old: State, state: State) -> bool:
     """A quick look: equal registers of the running frame."""
     if len(old.frames) != len(state.frames):
         return False
-    for one, other in zip(old.frames[-1].regs, state.frames[-1].regs, strict=True):
-        if not one.same(other):
-            return False
-    return True
+    return all(one.same(other) for one, other in zip(old.frames[-1].regs, state.frames[-1].regs, strict=True))
 
 
 def _place(env: Env, state: State) -> tuple[int, ...]:
@@ -257,6 +277,8 @@ def _add_back(env: Env, old: State, state: State, pc: int) -> None:
     visit = env.visits.get(place) if place else None
     if visit is None:
         return
+    if env.level == 2:
+        env.log.add(f"SCC backedge {_place_text(place)}")
     new = state.copy()
     new.pc = pc
     new.equal = old
@@ -389,7 +411,7 @@ def _stack_covers(env: Env, old: Frame, frame: Frame, ids: Ids, how: int) -> boo
                 return False
             continue
         for a, b in zip(kinds, other.kinds, strict=True):
-            if a == b or a == INVALID or (a == MISC and (env.uninit or b == ZEROS)):
+            if a in (b, INVALID) or a == MISC and (env.uninit or b == ZEROS):
                 continue
             return False
         last = kinds[7]

@@ -6,7 +6,7 @@ the frame pointer and negative; byte `off` is kind number (-off - 1) % 8 of slot
 
 from __future__ import annotations
 
-from bpf.isa.insn import signed
+from bpf.isa.effects import signed
 from verifier import dynptrs, precision
 from verifier.env import Env
 from verifier.log import tnum_text
@@ -14,8 +14,23 @@ from verifier.registers import with_id
 from verifier.rejection import Rejection
 from verifier.scalar import constant
 from verifier.state import (
-    ADD_CONST, ANY, DYNPTR_SLOT, INVALID, IRQ_FLAG, ITER_SLOT, MAX_STACK, MAX_VAR_OFF, MISC, SPILL, SPILL_KINDS, UNINIT, ZERO,
-    ZEROS, Frame, Reg, Slot,
+    ADD_CONST,
+    ANY,
+    DYNPTR_SLOT,
+    INVALID,
+    IRQ_FLAG,
+    ITER_SLOT,
+    MAX_STACK,
+    MAX_VAR_OFF,
+    MISC,
+    SPILL,
+    SPILL_KINDS,
+    UNINIT,
+    ZERO,
+    ZEROS,
+    Frame,
+    Reg,
+    Slot,
 )  # fmt: skip
 from verifier.types import NOT_INIT, SCALAR, STACK
 
@@ -62,8 +77,7 @@ def within(env: Env, number: int, off: int, size: int, write: bool) -> None:
         raise Rejection(errno, text, env.pc)
     frame.grow((-low + 7) // 8)
     subprogram = env.structure.subprograms[frame.subprog]
-    if subprogram.stack < -low:
-        subprogram.stack = -low
+    subprogram.stack = max(subprogram.stack, -low)
 
 
 # Writing -----------------------------------------------------------------------------------------

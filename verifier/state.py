@@ -16,7 +16,8 @@ from verifier.types import CTX, MEM, NOT_INIT, SCALAR, STACK
 MAX_STACK = 512
 MAX_VAR_OFF = 1 << 29  # how far arithmetic may move a pointer
 FP = 10
-ADD_CONST = 1 << 31  # of a scalar's id: it is the register of that id plus `off`
+ADD_CONST64, ADD_CONST32 = 1 << 31, 1 << 30  # of a scalar's id: it is that of the id plus `off`, at that width
+ADD_CONST = ADD_CONST64 | ADD_CONST32
 
 ZERO = constant(0)
 

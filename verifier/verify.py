@@ -5,15 +5,17 @@ Source: bpf_check of Linux 6.18 (kernel/bpf/verifier.c): its order of checks and
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
-from verifier import btf_context, global_functions, stack_depth
+from verifier import btf_context, global_functions, merge, stack_depth
 from verifier.env import Env
 from verifier.explore import explore, path
 from verifier.log import Log
 from verifier.options import Options
 from verifier.rejection import Rejection
-from verifier.state import entry, entry_with_memory
+from verifier.state import State, entry, entry_with_memory
 from verifier.structure import pointer, structure
 from verifier.subject import Subject
 
@@ -41,63 +43,125 @@ class Verdict:
     path: tuple[tuple[int, int], ...] = ()
 
 
-def verify(subject: Subject, options: Options | None = None) -> Verdict:
-    """Decide whether a program may run."""
+def verify(
+    subject: Subject, options: Options | None = None, observer: Callable[[int, State], None] | None = None
+) -> Verdict:
+    """Decide whether a program may run.
+
+    observer: is shown the slot and the state before each instruction that is walked, and must not change it.
+    """
     options = options or Options()
     log = Log()
     env: Env | None = None
     refusal: Rejection | None = None
     lines: list[str] | None = [] if options.log_level & 2 else None
     try:
-        shape = structure(subject, options, lines, _ADDRESSES)
-        env = Env(subject, options, shape, log)
-        env.shown = {pc: where for pc in shape.map_of if (where := pointer(shape, pc, _ADDRESSES)) is not None}
-        log.lines += lines or []
-        env.void = btf_context.void(subject)
-        env.lines = dict(subject.lines)
-        state = entry() if subject.memory < 0 else entry_with_memory(subject.memory)
-        state.sleepable = subject.sleepable
-        explore(env, state, 0)
-        if env.level == 1:
-            log.cut(0)
+        env = prepare(subject, options, log, lines)
+        env.observer = observer
+        merged = _merged(subject, options) if options.merge else None
+        if merged is not None:
+            env = merged
+        else:
+            walk(env, 0)
         _global_functions(env)
-        stack_depth.check(shape)
+        stack_depth.check(env.structure)
     except Rejection as caught:
         refusal = caught
         if env is None:
             log.lines += lines or []
         if caught.message:
             log.add(caught.message)
-    text = "".join(line + "\n" for line in log.lines)
-    if options.log_level and (env is not None or refusal is None or refusal.message):
-        text += _figures(env, options)
+    if env is None:
+        figures = Figures() if refusal is not None and refusal.message else None
+    else:
+        figures = Figures(env.processed, env.max_states, env.total_states, env.peak_states)
+    runs = path(env) if env is not None and refusal is not None and refusal.pc >= 0 else ()
+    return decided(options, log.lines, refusal, figures, runs)
+
+
+class Figures(NamedTuple):
+    """What the log ends with: instructions walked, the most states of one instruction, states kept, at once at most."""
+
+    processed: int = 0
+    most: int = 0
+    total: int = 0
+    peak: int = 0
+
+    def text(self, options: Options) -> str:
+        """The line."""
+        return (
+            f"processed {self.processed} insns (limit {options.processed}) max_states_per_insn {self.most} "
+            f"total_states {self.total} peak_states {self.peak} mark_read 0\n"
+        )
+
+
+def decided(
+    options: Options, lines: Sequence[str], refusal: Rejection | None, figures: Figures | None,
+    runs: tuple[tuple[int, int], ...] = (),
+) -> Verdict:  # fmt: skip
+    """The verdict of a walk. figures: None where the verifier was not asked."""
+    text = "".join(line + "\n" for line in lines)
+    if options.log_level and figures is not None:
+        text += figures.text(options)
+    processed = figures.processed if figures is not None else 0
     if refusal is None:
-        return Verdict(True, 0, "", -1, text, env.processed if env is not None else 0)
-    processed = env.processed if env is not None else 0
-    runs = path(env) if env is not None and refusal.pc >= 0 else ()
+        return Verdict(True, 0, "", -1, text, processed)
     return Verdict(False, refusal.errno, refusal.message, refusal.pc, text, processed, runs)
 
 
+def prepare(subject: Subject, options: Options, log: Log, lines: list[str] | None = None) -> Env:
+    """Decide what is decided before the walk. lines: gets what the log has of it. Raises Rejection."""
+    shape = structure(subject, options, lines, _ADDRESSES)
+    env = Env(subject, options, shape, log)
+    env.shown = {pc: where for pc in shape.map_of if (where := pointer(shape, pc, _ADDRESSES)) is not None}
+    env.void = btf_context.void(subject)
+    env.lines = dict(subject.lines)
+    log.lines += lines or []
+    return env
+
+
+def entered(env: Env) -> State:
+    """The state in which the program itself is entered."""
+    memory = env.subject.memory
+    state = entry() if memory < 0 else entry_with_memory(memory)
+    state.sleepable = env.subject.sleepable
+    return state
+
+
+def walk(env: Env, subprog: int) -> None:
+    """Walk the program (0), or a global function on its own. Raises Rejection."""
+    env.last_jumps, env.last_processed = env.jumps, env.processed
+    if not subprog:
+        explore(env, entered(env), 0)
+        if env.level == 1:
+            env.log.cut(0)
+        return
+    name = global_functions.name(env, subprog)
+    if env.level:
+        env.log.add(f"Validating {name}() func#{subprog}...")
+    explore(env, global_functions.entered(env, subprog), env.structure.starts[subprog])
+    if env.level == 1:
+        env.log.cut(0)
+    if env.level:
+        env.log.add(f"Func#{subprog} ('{name}') is safe for any args that match its prototype")
+
+
+def _merged(subject: Subject, options: Options) -> Env | None:
+    """What a walk with joined states leaves, None where that does not accept the program. Raises no Rejection."""
+    try:
+        env = prepare(subject, replace(options, log_level=0), Log())
+        if not merge.joinable(env) or not env.spec_v1:
+            return None
+        merge.explore(env, entered(env), 0)
+    except (Rejection, merge.Unjoinable):
+        return None
+    return env
+
+
 def _global_functions(env: Env) -> None:
-    """Verify the global functions that are called, one after the other; they may call more. Raises Rejection."""
+    """Walk the global functions that are called, one after the other; they may call more. Raises Rejection."""
     done: set[int] = set()
     while left := sorted(env.called - done):
         for subprog in left:
             done.add(subprog)
-            name = global_functions.name(env, subprog)
-            if env.level:
-                env.log.add(f"Validating {name}() func#{subprog}...")
-            explore(env, global_functions.entered(env, subprog), env.structure.starts[subprog])
-            if env.level == 1:
-                env.log.cut(0)
-            if env.level:
-                env.log.add(f"Func#{subprog} ('{name}') is safe for any args that match its prototype")
-
-
-def _figures(env: Env | None, options: Options) -> str:
-    figures = (0, 0, 0, 0) if env is None else (env.processed, env.max_states, env.total_states, env.peak_states)
-    processed, most, total, peak = figures
-    return (
-        f"processed {processed} insns (limit {options.processed}) max_states_per_insn {most} "
-        f"total_states {total} peak_states {peak} mark_read 0\n"
-    )
+            walk(env, subprog)

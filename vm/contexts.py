@@ -49,7 +49,14 @@ def build(unit: Unit, entry: Input, packet: int) -> bytes:
     meta = packet if unit.convention.type is not None and unit.convention.type.data == LINK else start
     pointers = {PACKET: start, PACKET_END: packet + len(entry.packet), PACKET_META: meta, OBJECT: 0}
     data = bytearray(view.layout.internal)
+    given = content(entry.record, unit.order)
+    if given and (not view.layout.words or len(given) > view.layout.size):
+        what = f"at most {view.layout.size}" if view.layout.words else "no"
+        raise BadInput(f"{len(given)} bytes of context: a {view.layout.name} takes {what} bytes")
+    data[: len(given)] = given
     for one in view.layout.fields:
+        if given and one.name not in found:
+            continue
         value = pointers[one.pointer] if one.pointer else found.get(one.name, 0)
         data[one.at : one.at + one.kept] = value.to_bytes(one.kept, order)
     for word, value in _state(unit, entry, packet, start, found).items():
@@ -136,12 +143,14 @@ def packet_after(unit: Unit, entry: Input, context: bytes, packet: bytes) -> byt
     size, layout = len(entry.packet), view.layout
     start = unit.packet_start(size)
     base = start - unit.room(size)[0] & -PAGE
-    if "first" not in layout.state:
+    if "first" not in layout.state and "skb_data_end" not in layout.by_name:
         return packet[start - base :][:size]
 
     def word(at: int) -> int:
         return int.from_bytes(context[at : at + WORD], cast(Order, unit.order)) - base
 
+    if not layout.state:
+        return packet[start - base : word(layout.by_name["skb_data_end"].at)]
     data, end = word(layout.by_name["data"].at), word(layout.by_name["data_end"].at)
     if "mac" not in layout.state:
         data = word(layout.by_name["data_meta"].at)

@@ -9,6 +9,7 @@ from bpf.errors import BadInput
 from bpf.object.btf_build import Content, content
 from bpf.plan import PAGE, Region, Unit
 from vm.contexts import build
+from vm.kept import keep, with_socket
 from vm.world import Input, World
 
 Buffer = bytearray | memoryview
@@ -52,7 +53,11 @@ def lay_out(unit: Unit, entry: Input, world: World) -> tuple[Cell, ...]:
         cells.append(_cell(region, bytes(head) + entry.packet + bytes(tail)))
     if unit.convention.view is not None:
         content = build(unit, entry, unit.packet_start(len(entry.packet)))
+        if unit.kept is not None:
+            content = with_socket(unit, content, world.net)
         cells.append(_cell(Region("context", unit.context, len(content)), content))
+    if unit.kept is not None:
+        cells.append(_cell(unit.kept, keep(world.net, unit.order)))
     if unit.lent is not None:
         cells.append(_cell(unit.lent, b""))
     if unit.whole.probes:
@@ -116,31 +121,45 @@ def private(region: Region) -> bytearray:
     return bytearray(region.mapped)
 
 
+def sharing(unit: Unit, memory: Memory) -> Callable[[Region], Buffer]:
+    """Buffers for another CPU: those that a memory has for the unit's maps, the others of its own."""
+    shared = memory.of_maps(unit)
+    return lambda region: shared.get(region.first_page) or private(region)
+
+
 class Memory:
     """The bytes of a run.
 
     buffers come from `allocate(region)`, which a guest machine uses to hand out what it has mapped. Accesses are
     checked page by page, as a guest's are. `writes`, when it is a list, receives (address, bytes) of each write.
+    `pages` are those that can be read; `unread` those that can only be written.
     """
 
-    __slots__ = ("buffers", "cells", "pages", "writes")
+    __slots__ = ("buffers", "cells", "pages", "unread", "writes")
 
     def __init__(self, cells: Sequence[Cell], allocate: Callable[[Region], Buffer] = private) -> None:
         self.cells = tuple(cells)
         self.buffers = [allocate(cell.region) for cell in cells]
         self.pages: dict[int, Page] = {}
+        self.unread: dict[int, Page] = {}
         self.writes: list[tuple[int, bytes]] | None = None
         for cell, buffer in zip(self.cells, self.buffers, strict=True):
             region = cell.region
             page: Page = (buffer, region.first_page, not region.readonly)
             for number in range(region.first_page >> 12, (region.first_page + region.mapped) >> 12):
-                self.pages[number] = page
+                (self.unread if region.writeonly else self.pages)[number] = page
         self.reset()
 
     def reset(self) -> None:
         """Every region as it is when a run starts."""
         for cell, buffer in zip(self.cells, self.buffers, strict=True):
             buffer[:] = cell.content
+
+    def of_maps(self, unit: Unit) -> dict[int, Buffer]:
+        """First page -> buffer of each region that belongs to the unit's maps."""
+        pages = {region.first_page for region in unit.map_regions if region.size}
+        pairs = zip(self.cells, self.buffers, strict=True)
+        return {cell.region.first_page: buffer for cell, buffer in pairs if cell.region.first_page in pages}
 
     def contents(self) -> dict[str, bytes]:
         """Region name -> its bytes now."""
@@ -152,7 +171,8 @@ class Memory:
 
     def view(self, address: int, size: int) -> memoryview:
         """Bytes of one region as they are, whoever may write them."""
-        buffer, first, _ = self.pages[address >> 12]
+        number = address >> 12
+        buffer, first, _ = self.pages.get(number) or self.unread[number]
         return memoryview(buffer)[address - first : address - first + size]
 
     def own(self, address: int) -> bool:
@@ -166,7 +186,8 @@ class Memory:
         """The first byte of [address, address + size) that cannot be read (written); None when all can."""
         for at in (address, (address | (PAGE - 1)) + 1):
             if at < address + size:
-                page = self.pages.get((at & (1 << 64) - 1) >> 12)
+                number = (at & (1 << 64) - 1) >> 12
+                page = self.pages.get(number) or (self.unread.get(number) if write else None)
                 if page is None or (write and not page[2]):
                     return at & (1 << 64) - 1
         return None
@@ -183,12 +204,19 @@ class Memory:
             out += page[0][at - page[1] : at - page[1] + take]
         return bytes(out)
 
+    def probe(self, address: int, size: int, order: str) -> int:
+        """The number at an address, 0 where not all of it is there: what a probe load finds."""
+        try:
+            return int.from_bytes(self.read(address, size), order)  # type: ignore[arg-type]
+        except OutOfReach:
+            return 0
+
     def write(self, address: int, data: bytes) -> None:
         """Write bytes; what lies before a page out of reach is written all the same. Raises OutOfReach."""
         done = 0
         while done < len(data):
             at = (address + done) & (1 << 64) - 1
-            page = self.pages.get(at >> 12)
+            page = self.pages.get(at >> 12) or self.unread.get(at >> 12)
             if page is None or not page[2]:
                 raise OutOfReach(True, at)
             piece = data[done : done + PAGE - (at & (PAGE - 1))]

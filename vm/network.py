@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from ipaddress import ip_network
+from ipaddress import IPv4Address, ip_address, ip_network
 from typing import NamedTuple
 
 INGRESS, BROADCAST = 1, 8  # BPF_F_*
+ANY = str(IPv4Address(0))  # of IPv4
+LISTEN, ESTABLISHED = "listen", "established"
 UNICAST, LOCAL, BLACKHOLE, UNREACHABLE, PROHIBIT = "unicast", "local", "blackhole", "unreachable", "prohibit"
 
 
@@ -17,6 +19,7 @@ class Sent(NamedTuple):
     helper  its name; only clone_redirect sends at once, otherwise the program's return value decides
     device  the ifindex, 0 where it is no device; map, key: the entry that names it, if one does
     flags   as given to the helper; packet: a clone's bytes
+    socket  the cookie of the socket that it goes to, 0 where it is none
     """
 
     helper: str
@@ -25,6 +28,7 @@ class Sent(NamedTuple):
     key: int = 0
     flags: int = 0
     packet: bytes = b""
+    socket: int = 0
 
     @property
     def clone(self) -> bool:
@@ -34,6 +38,8 @@ class Sent(NamedTuple):
     def __str__(self) -> str:
         """In words."""
         to = f"device {self.device}" if self.device else "" if self.map else "device 0"
+        if self.socket:
+            to = f"socket {self.socket}"
         if self.map:
             entry = f"{self.map}[{self.key}]"
             to = f"all of {self.map}" if self.flags & BROADCAST else f"{entry}, {to}" if to else entry
@@ -48,13 +54,92 @@ class Sent(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """A network device. header: bytes of its link-layer header; forwarding: whether it is let through to others."""
+    """A network device. header: bytes of its link-layer header; forwarding: whether it is let through to others.
+
+    peer  the ifindex of the device at the other end of it (a veth pair), 0 for none that is described
+    """
 
     name: str
     mtu: int = 1500
     mac: bytes = bytes(6)
     header: int = 14
     forwarding: bool = True
+    peer: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Socket:
+    """A socket. protocol: tcp, udp or xdp; state: of tcp, LISTEN or ESTABLISHED; cgroup: the path of its cgroup.
+
+    local, remote   addresses, "" for any; device: the ifindex that it is bound to, 0 for none; queue: of xdp
+    reuseport       whether others may have its address too, SO_REUSEPORT
+    flooded         its queue of SYNs is full, so that it gives and takes SYN cookies
+    mark, priority  of what it sends
+    """
+
+    protocol: str = "tcp"
+    local: str = ""
+    local_port: int = 0
+    remote: str = ""
+    remote_port: int = 0
+    state: str = ESTABLISHED
+    cgroup: str = "/"
+    uid: int = 0
+    device: int = 0
+    queue: int = 0
+    reuseport: bool = False
+    flooded: bool = False
+    mark: int = 0
+    priority: int = 0
+
+    @property
+    def mappable(self) -> bool:
+        """Whether a sockmap takes it: TCP that listens or is connected, UDP that has an address."""
+        if self.protocol == "tcp":
+            return self.state in (LISTEN, ESTABLISHED)
+        return self.protocol == "udp" and bool(self.local_port)
+
+    @property
+    def group(self) -> tuple[str, str, int] | None:
+        """What the sockets that share its address have in common; None where it shares none."""
+        shared = self.reuseport and self.mappable and (self.protocol != "tcp" or self.state == LISTEN)
+        return (self.protocol, self.local, self.local_port) if shared else None
+
+    @property
+    def version(self) -> int:
+        """4 or 6, by its address; one of any address is of IPv4 and takes both."""
+        return ip_address(self.local or self.remote or ANY).version
+
+    @property
+    def listens(self) -> bool:
+        """Whether it is a listener of TCP."""
+        return self.protocol == "tcp" and self.state == LISTEN
+
+
+@dataclass(frozen=True, slots=True)
+class Tunnel:
+    """What a packet came through a tunnel with. remote: who sent it; local: whom to; key: the tunnel's number.
+
+    options  kind: geneve, vxlan or erspan, "" for none; and their bytes, which are a multiple of 4
+    """
+
+    key: int = 0
+    remote: str = ANY
+    local: str = ANY
+    tos: int = 0
+    ttl: int = 64
+    label: int = 0
+    flags: int = 0
+    options: tuple[str, bytes] = ("", b"")
+
+
+@dataclass(frozen=True, slots=True)
+class Transform:
+    """An IPsec state that a packet has come through. remote: who sent it; spi: of the state; reqid: of its policy."""
+
+    remote: str = ANY
+    spi: int = 0
+    reqid: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +163,11 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """Devices by ifindex, routes, MAC addresses by (ifindex, address); what a packet's socket and cgroups are."""
+    """Devices by ifindex, routes, MAC addresses by (ifindex, address); what a packet's socket and cgroups are.
+
+    sockets  cookie -> socket
+    tunnel   that the packet has come through; transforms: of IPsec, the outermost first
+    """
 
     devices: Mapping[int, Device] = field(default_factory=lambda: {1: Device("lo", 65536)})
     routes: tuple[Route, ...] = ()
@@ -88,6 +177,17 @@ class Network:
     cgroup: int = 1
     classid: int = 0
     realm: int = 0
+    sockets: Mapping[int, Socket] = field(default_factory=dict)
+    tunnel: Tunnel | None = None
+    transforms: tuple[Transform, ...] = ()
+
+    def device_named(self, name: str) -> int:
+        """The ifindex of a device, 0 where there is none of that name."""
+        return next((index for index, device in self.devices.items() if device.name == name), 0)
+
+    def socket(self, cookie: int) -> Socket | None:
+        """The socket with this cookie. A packet's own is one that is connected, where it is not described."""
+        return self.sockets.get(cookie) or (Socket() if cookie == self.cookie else None)
 
 
 NETWORK = Network()

@@ -29,7 +29,8 @@ class Input:
                 network header is, which is where the packet's data begin
     metadata    how many of the packet's first bytes come before the frame (data_meta)
     context     field name -> value of the context, over what vm/contexts.py gives it
-    record      the bytes of a context that is memory: the record of a tracepoint, what a syscall program is called with
+    record      the bytes of a context that is memory (the record of a tracepoint, what a syscall program is called
+                with), or words (registers, arguments), under the fields
     registers   register number (1-9) -> value, over the convention's; the others hold the patterns of DIRTY.
                 R0 always starts as the poison: no calling convention carries it in
     stack_fill  the byte that the BPF stack is full of
@@ -59,6 +60,15 @@ Element = tuple[bytes | int, bytes | int | str]
 
 
 Timer = tuple[str, int, int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Sysctl:
+    """A setting of the kernel's, below /proc/sys. current: what it says; new: what is being written, if anything."""
+
+    name: str = "kernel/ostype"
+    current: bytes = b"Linux\n"
+    new: bytes = b""
 
 
 @dataclass(slots=True)
@@ -92,6 +102,11 @@ class World:
     printed  lines that trace_printk wrote
     net      devices, routes, neighbours, and the socket and cgroup of a packet
     sent     where programs have directed packets, in order
+    inodes   number -> address of its struct inode; socket_objects: cookie -> address of its struct sock, where that is
+             not the one that vm/helpers/owners.py gives the sockets of `net`
+    stack, user_stack   return addresses of the kernel and of the task where the program is called, the innermost first
+    attach_type   BPF_CGROUP_* that the program is attached as
+    sysctl   the setting that a cgroup_sysctl program is asked about
     """
 
     clock: int = 1_000_000_000
@@ -127,6 +142,12 @@ class World:
     maps: dict[str, MapState] = field(default_factory=dict)
     net: Network = NETWORK
     sent: list[Sent] = field(default_factory=list)
+    inodes: dict[int, int] = field(default_factory=dict)
+    socket_objects: dict[int, int] = field(default_factory=dict)
+    stack: tuple[int, ...] = ()
+    user_stack: tuple[int, ...] = ()
+    attach_type: int = 0
+    sysctl: Sysctl = field(default_factory=Sysctl)
 
     def plain(self, order: str) -> World:
         """The same world, with the kernel's memory as bytes of a byte order."""
@@ -173,10 +194,14 @@ class World:
         """Have all maps of a unit. One of the same name that was declared otherwise gives way. Raises BadInput."""
         for map_ in unit.maps:
             there = self.maps.get(map_.name)
-            if map_.kind not in RULES or (there is not None and (there.map, there.order) == (map_, unit.order)):
+            if map_.kind not in RULES:
+                continue
+            if there is not None and (there.map, there.order) == (map_, unit.order):
+                there.describe(self.net)
                 continue
             state = self.maps[map_.name] = new_map(map_, "big" if unit.order == "big" else "little")
-            first = self.values.get(map_.name, b"")[: map_.value_size]
+            state.describe(self.net)
+            first = self.values.get(map_.name, b"")[: len(state.values) if map_.kind == "arena" else map_.value_size]
             state.values[: len(first)] = first
             members = [(n, unit.maps[number].name) for n, number in enumerate(map_.maps) if number != -1]
             for key, value in (*members, *self.elements.get(map_.name, ())):

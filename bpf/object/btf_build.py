@@ -29,9 +29,15 @@ class Structure:
     types: Btf = field(repr=False, compare=False)
     number: int
     fields: Mapping[str, Value]
+    _made: dict[str, bytes] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def encode(self, order: str) -> bytes:
         """Its bytes. Raises BadInput for a member that is not there or a value that it cannot have."""
+        if order not in self._made:
+            self._made[order] = self._encode(order)
+        return self._made[order]
+
+    def _encode(self, order: str) -> bytes:
         data = bytearray(self.types.size(self.number))
         for path, value in self.fields.items():
             number, at, bits = find(self.types, self.number, path)

@@ -141,7 +141,8 @@ def _sets() -> tuple[Mapping[str, tuple[str, ...]], Mapping[str, tuple[Row, ...]
         assert match is not None, line
         name, parents, needs, but, attach, helpers = match.groups()
         grows[name] = (*grows.get(name, ()), *(parents or "").split())
-        row = Row(tuple(helpers.split()), *(frozenset((one or "").split()) for one in (needs, attach)), but=bool(but))
+        capabilities, attaches = (frozenset((one or "").split()) for one in (needs, attach))
+        row = Row(tuple(helpers.split()), capabilities, attaches, but=bool(but))
         rows[name] = (*rows.get(name, ()), row)
     return MappingProxyType(grows), MappingProxyType(rows)
 

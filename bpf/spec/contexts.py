@@ -11,15 +11,20 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from bpf.spec.attach import INET4, INET6, SOCK, UDP4, UDP6, UNIX
-from bpf.spec.registers import REGISTERS, aliases
+from bpf.spec.registers import REGISTERS as MACHINES
+from bpf.spec.registers import aliases
 
 PACKET, PACKET_END, PACKET_META, OBJECT = "packet", "packet end", "packet meta", "object"
 """What a pointer field leads to. An OBJECT is something of the kernel's that is not described here."""
+
+SOCKET_FIELD = "sk"
+"""The name of an OBJECT that is described: the context's own socket (vm/kept.py)."""
 
 _PACKETS = {PACKET: "pkt", PACKET_END: "pkt_end", PACKET_META: "pkt_meta"}
 POINTER = 8
 HEADROOM = 256  # XDP_PACKET_HEADROOM
 XDP_MOST = 4096 - HEADROOM - 320  # a page less its headroom and skb_shared_info
+OPS_MOST = 512  # of a packet to whose TCP header options are added
 SKB_MOST = 4 * 4096 - 320  # SKB_MAX_ALLOC
 FUNCTION_ARGUMENTS = 12  # MAX_BPF_FUNC_ARGS
 RECORD = 8192  # PERF_MAX_TRACE_SIZE: a tracepoint's record at most
@@ -65,7 +70,7 @@ class Layout:
     state  what only helpers see: name -> offset in the internal layout of a word of 8 bytes
     room   bytes from a packet's start to the end of its buffer, where a helper may move it
     aliases  other names of fields
-    open   it is memory, as long as what is given; fields have no names here; first: the first byte to be used
+    open   it is memory, as long as what is given; fields have no names here; accesses start at first <= offset < end
     """
 
     name: str
@@ -78,10 +83,16 @@ class Layout:
     aliases: Mapping[str, str] = field(default_factory=dict, compare=False)
     open: bool = False
     first: int = 0
+    end: int = 1 << 32
 
     def at(self, offset: int) -> Field | None:
         """The field that the byte at an offset of the user layout belongs to; None in padding."""
         return next((one for one in self.fields if one.offset <= offset < one.offset + one.size), None)
+
+    @property
+    def words(self) -> bool:
+        """Whether both layouts are the same words, so that bytes say what a context is."""
+        return all(one.raw and one.at == one.offset for one in self.fields)
 
     def run_end(self, inside: Field) -> int:
         """Where the raw fields around a field end, in the user layout."""
@@ -130,14 +141,14 @@ def _layout(name: str, size: int, fields: Iterable[Field], state: str = "", room
     return Layout(name, size, at + 8 * len(words), ordered, by_name, MappingProxyType(words), room)
 
 
-def _memory(name: str, first: int, size: int) -> Layout:
-    """A context that is memory: from byte `first` on a program may use it, up to `size`."""
-    return replace(_layout(name, size, (Field("", 0, size, raw=True),)), open=True, first=first)
+def _memory(name: str, first: int, size: int, end: int) -> Layout:
+    """A context that is memory. first, end: see Layout."""
+    return replace(_layout(name, size, (Field("", 0, size, raw=True),)), open=True, first=first, end=end)
 
 
 def _of_machines() -> Iterator[Layout]:
     """The contexts that each machine has its own."""
-    for machine, names in REGISTERS.items():
+    for machine, names in MACHINES.items():
         size, text = 8 * len(names), " ".join(names)
         registers = _layout(f"pt_regs.{machine}", size, _words(0, text, 8, raw=True, named=True))
         event = _layout(
@@ -212,7 +223,7 @@ LAYOUTS: Mapping[str, Layout] = MappingProxyType({
             *_pointers(184, sk="sock_or_null", skb_data=PACKET, skb_data_end=PACKET_END),
             *_words(208, "skb_len", narrow=False), *_words(212, "skb_tcp_flags", head=True, kept=1),
             *_words(216, "skb_hwtstamp", 8, narrow=False),
-        )),
+        ), room=OPS_MOST),
         _layout("sk_msg_md", 80, (
             *_pointers(0, data=PACKET, data_end=PACKET_END),
             *_words(16, "family remote_ip4 local_ip4 remote_ip6[4] local_ip6[4] remote_port local_port size",
@@ -250,8 +261,8 @@ LAYOUTS: Mapping[str, Layout] = MappingProxyType({
             *_words(0, "buffer", 8, raw=True, whole=True), *_words(8, "args[11]", 8, raw=True),
         )),
         *_of_machines(),
-        _memory("tracepoint", 8, RECORD),
-        _memory("syscall", 0, SYSCALL),
+        _memory("tracepoint", 8, RECORD, RECORD),
+        _memory("syscall", 0, SYSCALL, SYSCALL - 1),
     )
 })  # fmt: skip
 """Layouts by name. Those with a machine behind the dot are that machine's; `tracing` is for all whose words BTF
@@ -272,7 +283,8 @@ class View:
 
     def access(self, offset: int, size: int, *, write: bool, signed: bool = False) -> Field | None:
         """The field that an aligned access of `size` bytes means; None where it is not allowed."""
-        one = self.layout.at(offset) if offset >= self.layout.first and offset % size == 0 else None
+        inside = self.layout.first <= offset < self.layout.end and offset % size == 0
+        one = self.layout.at(offset) if inside else None
         if one is None or one.name in self.hidden or (write and one.name not in self.writable):
             return None
         if one.whole and offset == one.offset and size != one.size:
@@ -334,17 +346,8 @@ VIEWS: Mapping[str, View] = MappingProxyType({
     "cgroup_sysctl": View(LAYOUTS["bpf_sysctl"], frozenset(), _names("file_pos")),
     "cgroup_sockopt": View(LAYOUTS["bpf_sockopt"], frozenset(), _names("level", "optname", "optlen", "retval")),
     "sk_lookup": View(LAYOUTS["bpf_sk_lookup"]),
-    "tracepoint": View(LAYOUTS["tracepoint"]),
-    "raw_tracepoint_writable": View(LAYOUTS["raw_tracepoint_writable"]),
-    "tracing": View(LAYOUTS["tracing"], objects=True),
-    "lsm": View(LAYOUTS["tracing"], objects=True),
-    "syscall": View(LAYOUTS["syscall"], frozenset(), frozenset({""})),
-    "netfilter": View(LAYOUTS["bpf_nf_ctx"], objects=True),
-    **{f"kprobe.{machine}": View(LAYOUTS[f"pt_regs.{machine}"]) for machine in REGISTERS},
-    **{f"perf_event.{machine}": View(LAYOUTS[f"bpf_perf_event_data.{machine}"]) for machine in REGISTERS},
 })  # fmt: skip
-"""Program type -> its context, for the types whose context is described here; per machine where it has registers; what any
-attach type allows."""
+"""Program type -> its context, for the types whose context is described here: what any attach type allows."""
 
 
 def _narrowed(view: View, attach: Iterable[str], hidden: frozenset[str], writable: frozenset[str]) -> dict[str, View]:
@@ -423,12 +426,12 @@ class Region:
         return fits and (self.writable or not write)
 
 
-_PT_REGS = 21 * 8  # of x86_64
+REGISTERS = 21 * 8  # pt_regs of x86_64
 
 REGIONS: Mapping[str, tuple[Region, ...]] = MappingProxyType({
-    "kprobe": (Region(0, _PT_REGS),),
+    "kprobe": (Region(0, REGISTERS),),
     "tracepoint": (Region(8, 8192),),  # PERF_MAX_TRACE_SIZE
-    "perf_event": (Region(0, _PT_REGS, 8), Region(_PT_REGS, _PT_REGS + 16)),
+    "perf_event": (Region(0, REGISTERS, 8), Region(REGISTERS, REGISTERS + 16)),
     "raw_tracepoint_writable": (Region(0, 1, 8, register="tp_buffer"), Region(1, 96)),
     "syscall": (Region(0, 0xFFFF, writable=True),),
     "netfilter": (
@@ -437,3 +440,15 @@ REGIONS: Mapping[str, tuple[Region, ...]] = MappingProxyType({
     ),
 })  # fmt: skip
 """Program type -> its context, for other types; registers are those of x86_64, whose verifier this is."""
+
+OTHERS: Mapping[str, View] = MappingProxyType({
+    "tracepoint": View(LAYOUTS["tracepoint"]),
+    "raw_tracepoint_writable": View(LAYOUTS["raw_tracepoint_writable"]),
+    "tracing": View(LAYOUTS["tracing"], objects=True),
+    "lsm": View(LAYOUTS["tracing"], objects=True),
+    "syscall": View(LAYOUTS["syscall"], frozenset(), frozenset({""})),
+    "netfilter": View(LAYOUTS["bpf_nf_ctx"], objects=True),
+    **{f"kprobe.{machine}": View(LAYOUTS[f"pt_regs.{machine}"]) for machine in MACHINES},
+    **{f"perf_event.{machine}": View(LAYOUTS[f"bpf_perf_event_data.{machine}"]) for machine in MACHINES},
+})  # fmt: skip
+"""As VIEWS, of contexts that are words or memory; per machine where they are its registers: `kprobe.arm64`."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from bpf.spec import helpers, kfuncs
-from bpf.spec.contexts import VIEWS, View
+from bpf.spec.contexts import OTHERS, VIEWS, View
 from bpf.spec.helpers import Helper
 from bpf.spec.program_types import PROGRAM_TYPES, ProgramType
 from bpf.spec.registers import DEFAULT
@@ -52,7 +52,7 @@ SUITE = Convention("suite", "as plain, with the public conformance suite's helpe
 
 def _typed() -> Iterator[Convention]:
     """A convention for each view, and for types whose context is a machine's one that the byte order decides."""
-    for name, view in VIEWS.items():
+    for name, view in (*VIEWS.items(), *OTHERS.items()):
         kind, _, machine = name.partition(".")
         one = Convention(
             name, f"R1 = the address of a {view.layout.name}", helpers.of_type(kind), context=True,

@@ -24,7 +24,7 @@ class Helper:
     typed      it acts on the context of programs of a type, or says where a packet goes: others have no use for it
     moves      it may move the packet or change its length
     gives      the structure of the kernel's that it returns a pointer to; "?" for one that only the program knows
-    types      of a kernel function: the program types that may call it, empty for all; callers.py says it of helpers
+    keeps      it needs the room where sockets are, or what a run keeps beside its packet
     """
 
     number: int
@@ -38,7 +38,7 @@ class Helper:
     typed: bool = False
     moves: bool = False
     gives: str = ""
-    types: frozenset[str] = frozenset()
+    keeps: bool = False
 
 
 def _table(*helpers: Helper) -> Mapping[int, Helper]:
@@ -65,10 +65,10 @@ _PACKET = (
     Helper(41, "set_hash_invalid", 1, "4.9", typed=True),
     Helper(43, "skb_change_head", 3, "4.10", typed=True, moves=True),
     Helper(44, "xdp_adjust_head", 2, "4.10", typed=True, moves=True),
-    Helper(46, "get_socket_cookie", 1, "4.12", typed=True),
+    Helper(46, "get_socket_cookie", 1, "4.12", typed=True, keeps=True),
     Helper(47, "get_socket_uid", 1, "4.12", typed=True),
     Helper(48, "set_hash", 2, "4.13", typed=True),
-    Helper(50, "skb_adjust_room", 4, "4.13", typed=True, moves=True),
+    Helper(50, "skb_adjust_room", 4, "4.13", typed=True, moves=True, keeps=True),
     Helper(51, "redirect_map", 3, "4.14", typed=True),
     Helper(54, "xdp_adjust_meta", 2, "4.15", typed=True, moves=True),
     Helper(65, "xdp_adjust_tail", 2, "4.18", typed=True, moves=True),
@@ -95,6 +95,62 @@ _TRACING = (
     Helper(184, "get_func_ret", 2, "5.17", typed=True),
     Helper(185, "get_func_arg_cnt", 1, "5.17", typed=True),
 )
+_SOCKETS = (
+    Helper(52, "sk_redirect_map", 4, "4.14", typed=True),
+    Helper(53, "sock_map_update", 4, "4.14", typed=True),
+    Helper(60, "msg_redirect_map", 4, "4.17", typed=True),
+    Helper(70, "sock_hash_update", 4, "4.18", typed=True),
+    Helper(71, "msg_redirect_hash", 4, "4.18", typed=True),
+    Helper(72, "sk_redirect_hash", 4, "4.18", typed=True),
+    Helper(81, "get_local_storage", 2, "4.19"),
+    Helper(82, "sk_select_reuseport", 4, "4.19", typed=True),
+    Helper(107, "sk_storage_get", 4, "5.2", keeps=True),
+    Helper(108, "sk_storage_delete", 2, "5.2", keeps=True),
+    Helper(145, "inode_storage_get", 4, "5.10"),
+    Helper(146, "inode_storage_delete", 2, "5.10"),
+)
+"""Helpers of maps whose keys or values are objects of the kernel."""
+_KEEPING = (
+    Helper(20, "skb_get_tunnel_key", 4, "4.3", typed=True, keeps=True),
+    Helper(21, "skb_set_tunnel_key", 4, "4.3", typed=True, keeps=True),
+    Helper(29, "skb_get_tunnel_opt", 3, "4.6", typed=True, keeps=True),
+    Helper(30, "skb_set_tunnel_opt", 3, "4.6", typed=True, keeps=True),
+    Helper(33, "skb_under_cgroup", 3, "4.8", typed=True),
+    Helper(49, "setsockopt", 5, "4.13", typed=True, keeps=True),
+    Helper(57, "getsockopt", 5, "4.15", typed=True, keeps=True),
+    Helper(59, "sock_ops_cb_flags_set", 2, "4.16", typed=True),
+    Helper(64, "bind", 3, "4.17", typed=True, keeps=True),
+    Helper(61, "msg_apply_bytes", 2, "4.17", typed=True),
+    Helper(62, "msg_cork_bytes", 2, "4.17", typed=True),
+    Helper(63, "msg_pull_data", 4, "4.17", typed=True),
+    Helper(66, "skb_get_xfrm_state", 5, "4.18", typed=True),
+    Helper(73, "lwt_push_encap", 4, "4.18", typed=True, moves=True),
+    Helper(83, "skb_ancestor_cgroup_id", 2, "4.19", typed=True),
+    Helper(84, "sk_lookup_tcp", 5, "4.20", typed=True, keeps=True),
+    Helper(85, "sk_lookup_udp", 5, "4.20", typed=True, keeps=True),
+    Helper(86, "sk_release", 1, "4.20", typed=True, keeps=True),
+    Helper(95, "sk_fullsock", 1, "5.1", typed=True, keeps=True),
+    Helper(96, "tcp_sock", 1, "5.1", typed=True, keeps=True),
+    Helper(98, "get_listener_sock", 1, "5.1", typed=True, keeps=True),
+    Helper(99, "skc_lookup_tcp", 5, "5.2", typed=True, keeps=True),
+    Helper(100, "tcp_check_syncookie", 5, "5.2", typed=True, keeps=True),
+    Helper(101, "sysctl_get_name", 4, "5.2", typed=True, keeps=True),
+    Helper(102, "sysctl_get_current_value", 3, "5.2", typed=True, keeps=True),
+    Helper(103, "sysctl_get_new_value", 3, "5.2", typed=True, keeps=True),
+    Helper(104, "sysctl_set_new_value", 3, "5.2", typed=True, keeps=True),
+    Helper(110, "tcp_gen_syncookie", 5, "5.4", typed=True, keeps=True),
+    Helper(124, "sk_assign", 3, "5.7", typed=True, keeps=True),
+    Helper(128, "sk_cgroup_id", 1, "5.8", typed=True, keeps=True),
+    Helper(129, "sk_ancestor_cgroup_id", 2, "5.8", typed=True, keeps=True),
+    Helper(142, "load_hdr_opt", 4, "5.10", typed=True, keeps=True),
+    Helper(143, "store_hdr_opt", 4, "5.10", typed=True, keeps=True, moves=True),
+    Helper(144, "reserve_hdr_opt", 3, "5.10", typed=True, keeps=True),
+    Helper(151, "skb_cgroup_classid", 1, "5.10", typed=True),
+    Helper(186, "get_retval", 0, "5.18", typed=True, keeps=True),
+    Helper(187, "set_retval", 1, "5.18", typed=True, keeps=True),
+    Helper(192, "skb_set_tstamp", 3, "5.18", typed=True),
+)
+"""Helpers of tunnels and sockets (vm/kept.py)."""
 
 KERNEL = _table(
     Helper(1, "map_lookup_elem", 2, "3.19"),
@@ -174,8 +230,17 @@ KERNEL = _table(
     Helper(207, "tcp_raw_check_syncookie_ipv6", 2, "6.0"),
     Helper(208, "ktime_get_tai_ns", 0, "6.1"),
     Helper(209, "user_ringbuf_drain", 4, "6.1", callback=2, lends=True),
+    Helper(27, "get_stackid", 3, "4.6"),
+    Helper(67, "get_stack", 4, "4.18"),
+    Helper(141, "get_task_stack", 4, "5.9"),
+    Helper(156, "task_storage_get", 4, "5.11"),
+    Helper(157, "task_storage_delete", 2, "5.11"),
+    Helper(210, "cgrp_storage_get", 4, "6.2"),
+    Helper(211, "cgrp_storage_delete", 2, "6.2"),
     *_PACKET,
     *_TRACING,
+    *_SOCKETS,
+    *_KEEPING,
 )
 """The kernel's helpers that exist here, by the kernel's number."""
 

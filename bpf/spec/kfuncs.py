@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 
 from bpf.spec.helpers import Helper
@@ -71,6 +72,8 @@ _TABLE = """
 6.17 any     int bpf_strstr(const char *s1, const char *s2)
 6.17 any     int bpf_strnstr(const char *s1, const char *s2, __u64 len)
 6.7  generic void bpf_throw(__u64 cookie)
+6.2  generic void *bpf_obj_new_impl(__u64 local_type_id, void *meta)
+6.2  generic void bpf_obj_drop_impl(void *p, void *meta)
 6.2  generic struct task_struct *bpf_task_acquire(struct task_struct *p)
 6.2  generic void bpf_task_release(struct task_struct *p)
 6.2  generic struct task_struct *bpf_task_from_pid(__s32 pid)
@@ -86,7 +89,14 @@ _ROW = re.compile(r"(\S+) +(\w+) +(.*?)(\w+)\((.*)\)")
 _UNTYPED = frozenset({"bpf_cast_to_kern_ctx", "bpf_rdonly_cast"})
 
 
-def _rows() -> tuple[tuple[Helper, str], ...]:
+@dataclass(frozen=True, slots=True)
+class Kfunc(Helper):
+    """A kernel function. types: the program types that may call it; empty: all."""
+
+    types: frozenset[str] = frozenset()
+
+
+def _rows() -> tuple[tuple[Kfunc, str], ...]:
     found = []
     for number, line in enumerate(_TABLE.strip().splitlines(), FIRST):
         match = _ROW.fullmatch(line)
@@ -95,23 +105,26 @@ def _rows() -> tuple[tuple[Helper, str], ...]:
         count = 0 if parameters == "void" else len(parameters.split(","))
         gives = returns.removeprefix("struct ").rstrip("* ") if returns.startswith("struct ") else ""
         types = frozenset(_SETS[users].split())
-        one = Helper(number, name, count, since, types=types, gives="?" if name in _UNTYPED else gives)
+        one = Kfunc(number, name, count, since, types=types, gives="?" if name in _UNTYPED else gives)
         found.append((one, f"{returns}{name}({parameters})"))
     return tuple(found)
 
 
 _FOUND = _rows()
 
-KFUNCS: Mapping[int, Helper] = MappingProxyType({one.number: one for one, _ in _FOUND})
+KFUNCS: Mapping[int, Kfunc] = MappingProxyType({one.number: one for one, _ in _FOUND})
 """The kernel functions that exist here, by our number."""
 
-BY_NAME: Mapping[str, Helper] = MappingProxyType({one.name: one for one in KFUNCS.values()})
+BY_NAME: Mapping[str, Kfunc] = MappingProxyType({one.name: one for one in KFUNCS.values()})
+
+NEW = "bpf_obj_new_impl"
+"""Its first argument is the number of a type of the program's, which becomes that type's size before it is run."""
 
 DECLARATIONS: Mapping[str, str] = MappingProxyType({one.name: text for one, text in _FOUND})
 """Name -> its declaration in C."""
 
 
-def of_type(name: str) -> Mapping[int, Helper]:
+def of_type(name: str) -> Mapping[int, Kfunc]:
     """Those that programs of a type may call; "" for programs without one, which are as syscall programs."""
     name = name or "syscall"
     return MappingProxyType({n: one for n, one in KFUNCS.items() if not one.types or name in one.types})

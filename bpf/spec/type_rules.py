@@ -13,7 +13,7 @@ UNPRIVILEGED = frozenset({"socket_filter", "cgroup_skb"})
 NET_ADMIN = frozenset({
     "sched_cls", "sched_act", "xdp", "lwt_in", "lwt_out", "lwt_xmit", "lwt_seg6local", "sk_skb", "sk_msg",
     "flow_dissector", "cgroup_device", "cgroup_sock", "cgroup_sock_addr", "cgroup_sockopt", "cgroup_sysctl", "sock_ops",
-    "ext", "netfilter", "lirc_mode2",
+    "ext", "netfilter",
 })  # fmt: skip
 """The types that take CAP_NET_ADMIN beside CAP_BPF."""
 

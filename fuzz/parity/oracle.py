@@ -7,14 +7,14 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bpf.isa import opcodes
-from bpf.object.btf import Btf, Kind
+from bpf.object.btf import Btf, Kind, Type
 from bpf.object.btf_wire import encode
 from bpf.program import Map
 from bpf.spec.attach import PREFIXES, attach_name
-from bpf.spec.maps import MAP_TYPES
+from bpf.spec.maps import MAP_TYPES, RDONLY_PROG
 from engines import syscall
 from engines.function_info import FunctionInfo
 from verifier import calls
@@ -24,6 +24,12 @@ from verifier.raw import SLOT, slots
 from verifier.subject import Subject
 
 STRICT, ANY, SLEEPABLE = 1, 2, 16  # BPF_F_*
+_UNTYPED = frozenset({
+    "perf_event_array", "cgroup_array", "stack_trace", "array_of_maps", "hash_of_maps", "devmap", "devmap_hash", "cpumap",
+    "xskmap", "sockmap", "sockhash", "prog_array", "ringbuf", "user_ringbuf", "queue", "stack", "bloom_filter", "lpm_trie",
+})  # fmt: skip
+"""Kinds whose maps are made without types, as libbpf makes most of them."""
+
 _FIGURES = ("processed ", "verification time ", "stack depth ")
 
 
@@ -87,7 +93,15 @@ def _functions(subject: Subject) -> FunctionInfo | None:
     records = b"".join(
         start.to_bytes(4, order) + number.to_bytes(4, order) for start, number in sorted(subject.types.items())
     )
-    return FunctionInfo(encode(subject.btf, order), records)
+    return FunctionInfo(encode(_plain(subject.btf), order), records)
+
+
+def _plain(btf: Btf) -> Btf:
+    """Types without sections and variables, whose sizes only a loader knows; the numbers of the others stay."""
+    if not any(one.kind in (Kind.DATASEC, Kind.VAR) for one in btf.types):
+        return btf
+    number = Type(Kind.INT, "int", 4, encoding=1, bits=32)
+    return replace(btf, types=tuple(number if one.kind in (Kind.DATASEC, Kind.VAR) else one for one in btf.types))
 
 
 @contextmanager
@@ -100,16 +114,20 @@ def _maps(subject: Subject) -> Iterator[list[int]]:
 def _map(map_: Map, btf: Btf | None, stack: ExitStack) -> int:
     inner = _map(map_.inner, btf, stack) if map_.inner is not None else 0
     types = None
-    if btf is not None and map_.value_type:
+    if btf is not None and map_.value_type and map_.kind not in _UNTYPED:
         key = map_.key_type or next(
             number for number, one in enumerate(btf.types) if one.kind is Kind.INT and one.size == 4
         )
-        types = (encode(btf, sys.byteorder), key, map_.value_type)
-    flags = map_.flags
+        types = (encode(_plain(btf), sys.byteorder), key, map_.value_type)
+    flags = map_.flags | RDONLY_PROG * map_.readonly
     descriptor = syscall.create_map(
         map_.name, MAP_TYPES[map_.kind].number, map_.key_size, map_.value_size, map_.max_entries, flags, inner, types
     )
     stack.callback(os.close, descriptor)
+    if map_.initial:
+        syscall.update(descriptor, bytes(map_.key_size), map_.initial.ljust(map_.value_size, b"\0"))
+    if map_.readonly:
+        syscall.freeze(descriptor)
     return descriptor
 
 

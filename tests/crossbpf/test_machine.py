@@ -57,6 +57,9 @@ WAKE = ("--ctx", "task=0xffff889000000000,mode=5")
         ("on_wake", (*KNOWN, *WAKE), "returns 313"),
         ("on_wake", (*KNOWN, *WAKE, "--engine", "s390x"), ""),
         ("on_wake", (*KNOWN, "--ctx", "args[0]=0xffff889000000000,args[1]=5", "--engine", "arm64"), "returns 313"),
+        ("dump", KNOWN, "element 0: returns 7"),
+        ("dump", KNOWN, "  printed:   7 child"),
+        ("dump", KNOWN, "element 1: returns 1000"),
         ("on_open", (*KNOWN, "--ctx", "file=0,who=0"), "returns 0 (allow)"),
         ("traced", ("--ctx", "pid=30,comm=ab"), "returns 128"),
         ("traced", ("--ctx", "@record.bin"), "returns 34"),
@@ -128,3 +131,17 @@ def test_broken_descriptions(text: str, given: Path, capsys: pytest.CaptureFixtu
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert "broken.json: " in err
     assert BROKEN[text] in err
+
+
+def test_the_exception_table_is_shown(given: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ("jit", "@tracing.o", "--entry", "after_find", "--type", "fexit", "--btf", "@machine.o")
+    code, out, _ = run(capsys, given, *arguments, "--target", "arm64")
+    assert code == 0
+    assert "exception table:" in out
+    (line,) = [line for line in out.splitlines() if "a fault in" in line]
+    start = line.split("[")[1].split(",")[0]
+    assert line.endswith("leaves 0 in x7")
+    assert f"{start}  " in out  # the load is there
+    code, out, _ = run(capsys, given, *arguments, "--target", "x86_64", "--json")
+    (found,) = json.loads(out)["exceptions"]
+    assert (found["pc"], found["register"]) == (1, "rax")

@@ -252,3 +252,21 @@ def test_code_and_traces_of_a_type(source: Path, capsys: pytest.CaptureFixture[s
     code, out, _ = run(capsys, *arguments, "--break", 1)
     assert (code, "stopped before insn 1 after 1 instructions" in out) == (0, True)
     assert next(line for line in out.splitlines() if line.startswith("R0")).split()[-2:] == ["0x5", "0x5"]
+
+
+@pytest.mark.parametrize("verb", ["run", "check"])
+def test_who_may_not_load_it(verb: str, source: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source.write_text("call 6\nr0 = 0\nexit")
+    code, out, err = run(capsys, verb, source, "--type", "xdp", "--caps", "BPF,NET_ADMIN")
+    said = "insn 0: program of this type cannot use helper bpf_trace_printk#6 without CAP_PERFMON: EINVAL"
+    assert (code, said in out + err, "prog.s" in out + err) == (2, True, True)
+    source.write_text("call 44\nr0 = 0\nexit")
+    code, out, err = run(capsys, verb, source, "--type", "socket_filter")
+    assert (code, "cannot use helper bpf_xdp_adjust_head#44" in out + err) == (2, True)
+    source.write_text("r0 = 0\nexit")
+    code, out, err = run(capsys, verb, source, "--type", "xdp", "--caps", "none", "--unprivileged-bpf-disabled", "0")
+    assert (code, "needs CAP_BPF" in out + err) == (2, True)
+    code, out, err = run(
+        capsys, verb, source, "--type", "socket_filter", "--caps", "none", "--unprivileged-bpf-disabled", 0
+    )
+    assert code == 0, err

@@ -171,6 +171,9 @@ CASES: dict[str, Case] = {
     "a string of the task with odd flags": Case("r1 = r9; r2 = 4; r3 = 0; r4 = 2; call kfunc bpf_copy_from_user_str", EINVAL & M32),
     "throw": Case("r1 = 41; call kfunc bpf_throw; r0 = 1", 41, here=UNWINDS),
     "throw in a function": Case("r1 = 41; call f; r0 = 1; exit; f: r6 = 3; call kfunc bpf_throw; r0 = 2", 41, here=UNWINDS),
+    "throw in a callback": Case(
+        "r1 = 4; r2 = func[f]; r3 = 0; r4 = 0; call 181; r0 = 1; exit; f: r6 = 3; r1 += 40; call kfunc bpf_throw; r0 = 2", 40,
+        here=UNWINDS),
     "a task": Case(
         "r1 = 7; call kfunc bpf_task_from_pid; if r0 == 0 goto out; r6 = r0; r7 = *(u32 *)(r6 + 16); r1 = r6; call kfunc bpf_task_release; r0 = r7; out: r0 = r0", 0x4D4D4D4D,
         here=MACHINES, world={"tasks": {7: TASK}, "kernel": {TASK + 16: bytes((77, 77, 77, 77)), TASK: b"t"}}),

@@ -246,3 +246,20 @@ def test_probe_loads_of_the_kernel(address: str) -> None:
     judged = trial(LinuxEngine(), unit, expected, Input(bytes(64)), World(), LIMITS)
     assert not judged.found, judged.found.what
     assert judged.found.decided, judged.found.why
+
+
+@live
+@pytest.mark.parametrize(
+    "text",
+    [
+        "r1 = 41; call kfunc bpf_throw; r0 = 1; exit",
+        "r1 = 41; call f; r0 = 1; exit; f: r6 = 3; call kfunc bpf_throw; r0 = 2; exit",
+    ],
+)
+def test_the_kernel_unwinds(text: str) -> None:
+    unit = Unit((assemble(text, order=sys.byteorder),), convention=TYPED["sched_cls"])
+    assert ENGINES["interpreter"].prepare(unit).run(Input(packet=FRAME), World(), Limits()).r0 == 41
+    try:
+        assert LinuxEngine().prepare(unit).run(Input(packet=FRAME), World(), Limits()).r0 == 41
+    except Refused as reason:
+        pytest.skip(str(reason))

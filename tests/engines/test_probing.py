@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from dataclasses import replace
 
 import pytest
@@ -10,7 +11,12 @@ from bpf.spec.prototypes import PROTOTYPES
 from engines.linux import unavailable
 from tests import probing
 
-pytestmark = pytest.mark.skipif(bool(unavailable()), reason=unavailable() or "there is a kernel")
+pytestmark = [
+    pytest.mark.skipif(bool(unavailable()), reason=unavailable() or "there is a kernel"),
+    pytest.mark.skipif(
+        not platform.release().startswith(f"{probing.RELEASE}."), reason="the tables are of another kernel"
+    ),
+]
 FIFTH = range(1, 212, 5)
 
 

@@ -11,19 +11,24 @@ import pytest
 
 from bpf.errors import BadInput, NotHere, Refused
 from bpf.object import load
-from bpf.object.btf import Btf
+from bpf.object.btf import Btf, Kind
 from bpf.object.btf_build import Structure
 from bpf.object.parts import open_parts
 from bpf.plan import Unit
 from bpf.program import Program
+from bpf.spec.contexts import LAYOUTS
 from bpf.spec.conventions import TYPED
 from bpf.spec.program_types import of_section
 from bpf.spec.registers import ARGUMENTS, REGISTERS
+from bpf.text import assemble
 from crossbpf import cc
+from crossbpf.inputs import read_types
 from engines import ENGINES, Engine, Options
 from engines.binding import bind
+from engines.iterating import inputs, iterates
 from engines.linux import LinuxEngine, unavailable
 from tests.engines.test_helper_programs import cpu
+from tests.engines.typed import FRAME
 from vm.outcome import difference
 from vm.world import Content, Input, Limits, World
 
@@ -36,6 +41,7 @@ CHILD, PARENT, FIRST, BROTHER, FILE, STATE, SKB, NUMBER, META, COUNTER = (
 SYMBOLS = {"counter": COUNTER, "init_task": PARENT, "nr_tasks": NUMBER, "text_start": 0xFFFF_FFFF_8100_0000}
 MACHINE = {"little": "x86", "big": "s390"}
 M64 = (1 << 64) - 1
+LOCAL_OUT = 3  # NF_INET_LOCAL_OUT
 
 
 @dataclass(frozen=True)
@@ -193,6 +199,16 @@ def test_kprobes_by_the_registers_of_a_machine(built: dict[str, Built]) -> None:
         entry = Input(context={names[0]: CHILD, names[1]: 5})
         for kind in ("", f"kprobe.{machine}"):
             everywhere(unit_of(made.program("probe"), kind), entry, made.world(), 12)
+        layout = LAYOUTS[f"pt_regs.{machine}"]
+        record = bytearray(layout.size)
+        for name, value in entry.context.items():
+            at = layout.by_name[name].offset
+            record[at : at + 8] = value.to_bytes(8, order)  # type: ignore[arg-type]
+        unit = unit_of(made.program("probe"))
+        everywhere(unit, Input(record=bytes(record)), made.world(), 12)
+        everywhere(unit, Input(record=bytes(record), context={"arg2": 8}), made.world(), 15)
+        with pytest.raises(BadInput, match=r"bytes of context: a pt_regs\.\w+ takes at most"):
+            everywhere(unit, Input(record=bytes(record) + b"1"), made.world(), 12)
         result = "ax" if machine == "x86_64" else "gprs[2]"
         everywhere(unit_of(made.program("probed")), Input(context={result: 41}), World(), 42)
 
@@ -229,6 +245,12 @@ def test_the_macros_know_the_registers(machine: str, tmp_path: Path) -> None:
     everywhere(unit, Input(context=values), World(), sum(values[name] * 3**at for at, name in enumerate(names)))
 
 
+def test_bytes_of_a_context_that_has_fields() -> None:
+    unit = Unit((assemble("r0 = 0; exit"),), convention=TYPED["xdp"])
+    with pytest.raises(BadInput, match="4 bytes of context: a xdp_md takes no bytes"):
+        ENGINES["interpreter"].prepare(unit).run(Input(record=bytes(4)), World(), Limits())
+
+
 def test_what_is_refused_by_name(built: dict[str, Built]) -> None:
     made = built["little"]
     with pytest.raises(Refused, match="kernel symbol text_start has no address") as caught:
@@ -236,3 +258,62 @@ def test_what_is_refused_by_name(built: dict[str, Built]) -> None:
     assert "--ksyms" in (caught.value.remedy or "")
     with pytest.raises(Refused, match="func 'find_parent' doesn't have 3-th argument"):
         bind(unit_of(replace(made.program("after_wake"), section="fexit/find_parent")))
+
+
+def iterated(one: Engine, unit: Unit, world: World) -> tuple[list[int], list[str], World]:
+    """What the runs of an iterator return and write."""
+    prepared, found = one.prepare(unit), []
+    for entry in inputs(unit, world):
+        outcome = prepared.run(entry, world, Limits())
+        assert outcome.status == "done", outcome.fault
+        found.append(outcome.r0)
+    return found, world.printed, world
+
+
+def test_iterators_go_through_elements(built: dict[str, Built], cpu: Engine) -> None:
+    for order, made in built.items():
+        world = made.world()
+        world.tasks[3] = PARENT
+        for one in (*ENGINES.values(), cpu):
+            if order in one.abilities.orders:
+                unit = unit_of(made.program("dump"))
+                found, printed, _ = iterated(one, unit, world.copy())
+                assert found == [3, 7, 1000]
+                assert printed == ["pid comm", "  3 ", "  7 child", "end"]
+                unit = unit_of(made.program("elements"))
+                counts = World(elements={"counts": [(5, 50), (6, 60)]})
+                found, printed, counts = iterated(one, unit, counts)
+                assert (found, printed) == ([0, 0, 0], ["5: 50", "6: 60", "2 elements"])
+                assert counts.maps["counts"].value((6).to_bytes(4, order)) == (66).to_bytes(8, order)  # type: ignore[arg-type]
+
+
+def test_what_no_iterator_goes_through(built: dict[str, Built]) -> None:
+    prog = built["little"].program("dump")
+    assert iterates(prog)
+    assert not iterates(built["little"].program("on_wake"))
+    with pytest.raises(BadInput, match="needs a hash or an array"):
+        list(inputs(unit_of(replace(prog, section="iter/bpf_map_elem")), World()))
+    with pytest.raises(Refused, match="no type says what an iterator of cgroup is called with"):
+        list(inputs(unit_of(replace(prog, section="iter/cgroup")), World()))
+
+
+@pytest.mark.deep
+@pytest.mark.skipif(bool(unavailable()), reason=unavailable() or "the kernel is there")
+def test_the_running_kernels_own_structures(built: dict[str, Built]) -> None:
+    """A filter with CO-RE against the running kernel's types: the kernel has the structures, we describe them."""
+    try:
+        types = read_types("kernel")
+    except BadInput as reason:
+        pytest.skip(str(reason))
+    prog = load(built[sys.byteorder].data, name="filter", target=types)[0]
+    numbers = {name: types.find(name, Kind.STRUCT) or 0 for name in ("nf_hook_state", "sk_buff")}
+    for frame, hook in ((FRAME, LOCAL_OUT), (FRAME, 2), (FRAME[:40], LOCAL_OUT)):
+        size = len(frame) - 14 * (hook != LOCAL_OUT)  # what goes out has no link-layer header yet
+        expected = int(hook == LOCAL_OUT and size > 40)
+        state = Structure(types, numbers["nf_hook_state"], {"hook": hook, "pf": 2})
+        skb = Structure(types, numbers["sk_buff"], {"len": size})
+        entry = Input(packet=frame, context={"state": STATE, "skb": SKB})
+        world = World(kernel={STATE: state, SKB: skb})
+        everywhere(unit_of(prog), entry, world, expected)
+        outcome = LinuxEngine().prepare(unit_of(prog)).run(entry, world, Limits())
+        assert outcome.r0 == expected

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from vm.helpers import dynptr_views, iterators, kernel, objects, strings
+from vm.helpers import dynptr_views, heap, iterators, kernel, objects, strings
 from vm.helpers.base import Helper
 
 KFUNCS: Mapping[str, Helper] = {
@@ -51,6 +51,8 @@ KFUNCS: Mapping[str, Helper] = {
     "bpf_strstr": strings.strstr,
     "bpf_strnstr": strings.strnstr,
     "bpf_throw": kernel.throw,
+    "bpf_obj_new_impl": heap.obj_new,
+    "bpf_obj_drop_impl": heap.obj_drop,
     "bpf_task_acquire": objects.acquire,
     "bpf_task_release": objects.release,
     "bpf_task_from_pid": objects.task_from_pid,

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from bpf.spec.conventions import Convention
+from bpf.spec.maps import LOCAL
 from vm.helpers import (
     basic,
     clocks,
@@ -10,15 +13,24 @@ from vm.helpers import (
     dynptr,
     fib,
     maps,
+    message,
     probe,
     redirect,
     skb,
     skb_room,
+    sock_options,
+    sockets,
+    sockmap,
+    stack,
+    storage,
     syncookie,
+    sysctl,
     task,
+    tcp_options,
     text,
     timers,
     tracing,
+    tunnel,
     xdp,
 )
 from vm.helpers.base import Helper
@@ -118,7 +130,7 @@ _IMPLEMENTATIONS: dict[str, Helper] = {
     "get_cgroup_classid": skb.get_cgroup_classid,
     "get_route_realm": skb.get_route_realm,
     "skb_cgroup_id": skb.skb_cgroup_id,
-    "get_socket_cookie": skb.get_socket_cookie,
+    "get_socket_cookie": sockets.get_socket_cookie,
     "get_socket_uid": skb.get_socket_uid,
     "skb_change_tail": skb_room.skb_change_tail,
     "skb_change_head": skb_room.skb_change_head,
@@ -146,6 +158,57 @@ _IMPLEMENTATIONS: dict[str, Helper] = {
     "seq_write": tracing.seq_write,
     "per_cpu_ptr": tracing.per_cpu_ptr,
     "this_cpu_ptr": tracing.this_cpu_ptr,
+    "sock_map_update": sockmap.sock_map_update,
+    "sock_hash_update": sockmap.sock_hash_update,
+    "sk_redirect_map": sockmap.sk_redirect_map,
+    "sk_redirect_hash": sockmap.sk_redirect_hash,
+    "msg_redirect_map": sockmap.msg_redirect_map,
+    "msg_redirect_hash": sockmap.msg_redirect_hash,
+    "sk_select_reuseport": sockmap.sk_select_reuseport,
+    "get_stackid": stack.get_stackid,
+    "get_stack": stack.get_stack,
+    "get_task_stack": stack.get_task_stack,
+    "get_local_storage": storage.get_local_storage,
+    **{f"{kind}_get": storage.get_from(kind) for kind in LOCAL},
+    **{f"{kind}_delete": storage.delete_from(kind) for kind in LOCAL},
+    "skb_get_tunnel_key": tunnel.skb_get_tunnel_key,
+    "skb_set_tunnel_key": tunnel.skb_set_tunnel_key,
+    "skb_get_tunnel_opt": tunnel.skb_get_tunnel_opt,
+    "skb_set_tunnel_opt": tunnel.skb_set_tunnel_opt,
+    "skb_get_xfrm_state": tunnel.skb_get_xfrm_state,
+    "msg_apply_bytes": message.msg_apply_bytes,
+    "msg_cork_bytes": message.msg_cork_bytes,
+    "msg_pull_data": message.msg_pull_data,
+    "sysctl_get_name": sysctl.sysctl_get_name,
+    "sysctl_get_current_value": sysctl.sysctl_get_current_value,
+    "sysctl_get_new_value": sysctl.sysctl_get_new_value,
+    "sysctl_set_new_value": sysctl.sysctl_set_new_value,
+    "skc_lookup_tcp": sockets.sk_lookup_tcp,
+    "setsockopt": sock_options.setsockopt,
+    "getsockopt": sock_options.getsockopt,
+    "bind": sock_options.bind,
+    "get_retval": sock_options.get_retval,
+    "set_retval": sock_options.set_retval,
+    "sock_ops_cb_flags_set": tcp_options.sock_ops_cb_flags_set,
+    "load_hdr_opt": tcp_options.load_hdr_opt,
+    "store_hdr_opt": tcp_options.store_hdr_opt,
+    "reserve_hdr_opt": tcp_options.reserve_hdr_opt,
+    "lwt_push_encap": skb_room.lwt_push_encap,
+    "skb_set_tstamp": skb.skb_set_tstamp,
+    "skb_under_cgroup": skb.skb_under_cgroup,
+    "sk_lookup_tcp": sockets.sk_lookup_tcp,
+    "sk_lookup_udp": sockets.sk_lookup_udp,
+    "sk_release": sockets.sk_release,
+    "sk_fullsock": sockets.sk_fullsock,
+    "tcp_sock": sockets.tcp_sock,
+    "get_listener_sock": sockets.get_listener_sock,
+    "tcp_check_syncookie": sockets.tcp_check_syncookie,
+    "tcp_gen_syncookie": sockets.tcp_gen_syncookie,
+    "sk_assign": sockets.sk_assign,
+    "sk_cgroup_id": sockets.sk_cgroup_id,
+    "sk_ancestor_cgroup_id": sockets.sk_ancestor_cgroup_id,
+    "skb_ancestor_cgroup_id": sockets.skb_ancestor_cgroup_id,
+    "skb_cgroup_classid": sockets.skb_cgroup_classid,
 }
 
 
@@ -154,6 +217,7 @@ def implementation(name: str) -> Helper:
     return _IMPLEMENTATIONS.get(name) or KFUNCS[name]
 
 
+@cache
 def implementations(convention: Convention) -> dict[int, tuple[str, int, Helper]]:
     """Helpers and kernel functions that somebody is called for: number -> (name, how many arguments, what it does)."""
     return {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from vm.helpers.base import Place
+from vm.helpers.maps import map_of
 from vm.helpers.packet import (
     EACCES,
     EFAULT,
@@ -26,6 +27,8 @@ START_MAC, START_NET = 0, 1
 LEVEL_QUERY, LEVEL_INC, LEVEL_DEC, LEVEL_RESET = range(4)
 MAX_LEVEL = 3  # SKB_MAX_CSUM_LEVEL
 OTHERHOST = 3
+CLOCKS = range(3)  # BPF_SKB_CLOCK_REALTIME, MONOTONIC, TAI
+E2BIG, EAGAIN, EOPNOTSUPP = -7, -11, -95
 
 
 def skb_load_bytes(place: Place, arguments: Sequence[int]) -> int:
@@ -220,6 +223,31 @@ def skb_change_type(place: Place, arguments: Sequence[int]) -> int:
     return 0
 
 
+def skb_set_tstamp(place: Place, arguments: Sequence[int]) -> int:
+    """R2 is when it is to be sent, by the clock R3; 0 of the real-time clock takes that back."""
+    packet, time, clock = skb(place, arguments[0]), arguments[1], arguments[2] & M32
+    if packet.protocol not in (ETH_P_IP, ETH_P_IPV6):
+        return EOPNOTSUPP
+    if clock not in CLOCKS or (clock and not time):
+        return EINVAL
+    packet["tstamp"], packet["tstamp_type"] = time, clock
+    return 0
+
+
+def skb_under_cgroup(place: Place, arguments: Sequence[int]) -> int:
+    """Whether the cgroup of skb R1's socket is the one at index R3 of map R2, or in it."""
+    skb(place, arguments[0])
+    state, index, world = map_of(place, arguments[1], "skb_under_cgroup"), arguments[2] & M32, place.world
+    if index >= state.map.max_entries:
+        return E2BIG
+    found = state.value(index.to_bytes(4, state.order))
+    if not isinstance(found, bytes):
+        return EAGAIN
+    cgroup = int.from_bytes(found, state.order)
+    above = world.cgroups[: world.cgroups.index(world.net.cgroup)] if world.net.cgroup in world.cgroups else ()
+    return int(cgroup in (*above, world.net.cgroup))
+
+
 def skb_ecn_set_ce(place: Place, arguments: Sequence[int]) -> int:
     """Say "congestion experienced" in a packet that can: 1, or 0 where it cannot."""
     packet = skb(place, arguments[0])
@@ -244,8 +272,7 @@ def skb_ecn_set_ce(place: Place, arguments: Sequence[int]) -> int:
 
 
 def get_cgroup_classid(place: Place, arguments: Sequence[int]) -> int:
-    """World.net.classid."""
-    skb(place, arguments[0])
+    """World.net.classid: of the packet, and in types that have none of the task, which is not given a context."""
     return place.world.net.classid & M32
 
 
@@ -259,12 +286,6 @@ def skb_cgroup_id(place: Place, arguments: Sequence[int]) -> int:
     """World.net.cgroup."""
     skb(place, arguments[0])
     return place.world.net.cgroup
-
-
-def get_socket_cookie(place: Place, arguments: Sequence[int]) -> int:
-    """World.net.cookie."""
-    skb(place, arguments[0])
-    return place.world.net.cookie
 
 
 def get_socket_uid(place: Place, arguments: Sequence[int]) -> int:

@@ -23,6 +23,7 @@ from vm.helpers.packet import (
     signed32,
     skb,
 )
+from vm.kept import ENCAPSULATED, Kept
 from vm.services import Trap
 
 TAGGED = 18  # VLAN_ETH_HLEN
@@ -31,7 +32,12 @@ ETH_P_802_2, ETH_P_802_3, ETH_P_LEAST = 4, 1, 0x600
 ROOM_NET, ROOM_MAC = 0, 1
 FIXED_GSO, NO_CSUM_RESET, DECAP_IPV4, DECAP_IPV6 = 1, 1 << 5, 1 << 7, 1 << 8
 ROOM_FLAGS = (1 << 9) - 1 | 0xFF << 56
-ENCAPSULATES = ROOM_FLAGS & ~(FIXED_GSO | NO_CSUM_RESET | DECAP_IPV4 | DECAP_IPV6)
+ENCAP_IPV4, ENCAP_IPV6, ENCAP_GRE, ENCAP_UDP, ENCAP_ETH = 2, 4, 8, 16, 64
+ENCAPSULATES = ENCAP_IPV4 | ENCAP_IPV6
+L2_SHIFT, EALREADY = 56, -114
+ENCAP_IP, SEGMENTS = 2, (0, 1)  # BPF_LWT_ENCAP_*
+MOST_HEADERS = 256  # LWT_BPF_MAX_HEADROOM
+SHRINKING = FIXED_GSO | NO_CSUM_RESET | DECAP_IPV4 | DECAP_IPV6
 
 
 def skb_change_tail(place: Place, arguments: Sequence[int]) -> int:
@@ -163,10 +169,22 @@ def skb_change_proto(place: Place, arguments: Sequence[int]) -> int:
     return failed
 
 
+def _wrong_encapsulation(place: Place, change: int, flags: int) -> int:
+    """The errno of flags of an encapsulation that cannot be (bpf_skb_net_grow), 0 for none."""
+    inner = flags >> L2_SHIFT & 0xFF
+    if flags & ENCAPSULATES == ENCAPSULATES or flags & (ENCAP_GRE | ENCAP_UDP) == ENCAP_GRE | ENCAP_UDP:
+        return EINVAL
+    if flags & ENCAP_ETH and inner < ETH_HLEN:
+        return EINVAL
+    if Kept(place.memory, place.order).number(ENCAPSULATED):
+        return EALREADY
+    return EINVAL if inner > change else 0
+
+
 def skb_adjust_room(place: Place, arguments: Sequence[int]) -> int:
     """R2 bytes of room more or less behind the link-layer header (R3 = 1) or the network header (0).
 
-    Raises Trap for flags that describe an encapsulation: there are no inner headers here.
+    Flags may say that the room is for the headers of a tunnel, whose protocol the packet then has.
     """
     packet, change, mode, flags = skb(place, arguments[0]), signed32(arguments[1]), arguments[2] & M32, arguments[3]
     if flags & ~ROOM_FLAGS:
@@ -176,10 +194,8 @@ def skb_adjust_room(place: Place, arguments: Sequence[int]) -> int:
     base = {ETH_P_IP: 20, ETH_P_IPV6: 40}.get(packet.protocol)
     if base is None or mode > ROOM_MAC:
         return ENOTSUPP
-    if flags & ENCAPSULATES:
-        raise Trap("flags of skb_adjust_room", flags)
     offset = packet["network"] - packet["mac"] + (base if mode == ROOM_NET else 0)
-    least, decap = base, flags & (DECAP_IPV4 | DECAP_IPV6)
+    least, decap, encap = base, flags & (DECAP_IPV4 | DECAP_IPV6), flags & ENCAPSULATES
     if decap:
         if change >= 0 or decap == DECAP_IPV4 | DECAP_IPV6:
             return EINVAL
@@ -189,10 +205,54 @@ def skb_adjust_room(place: Place, arguments: Sequence[int]) -> int:
         change >= 0 and packet.size + change > SKB_MOST
     ):
         return ENOTSUPP
+    if change < 0 and flags & ~SHRINKING:
+        return EINVAL
+    if encap and (error := _wrong_encapsulation(place, change, flags)):
+        return error
     failed = _shrink(packet, offset, -change) if change < 0 else _grow(packet, offset, change)
     if not failed:
-        if decap:
-            packet.protocol = ETH_P_IP if decap == DECAP_IPV4 else ETH_P_IPV6
+        if decap or encap:
+            packet.protocol = ETH_P_IP if (decap, encap) in ((DECAP_IPV4, 0), (0, ENCAP_IPV4)) else ETH_P_IPV6
+        if encap:
+            Kept(place.memory, place.order).set_number(ENCAPSULATED, 1)
         if not flags & NO_CSUM_RESET:
             packet["checksum"] = 0
     return failed
+
+
+# Headers of a tunnel, by themselves ----------------------------------------------------------------------
+
+
+def lwt_push_encap(place: Place, arguments: Sequence[int]) -> int:
+    """Put the R4 bytes at R3, an IP header and what follows it, before the packet (R2 = 2).
+
+    Raises Trap for segment routing (R2 = 0 or 1), which is not here.
+    """
+    packet, kind, size = skb(place, arguments[0]), arguments[1] & M32, arguments[3] & M32
+    if kind != ENCAP_IP:
+        if kind in SEGMENTS:
+            raise Trap("segments of lwt_push_encap", kind)
+        return EINVAL
+    if not 20 <= size <= MOST_HEADERS:
+        return EINVAL
+    headers = bytearray(place.memory.read(arguments[2], size))
+    version, own = headers[0] >> 4, 4 * (headers[0] & 0xF)
+    if version not in (4, 6) or size < (own if version == 4 else 40):
+        return EINVAL
+    if version == 4 and not any(headers[10:12]):
+        headers[10:12] = ip_checksum(bytes(headers[:own])).to_bytes(2, "big")
+    if not packet.insert(0, size):
+        return ENOMEM
+    packet.write(0, bytes(headers))
+    packet["network"] = packet["data"]
+    packet["hash"] = packet["hashed"] = 0
+    packet.protocol = ETH_P_IP if version == 4 else ETH_P_IPV6
+    return 0
+
+
+def ip_checksum(header: bytes) -> int:
+    """Of an IPv4 header whose own field is 0."""
+    total = sum(int.from_bytes(header[at : at + 2], "big") for at in range(0, len(header), 2))
+    while total >> 16:
+        total = (total & M16) + (total >> 16)
+    return ~total & M16

@@ -49,7 +49,7 @@ def _option(tcp: bytes) -> int:
     return 0
 
 
-def _generate(place: Place, arguments: Sequence[int], version: int) -> int:
+def generate(place: Place, arguments: Sequence[int], version: int) -> int:
     ip, address, size = arguments[0], arguments[1], arguments[2] & M32
     if size < TCP:
         return EINVAL
@@ -63,7 +63,7 @@ def _generate(place: Place, arguments: Sequence[int], version: int) -> int:
     return cookie & M32 | sizes[index] << 32
 
 
-def _check(place: Place, arguments: Sequence[int], version: int) -> int:
+def check(place: Place, arguments: Sequence[int], version: int) -> int:
     ip, tcp = arguments[0], place.memory.read(arguments[1], TCP)
     flow, count = _flow(place, ip, tcp, version), reading(place) // MINUTE
     sequence, cookie = int.from_bytes(tcp[4:8], "big") - 1, int.from_bytes(tcp[8:12], "big") - 1
@@ -76,19 +76,19 @@ def _check(place: Place, arguments: Sequence[int], version: int) -> int:
 
 def tcp_raw_gen_syncookie_ipv4(place: Place, arguments: Sequence[int]) -> int:
     """The cookie for the SYN with IPv4 header R1 and the TCP header of R3 bytes at R2, and << 32 the segment size."""
-    return _generate(place, arguments, 4)
+    return generate(place, arguments, 4)
 
 
 def tcp_raw_gen_syncookie_ipv6(place: Place, arguments: Sequence[int]) -> int:
     """As tcp_raw_gen_syncookie_ipv4."""
-    return _generate(place, arguments, 6)
+    return generate(place, arguments, 6)
 
 
 def tcp_raw_check_syncookie_ipv4(place: Place, arguments: Sequence[int]) -> int:
     """0 if the ACK with IPv4 header R1 and TCP header R2 answers a cookie of the last two minutes."""
-    return _check(place, arguments, 4)
+    return check(place, arguments, 4)
 
 
 def tcp_raw_check_syncookie_ipv6(place: Place, arguments: Sequence[int]) -> int:
     """As tcp_raw_check_syncookie_ipv4."""
-    return _check(place, arguments, 6)
+    return check(place, arguments, 6)

@@ -59,6 +59,8 @@ extern int bpf_strcspn(const char *s, const char *reject) __weak __ksym;
 extern int bpf_strstr(const char *s1, const char *s2) __weak __ksym;
 extern int bpf_strnstr(const char *s1, const char *s2, __u64 len) __weak __ksym;
 extern void bpf_throw(__u64 cookie) __weak __ksym;
+extern void *bpf_obj_new_impl(__u64 local_type_id, void *meta) __weak __ksym;
+extern void bpf_obj_drop_impl(void *p, void *meta) __weak __ksym;
 extern struct task_struct *bpf_task_acquire(struct task_struct *p) __weak __ksym;
 extern void bpf_task_release(struct task_struct *p) __weak __ksym;
 extern struct task_struct *bpf_task_from_pid(__s32 pid) __weak __ksym;
@@ -68,5 +70,9 @@ extern struct cgroup *bpf_cgroup_acquire(struct cgroup *cgrp) __weak __ksym;
 extern void bpf_cgroup_release(struct cgroup *cgrp) __weak __ksym;
 extern struct cgroup *bpf_cgroup_ancestor(struct cgroup *cgrp, int level) __weak __ksym;
 extern struct cgroup *bpf_cgroup_from_id(__u64 cgid) __weak __ksym;
+
+/* A new object of a type of the program's, zeroed, or NULL; and its end. */
+#define bpf_obj_new(type) ((typeof(type) *)bpf_obj_new_impl(__builtin_btf_type_id(*(typeof(type) *)0, 0), (void *)0))
+#define bpf_obj_drop(object) bpf_obj_drop_impl(object, (void *)0)
 
 #endif

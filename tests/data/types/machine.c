@@ -20,6 +20,13 @@ struct nf_hook_state { u8 hook; u8 pf; struct net_device *in; };
 struct bpf_nf_ctx { const struct nf_hook_state *state; struct sk_buff *skb; };
 struct bpf_iter_meta { void *seq; u64 session_id, seq_num; };
 struct bpf_iter__task { union { struct bpf_iter_meta *meta; u64 word0; }; union { struct task_struct *task; u64 word1; }; };
+struct bpf_map { u32 id; };
+struct bpf_iter__bpf_map_elem {
+	union { struct bpf_iter_meta *meta; };
+	union { struct bpf_map *map; };
+	union { void *key; };
+	union { void *value; };
+};
 typedef void (*btf_trace_sched_switch)(void *data, int preempt, struct task_struct *prev, struct task_struct *next);
 
 int do_wake(struct task_struct *task, int mode) { return task->pid + mode; }
@@ -28,4 +35,4 @@ int bpf_lsm_file_open(struct file *file, struct task_struct *who) { return file-
 btf_trace_sched_switch keep_switch;
 struct bpf_nf_ctx keep_nf; struct nf_hook_state keep_state; struct sk_buff keep_skb; struct net_device keep_device; struct mm_struct keep_mm; struct bpf_iter_meta keep_meta;
 struct task_struct init_task;
-int nr_tasks, counter; struct bpf_iter__task keep_iter;
+int nr_tasks, counter; struct bpf_iter__task keep_iter; struct bpf_iter__bpf_map_elem keep_elements; struct bpf_map keep_map;

@@ -61,6 +61,23 @@ int dump(struct bpf_iter__task *ctx)
 	BPF_SEQ_PRINTF(ctx->meta->seq, "%3d %s\n", task->pid, (__u64)task->comm);
 	return task->pid;
 }
+struct { __uint(type, BPF_MAP_TYPE_HASH); __uint(max_entries, 8); __type(key, __u32); __type(value, __u64); } counts SEC(".maps");
+struct bpf_map;
+struct bpf_iter__bpf_map_elem { struct bpf_iter_meta *meta; struct bpf_map *map; void *key, *value; } __core;
+SEC("iter/bpf_map_elem")
+int elements(struct bpf_iter__bpf_map_elem *ctx)
+{
+	__u32 *key = ctx->key;
+	__u64 *value = ctx->value;
+
+	if (!key || !value) {
+		BPF_SEQ_PRINTF(ctx->meta->seq, "%llu elements\n", ctx->meta->seq_num);
+		return bpf_map_lookup_elem(&counts, &(__u32){0}) ? 1 : 0;
+	}
+	BPF_SEQ_PRINTF(ctx->meta->seq, "%u: %llu\n", *key, *value);
+	*value += *key;
+	return 0;
+}
 struct nf_hook_state { __u8 hook, pf; } __core;
 struct sk_buff { __u32 len; } __core;
 struct bpf_nf_ctx { const struct nf_hook_state *state; struct sk_buff *skb; } __core;
