@@ -283,8 +283,6 @@ def _add_back(env: Env, old: State, state: State, pc: int) -> None:
     new.pc = pc
     new.equal = old
     visit.back.append(new)
-    if env.level == 2:
-        env.log.add(f"SCC backedge {_place_text(place)}")
 
 
 # Equality --------------------------------------------------------------------------------------------
