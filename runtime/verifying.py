@@ -5,6 +5,7 @@ from __future__ import annotations
 from bpf.isa import ROW, Insn, encode, make
 from bpf.program import Program
 from bpf.spec.attach import ATTACH_TYPES, attach_of
+from bpf.spec.kfuncs import KFUNCS
 from bpf.spec.program_types import PROGRAM_TYPES
 from verifier import Subject
 
@@ -26,8 +27,14 @@ def subject(program: Program, kind: str, *, attach: str = "", memory: int = 0) -
         {function.start: function.name for function in program.functions}, program.license or "GPL",
         sleepable=plain or kind == "syscall" or section.split("/")[0].endswith(".s"),
         target=section.partition("/")[2] if kind in ("tracing", "lsm") else "",
-        lines=program.lines, memory=memory if plain else -1,
+        kfuncs=_kfuncs(program), lines=program.lines, memory=memory if plain else -1,
     )  # fmt: skip
+
+
+def _kfuncs(program: Program) -> dict[int, str]:
+    """Slot of a call of a kernel function -> its name; of a number that is none, "" (an error only where it is reached)."""
+    called = {slot: insn.imm for slot, insn in enumerate(program.insns) if insn and insn.row.op == "call_kfunc"}
+    return {slot: KFUNCS[number].name if number in KFUNCS else "" for slot, number in called.items()}
 
 
 def _by_descriptor(insn: Insn) -> Insn:

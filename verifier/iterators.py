@@ -5,7 +5,7 @@ Source: process_iter_arg, mark_stack_slots_iter and process_iter_next_call of Li
 
 from __future__ import annotations
 
-from bpf.spec.kfunc_signatures import ITERATORS, Kfunc
+from bpf.spec.kfunc_signatures import ITERATORS, KfuncSignature
 from verifier import dynptrs, held, loops, memory, objects
 from verifier.env import Env
 from verifier.rejection import Rejection
@@ -16,12 +16,12 @@ _KINDS = bytes([ITER_SLOT]) * 8
 _PREFIX = "bpf_iter_"
 
 
-def is_iterator(one: Kfunc, number: int) -> bool:
+def is_iterator(one: KfuncSignature, number: int) -> bool:
     """Whether an argument is an iterator: the first of its functions."""
     return number == 1 and bool(one.step[0])
 
 
-def argument(env: Env, one: Kfunc, number: int, reg: Reg) -> tuple[int, int, int]:
+def argument(env: Env, one: KfuncSignature, number: int, reg: Reg) -> tuple[int, int, int]:
     """An iterator as an argument: its frame, its slot and its reference (0 of a new one). Raises Rejection."""
     if reg.type != STACK:
         raise Rejection(22, f"arg#{number - 1} expected pointer to an iterator on stack", env.pc)
@@ -52,7 +52,7 @@ def argument(env: Env, one: Kfunc, number: int, reg: Reg) -> tuple[int, int, int
     return reg.aux, index, ref
 
 
-def _made(env: Env, one: Kfunc, number: int, reg: Reg, kind: str, slots: int) -> tuple[int, int, int]:
+def _made(env: Env, one: KfuncSignature, number: int, reg: Reg, kind: str, slots: int) -> tuple[int, int, int]:
     frame = env.state.frames[reg.aux]
     said = ""
     try:

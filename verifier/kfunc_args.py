@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from bpf.object.btf import ENUMS, Btf, Kind
 from bpf.program import Map
-from bpf.spec.kfunc_signatures import Kfunc, Parameter
+from bpf.spec.kfunc_signatures import KfuncSignature, Parameter
 from verifier import (
     arguments, dynptr_args, dynptrs, fields, graphs, irq_flags, iterators, locks, memory, nullness, precision, rules,
 )  # fmt: skip
@@ -78,7 +78,7 @@ class Given:
         self.function = -1
 
 
-def check(env: Env, one: Kfunc) -> Given:
+def check(env: Env, one: KfuncSignature) -> Given:
     """All arguments of a call. Raises Rejection."""
     given = Given()
     skip = False
@@ -121,7 +121,7 @@ def _constant(env: Env, given: Given, number: int) -> None:
     given.constant = num.value
 
 
-def _pointer(env: Env, one: Kfunc, given: Given, at: int, parameter: Parameter) -> bool:
+def _pointer(env: Env, one: KfuncSignature, given: Given, at: int, parameter: Parameter) -> bool:
     """A pointer; whether the argument behind it, its size, is looked at with it. Raises Rejection."""
     number = at + 1
     reg = _reg(env, number)
@@ -175,7 +175,7 @@ def _offset(env: Env, number: int, reg: Reg, release: bool, context: bool) -> No
 # What is meant ---------------------------------------------------------------------------------------
 
 
-def _sort(env: Env, one: Kfunc, at: int, parameter: Parameter, reg: Reg) -> str:
+def _sort(env: Env, one: KfuncSignature, at: int, parameter: Parameter, reg: Reg) -> str:
     """What a pointer argument is: a key of _CHECKS, or "null". Raises Rejection."""
     if one.name == "bpf_cast_to_kern_ctx":
         return "context"
@@ -267,12 +267,12 @@ def plain_struct(btf: Btf, number: int, depth: int = 0) -> bool:
 # One after the other ---------------------------------------------------------------------------------
 
 
-def _context(env: Env, one: Kfunc, given: Given, number: int, reg: Reg) -> None:
+def _context(env: Env, one: KfuncSignature, given: Given, number: int, reg: Reg) -> None:
     if reg.type != CTX:
         raise Rejection(EINVAL, f"arg#{number - 1} expected pointer to ctx, but got {name(reg.type)}", env.pc)
 
 
-def _object(env: Env, one: Kfunc, given: Given, number: int, reg: Reg) -> None:
+def _object(env: Env, one: KfuncSignature, given: Given, number: int, reg: Reg) -> None:
     if reg.type == BTF | ALLOC:
         if one.name != "bpf_obj_drop_impl":
             raise Rejection(EINVAL, f"arg#{number - 1} expected for bpf_obj_drop_impl()", env.pc)
@@ -291,7 +291,7 @@ def _referenced(env: Env, reg: Reg) -> None:
         raise Rejection(EINVAL, "allocated object must be referenced", env.pc)
 
 
-def _counted(env: Env, one: Kfunc, given: Given, number: int, reg: Reg) -> None:
+def _counted(env: Env, one: KfuncSignature, given: Given, number: int, reg: Reg) -> None:
     if reg.type & BASE != BTF or not reg.type & ALLOC:
         raise Rejection(EINVAL, f"arg#{number - 1} is neither owning or non-owning ref", env.pc)
     given.owned = not reg.type & NON_OWNING
@@ -305,7 +305,7 @@ def _counted(env: Env, one: Kfunc, given: Given, number: int, reg: Reg) -> None:
     given.object = reg.of, reg.aux
 
 
-def _dynptr(env: Env, one: Kfunc, given: Given, number: int, reg: Reg) -> None:
+def _dynptr(env: Env, one: KfuncSignature, given: Given, number: int, reg: Reg) -> None:
     if one.parameters[number - 1].suffix == "uninit":
         parent = given.dynptr
         kind = _MAKES.get(one.name) or parent.kind
@@ -317,7 +317,7 @@ def _dynptr(env: Env, one: Kfunc, given: Given, number: int, reg: Reg) -> None:
     given.dynptr = Found(found.id, found.of.kind, found.ref)
 
 
-def _iterator(env: Env, one: Kfunc, given: Given, number: int, reg: Reg) -> None:
+def _iterator(env: Env, one: KfuncSignature, given: Given, number: int, reg: Reg) -> None:
     if one.name == "bpf_iter_css_task_new" and not _may_walk_tasks(env):
         text = "css_task_iter is only allowed in bpf_lsm, bpf_iter and sleepable progs"
         raise Rejection(EINVAL, text, env.pc)
@@ -341,12 +341,12 @@ def _allocation(env: Env, number: int, reg: Reg) -> None:
         _referenced(env, reg)
 
 
-def _root(env: Env, one: Kfunc, given: Given, number: int, reg: Reg) -> None:
+def _root(env: Env, one: KfuncSignature, given: Given, number: int, reg: Reg) -> None:
     _allocation(env, number, reg)
     given.root = graphs.root(env, number, reg, one.parameters[number - 1].struct)
 
 
-def _list_node(env: Env, one: Kfunc, given: Given, number: int, reg: Reg) -> None:
+def _list_node(env: Env, one: KfuncSignature, given: Given, number: int, reg: Reg) -> None:
     if reg.type != BTF | ALLOC:
         raise Rejection(EINVAL, f"arg#{number - 1} expected pointer to allocated object", env.pc)
     _referenced(env, reg)
@@ -354,7 +354,7 @@ def _list_node(env: Env, one: Kfunc, given: Given, number: int, reg: Reg) -> Non
     graphs.node(env, number, reg, given.root)
 
 
-def _tree_node(env: Env, one: Kfunc, given: Given, number: int, reg: Reg) -> None:
+def _tree_node(env: Env, one: KfuncSignature, given: Given, number: int, reg: Reg) -> None:
     if one.name == "bpf_rbtree_add_impl":
         _list_node(env, one, given, number, reg)
         return
@@ -367,7 +367,7 @@ def _tree_node(env: Env, one: Kfunc, given: Given, number: int, reg: Reg) -> Non
     graphs.node(env, number, reg, given.root)
 
 
-def _same_map(env: Env, one: Kfunc, given: Given, number: int, reg: Reg) -> None:
+def _same_map(env: Env, one: KfuncSignature, given: Given, number: int, reg: Reg) -> None:
     map_ = reg.of
     if reg.type & BASE != MAP_PTR or not isinstance(map_, Map):
         raise Rejection(EINVAL, f"pointer in R{number} isn't map pointer", env.pc)
@@ -378,7 +378,7 @@ def _same_map(env: Env, one: Kfunc, given: Given, number: int, reg: Reg) -> None
     given.map, given.map_uid = map_, reg.aux
 
 
-def _struct(env: Env, one: Kfunc, given: Given, number: int, reg: Reg) -> None:
+def _struct(env: Env, one: KfuncSignature, given: Given, number: int, reg: Reg) -> None:
     base, flags = reg.type & BASE, reg.type & FLAGS
     unsafe = bool(flags & ~_TRUSTING) and not reg.type & RCU
     if (base != BTF or unsafe) and base not in _KERNEL:
@@ -406,7 +406,7 @@ def _struct(env: Env, one: Kfunc, given: Given, number: int, reg: Reg) -> None:
         raise Rejection(EINVAL, said + text, env.pc)
 
 
-def _memory(env: Env, one: Kfunc, given: Given, number: int, reg: Reg) -> None:
+def _memory(env: Env, one: KfuncSignature, given: Given, number: int, reg: Reg) -> None:
     parameter = one.parameters[number - 1]
     if parameter.struct:
         found = _structure(parameter)
@@ -417,7 +417,7 @@ def _memory(env: Env, one: Kfunc, given: Given, number: int, reg: Reg) -> None:
         _accessed(env, number, reg, size)
 
 
-def _sized(env: Env, one: Kfunc, given: Given, number: int, reg: Reg) -> None:
+def _sized(env: Env, one: KfuncSignature, given: Given, number: int, reg: Reg) -> None:
     behind = one.parameters[number]
     if not is_null(reg) or one.parameters[number - 1].suffix != "opt":
         try:
@@ -445,30 +445,30 @@ def _accessed(env: Env, number: int, reg: Reg, size: int) -> None:
             regs[number] = reg
 
 
-def _callback(env: Env, one: Kfunc, given: Given, number: int, reg: Reg) -> None:
+def _callback(env: Env, one: KfuncSignature, given: Given, number: int, reg: Reg) -> None:
     if reg.type != FUNC:
         raise Rejection(EINVAL, f"arg{number - 1} expected pointer to func", env.pc)
     given.function = reg.aux
 
 
-def _string(env: Env, one: Kfunc, given: Given, number: int, reg: Reg) -> None:
+def _string(env: Env, one: KfuncSignature, given: Given, number: int, reg: Reg) -> None:
     if reg.type != MAP_VALUE:
         raise Rejection(EINVAL, f"arg#{number - 1} doesn't point to a const string", env.pc)
     arguments.string(env, number, reg)
 
 
-def _work(env: Env, one: Kfunc, given: Given, number: int, reg: Reg) -> None:
+def _work(env: Env, one: KfuncSignature, given: Given, number: int, reg: Reg) -> None:
     if reg.type != MAP_VALUE:
         raise Rejection(EINVAL, f"arg#{number - 1} doesn't point to a map value", env.pc)
     given.map, given.map_uid = locks.work(env, number, reg, one.parameters[number - 1].struct)
 
 
-def _irq_flag(env: Env, one: Kfunc, given: Given, number: int, reg: Reg) -> None:
+def _irq_flag(env: Env, one: KfuncSignature, given: Given, number: int, reg: Reg) -> None:
     save = one.name in ("bpf_local_irq_save", "bpf_res_spin_lock_irqsave")
     irq_flags.process(env, number, reg, save=save, by="lock" if "_spin_" in one.name else "native")
 
 
-def _lock(env: Env, one: Kfunc, given: Given, number: int, reg: Reg) -> None:
+def _lock(env: Env, one: KfuncSignature, given: Given, number: int, reg: Reg) -> None:
     if reg.type not in (MAP_VALUE, BTF | ALLOC):
         text = f"arg#{number - 1} doesn't point to map value or allocated object"
         raise Rejection(EINVAL, text, env.pc)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from errno import EACCES, EFAULT, EINVAL
 
 from bpf.object.btf import Btf, Kind
-from bpf.spec.kfunc_signatures import SIGNATURES, Kfunc
+from bpf.spec.kfunc_signatures import SIGNATURES, KfuncSignature
 from verifier import (
     callbacks, fields, graphs, held, iterators, kfunc_args, objects, rules,
 )  # fmt: skip
@@ -101,7 +101,7 @@ def _contended(env: Env) -> None:
     regs[0] = scalar(settled(0, U64, low, -1, 0, U64, low, -1, 0, 0xFFFF_FFFF))
 
 
-def _region(env: Env, one: Kfunc) -> None:
+def _region(env: Env, one: KfuncSignature) -> None:
     """Regions are entered and left; what sleeps is in none. Raises Rejection."""
     state, name = env.state, one.name
     if state.rcu and name in _RCU and graphs.in_callback(env):
@@ -139,13 +139,13 @@ def _unguarded(reg: Reg) -> Reg:
     return reg.typed(reg.type & ~(RCU | MAYBE_NULL) | UNTRUSTED) if reg.type & RCU else reg
 
 
-def _release(env: Env, one: Kfunc, given: Given) -> None:
+def _release(env: Env, one: KfuncSignature, given: Given) -> None:
     ref = env.state.frames[-1].regs[given.released].ref
     if not held.release(env, ref):
         raise Rejection(EINVAL, f"kfunc {one.name}#0 reference has not been acquired before", env.pc)
 
 
-def _insert(env: Env, one: Kfunc) -> None:
+def _insert(env: Env, one: KfuncSignature) -> None:
     """A node belongs to a list or tree: pointers to it are no longer the program's own."""
     ref = env.state.frames[-1].regs[2].ref
     graphs.given(env, ref)
@@ -155,7 +155,7 @@ def _insert(env: Env, one: Kfunc) -> None:
 # The result ------------------------------------------------------------------------------------------
 
 
-def _result(env: Env, one: Kfunc, given: Given) -> None:
+def _result(env: Env, one: KfuncSignature, given: Given) -> None:
     result = one.result
     if not result.pointer:
         if result.type != "void":
@@ -185,7 +185,7 @@ def _result(env: Env, one: Kfunc, given: Given) -> None:
     env.set(0, reg)
 
 
-def _pointer(env: Env, one: Kfunc, given: Given) -> Reg:
+def _pointer(env: Env, one: KfuncSignature, given: Given) -> Reg:
     """A pointer to memory or to one of the kernel's structures. Raises Rejection."""
     result = one.result
     if not result.struct:
@@ -205,7 +205,7 @@ def _pointer(env: Env, one: Kfunc, given: Given) -> Reg:
     return objects.kernel_object(env, result.struct).typed(BTF | flags)
 
 
-def _special(env: Env, one: Kfunc, given: Given) -> Reg | None:
+def _special(env: Env, one: KfuncSignature, given: Given) -> Reg | None:
     """What functions give whose result hangs on their arguments; None for others. Raises Rejection."""
     name = one.name
     if name in _NEW:

@@ -40,7 +40,7 @@ class Parameter:
 
 
 @dataclass(frozen=True, slots=True)
-class Kfunc:
+class KfuncSignature:
     """A kernel function as a program may call it.
 
     callers  (program type, attach type or "" for any) of who may; empty: all
@@ -352,7 +352,7 @@ def _parameter(text: str) -> Parameter:
     return Parameter(name, match[1].strip(), bool(match[2]), next((s for s in _SUFFIXES if name.endswith(f"__{s}")), ""))
 
 
-def _kfunc(text: str, callers: str) -> Kfunc:
+def _kfunc(text: str, callers: str) -> KfuncSignature:
     flags, declaration = text.split(" ", 1)
     match = re.fullmatch(r"(.*?)(\w+)\((.*)\)", declaration)
     assert match is not None, declaration
@@ -360,11 +360,11 @@ def _kfunc(text: str, callers: str) -> Kfunc:
     users = (user.partition(":") for user in CALLERS[callers].split())
     result = _parameter(match[1].strip() + " result")
     marks = {_FLAGS[flag]: True for flag in flags.split(",") if flag != "-"}
-    return Kfunc(match[2], result, parameters, frozenset((kind, attach) for kind, _, attach in users), **marks)
+    return KfuncSignature(match[2], result, parameters, frozenset((kind, attach) for kind, _, attach in users), **marks)
 
 
-def _all() -> dict[str, Kfunc]:
-    found: dict[str, Kfunc] = {}
+def _all() -> dict[str, KfuncSignature]:
+    found: dict[str, KfuncSignature] = {}
     callers = ""
     for line in re.sub(r"\n {6,}", " ", _TABLE).strip().splitlines():
         if line.endswith(":"):
@@ -375,7 +375,7 @@ def _all() -> dict[str, Kfunc]:
     return found
 
 
-SIGNATURES: Mapping[str, Kfunc] = MappingProxyType(_all())
+SIGNATURES: Mapping[str, KfuncSignature] = MappingProxyType(_all())
 """The kernel functions, by name."""
 
 ITERATORS: Mapping[str, int] = MappingProxyType({
