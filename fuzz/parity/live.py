@@ -11,12 +11,15 @@ from collections import Counter
 from pathlib import Path
 from random import Random
 
-from fuzz import border, genome
+from fuzz import border, border_calls, genome
 from fuzz.parity import logs, oracle
 from runtime import verifying
 from verifier import Options, verify
 
-_PROFILES = {"border": (border.decode, "sched_cls"), "plain": (genome.decode, "socket_filter")}
+_PROFILES = {
+    "border": (border.decode, "sched_cls"), "calls": (border_calls.decode, "sched_cls"),
+    "plain": (genome.decode, "socket_filter"),
+}  # fmt: skip
 
 
 def main(arguments: list[str] | None = None) -> int:
