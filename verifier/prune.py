@@ -76,7 +76,8 @@ def visited(env: Env, pc: int) -> bool:
                 continue
             hit = loop = False
             if old.branches:
-                hit = loop = _looping(env, old, state, pc)
+                hit = _looping(env, old, state, pc)
+                loop = hit and not shape.calls_callback[pc]
                 if not hit and not forced and env.jumps - env.last_jumps < 20 and env.processed - env.last_processed < 100:
                     add = False
             else:
@@ -395,7 +396,7 @@ def _stack_covers(env: Env, old: Frame, frame: Frame, ids: Ids, how: int) -> boo
     precise = old.precise_slots if env.capable else -1
     for index, slot in enumerate(old.stack):
         have = index < len(stack)
-        if how == EXACT and (not have or slot.kinds != stack[index].kinds):
+        if how != NOT_EXACT and (not have or slot.kinds != stack[index].kinds):
             return False
         kinds = slot.kinds
         if not any(kinds) or (env.uninit and all(kind in (INVALID, MISC) for kind in kinds)):

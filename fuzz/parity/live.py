@@ -55,7 +55,8 @@ def main(arguments: list[str] | None = None) -> int:
         said = message == theirs.message
         figures["same sentence"] += same and (said or not theirs.errno)
         if options.logs:
-            said &= _comparable(ours.log) == _comparable(theirs.log)
+            whole = theirs.log.startswith("func#")  # a log that the kernel has no room for is not given
+            said &= not whole or _comparable(ours.log) == _comparable(theirs.log)
             figures["same log"] += same and said
         if not same or (options.logs and not said):
             if figures["shown"] < options.show:
