@@ -152,7 +152,7 @@ class _Exploration:
         if kfunc and calls.is_iterator_step(raw, pc, found.subject):
             found.prune_point[pc] = found.force_checkpoint[pc] = True
         signature = calls.callable_signature(raw, found.subject, found.options.caps)
-        of.might_sleep |= kfunc in calls.SLEEPING_KFUNCS or (signature is not None and signature.might_sleep)
+        of.might_sleep |= (kfunc in calls.KFUNCS and calls.KFUNCS[kfunc].sleeps) or (signature is not None and signature.might_sleep)
         of.changes_packet |= kfunc in calls.MOVES_PACKET_KFUNCS or (helper and calls.moves_packet(raw.imm))
 
 

@@ -258,7 +258,7 @@ def _leave(env: Env, state: State) -> None:
         env.log.add(f"SCC exit {_place_text(place)}")
     visit.entry = None
     _peak(env)
-    back, visit.back = visit.back, []
+    back, visit.back = visit.back[::-1], []  # the newest first
     rounds = 0
     changed = bool(back)
     while changed:
