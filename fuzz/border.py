@@ -1,9 +1,9 @@
 """Programs near the border of what a verifier accepts: a profile of the genome (see fuzz/genome.py).
 
-Each number is one gesture of 1 to 8 instructions: scalars that are narrowed, pointers that are moved by them, looked up,
-compared, spilled, checked against null and the packet's end, and accesses a byte inside or outside of what was checked.
-Decoding is total, 0 is the simplest gesture. The programs are of type sched_cls. Nothing keeps them safe: that is what
-the verifier has to decide.
+Each number is one gesture of 1 to 8 instructions: scalars that are narrowed, pointers that are moved by them, looked
+up, compared, spilled, checked against null and the packet's end, and accesses a byte inside or outside of what was
+checked. Decoding is total, 0 is the simplest gesture. The programs are of type sched_cls. Nothing keeps them safe: that
+is what the verifier has to decide.
 """
 
 from __future__ import annotations
@@ -35,7 +35,10 @@ _POINTERS = (POINTER, POINTER, PACKET, 0, 1, 2, 3, 4, 5)
 
 
 class Body:
-    """A program under construction; open: jumps that land after some more gestures; loops: (gestures left, start, register)."""
+    """A program under construction.
+
+    open   jumps that land after some more gestures; loops: (gestures left, start, register, turns)
+    """
 
     def __init__(self) -> None:
         self.slots: list[Insn | None] = []
@@ -59,7 +62,7 @@ class Body:
         self.loops = [(left - 1, start, register, turns) for left, start, register, turns in self.loops]
         while self.loops and self.loops[-1][0] <= 0:
             _, start, register, turns = self.loops.pop()
-            self.land(lambda left, slot: slot >= start)
+            self.land(lambda left, slot, start=start: slot >= start)  # type: ignore[misc]
             self.add("add64_imm", register, imm=1)
             self.add("jlt64_imm", register, imm=turns, off=start - len(self.slots) - 1)
         self.open = [(left - 1, slot) for left, slot in self.open]
@@ -128,7 +131,8 @@ def _access(body: Body, digits: Digits) -> None:
     if row.kind is Kind.LOAD:
         body.slots.append(make(row, other, pointer, off))
     else:
-        body.slots.append(make(row, pointer, other if "src" in row.fields else 0, off, digits.below(4) if "imm" in row.fields else 0))
+        src, imm = other if "src" in row.fields else 0, digits.below(4) if "imm" in row.fields else 0
+        body.slots.append(make(row, pointer, src, off, imm))
 
 
 def _stack(body: Body, digits: Digits) -> None:
@@ -137,7 +141,8 @@ def _stack(body: Body, digits: Digits) -> None:
     size = row.width // 8
     off, other = -size * (1 + digits.below(64 // size)), digits.below(10)
     if store:
-        body.slots.append(make(row, FP, other if "src" in row.fields else 0, off, digits.below(3) if "imm" in row.fields else 0))
+        src, imm = other if "src" in row.fields else 0, digits.below(3) if "imm" in row.fields else 0
+        body.slots.append(make(row, FP, src, off, imm))
     else:
         body.slots.append(make(row, other % 6, FP, off))
 

@@ -1,4 +1,4 @@
-"""Programs near the border that call: locks, ring buffers, dynptrs, iterators, callbacks, functions, tail calls, may_goto.
+"""Programs near the border that call: locks, ring buffers, dynptrs, iterators, callbacks, functions, tail calls.
 
 The gestures of fuzz/border.py and some more. Most of these do all that is right and leave out a part now and then. What
 they call back or call is a function behind the program, of a few gestures itself.
@@ -33,13 +33,18 @@ _RING, _LOCKS, _PROGRAMS = range(len(MAPS), len(MAPS) + 3)
 _MAX_FUNCTIONS = 6
 _MORE = 0x9E37_79B9_7F4A_7C15
 _PLAIN = tuple(
-    one for one in GESTURES if one.__name__ in ("_number", "_mask", "_alu", "_copy", "_compare", "_access", "_stack", "_spill")
+    one
+    for one in GESTURES
+    if one.__name__ in ("_number", "_mask", "_alu", "_copy", "_compare", "_access", "_stack", "_spill")
 )
 _SIZES = (8, 16, 1, 0, 24, 4096)
 
 
 class _Calls(Body):
-    """A program with functions behind it. calls: slots of what names a function, and which; mays: open may_goto loops."""
+    """A program with functions behind it.
+
+    calls  slots of what names a function, and which; mays: open loops of may_goto, (gestures left, start)
+    """
 
     def __init__(self) -> None:
         super().__init__()

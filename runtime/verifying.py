@@ -32,7 +32,7 @@ def subject(program: Program, kind: str, *, attach: str = "", memory: int = 0) -
 
 
 def _kfuncs(program: Program) -> dict[int, str]:
-    """Slot of a call of a kernel function -> its name; of a number that is none, "" (an error only where it is reached)."""
+    """Slot of a call of a kernel function -> its name, "" for a number that is none."""
     called = {slot: insn.imm for slot, insn in enumerate(program.insns) if insn and insn.row.op == "call_kfunc"}
     return {slot: KFUNCS[number].name if number in KFUNCS else "" for slot, number in called.items()}
 

@@ -72,7 +72,8 @@ _LATER = frozenset({"timer_set_callback"})
 
 def push(env: Env, made: Call) -> None:
     """Have the callback of a helper's call walked: it returns to the call, whose other way is that it is not called
-    again."""
+    again.
+    """
     caller = env.state.frames[-1]
     later = made.name in _LATER
     frame = _later(env, made.function, False) if later else _now(env, made.function)

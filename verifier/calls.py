@@ -72,7 +72,7 @@ def callable_signature(raw: Raw, subject: Subject, caps: frozenset[str]) -> Sign
 
 
 class Summary(NamedTuple):
-    """What a call takes and gives: how many registers it reads, whether it gives nothing, whether it clobbers R0 alone."""
+    """A call: how many registers it reads, whether it gives nothing, whether it can be made to clobber R0 alone."""
 
     reads: int
     void: bool
@@ -88,7 +88,9 @@ def summary(raw: Raw, pc: int, subject: Subject, caps: frozenset[str]) -> Summar
         void = one.result.type == "void" and not one.result.pointer
         return Summary(len(one.parameters), void, one.name in FASTCALL_KFUNCS)
     found = callable_signature(raw, subject, caps)
-    return found and Summary(len(found.arguments), found.result.base == "RET_VOID", found.fastcall)
+    if found is None:
+        return None
+    return Summary(len(found.arguments), found.result.base == "RET_VOID", found.fastcall)
 
 
 def calls_back(number: int) -> bool:

@@ -22,8 +22,11 @@ LOCKS = frozenset({"bpf_spin_lock", "bpf_res_spin_lock"})
 
 
 class Field(NamedTuple):
-    """One field. kind: the struct's name, or "kptr", "kptr_untrusted", "percpu_kptr", "uptr"; type: what that points to;
-    contains: of a list or tree its tag, `contains:struct:member`."""
+    """One field.
+
+    kind      the struct's name, or "kptr", "kptr_untrusted", "percpu_kptr", "uptr"; type: what that points to
+    contains  of a list or tree its tag, `contains:struct:member`
+    """
 
     kind: str
     offset: int

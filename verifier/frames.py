@@ -5,9 +5,9 @@ Source: setup_func_entry and clear_all_pkt_pointers of Linux 6.18.
 
 from __future__ import annotations
 
+from verifier.dynptrs import PACKET
 from verifier.env import Env, each_reg
 from verifier.rejection import Rejection
-from verifier.dynptrs import PACKET
 from verifier.state import ANY, UNINIT, Frame, Reg, Slice, State
 from verifier.types import PACKET_END, PACKETS
 

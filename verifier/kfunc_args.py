@@ -12,7 +12,18 @@ from bpf.object.btf import ENUMS, Btf, Kind
 from bpf.program import Map
 from bpf.spec.kfunc_signatures import KfuncSignature, Parameter
 from verifier import (
-    arguments, dynptr_args, dynptrs, fields, graphs, irq_flags, iterators, locks, memory, nullness, precision, rules,
+    arguments,
+    dynptr_args,
+    dynptrs,
+    fields,
+    graphs,
+    irq_flags,
+    iterators,
+    locks,
+    memory,
+    nullness,
+    precision,
+    rules,
 )  # fmt: skip
 from verifier.btf_match import matches
 from verifier.env import Env
@@ -21,8 +32,26 @@ from verifier.registers import unmoved
 from verifier.rejection import Rejection
 from verifier.state import ZERO, Dynptr, Reg
 from verifier.types import (
-    ALLOC, BASE, BTF, CTX, DYNPTR, FLAGS, FUNC, MAP_PTR, MAP_VALUE, MAYBE_NULL, NON_OWNING, PERCPU, RCU, SCALAR,
-    SOCK_COMMON, SOCKET, STACK, TCP_SOCK, TRUSTED, name,
+    ALLOC,
+    BASE,
+    BTF,
+    CTX,
+    DYNPTR,
+    FLAGS,
+    FUNC,
+    MAP_PTR,
+    MAP_VALUE,
+    MAYBE_NULL,
+    NON_OWNING,
+    PERCPU,
+    RCU,
+    SCALAR,
+    SOCK_COMMON,
+    SOCKET,
+    STACK,
+    TCP_SOCK,
+    TRUSTED,
+    name,
 )  # fmt: skip
 
 _TRUSTING = ALLOC | TRUSTED | NON_OWNING
@@ -62,7 +91,19 @@ class Given:
     map, map_uid  the map; function: the callback
     """
 
-    __slots__ = ("constant", "dynptr", "function", "iterator", "map", "map_uid", "object", "owned", "ref", "released", "root")
+    __slots__ = (
+        "constant",
+        "dynptr",
+        "function",
+        "iterator",
+        "map",
+        "map_uid",
+        "object",
+        "owned",
+        "ref",
+        "released",
+        "root",
+    )
 
     def __init__(self) -> None:
         self.constant: int | None = None
@@ -162,7 +203,7 @@ def _is_trusted(reg: Reg) -> bool:
 def _offset(env: Env, number: int, reg: Reg, release: bool, context: bool) -> None:
     """The pointer may be moved as it is. Raises Rejection."""
     if release:
-        if reg.type == STACK or reg.type == DYNPTR:
+        if reg.type in (STACK, DYNPTR):
             return
         if reg.off:
             text = f"R{number} must have zero offset when passed to release func or trusted arg to kfunc"
@@ -203,7 +244,7 @@ def _sort(env: Env, one: KfuncSignature, at: int, parameter: Parameter, reg: Reg
     base = reg.type & BASE
     kind, word = described(parameter)
     if base == BTF or base in _KERNEL:
-        if kind not in ("STRUCT", "UNION") or kind == "UNION":
+        if kind != "STRUCT":
             text = f"kernel function {one.name} args#{at} pointer type {kind} {word} is not supported"
             raise Rejection(EINVAL, text, env.pc)
         return "struct"

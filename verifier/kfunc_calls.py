@@ -5,12 +5,19 @@ Source: check_kfunc_call and check_special_kfunc of Linux 6.18. What it takes is
 
 from __future__ import annotations
 
-from errno import EACCES, EFAULT, EINVAL
+from errno import EACCES, EINVAL
 
-from bpf.object.btf import Btf, Kind
+from bpf.object.btf import Kind
 from bpf.spec.kfunc_signatures import SIGNATURES, KfuncSignature
 from verifier import (
-    callbacks, fields, graphs, held, iterators, kfunc_args, objects, rules,
+    callbacks,
+    fields,
+    graphs,
+    held,
+    iterators,
+    kfunc_args,
+    objects,
+    rules,
 )  # fmt: skip
 from verifier.env import Env, each_reg
 from verifier.exits import check_return
@@ -23,7 +30,15 @@ from verifier.scalar import settled
 from verifier.state import ANY, UNINIT, ZERO, Iterator, Reg, Slice, const, scalar
 from verifier.tnum import U64
 from verifier.types import (
-    ALLOC, BASE, BTF, MAYBE_NULL, MEM, NON_OWNING, PERCPU, RCU, RDONLY, TRUSTED, UNTRUSTED,
+    ALLOC,
+    BTF,
+    MAYBE_NULL,
+    MEM,
+    PERCPU,
+    RCU,
+    RDONLY,
+    TRUSTED,
+    UNTRUSTED,
 )  # fmt: skip
 
 DONE = -1  # in place of the next slot: the path has ended
@@ -47,7 +62,6 @@ _UNDER_LOCK = (
 
 _RCU = frozenset({"bpf_rcu_read_lock", "bpf_rcu_read_unlock"})
 _MOVES_PACKET = frozenset({"bpf_xdp_pull_data"})
-_METADATA = "bpf_xdp_metadata_rx_"
 
 
 def call(env: Env, raw: Raw) -> int:

@@ -1,7 +1,7 @@
 """What the verifier asks of a call of each kernel function: who may call it, what it takes and gives, its flags.
 
 Those of Linux 6.18 on x86_64, without modules: the names, parameters and results are those of the kernel's BTF, where a
-parameter's name ends in what it is: __sz the size of the memory before it, __k a constant, __ign looked at by nobody, ...
+parameter's name ends in what it is: __sz the size of the memory before it, __k a constant, __ign ignored, and so on.
 """
 
 from __future__ import annotations
@@ -349,7 +349,8 @@ def _parameter(text: str) -> Parameter:
     match = re.fullmatch(r"(?:const )?(.*?)\s*(\**)\s*(\w+)", text.strip())
     assert match is not None, text
     name = match[3]
-    return Parameter(name, match[1].strip(), bool(match[2]), next((s for s in _SUFFIXES if name.endswith(f"__{s}")), ""))
+    suffix = next((word for word in _SUFFIXES if name.endswith(f"__{word}")), "")
+    return Parameter(name, match[1].strip(), bool(match[2]), suffix)
 
 
 def _kfunc(text: str, callers: str) -> KfuncSignature:

@@ -10,13 +10,8 @@ from bpf.spec.attach import ATTACH_TYPES
 from bpf.spec.program_types import PROGRAM_TYPES
 from bpf.text import assemble
 from fuzz.parity import oracle
-from verifier import Subject
+from verifier import Subject, calls
 from verifier.raw import Raw, slots
-from verifier import calls
-
-
-def _bytes(name: str, words: int) -> list[Type]:
-    return [Type(Kind.ARRAY, "", type=2, index=1, count=words), Type(Kind.STRUCT, name, words * 8)]
 
 
 def _types() -> tuple[Type, ...]:
@@ -42,11 +37,12 @@ def _types() -> tuple[Type, ...]:
     struct("bpf_res_spin_lock", 4, ("val", "int", 0))
     struct("bpf_refcount", 4, ("val", "int", 0))
     for name, words in (
-        ("bpf_timer", 2), ("bpf_wq", 2), ("bpf_list_head", 2), ("bpf_list_node", 3), ("bpf_rb_root", 2), ("bpf_rb_node", 4),
+        ("bpf_timer", 2), ("bpf_wq", 2), ("bpf_list_head", 2), ("bpf_list_node", 3), ("bpf_rb_root", 2),
+        ("bpf_rb_node", 4),
     ):  # fmt: skip
         opaque(name, words)
-    struct("node", 80, ("key", "long", 0), ("l", "bpf_list_node", 8), ("r", "bpf_rb_node", 32), ("c", "bpf_refcount", 64),
-           ("data", "long", 72))  # fmt: skip
+    nodes = (("l", "bpf_list_node", 8), ("r", "bpf_rb_node", 32))
+    struct("node", 80, ("key", "long", 0), *nodes, ("c", "bpf_refcount", 64), ("data", "long", 72))
     struct("plain", 16, ("a", "long", 0), ("b", "int", 8))
     struct("roots", 40, ("lock", "bpf_spin_lock", 0), ("head", "bpf_list_head", 8), ("root", "bpf_rb_root", 24))
     found.append(Type(Kind.DECL_TAG, "contains:node:l", type=number["roots"], component=1))
