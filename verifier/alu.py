@@ -71,7 +71,9 @@ def _unary(env: Env, raw: Raw, row: Row) -> None:
     if env.is_pointer(reg):
         raise Rejection(13, f"R{raw.dst} pointer arithmetic prohibited", env.pc)
     writable(env, raw.dst)
-    if reg.type == SCALAR:
+    if reg.type == SCALAR and row.bits == 64 and row.op == ("to_be" if env.subject.order == "big" else "to_le"):
+        env.set(raw.dst, reg)  # nothing is exchanged: it stays linked
+    elif reg.type == SCALAR:
         env.set(raw.dst, scalar(alu(row.op, row.width, reg.num, reg.num, row.bits, env.subject.order)))
     else:
         env.set(raw.dst, ANY)

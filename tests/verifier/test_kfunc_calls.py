@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
+from bpf.object.btf import Btf, Kind, Param, Type
 from bpf.spec.kfunc_signatures import ITERATORS, SIGNATURES
 from fuzz.parity import logs, oracle
 from tests.verifier import kfunc_programs, live
-from verifier import Options, kernel_types, verify
+from verifier import Options, Subject, kernel_types, verify
 
 TABLE = Path(__file__).parents[1] / "data" / "verifier" / "kfunc_programs.txt"
 
@@ -134,3 +136,50 @@ class TestTheTable:
     def test_iterators_have_three_functions(self) -> None:
         steps = {one.step for one in SIGNATURES.values() if one.step[0]}
         assert steps == {(kind, step) for kind in ITERATORS for step in ("new", "next", "destroy")}
+
+
+THROWS = (
+    ("sched_cls", "r1 = 1; call @bpf_throw; r0 = 0; exit; r0 = r1; exit", 4, 1, ""),
+    ("sched_cls", "r1 = 1; call @bpf_throw; r0 = 0; exit; r0 = 0; exit", 4, 2,
+     "exception cb only supports single integer argument"),
+    ("sched_cls", "r1 = 1; call @bpf_throw; r0 = 0; exit; r0 = 0; exit", 4, 0,
+     "exception cb only supports single integer argument"),
+    ("cgroup_skb", "r1 = 1; call @bpf_throw; r0 = 0; exit; r0 = 9; exit", 4, 1,
+     "At program exit the register R0 has smin=9 smax=9 should have been in [0, 1]"),
+    ("cgroup_skb", "call 7; r1 = r0; call @bpf_throw; r0 = 0; exit; r0 = 0; exit", 5, 1, ""),
+    ("sched_cls", "r1 = 1; r0 = 0; exit; call @bpf_throw; r0 = 0; exit", 3, 1,
+     "bpf_throw kfunc (insn 3) cannot be called from callback subprog 1"),
+)  # fmt: skip
+"""Type, program, the slot where its exception callback starts, how many numbers that takes, the kernel's sentence."""
+
+
+class TestExceptions:
+    """A function that a tag names runs when something is thrown; it is verified on its own."""
+
+    @staticmethod
+    def thrown(kind: str, text: str, start: int, count: int) -> Subject:
+        made = kfunc_programs.subject(kind, text)
+        assert made.btf is not None
+        types = [one for one in made.btf.types if one.kind is not Kind.FUNC]
+        plain = len(types) - 1
+        types.append(Type(Kind.FUNC_PROTO, "", type=1, params=tuple(Param(f"a{at}", 2) for at in range(count))))
+        numbers = {0: len(types), start: len(types) + 1}
+        types.append(Type(Kind.FUNC, "main", type=plain))
+        types.append(Type(Kind.FUNC, "thrown", type=len(types) - 2, linkage=1))
+        types.append(Type(Kind.DECL_TAG, "exception_callback:thrown", type=numbers[0], component=-1))
+        return replace(made, btf=Btf(tuple(types)), types=numbers)
+
+    @pytest.mark.parametrize(("kind", "text", "start", "count", "said"), THROWS)
+    def test_callback(self, kind: str, text: str, start: int, count: int, said: str) -> None:
+        found = verify(self.thrown(kind, text, start, count))
+        assert (found.accepted, found.message.split("\n")[-1]) == (not said, said)
+
+    @pytest.mark.parametrize(("kind", "text", "start", "count", "said"), THROWS)
+    @pytest.mark.skipif(not live.KNOWN, reason="the rules are those of Linux 6.18")
+    def test_live(self, kind: str, text: str, start: int, count: int, said: str) -> None:
+        if live.unavailable():
+            pytest.skip(f"no live kernel: {live.unavailable()}")
+        subject, options = self.thrown(kind, text, start, count), Options(log_level=2)
+        kernel, found = oracle.ask(subject, options), verify(subject, options)
+        assert kernel.message == said
+        assert logs.first_difference(logs.read(kernel.log), logs.read(found.log)) < 0
