@@ -1,6 +1,6 @@
 """Arguments of kernel functions: what the function's prototype takes there, and whether the register is that.
 
-Source: check_kfunc_args and get_kfunc_ptr_arg_type of Linux 6.18.
+Source: check_kfunc_args of Linux 6.18.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from errno import EACCES, EFAULT, EINVAL
 from typing import NamedTuple
 
-from bpf.object.btf import ENUMS, Btf, Kind
+from bpf.object.btf import Btf, Kind
 from bpf.program import Map
 from bpf.spec.kfunc_signatures import KfuncSignature, Parameter
 from verifier import (
@@ -28,9 +28,10 @@ from verifier import (
 from verifier.btf_match import matches
 from verifier.env import Env
 from verifier.kernel_types import kernel_types
+from verifier.kfunc_kinds import KERNEL, SCALARS, TRUSTING, described, is_null, is_trusted, sort, structure
 from verifier.registers import unmoved
 from verifier.rejection import Rejection
-from verifier.state import ZERO, Dynptr, Reg
+from verifier.state import Dynptr, Reg
 from verifier.types import (
     ALLOC,
     BASE,
@@ -46,32 +47,12 @@ from verifier.types import (
     PERCPU,
     RCU,
     SCALAR,
-    SOCK_COMMON,
-    SOCKET,
     STACK,
-    TCP_SOCK,
-    TRUSTED,
     name,
 )  # fmt: skip
 
-_TRUSTING = ALLOC | TRUSTED | NON_OWNING
-_KERNEL = {SOCKET: "sock", SOCK_COMMON: "sock_common", TCP_SOCK: "tcp_sock", MAP_PTR: "bpf_map"}
-"""Registers that are pointers to one of the kernel's structures without saying so."""
-_CONTEXTS = {"kprobe": "bpf_user_pt_regs_t", "perf_event": "bpf_perf_event_data"}
 _PROJECTIONS = frozenset({("__sk_buff", "sk_buff"), ("xdp_md", "xdp_buff")})
-_OBJECTS = {
-    "bpf_list_head": "root", "bpf_rb_root": "root", "bpf_list_node": "list node", "bpf_rb_node": "tree node",
-    "bpf_wq": "work", "bpf_task_work": "task work", "bpf_res_spin_lock": "lock", "bpf_dynptr": "dynptr",
-}  # fmt: skip
-_BY_SUFFIX = {"alloc": "object", "refcounted_kptr": "counted", "str": "string", "map": "map", "irq_flag": "irq flag"}
 _MAKES = {"bpf_dynptr_from_skb": "skb", "bpf_dynptr_from_xdp": "xdp", "bpf_dynptr_from_skb_meta": "skb_meta"}
-_SIZES = frozenset({"sz", "szk"})
-_SCALARS = {
-    "void": (0, "UNKNOWN", ""), "u8": (1, "INT", "unsigned char"), "char": (1, "INT", "char"),
-    "u16": (2, "INT", "short unsigned int"), "__be16": (2, "INT", "short unsigned int"), "int": (4, "INT", "int"),
-    "u32": (4, "INT", "unsigned int"), "u64": (8, "INT", "long long unsigned int"),
-    "unsigned long": (8, "INT", "long unsigned int"), "func": (0, "FUNC_PROTO", ""),
-}  # fmt: skip
 
 
 class Found(NamedTuple):
@@ -141,11 +122,6 @@ def _reg(env: Env, number: int) -> Reg:
     return env.state.frames[-1].regs[number]
 
 
-def is_null(reg: Reg) -> bool:
-    """Whether a register is the constant 0."""
-    return reg.type == SCALAR and reg.num == ZERO
-
-
 def _scalar(env: Env, given: Given, number: int, parameter: Parameter) -> None:
     reg = _reg(env, number)
     if reg.type != SCALAR:
@@ -176,28 +152,19 @@ def _pointer(env: Env, one: KfuncSignature, given: Given, at: int, parameter: Pa
         given.ref = reg.ref
         if one.releases:
             given.released = number
-    sort = _sort(env, one, at, parameter, reg)
-    if sort == "null":
+    kind = sort(env, one, at, parameter, reg)
+    if kind == "null":
         return False
-    if sort == "map":
+    if kind == "map":
         _same_map(env, one, given, number, reg)
-    if sort in ("map", "object", "struct") and (one.trusted or one.releases or one.rcu) and not _is_trusted(reg):
+    if kind in ("map", "object", "struct") and (one.trusted or one.releases or one.rcu) and not is_trusted(reg):
         if not one.rcu:
             raise Rejection(EINVAL, f"R{number} must be referenced or trusted", env.pc)
         if not reg.type & RCU:
             raise Rejection(EINVAL, f"R{number} must be a rcu pointer", env.pc)
-    _offset(env, number, reg, bool(one.releases and reg.ref), sort == "context")
-    _CHECKS[sort](env, one, given, number, reg)
-    return sort == "sized"
-
-
-def _is_trusted(reg: Reg) -> bool:
-    flags = reg.type & FLAGS
-    if reg.ref:
-        return True
-    if reg.type & BASE in _KERNEL and not flags & ~_TRUSTING:
-        return True
-    return bool(flags & _TRUSTING) and not flags & ~_TRUSTING
+    _offset(env, number, reg, bool(one.releases and reg.ref), kind == "context")
+    _CHECKS[kind](env, one, given, number, reg)
+    return kind == "sized"
 
 
 def _offset(env: Env, number: int, reg: Reg, release: bool, context: bool) -> None:
@@ -211,98 +178,6 @@ def _offset(env: Env, number: int, reg: Reg, release: bool, context: bool) -> No
         unmoved(env, number, reg)
     elif reg.type not in arguments.LOOSE:
         unmoved(env, number, reg, fixed_allowed=reg.type & BASE in (BTF, DYNPTR))
-
-
-# What is meant ---------------------------------------------------------------------------------------
-
-
-def _sort(env: Env, one: KfuncSignature, at: int, parameter: Parameter, reg: Reg) -> str:
-    """What a pointer argument is: a key of _CHECKS, or "null". Raises Rejection."""
-    if one.name == "bpf_cast_to_kern_ctx":
-        return "context"
-    behind = one.parameters[at + 1] if at + 1 < len(one.parameters) else None
-    sized = behind is not None and behind.suffix in _SIZES and _reg(env, at + 2).type == SCALAR
-    struct = parameter.struct
-    if struct and struct == context_type(env):
-        return "context"
-    if parameter.suffix == "nullable" and is_null(reg) and not sized:
-        return "null"
-    if parameter.suffix in ("alloc", "refcounted_kptr"):
-        return _BY_SUFFIX[parameter.suffix]
-    if struct == "bpf_dynptr":
-        return "dynptr"
-    if iterators.is_iterator(one, at + 1):
-        return "iterator"
-    if struct in ("bpf_list_head", "bpf_rb_root", "bpf_list_node", "bpf_rb_node"):
-        return _OBJECTS[struct]
-    if parameter.suffix in ("str", "map"):
-        return _BY_SUFFIX[parameter.suffix]
-    if struct in _OBJECTS:
-        return _OBJECTS[struct]
-    if parameter.suffix in _BY_SUFFIX:
-        return _BY_SUFFIX[parameter.suffix]
-    base = reg.type & BASE
-    kind, word = described(parameter)
-    if base == BTF or base in _KERNEL:
-        if kind != "STRUCT":
-            text = f"kernel function {one.name} args#{at} pointer type {kind} {word} is not supported"
-            raise Rejection(EINVAL, text, env.pc)
-        return "struct"
-    if parameter.type == "func":
-        return "callback"
-    if not _is_plain(parameter) and not (sized and parameter.type == "void"):
-        void = "void, " if sized else ""
-        text = f"arg#{at} pointer type {kind} {word} must point to {void}scalar, or struct with scalar"
-        raise Rejection(EINVAL, text, env.pc)
-    return "sized" if sized else "memory"
-
-
-def described(parameter: Parameter) -> tuple[str, str]:
-    """What a pointer points to, as the kernel's sentences have it: "STRUCT", "task_struct"."""
-    if parameter.struct:
-        return parameter.type.split()[0].upper(), parameter.struct
-    if parameter.is_enum:
-        return "ENUM", parameter.type.split()[1]
-    _, kind, word = _SCALARS[parameter.type]
-    return kind, word
-
-
-def context_type(env: Env) -> str:
-    """The structure that a program's context is."""
-    kind = env.subject.type
-    return _CONTEXTS.get(kind.name, kind.context if kind.name != "syscall" else "")
-
-
-def _structure(parameter: Parameter) -> tuple[Btf, int] | None:
-    types = kernel_types()
-    number = types.find(parameter.struct, Kind.STRUCT, Kind.UNION) if types is not None else None
-    return None if types is None or number is None else (types, number)
-
-
-def _is_plain(parameter: Parameter) -> bool:
-    """Whether something holds numbers alone, so that any memory will do."""
-    if not parameter.struct:
-        return parameter.type not in ("void", "func")
-    found = _structure(parameter)
-    return found is not None and found[0][found[1]].kind is Kind.STRUCT and plain_struct(*found)
-
-
-def plain_struct(btf: Btf, number: int, depth: int = 0) -> bool:
-    """Whether a structure holds numbers alone, through arrays and up to four structures deep."""
-    for member in btf[number].members:
-        inner = btf.strip(member.type)
-        one = btf[inner]
-        if one.kind in (Kind.STRUCT, Kind.UNION):
-            if depth >= 3 or not plain_struct(btf, inner, depth + 1):
-                return False
-            continue
-        if one.kind is Kind.ARRAY:
-            if not one.count:
-                return False
-            one = btf[btf.strip(one.type)]
-        if one.kind is not Kind.INT and one.kind not in ENUMS:
-            return False
-    return True
 
 
 # One after the other ---------------------------------------------------------------------------------
@@ -421,9 +296,9 @@ def _same_map(env: Env, one: KfuncSignature, given: Given, number: int, reg: Reg
 
 def _struct(env: Env, one: KfuncSignature, given: Given, number: int, reg: Reg) -> None:
     base, flags = reg.type & BASE, reg.type & FLAGS
-    unsafe = bool(flags & ~_TRUSTING) and not reg.type & RCU
-    if (base != BTF or unsafe) and base not in _KERNEL:
-        text = f"arg#{number - 1} is {name(reg.type)} expected {name(base | flags & _TRUSTING)} or socket"
+    unsafe = bool(flags & ~TRUSTING) and not reg.type & RCU
+    if (base != BTF or unsafe) and base not in KERNEL:
+        text = f"arg#{number - 1} is {name(reg.type)} expected {name(base | flags & TRUSTING)} or socket"
         raise Rejection(EINVAL, text, env.pc)
     parameter = one.parameters[number - 1]
     kind, word = ("STRUCT", "bpf_map") if parameter.suffix == "map" else described(parameter)
@@ -434,7 +309,7 @@ def _struct(env: Env, one: KfuncSignature, given: Given, number: int, reg: Reg) 
     if base == BTF and isinstance(reg.of, Btf):
         btf, have = reg.of, reg.of.strip(reg.aux)
     else:
-        btf, have = types, types.find(_KERNEL[base], Kind.STRUCT) or 0
+        btf, have = types, types.find(KERNEL[base], Kind.STRUCT) or 0
     found = btf[have]
     alias = found.name.removesuffix("___init") == word.removesuffix("___init") and found.name != word
     strict = one.acquires or (one.releases and bool(reg.ref)) or alias
@@ -450,10 +325,10 @@ def _struct(env: Env, one: KfuncSignature, given: Given, number: int, reg: Reg) 
 def _memory(env: Env, one: KfuncSignature, given: Given, number: int, reg: Reg) -> None:
     parameter = one.parameters[number - 1]
     if parameter.struct:
-        found = _structure(parameter)
+        found = structure(parameter)
         size = found[0].size(found[1]) if found is not None else 0
     else:
-        size = 4 if parameter.is_enum else _SCALARS[parameter.type][0]
+        size = 4 if parameter.is_enum else SCALARS[parameter.type][0]
     if not is_null(reg):
         _accessed(env, number, reg, size)
 
