@@ -38,6 +38,14 @@ def _keep(context: click.Context, parameter: click.Parameter, value: Any) -> Any
     return value
 
 
+def in_kernel(command: Any) -> Any:
+    """--machine, for a program that is loaded already."""
+    return click.option(
+        "--machine", "_machine", metavar="FILE", help="What the program finds in the kernel: memory, tasks, as JSON.",
+        expose_value=False, callback=_keep,
+    )(command)  # fmt: skip
+
+
 def compiling(command: Any) -> Any:
     """--cc, --cflags, -I, --entry, --big-endian; --link, --btf, --kconfig, --ksyms, --machine."""
     command = loading(command)

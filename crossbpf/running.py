@@ -20,6 +20,7 @@ from crossbpf.cpus import cpu_options, schedule_named
 from crossbpf.inputs import memory_bytes, read_bytes, read_source, write_bytes
 from crossbpf.machine import world as world_of
 from crossbpf.maps import map_option, map_record, show_maps
+from crossbpf.net import net_option, network_said
 from crossbpf.options import compile_options, compiling, hexadecimal, plans_named, wide_console
 from crossbpf.types import context_for, convention_named, convention_of
 from engines import Engine, Prepared, engine
@@ -27,10 +28,11 @@ from engines.compare import Row
 from engines.iterating import inputs as iterated
 from engines.iterating import iterates
 from runtime.permission import may_load
+from runtime.running import data_after, entry_for
 from runtime.types import UNSPEC
 from vm.contexts import build, read_back
 from vm.cpus import Schedule
-from vm.network import Sent
+from vm.network import Sent, carried
 from vm.outcome import Outcome
 from vm.world import Input, Limits, World
 
@@ -53,12 +55,10 @@ class Run:
     cpu: int | None = None
 
     def sent(self, convention: Convention) -> list[Sent]:
-        """Where packets go: clones, and where the return value redirects to, what was last named."""
-        sent = self.outcome.sent or ()
-        clones, named = [one for one in sent if one.clone], [one for one in sent if not one.clone]
-        meaning = convention.type.meaning(self.outcome.r0) if convention.type else ""
-        redirected = self.outcome.status == "done" and meaning.endswith("_REDIRECT")
-        return clones + (named[-1:] if redirected else [])
+        """Where packets go."""
+        ended = self.outcome.status == "done" and convention.type is not None
+        meaning = convention.type.meaning(self.outcome.r0) if ended and convention.type else ""
+        return carried(self.outcome.sent or (), meaning)
 
     def changed(self) -> dict[str, tuple[int, int]]:
         """Context fields that the program has changed: before and after."""
@@ -76,6 +76,7 @@ class Run:
 @click.option("--packets", type=click.IntRange(1), metavar="N", help="Only the first N packets of a capture.")
 @click.option("--ctx", multiple=True, metavar="NAME=VALUE,...|FILE", help="Fields of the context.")
 @map_option
+@net_option
 @click.option(
     "--repeat",
     default=1,
@@ -140,7 +141,7 @@ def run(
     convention = unit.convention  # of the machine that the byte order stands for
     prepared, used, why = prepare(unit, chosen, jit)
     limits, world = Limits(seconds=seconds), world_of(program, options, contents)
-    world.cpu = cpu or 0
+    world.cpu, world.net = cpu or 0, network_said()
     elements = not ctx and data_in is None and turns is None and iterates(program)
     frames = frames[:packets]
     inputs = iterated(unit, world) if elements else [_input(convention, program, frame, ctx) for frame in frames]
@@ -178,27 +179,21 @@ def run(
     return 0 if all(one.outcome.status == "done" for one in runs) else 1
 
 
-def frames_in(data_in: str | None) -> tuple[list[bytes], bool]:
-    """The packets of --data-in, and whether they are a capture's. Raises BadInput."""
+def frames_in(data_in: str | None, option: str = "--data-in") -> tuple[list[bytes], bool]:
+    """The packets that an option names, and whether they are a capture's. Raises BadInput."""
     if data_in is not None and data_in.endswith(".pcap"):
         frames = pcap.read(read_bytes(data_in), data_in)
         if not frames:
             raise BadInput("has no packets", file=data_in)
         return frames, True
-    data = memory_bytes(data_in, "--data-in")
+    data = memory_bytes(data_in, option)
     return (pcap.read(data, data_in or ""), True) if pcap.byte_order(data) else ([data], False)
 
 
 def _input(convention: Convention, program: Program, frame: bytes, ctx: Sequence[str]) -> Input:
     """The input of a run: memory for a program without a type. For xdp, --ctx data=N says where the frame starts."""
     given = context_for(convention, program, ctx)
-    fields = dict(given.context)
-    if convention.view is None:
-        return Input(memory=frame)
-    metadata = fields.pop("data", 0) if convention.view.layout.name == "xdp_md" else 0
-    if not 0 <= metadata <= len(frame):
-        raise BadInput(f"data = {metadata} is outside the packet of {len(frame)} bytes", file="--ctx")
-    return Input(packet=frame, metadata=metadata, context=fields, record=given.record)
+    return entry_for(convention, frame, given.context, given.record)
 
 
 def prepare(unit: Unit, chosen: Engine, jit: str) -> tuple[Prepared, Engine, str]:
@@ -260,10 +255,7 @@ def _run(
 
 def _memory(outcome: Outcome, unit: Unit, given: Input) -> bytes | None:
     """The memory of a program without a type after its run."""
-    if outcome.regions is None or "memory" not in outcome.regions:
-        return None
-    at = unit.plan.place(unit.plan.memory, len(given.memory)) & 0xFFF
-    return outcome.regions["memory"][at : at + len(given.memory)]
+    return data_after(unit, given, outcome)
 
 
 def _write(name: str, packets: Sequence[bytes]) -> None:

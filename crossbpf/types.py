@@ -8,38 +8,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bpf.errors import BadInput, CrossbpfError, Refused
+from bpf.errors import BadInput, CrossbpfError
 from bpf.object.attach import pointee, words
 from bpf.object.btf_build import Content, Structure
 from bpf.program import Program
-from bpf.spec.conventions import PLAIN, TYPED, Convention
-from bpf.spec.program_types import ALIASES, PROGRAM_TYPES, of_section
+from bpf.spec.conventions import TYPED, Convention
 from crossbpf.inputs import read_bytes
+from runtime.types import convention, named, of_section
 
 
 def convention_named(name: str) -> Convention:
     """--type: a program type, or `plain`. Raises BadInput, and Refused for a type that does not run here."""
-    if name == PLAIN.name:
-        return PLAIN
-    if name in TYPED:
-        return TYPED[name]
-    found = PROGRAM_TYPES.get(ALIASES.get(name, name)) or of_section(name)
-    if found is None:
-        raise BadInput(
-            f"no program type named {name!r}", file="--type", remedy="types: " + ", ".join(("plain", *TYPED))
-        )
-    if found.name not in TYPED:
-        raise Refused(
-            f"programs of type {found.name} have a context that is not described here",
-            remedy="types: " + ", ".join(("plain", *TYPED)),
-        )
-    return TYPED[found.name]
+    return TYPED.get(name) or convention(named(name), name)
 
 
 def convention_of(section: str) -> Convention:
     """The convention that the name of a section stands for; plain where it names no type."""
-    found = of_section(section)
-    return PLAIN if found is None else convention_named(found.name)
+    return convention(of_section(section), section)
 
 
 def context_fields(given: Sequence[str], *, texts: bool = False) -> Mapping[str, Any]:

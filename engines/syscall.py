@@ -11,7 +11,7 @@ import errno
 import os
 import platform
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from ctypes import Structure, c_char, c_ubyte, c_uint32, c_uint64
 from dataclasses import dataclass
@@ -274,11 +274,13 @@ def load(
     attach: int = 0,
     target: int = 0,
     license_name: str = "GPL",
+    descriptors: Sequence[int] = (),
 ) -> tuple[int, str]:
     """A file descriptor of a program of a type, and the verifier's log. Raises LoadError.
 
     functions: for a program whose functions the kernel must know; flags: BPF_F_*, those that the type needs unless
-    given; attach: expected_attach_type; target: number of what it is attached to in the kernel's BTF.
+    given; attach: expected_attach_type; target: number of what it is attached to in the kernel's BTF; descriptors: the
+    maps that an lddw's map_idx form counts in.
     """
     size = LOG_SIZE.get(log_level, LOG_LIMIT)
     text = ctypes.create_string_buffer(size)
@@ -287,8 +289,10 @@ def load(
     attr = _ProgLoad(
         kind, len(code) // 8, _address(insns), _address(license_), log_level, size, _address(text), 0,
         (SLEEPABLE if kind == SYSCALL else 0) if flags is None else flags, word[:15].encode(),
-        expected_attach_type=attach or ATTACH.get(kind, 0), attach_btf_id=target,
+        expected_attach_type=attach, attach_btf_id=target,
     )  # fmt: skip
+    listed = (ctypes.c_int32 * len(descriptors))(*descriptors)
+    attr.fd_array = _address(listed) if descriptors else 0
     if functions is None:
         return _load(attr, text)
     size = len(functions.records)
@@ -299,10 +303,6 @@ def load(
         return _load(attr, text)
     finally:
         os.close(attr.prog_btf_fd)
-
-
-ATTACH = {32: 45}
-"""Program type -> how it is attached, where it must be said at load: netfilter's BPF_NETFILTER."""
 
 
 @contextmanager

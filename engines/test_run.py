@@ -17,7 +17,7 @@ from bpf.spec.contexts import LAYOUTS, SKB_MOST, View
 from bpf.spec.conventions import Convention
 from bpf.spec.program_types import NETWORK
 from engines import syscall
-from vm.contexts import read_back
+from vm.contexts import from_user, read_back, to_user
 from vm.world import Input, World
 
 _HOOK = 2  # bytes of hook and pf, which come first in nf_hook_state
@@ -41,20 +41,11 @@ class Given:
 
 
 def _user(view: View, values: Mapping[str, int]) -> bytes:
-    """Values in the user layout."""
-    data = bytearray(view.layout.size)
-    for name, value in values.items():
-        one = view.layout.by_name[name]
-        data[one.offset : one.offset + one.size] = (value & (1 << 8 * one.size) - 1).to_bytes(one.size, sys.byteorder)
-    return bytes(data)
+    return to_user(view, values, sys.byteorder)
 
 
 def _read(view: View, data: bytes, names: frozenset[str]) -> dict[str, int]:
-    return {
-        one.name: int.from_bytes(data[one.offset : one.offset + one.size], sys.byteorder)
-        for one in view.layout.fields
-        if one.name in names
-    }
+    return {name: value for name, value in from_user(view, data, sys.byteorder).items() if name in names}
 
 
 def _only(entry: Input, names: tuple[str, ...]) -> Mapping[str, int]:
@@ -79,14 +70,24 @@ def _arguments(view: View, entry: Input) -> tuple[bytes, frozenset[str]]:
     return _user(view, entry.context), frozenset()
 
 
+_LOOKUP = (
+    "family", "protocol", "remote_ip4", "remote_port", "local_ip4", "local_port",
+    *(f"{end}_ip6[{index}]" for end in ("remote", "local") for index in range(4)),
+)  # fmt: skip
+
+
+def _sk_lookup(view: View, entry: Input) -> tuple[bytes, frozenset[str]]:
+    return _user(view, _only(entry, _LOOKUP)), frozenset()
+
+
 _CONTEXTS: Mapping[str, Callable[[View, Input], tuple[bytes, frozenset[str]]]] = {
-    "xdp_md": _xdp, "__sk_buff": _sk_buff, "raw_tracepoint": _arguments,
+    "xdp_md": _xdp, "__sk_buff": _sk_buff, "raw_tracepoint": _arguments, "bpf_sk_lookup": _sk_lookup,
 }  # fmt: skip
 assert _CONTEXTS.keys() <= LAYOUTS.keys()
 
 TYPES = frozenset({
     "socket_filter", "sched_cls", "sched_act", "xdp", "cgroup_skb", "lwt_in", "lwt_out", "lwt_xmit", "raw_tracepoint",
-    "syscall", "netfilter",
+    "sk_lookup", "syscall", "netfilter",
 })  # fmt: skip
 """Names of the types that run there."""
 

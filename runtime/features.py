@@ -1,4 +1,4 @@
-"""What a kernel release has: instructions, helpers, kernel functions, kinds of maps, program types; what is used."""
+"""What a kernel release has: instructions, helpers, functions, kinds of maps, program types, hooks; what is used."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ from bpf.errors import BadInput, CallFailed
 from bpf.isa import ROW
 from bpf.isa.table import ROWS, Row
 from bpf.program import Map, Program
+from bpf.spec.hooks import HOOKS
 from bpf.spec.kfuncs import KFUNCS
 from bpf.spec.maps import MAP_TYPES
+from bpf.spec.program_types import PROGRAM_TYPES
 from bpf.spec.prototypes import PROTOTYPES
 from bpf.spec.since import HELPERS, release
-from runtime import types
+from runtime.types import UNSPEC
 
-INSN, HELPER, FUNCTION, MAP, PROGRAM = "instruction", "helper", "kernel function", "map type", "program type"
+INSN, HELPER, FUNCTION, MAP = "instruction", "helper", "kernel function", "map type"
+PROGRAM, HOOK = "program type", "hook"
 _BY_FD = {"lddw_map_idx": "lddw_map_fd", "lddw_map_idx_value": "lddw_map_fd_value"}
 """How a loader would write it: references to maps by index are only ours."""
 
@@ -47,9 +50,8 @@ def features() -> Iterator[Feature]:
     yield from (Feature(HELPER, one.name, HELPERS[one.number]) for one in PROTOTYPES.values())
     yield from (Feature(FUNCTION, one.name, one.since) for one in KFUNCS.values())
     yield from (Feature(MAP, one.name, one.since) for one in MAP_TYPES.values())
-    found = types.table()
-    if found is not None:
-        yield from (Feature(PROGRAM, one.name, one.since) for one in found.PROGRAM_TYPES.values())
+    yield from (Feature(PROGRAM, one.name, one.since) for one in PROGRAM_TYPES.values() if one.name != UNSPEC)
+    yield from (Feature(HOOK, one.name, one.since) for one in HOOKS.values())
 
 
 def _row(row: Row) -> Feature:
@@ -82,10 +84,13 @@ def refuse_later(kernel: str | None, program: Program, kind: str = "") -> None:
         _refuse(kernel, feature, place)
     for map_ in program.maps:
         refuse_later_map(kernel, map_)
-    found = types.table()
-    if found is not None and kind in found.PROGRAM_TYPES and kind != types.UNSPEC:
-        feature = Feature(PROGRAM, f"program type {kind}", found.PROGRAM_TYPES[kind].since)
-        _refuse(kernel, feature, f"program {program.name}")
+    refuse_later_type(kernel, kind, f"program {program.name}")
+
+
+def refuse_later_type(kernel: str | None, kind: str, place: str = "") -> None:
+    """As refuse_later, for a program type alone."""
+    if kernel is not None and kind in PROGRAM_TYPES and kind != UNSPEC:
+        _refuse(kernel, Feature(PROGRAM, f"program type {kind}", PROGRAM_TYPES[kind].since), place)
 
 
 def refuse_later_map(kernel: str | None, map_: Map) -> None:

@@ -28,7 +28,8 @@ def check_return(env: Env, number: int = 0) -> None:
         when = "At async callback return"
     elif function:
         if reg.type != SCALAR:
-            raise Rejection(22, f"At subprogram exit the register R{number} is not a scalar value ({name(reg.type)})", env.pc)
+            text = f"At subprogram exit the register R{number} is not a scalar value ({name(reg.type)})"
+            raise Rejection(22, text, env.pc)
         return
     else:
         allowed, when = rules.return_range(env.subject, void=env.void), "At program exit"

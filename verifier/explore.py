@@ -115,6 +115,8 @@ def _next(env: Env, state: State, raw: Raw, pc: int) -> int:
         after = execute(env, raw, pc)
     except Rejection as refusal:
         if state.speculative and refusal.errno in _RECOVERABLE:
+            if env.level and refusal.message:
+                env.log.add(refusal.message)
             aux.nospec = True
             aux.alu_state = 0
             return DONE
@@ -267,9 +269,8 @@ def _packet(env: Env, raw: Raw, row: Row) -> int:
     env.set(0, ANY)
     if len(env.state.frames) == 1:
         return env.pc + 1
-    env.push(env.pc + 1, env.pc)  # what it is compiled to returns 0 from the function where the packet ends before
-    env.set(0, const(0))
-    return subprograms.leave(env)
+    env.push(env.pc + 1, env.pc)
+    return subprograms.leave_early(env, const(0))
 
 
 def _wide(env: Env, raw: Raw, row: Row) -> int:

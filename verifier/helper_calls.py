@@ -9,10 +9,10 @@ from bpf.program import Map
 from bpf.spec import callers
 from bpf.spec.attach import attach_name
 from bpf.spec.prototypes import PROTOTYPES
-from bpf.spec.signatures import SIGNATURES, Kind, Signature, signature
+from bpf.spec.signatures import Kind, Signature, signature
 from verifier import callbacks, dynptr_args, fields, held, map_calls, memory, objects, precision, rules, types
 from verifier.arguments import Call, check
-from verifier.env import Env, each_reg
+from verifier.env import ANYTHING, NEVER, Env, each_reg
 from verifier.frames import clobber, forget_packets
 from verifier.raw import Raw
 from verifier.rejection import Rejection
@@ -56,11 +56,11 @@ def call(env: Env, raw: Raw) -> int:
     state = env.state
     number = raw.imm
     prototype = PROTOTYPES.get(number)
-    name = prototype.name if prototype is not None else ""
+    name = prototype.name if prototype is not None else "" if number else "unspec"
     if state.locks and name not in ("spin_unlock", "kptr_xchg"):
         raise Rejection(22, "function calls are not allowed while holding a lock", env.pc)
     shown = f"bpf_{name}#{number}" if name else f"invalid func unknown#{number}"
-    if not name or number not in SIGNATURES:
+    if not name:
         raise Rejection(22, shown, env.pc)
     subject = env.subject
     attach = attach_name(subject.type.name, subject.attach)
@@ -89,7 +89,7 @@ def call(env: Env, raw: Raw) -> int:
     if made.dynptr is not None or made.makes:
         env.live.stored(state, env.pc)
     map_calls.compatible(env, made)
-    if moves:
+    if moves and name != "tail_call":  # a program that goes on was not left
         forget_packets(env)
     assert regs is state.frames[-1].regs
     return env.pc + 1
@@ -149,7 +149,7 @@ def _special(env: Env, made: Call) -> None:
             raise Rejection(22, "get_local_storage() doesn't support non-zero flags", env.pc)
     elif name in callbacks.CALLBACKS:
         if name == "loop":
-            _inline(env, made.function)
+            _inlines(env, regs[2].aux)
             precision.register(env, 1)
             frame = env.state.frames[-1]
             if frame.depth >= regs[1].num.umax:
@@ -166,16 +166,16 @@ def _special(env: Env, made: Call) -> None:
         dynptr_args.lends(env, made)
 
 
-def _inline(env: Env, function: int) -> None:
-    """Whether a call of bpf_loop can be compiled as a loop: always the same callback, and no flags."""
+def _inlines(env: Env, subprog: int) -> None:
+    """A loop is compiled inline if all ways to it have the same function and no flags, which is then relied on."""
     aux = env.aux[env.pc]
-    if aux.loop == -1:
+    if aux.inlined == NEVER:
         return
     flags = env.state.frames[-1].regs[4]
-    plain = flags.type == SCALAR and flags.num == ZERO
-    if plain:
+    none = flags.type == SCALAR and flags.num == ZERO
+    if none:
         precision.register(env, 4)
-    aux.loop = function if plain and aux.loop in (None, function) else -1
+    aux.inlined = subprog if none and aux.inlined in (ANYTHING, subprog) else NEVER
 
 
 # The result ------------------------------------------------------------------------------------------

@@ -287,7 +287,7 @@ class _Walk:
         """A word of a context that holds pointers to structures. Raises Refused for one that is not there."""
         assert self.view is not None
         at, inside = divmod(offset, WORD)
-        if self.words is None:
+        if self.words is None or offset < 0:  # before its start nothing is allowed, which the pass says
             return SOMETHING if insn.row.width == 64 else UNKNOWN
         what = self.program.section.partition("/")[2] or self.view.layout.name
         if at >= len(self.words):

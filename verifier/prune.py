@@ -62,7 +62,7 @@ def visited(env: Env, pc: int) -> bool:
     """Whether the state at pc is covered by an explored one; if not, it may be stored. Raises Rejection."""
     state = env.state
     shape = env.structure
-    forced = shape.force_checkpoint[pc] or len(state.history) > _LONG_HISTORY
+    forced = env.frequent or shape.force_checkpoint[pc] or len(state.history) > _LONG_HISTORY
     add = forced or (env.jumps - env.last_jumps >= 2 and env.processed - env.last_processed >= 8)
     where = key(env, state, pc)
     kept = env.explored.get(where)
@@ -410,7 +410,7 @@ def _stack_covers(env: Env, old: Frame, frame: Frame, ids: Ids, how: int) -> boo
                 return False
             continue
         for a, b in zip(kinds, other.kinds, strict=True):
-            if a in (b, INVALID) or a == MISC and (env.uninit or b == ZEROS):
+            if a in (b, INVALID) or (a == MISC and (env.uninit or b == ZEROS)):
                 continue
             return False
         last = kinds[7]

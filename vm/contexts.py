@@ -115,6 +115,29 @@ def _checked(view: View, given: Mapping[str, int]) -> dict[str, int]:
     return numbers
 
 
+def to_user(view: View, values: Mapping[str, int], order: Order, before: bytes = b"") -> bytes:
+    """Fields in the user layout, over what its bytes were before; of memory `+N` is the word at byte N."""
+    if view.layout.open:
+        memory = bytearray(before.ljust(-(-len(before) // WORD) * WORD, b"\0"))
+        for name, value in values.items():
+            memory[int(name) : int(name) + WORD] = value.to_bytes(WORD, order)
+        return bytes(memory[: len(before)])
+    data = bytearray(before[: view.layout.size].ljust(view.layout.size, b"\0"))
+    for name, value in values.items():
+        one = view.layout.by_name[name]
+        data[one.offset : one.offset + one.size] = (value & (1 << 8 * one.size) - 1).to_bytes(one.size, order)
+    return bytes(data)
+
+
+def from_user(view: View, data: bytes, order: Order) -> dict[str, int]:
+    """The fields of a context in the user layout; missing bytes are 0, as those behind it must be. Raises BadInput."""
+    layout = view.layout
+    if any(data[layout.size :]):
+        raise BadInput(f"a context of {len(data)} bytes: {layout.name} has {layout.size}")
+    data = data[: layout.size].ljust(layout.size, b"\0")
+    return {one.name: int.from_bytes(data[one.offset : one.offset + one.size], order) for one in layout.fields}
+
+
 def read_back(unit: Unit, content: bytes, packet: int) -> dict[str, int]:
     """Field name -> value as a program loads it; a pointer into the packet as the distance from its first byte.
 
@@ -171,8 +194,8 @@ def _xdp(convention: Convention, entry: Input, order: Order) -> dict[str, int]:
 
 
 def _sk_buff(convention: Convention, entry: Input, order: Order) -> dict[str, int]:
-    frame = entry.packet
-    length = max(len(frame) - data_offset(convention, entry), 0)
+    frame = entry.packet[entry.metadata :]
+    length = max(len(entry.packet) - data_offset(convention, entry), 0)
     found = {"len": length, "wire_len": length, "ifindex": LOOPBACK}
     if entry.network < 14 or len(frame) < entry.network:
         return found

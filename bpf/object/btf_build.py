@@ -17,6 +17,7 @@ from bpf.errors import BadInput
 from bpf.object.btf import COMPOSITE, ENUMS, Btf, Kind
 from bpf.object.btf import Value as Enumerator
 
+MOST = 1 << 24  # bytes of a structure
 Value = int | str
 Order = Literal["little", "big"]
 _STEP = re.compile(r"([A-Za-z_]\w*)|\[(\d+)\]")
@@ -38,7 +39,10 @@ class Structure:
         return self._made[order]
 
     def _encode(self, order: str) -> bytes:
-        data = bytearray(self.types.size(self.number))
+        size = self.types.size(self.number)
+        if size > MOST:
+            raise BadInput(f"{self.types[self.number].name} has {size} bytes: at most {MOST} are described")
+        data = bytearray(size)
         for path, value in self.fields.items():
             number, at, bits = find(self.types, self.number, path)
             _put(self.types, data, number, at, bits, value, path, cast(Order, order))

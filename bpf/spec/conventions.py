@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from bpf.spec import helpers, kfuncs
-from bpf.spec.contexts import OTHERS, VIEWS, View
+from bpf.spec.contexts import ATTACHED, OTHERS, VIEWS, View
 from bpf.spec.helpers import Helper
 from bpf.spec.program_types import PROGRAM_TYPES, ProgramType
 from bpf.spec.registers import DEFAULT
@@ -67,5 +67,11 @@ def _typed() -> Iterator[Convention]:
 TYPED: Mapping[str, Convention] = MappingProxyType({one.name: one for one in _typed()})
 """The program types that run here, by name; `kprobe.arm64` and the like are for that machine's registers."""
 
-NAMES = frozenset({PLAIN.name, PACKET.name, SUITE.name, *TYPED})
+OF_ATTACH: Mapping[str, Convention] = MappingProxyType({
+    "xdp_devmap": replace(TYPED["xdp"], name="xdp_devmap", view=ATTACHED["xdp"]["xdp_devmap"])
+})  # fmt: skip
+"""Attach type -> how its programs are entered, where that is not as their type says: entries of a devmap see where a
+frame goes (egress_ifindex)."""
+
+NAMES = frozenset({PLAIN.name, PACKET.name, SUITE.name, *TYPED, *OF_ATTACH})
 """All conventions."""

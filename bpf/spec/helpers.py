@@ -86,15 +86,6 @@ _PACKET = (
 )
 """Helpers that take a packet's context or say where a packet goes (net/core/filter.c)."""
 
-_TRACING = (
-    Helper(126, "seq_printf", 5, "5.8", typed=True),
-    Helper(127, "seq_write", 3, "5.8", typed=True),
-    Helper(153, "per_cpu_ptr", 2, "5.10", gives="?"),
-    Helper(154, "this_cpu_ptr", 1, "5.10", gives="?"),
-    Helper(183, "get_func_arg", 3, "5.17", typed=True),
-    Helper(184, "get_func_ret", 2, "5.17", typed=True),
-    Helper(185, "get_func_arg_cnt", 1, "5.17", typed=True),
-)
 _SOCKETS = (
     Helper(52, "sk_redirect_map", 4, "4.14", typed=True),
     Helper(53, "sock_map_update", 4, "4.14", typed=True),
@@ -110,6 +101,16 @@ _SOCKETS = (
     Helper(146, "inode_storage_delete", 2, "5.10"),
 )
 """Helpers of maps whose keys or values are objects of the kernel."""
+
+_TRACING = (
+    Helper(126, "seq_printf", 5, "5.8", typed=True),
+    Helper(127, "seq_write", 3, "5.8", typed=True),
+    Helper(153, "per_cpu_ptr", 2, "5.10", gives="?"),
+    Helper(154, "this_cpu_ptr", 1, "5.10", gives="?"),
+    Helper(183, "get_func_arg", 3, "5.17", typed=True),
+    Helper(184, "get_func_ret", 2, "5.17", typed=True),
+    Helper(185, "get_func_arg_cnt", 1, "5.17", typed=True),
+)
 _KEEPING = (
     Helper(20, "skb_get_tunnel_key", 4, "4.3", typed=True, keeps=True),
     Helper(21, "skb_set_tunnel_key", 4, "4.3", typed=True, keeps=True),
@@ -238,8 +239,8 @@ KERNEL = _table(
     Helper(210, "cgrp_storage_get", 4, "6.2"),
     Helper(211, "cgrp_storage_delete", 2, "6.2"),
     *_PACKET,
-    *_TRACING,
     *_SOCKETS,
+    *_TRACING,
     *_KEEPING,
 )
 """The kernel's helpers that exist here, by the kernel's number."""

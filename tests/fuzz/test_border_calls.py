@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from random import Random
 
 import pytest
@@ -18,7 +17,7 @@ def subjects(seed: int, count: int, size: int) -> list[Subject]:
     """Programs as the verifier takes them."""
     random = Random(seed)
     drawn = (genome.draw(random, size) for _ in range(count))
-    return [verifying.subject(border_calls.decode(genes, sys.byteorder), "sched_cls") for genes in drawn]
+    return [verifying.subject(border_calls.decode(genes, oracle.HOST), "sched_cls") for genes in drawn]
 
 
 def test_decoding_is_total_and_the_same_each_time() -> None:

@@ -155,6 +155,10 @@ def test_what_structures_do_not_allow(text: str, what: str) -> None:
     assert str(raised.value) == what
 
 
+def test_before_the_start_of_a_context_nothing_is_known() -> None:
+    assert walked("r2 = *(u64 *)(r1 - 16); r0 = *(u64 *)(r2 + 0); exit") == [C, B]
+
+
 def test_a_cast_to_a_type_that_is_known() -> None:
     text = "r1 = 5; r2 = {}; call 5; r1 = *(u64 *)(r0 + 8); r0 = *(u64 *)(r1 + 0); exit"
     assert walked(text.format(NODE)) == [B, N]  # what is at 8 is a number

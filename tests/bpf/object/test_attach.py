@@ -119,6 +119,12 @@ def test_what_cannot_be_said(path: str, value: int | str, message: str) -> None:
         Structure(TYPES, TASK, {path: value}).encode("little")
 
 
+def test_a_structure_that_is_too_large() -> None:
+    huge = Btf((VOID, Type(Kind.STRUCT, "huge", 1 << 31)))
+    with pytest.raises(BadInput, match="huge has 2147483648 bytes"):
+        Structure(huge, 1, {}).encode("little")
+
+
 def test_types_are_the_machines_first() -> None:
     own = Btf((VOID, Type(Kind.DATASEC, "none", variables=(Variable(0, 0, 0),))))
     prog = program(assemble("r0 = 0; exit").insns)
