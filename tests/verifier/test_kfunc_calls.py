@@ -18,7 +18,13 @@ from bpf.spec.kfunc_signatures import ITERATORS, SIGNATURES
 from fuzz.parity import logs, oracle
 from tests.verifier import kfunc_programs, live
 from verifier import Options, Subject, kernel_types, verify
+from verifier.rules import attached_to
 
+CALLERS = (
+    "socket_filter", "sched_cls", "sched_act", "xdp", "kprobe", "tracepoint", "perf_event", "raw_tracepoint", "tracing",
+    "cgroup_skb", "cgroup_device", "cgroup_sysctl", "sock_ops", "sk_skb", "sk_msg", "lwt_in", "syscall",
+    "netfilter", "cgroup_sock_addr", "flow_dissector",
+)  # fmt: skip
 TABLE = Path(__file__).parents[1] / "data" / "verifier" / "kfunc_programs.txt"
 
 
@@ -91,6 +97,15 @@ class TestRecorded:
             if case.typed:
                 assert answer(case) == (case.errno, case.message), case.text
 
+    def test_what_breaks_the_kernel_is_refused(self) -> None:
+        """Not to be shown to a live kernel."""
+        value = "*(u32 *)(r10 - 4) = 0; r2 = r10; r2 += -4; r1 = map[fd:6]; call 1; if r0 != 0 goto +1; exit; r1 = r0; "
+        found = verify(
+            kfunc_programs.subject("sched_cls", value + "r2 = map[fd:0]; r3 = 0; call @bpf_wq_init; r0 = 0; exit")
+        )
+        said = "workqueue pointer in R1 map_uid=0 doesn't match map pointer in R2 map_uid=0"
+        assert (found.errno, found.message) == (22, said)
+
 
 class TestTheLiveKernel:
     """Verdict, sentence and the whole log."""
@@ -115,6 +130,16 @@ class TestTheLiveKernel:
     def test_all(self) -> None:
         for case in CASES:
             self.same(case)
+
+    @pytest.mark.deep
+    @pytest.mark.parametrize("kind", CALLERS)
+    def test_who_may_call(self, kind: str) -> None:
+        for name, one in SIGNATURES.items():
+            subject = kfunc_programs.subject(kind, f"call @{name}; r0 = 0; exit")
+            message = oracle.ask(subject, Options()).message
+            if "device-bound" not in message:
+                refused = message == f"calling kernel function {name} is not allowed"
+                assert refused != one.allows(kind, attached_to(subject)), (kind, name, message)
 
 
 class TestTheTable:
