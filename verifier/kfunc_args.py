@@ -40,7 +40,6 @@ from verifier.types import (
     DYNPTR,
     FLAGS,
     FUNC,
-    MAP_PTR,
     MAP_VALUE,
     MAYBE_NULL,
     NON_OWNING,
@@ -143,7 +142,7 @@ def _pointer(env: Env, one: KfuncSignature, given: Given, at: int, parameter: Pa
     number = at + 1
     reg = _reg(env, number)
     nullable = parameter.suffix == "nullable"
-    if (one.trusted or one.releases) and not nullable and (is_null(reg) or reg.type & MAYBE_NULL):
+    if (one.trusted or one.releases or one.rcu) and not nullable and (is_null(reg) or reg.type & MAYBE_NULL):
         raise Rejection(EACCES, f"Possibly NULL pointer passed to trusted arg{at}", env.pc)
     if reg.ref:
         if one.releases and given.ref:
@@ -285,8 +284,10 @@ def _tree_node(env: Env, one: KfuncSignature, given: Given, number: int, reg: Re
 
 def _same_map(env: Env, one: KfuncSignature, given: Given, number: int, reg: Reg) -> None:
     map_ = reg.of
-    if reg.type & BASE != MAP_PTR or not isinstance(map_, Map):
+    if map_ is None:
         raise Rejection(EINVAL, f"pointer in R{number} isn't map pointer", env.pc)
+    if not isinstance(map_, Map):
+        return  # of another type, as is said when types are compared
     if given.map is not None and (given.map is not map_ or given.map_uid != reg.aux):
         work = "bpf_task_work pointer in R2" if "task_work" in one.name else "workqueue pointer in R1"
         text = f"{work} map_uid={given.map_uid} doesn't match map pointer in R{number} map_uid={reg.aux}"

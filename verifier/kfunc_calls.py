@@ -54,10 +54,10 @@ _GRAPHS = _INSERTS | {
     "bpf_rbtree_first", "bpf_rbtree_root", "bpf_rbtree_left", "bpf_rbtree_right",
 }  # fmt: skip
 _UNDER_LOCK = (
-    _GRAPHS | _NEW | _RESILIENT
-    | {"bpf_iter_num_new", "bpf_iter_num_next", "bpf_iter_num_destroy"}
+    _GRAPHS
+    | _RESILIENT
+    | {"bpf_iter_num_new", "bpf_iter_num_next", "bpf_iter_num_destroy", "bpf_refcount_acquire_impl"}
     | {"bpf_res_spin_unlock", "bpf_res_spin_unlock_irqrestore"}
-    | {"bpf_obj_drop_impl", "bpf_percpu_obj_drop_impl", "bpf_refcount_acquire_impl"}
 )  # fmt: skip
 """What may be called while a lock is held."""
 
@@ -275,7 +275,7 @@ def _kernel_context(env: Env) -> Reg:
     if types is None or table is None:
         raise Rejection(EINVAL, "btf_vmlinux is malformed", env.pc)
     word = f"BPF_PROG_TYPE_{env.subject.type.name.upper()}_kern"
-    found = types.strip(next((member.type for member in types[table].members if member.name == word), 0))
+    found = next((member.type for member in types[table].members if member.name == word), 0)
     if types[found].kind is not Kind.STRUCT:
         raise Rejection(EINVAL, f"kern ctx type id {found} is not a struct", env.pc)
     return Reg(BTF | TRUSTED, ZERO, 0, 0, 0, types, found)

@@ -25,6 +25,12 @@ CALLERS = (
     "cgroup_skb", "cgroup_device", "cgroup_sysctl", "sock_ops", "sk_skb", "sk_msg", "lwt_in", "syscall",
     "netfilter", "cgroup_sock_addr", "flow_dissector",
 )  # fmt: skip
+REGISTERS = (
+    "", "r1 = 1; r2 = 2; r3 = 3; r4 = 4; r5 = 5; ", "r1 = 0; r2 = 0; r3 = 0; r4 = 0; r5 = 0; ",
+    "r1 = r10; r1 += -16; r2 = r1; r3 = r1; r4 = r1; r5 = r1; ", "r2 = r1; r3 = r1; r4 = r1; r5 = r1; ",
+    "r1 = map[fd:0]; r2 = r1; r3 = r1; r4 = r1; r5 = r1; ", "r1 = r10; r1 += -16; r2 = r1; r3 = 8; r4 = r1; r5 = 8; ",
+)  # fmt: skip
+"""What is in the registers of a call."""
 TABLE = Path(__file__).parents[1] / "data" / "verifier" / "kfunc_programs.txt"
 
 
@@ -130,6 +136,19 @@ class TestTheLiveKernel:
     def test_all(self) -> None:
         for case in CASES:
             self.same(case)
+
+    @pytest.mark.deep
+    @pytest.mark.parametrize("kind", CALLERS)
+    def test_arguments_of_all_kinds(self, kind: str) -> None:
+        """Each function that is no part of a workqueue, with the same thing in all registers."""
+        for name in SIGNATURES:
+            if "_wq_" in name or "task_work" in name:  # the kernel may fall over what is no map of them
+                continue
+            for registers in REGISTERS:
+                subject = kfunc_programs.subject(kind, f"{registers}call @{name}; r0 = 0; exit")
+                kernel, found = oracle.ask(subject, Options()), verify(subject, Options())
+                said = found.message.split("\n")[-1]
+                assert (found.errno, said) == (kernel.errno, kernel.message), (kind, name, registers)
 
     @pytest.mark.deep
     @pytest.mark.parametrize("kind", CALLERS)
