@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from bpf.errors import ERRNO, Rejected
 from bpf.isa import ROW, Insn, encode, make
 from bpf.program import Program
 from bpf.spec.attach import ATTACH_TYPES, TAKES, attach_of
 from bpf.spec.kfuncs import KFUNCS
 from bpf.spec.program_types import PROGRAM_TYPES
-from bpf.errors import ERRNO, Rejected
 from runtime.permission import Caller
 from runtime.types import UNSPEC
 from verifier import Options, Subject, verify

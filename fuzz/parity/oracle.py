@@ -146,7 +146,7 @@ def _functions(subject: Subject) -> FunctionInfo | None:
 
 
 def _plain(btf: Btf) -> Btf:
-    """Types without what only a loader completes: sections, variables, functions elsewhere. Numbers stay as they are."""
+    """Types without what only a loader completes: sections, variables, functions elsewhere. Numbers stay."""
     if not any(_completed(one) for one in btf.types):
         return btf
     number = Type(Kind.INT, "int", 4, encoding=1, bits=32)

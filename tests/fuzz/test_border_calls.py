@@ -43,9 +43,7 @@ class TestTheLiveKernel:
 
     pytestmark = live.needs_linux
 
-    @pytest.mark.parametrize(
-        ("seed", "count", "size"), [(1, 60, 8), pytest.param(2, 600, 10, marks=pytest.mark.deep)]
-    )
+    @pytest.mark.parametrize(("seed", "count", "size"), [(1, 60, 8), pytest.param(2, 600, 10, marks=pytest.mark.deep)])
     def test_the_same_is_said(self, seed: int, count: int, size: int) -> None:
         options = Options(log_level=2)
         for number, one in enumerate(subjects(seed, count, size)):
