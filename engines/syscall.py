@@ -11,7 +11,8 @@ import errno
 import os
 import platform
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from ctypes import Structure, c_char, c_ubyte, c_uint32, c_uint64
 from dataclasses import dataclass
 from functools import cache
@@ -306,7 +307,31 @@ def load(
         os.close(attr.prog_btf_fd)
 
 
+@contextmanager
+def same_types() -> Iterator[None]:
+    """While this lasts, equal BTF is loaded once: maps and programs are of the very same types then."""
+    global _loaded
+    _loaded = {}
+    try:
+        yield
+    finally:
+        for descriptor in _loaded.values():
+            os.close(descriptor)
+        _loaded = None
+
+
+_loaded: dict[bytes, int] | None = None
+
+
 def _load_btf(data: bytes) -> int:
+    if _loaded is None:
+        return _new_btf(data)
+    if data not in _loaded:
+        _loaded[data] = _new_btf(data)
+    return os.dup(_loaded[data])
+
+
+def _new_btf(data: bytes) -> int:
     buffer = ctypes.create_string_buffer(data, len(data))
     try:
         return bpf(BTF_LOAD, _BtfLoad(_address(buffer), 0, len(data)))

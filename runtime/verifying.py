@@ -8,6 +8,7 @@ from bpf.errors import ERRNO, Rejected
 from bpf.isa import ROW, Insn, encode, make
 from bpf.program import Program
 from bpf.spec.attach import ATTACH_TYPES, TAKES, attach_of
+from bpf.spec.kfuncs import KFUNCS
 from bpf.spec.program_types import PROGRAM_TYPES
 from runtime.permission import Caller
 from runtime.types import UNSPEC
@@ -31,7 +32,7 @@ def subject(program: Program, kind: str, *, attach: str = "", memory: int = 0) -
         {function.start: function.name for function in program.functions}, program.license or "GPL",
         sleepable=plain or kind == "syscall" or section.split("/")[0].endswith(".s"),
         target=section.partition("/")[2] if kind in ("tracing", "lsm") else "",
-        lines=program.lines, memory=memory if plain else -1,
+        kfuncs=_kfuncs(program), lines=program.lines, memory=memory if plain else -1,
     )  # fmt: skip
 
 
@@ -39,6 +40,12 @@ def known(program: Program, kind: str, options: Options | None = None) -> Progra
     """The program with the verifier's facts, which engines then go by; as it is where it is not accepted."""
     verdict = verify(subject(program, kind), options or Options(log_level=0))
     return program if verdict.facts is None else replace(program, facts=verdict.facts)
+
+
+def _kfuncs(program: Program) -> dict[int, str]:
+    """Slot of a call of a kernel function -> its name, "" for a number that is none."""
+    called = {slot: insn.imm for slot, insn in enumerate(program.insns) if insn and insn.row.op == "call_kfunc"}
+    return {slot: KFUNCS[number].name if number in KFUNCS else "" for slot, number in called.items()}
 
 
 def _by_descriptor(insn: Insn) -> Insn:

@@ -177,7 +177,7 @@ class Env:
         self.scratched = 0
         self.scratched_slots = 0
         self.explore_limits = False
-        self.called: set[int] = set()
+        self.called = {structure.exception_callback} - {0}
         self.entries = 0
         self.recorded = -1
         self.returned = False

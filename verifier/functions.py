@@ -18,6 +18,7 @@ MAX_KFUNCS = 256  # MAX_KFUNC_DESCS
 _JA, _EXIT, _CALL = (opcodes.JMP_OPS[op] for op in ("ja", "exit", "call"))
 _LAST = frozenset({JMP | _EXIT, JMP | _JA, JMP32 | _JA})
 _PACKET_MODES = (opcodes.ABS, opcodes.IND)
+_METADATA = "bpf_xdp_metadata_rx_"  # what only a program can call that is made for one device
 _EXCEPTION = "exception_callback:"
 
 
@@ -61,6 +62,8 @@ def _add(starts: set[int], start: int, count: int, pc: int) -> None:
 
 def _check_kfunc(found: Structure, pc: int, raw: Raw, seen: set[tuple[int, int]]) -> None:
     """A call of a kernel function: is there such a one?"""
+    if found.subject.kfuncs.get(pc, "").startswith(_METADATA):
+        raise Rejection(EINVAL, "metadata kfuncs require device-bound program", pc)
     if not rules.gpl_compatible(found.subject.license):
         raise Rejection(EINVAL, "cannot call kernel function from non-GPL compatible program", pc)
     if not raw.imm and not raw.off:

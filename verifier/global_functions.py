@@ -222,8 +222,14 @@ def entered(env: Env, subprog: int) -> State:
     state = State()
     frame = Frame(0, subprog, -1)
     state.frames.append(frame)
+    state.first = env.structure.starts[subprog]
     state.sleepable = env.subject.sleepable
-    for number, argument in enumerate(arguments(env, subprog), 1):
+    wanted = arguments(env, subprog)
+    if env.structure.subprograms[subprog].exception:
+        frame.exception = True
+        if [argument.kind for argument in wanted] != ["number"]:
+            raise Rejection(22, "exception cb only supports single integer argument", env.pc)
+    for number, argument in enumerate(wanted, 1):
         frame.regs[number] = _given(env, argument)
     return state
 

@@ -86,6 +86,8 @@ def call(env: Env, raw: Raw) -> int:
     moves = (sign.changes_packet and not own) or dynptr_args.moves_packet(env, made)
     clobber(env)
     _result(env, made, sign)
+    if made.dynptr is not None or made.makes:
+        env.live.stored(state, env.pc)
     map_calls.compatible(env, made)
     if moves and name != "tail_call":  # a program that goes on was not left
         forget_packets(env)

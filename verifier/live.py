@@ -57,7 +57,8 @@ class Liveness:
 
     def wrote(self, frame: int, slots: int) -> None:
         """The instruction writes whole slots of a frame; `stored` says when it is done."""
-        self._pending = (frame, slots)
+        before = self._pending
+        self._pending = (frame, slots | before[1] if before is not None and before[0] == frame else slots)
 
     def stored(self, state: State, pc: int) -> None:
         """A store is done: what it wrote this time and every time before is surely written."""

@@ -14,7 +14,6 @@ from verifier.registers import with_id
 from verifier.rejection import Rejection
 from verifier.scalar import constant
 from verifier.state import (
-    ADD_CONST,
     ANY,
     DYNPTR_SLOT,
     INVALID,
@@ -251,11 +250,6 @@ def _read_at(env: Env, frame: Frame, off: int, size: int, into: int) -> None:
     spilled = 8 - kinds.index(SPILL)
     if size == 8 and spilled == 8:
         if into >= 0:
-            if env.capable and reg.type == SCALAR and (reg.id & ADD_CONST or not reg.id):
-                new = with_id(env, reg)
-                if new is not reg:
-                    frame.stack[index] = Slot(kinds, new)
-                    reg = new
             env.set(into, reg)
         elif env.is_pointer(reg):
             raise Rejection(13, f"leaking pointer from stack off {off}", env.pc)

@@ -22,7 +22,7 @@ from bpf.program import program
 from bpf.spec.conventions import TYPED
 from engines import ENGINES
 from engines.linux import unavailable
-from fuzz import border, genome
+from fuzz import border, border_calls, genome
 from fuzz.parity import guarded, judging, logs, malformed, mutated, oracle
 from fuzz.parity.judging import CRASH, Given
 from fuzz.parity.shapes import typed
@@ -37,6 +37,11 @@ def _near(rng: Random) -> Subject:
     return verifying.subject(border.decode(genome.draw(rng, _SIZE), oracle.HOST), "sched_cls")
 
 
+def _calling(rng: Random) -> Subject:
+    """The verifier profile of programs that call."""
+    return verifying.subject(border_calls.decode(genome.draw(rng, _SIZE), oracle.HOST), "sched_cls")
+
+
 def _plain(rng: Random) -> Subject:
     """The genome's own programs."""
     return typed(verifying.subject(genome.decode(genome.draw(rng, _SIZE), oracle.HOST), "socket_filter"))
@@ -45,6 +50,7 @@ def _plain(rng: Random) -> Subject:
 _SIZE = 20  # gestures of a genome
 PROFILES: dict[str, Callable[[Random], Subject]] = {
     "border": _near,
+    "calls": _calling,
     "guarded": guarded.subject,
     "malformed": malformed.subject,
     "mutated": mutated.of(guarded.subject),

@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 
 from bpf.isa import opcodes
-from bpf.object.btf import Btf, Kind, Type
+from bpf.object.btf import LINKAGE, Btf, Kind, Type
 from bpf.object.btf_wire import encode
 from bpf.program import Map
 from bpf.spec.attach import PREFIXES, attach_name
@@ -87,7 +87,7 @@ def ask(subject: Subject, options: Options, flags: int = 0, level: int | None = 
     """
     flags |= STRICT * options.strict | ANY * options.any_alignment | FREQUENT * options.frequent
     flags |= SLEEPABLE * subject.sleepable
-    with _maps(subject) as descriptors:
+    with syscall.same_types(), _maps(subject) as descriptors:
         code = _bound(subject, descriptors)
         with without(ALL - options.caps):
             answer = _load(subject, code, flags, options.log_level if level is None else level, descriptors)
@@ -162,11 +162,15 @@ def _functions(subject: Subject) -> FunctionInfo | None:
 
 
 def _plain(btf: Btf) -> Btf:
-    """Types without sections and variables, whose sizes only a loader knows; the numbers of the others stay."""
-    if not any(one.kind in (Kind.DATASEC, Kind.VAR) for one in btf.types):
+    """Types without what only a loader completes: sections, variables, functions elsewhere. Numbers stay."""
+    if not any(_completed(one) for one in btf.types):
         return btf
     number = Type(Kind.INT, "int", 4, encoding=1, bits=32)
-    return replace(btf, types=tuple(number if one.kind in (Kind.DATASEC, Kind.VAR) else one for one in btf.types))
+    return replace(btf, types=tuple(number if _completed(one) else one for one in btf.types))
+
+
+def _completed(one: Type) -> bool:
+    return one.kind in (Kind.DATASEC, Kind.VAR) or (one.kind is Kind.FUNC and LINKAGE[one.linkage] == "extern")
 
 
 @contextmanager
