@@ -115,6 +115,7 @@ def _next(env: Env, state: State, raw: Raw, pc: int) -> int:
         after = execute(env, raw, pc)
     except Rejection as refusal:
         if state.speculative and refusal.errno in _RECOVERABLE:
+            env.live.failed()
             aux.nospec = True
             aux.alu_state = 0
             return DONE
@@ -189,6 +190,7 @@ def _atomic(env: Env, raw: Raw, row: Row) -> int:
     if base.type == ARENA:
         _one_pointer(env, ARENA, False)
     memory.access(env, raw.dst, raw.off, size, True, -1, True)
+    env.live.stored(env.state, env.pc)
     return env.pc + 1
 
 

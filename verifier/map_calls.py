@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from bpf.isa.effects import signed
 from bpf.program import Map
-from bpf.spec.maps import MAP_TYPES, RDONLY_PROG
+from bpf.spec.maps import INNER_MAP, MAP_TYPES, RDONLY_PROG
 from verifier import precision, rules
 from verifier.env import Env
 from verifier.rejection import Rejection
@@ -95,6 +95,11 @@ _MAY_UPDATE_SOCKETS = _names("socket_filter sched_cls sched_act xdp sk_reuseport
 def holds_sockets(map_: Map | None) -> bool:
     """Whether what is found in a map is a socket, which has to be released."""
     return map_ is not None and map_.kind in ("sockmap", "sockhash")
+
+
+def has_all_keys(map_: Map) -> bool:
+    """Whether each key below max_entries has a value, and max_entries is that of every map that comes here."""
+    return map_.kind in ("array", "percpu_array") and not map_.flags & INNER_MAP
 
 
 def _may_update_sockets(env: Env, name: str) -> bool:
