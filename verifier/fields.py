@@ -5,7 +5,9 @@ Source: struct btf_record of Linux 6.18.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import lru_cache
+from itertools import islice
 from typing import NamedTuple
 
 from bpf.object.btf import COMPOSITE, Btf, Kind
@@ -18,6 +20,7 @@ from verifier.types import ALLOC, BASE, BTF, MAP_VALUE
 
 _SIZES = {"bpf_spin_lock": 4, "bpf_res_spin_lock": 4, "bpf_timer": 16, "bpf_wq": 16, "bpf_task_work": 16}
 _POINTERS = {"kptr_untrusted": "kptr", "kptr": "kptr", "percpu_kptr": "percpu_kptr", "uptr": "uptr"}
+_DEPTH, _MOST = 8, 64  # how deep and how far it is looked; Linux makes no map of more than 11 fields
 LOCKS = frozenset({"bpf_spin_lock", "bpf_res_spin_lock"})
 
 
@@ -47,27 +50,36 @@ def _of(lock: int | None, timer: int | None, value_type: int, btf: Btf | None) -
         found[lock] = Field("bpf_spin_lock", lock, 4)
     if timer is not None:
         found[timer] = Field("bpf_timer", timer, 16)
-    if btf is not None and value_type:
-        _walk(btf, value_type, 0, found, 0)
+    if btf is not None and 0 < value_type < len(btf):
+        found |= {field.offset: field for field in _inside(btf, value_type, 0, {})}
     return tuple(found[offset] for offset in sorted(found))
 
 
-def _walk(btf: Btf, number: int, base: int, found: dict[int, Field], depth: int) -> None:
+def _inside(btf: Btf, number: int, depth: int, known: dict[tuple[int, int], tuple[Field, ...]]) -> tuple[Field, ...]:
+    """The fields of a type. known: those of the types that were looked at, which large types are made of many times."""
     number = btf.strip(number)
+    found = known.get((number, depth))
+    if found is None:
+        found = known[number, depth] = tuple(islice(_fields(btf, number, depth, known), _MOST))
+    return found
+
+
+def _fields(btf: Btf, number: int, depth: int, known: dict[tuple[int, int], tuple[Field, ...]]) -> Iterator[Field]:
     type_ = btf[number]
-    if type_.kind is Kind.ARRAY and depth < 8:
-        size = btf.size(type_.type)
-        for at in range(min(type_.count, 64)):
-            _walk(btf, type_.type, base + at * size, found, depth + 1)
+    if type_.kind is Kind.ARRAY and depth < _DEPTH:
+        one, size = _inside(btf, type_.type, depth + 1, known), btf.size(type_.type)
+        for at in range(type_.count if one else 0):
+            yield from (field._replace(offset=field.offset + at * size) for field in one)
     elif type_.kind in COMPOSITE and type_.name in SPECIAL:
-        found[base] = Field(type_.name, base, _SIZES.get(type_.name, type_.size))
-    elif type_.kind is Kind.STRUCT and depth < 8:
+        yield Field(type_.name, 0, _SIZES.get(type_.name, type_.size))
+    elif type_.kind is Kind.STRUCT and depth < _DEPTH:
         for member in type_.members:
-            _walk(btf, member.type, base + member.offset // 8, found, depth + 1)
+            for field in _inside(btf, member.type, depth + 1, known):
+                yield field._replace(offset=field.offset + member.offset // 8)
     elif type_.kind is Kind.PTR:
         target = btf[type_.type]
         if target.kind is Kind.TYPE_TAG and target.name in _POINTERS:
-            found[base] = Field(target.name, base, 8, btf.strip(target.type))
+            yield Field(target.name, 0, 8, btf.strip(target.type))
 
 
 def of_value(map_: Map, btf: Btf | None) -> tuple[Field, ...]:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from bpf.object.btf import Btf, Kind, Param, Type
+from bpf.object.btf import Btf, Kind, Member, Param, Type
 from bpf.program import Map
 from bpf.spec.maps import INNER_MAP
 from bpf.spec.program_types import PROGRAM_TYPES
@@ -154,3 +154,42 @@ class TestGlobalLive:
         answer = oracle.ask(_global(), Options())
         assert answer.errno == 22
         assert "doesn't return scalar" in answer.log
+
+
+# Types that lie ------------------------------------------------------------------------------------------
+
+
+def _numbered(number: int) -> Subject:
+    return replace(_global(), types={0: 3, 4: number})
+
+
+LIES = [6, 1, 0, 1 << 30]
+
+
+@pytest.mark.parametrize("number", LIES)
+def test_a_functions_type_is_a_function(number: int) -> None:
+    verdict = verify(_numbered(number))
+    assert (verdict.errno, verdict.message) == (22, f"invalid type id {number} in func info")
+
+
+@pytest.mark.parametrize("number", LIES)
+class TestLiesLive:
+    pytestmark = needs_linux
+
+    def test_a_functions_type_is_a_function(self, number: int) -> None:
+        answer = oracle.ask(_numbered(number), Options())
+        assert (answer.errno, answer.message.partition("processed")[0]) == (22, f"invalid type id {number} in func info")
+
+
+@pytest.mark.parametrize("element", [1, 2])
+def test_a_value_may_be_an_array_of_arrays_of_arrays(element: int) -> None:
+    types = [
+        Type(Kind.TYPEDEF, "void"), Type(Kind.INT, "char", 1, encoding=1, bits=8),
+        Type(Kind.STRUCT, "bpf_spin_lock", 4, members=(Member("val", 1, 0),)),
+    ]  # fmt: skip
+    for number in (element, 3, 4, 5, 6):
+        types.append(Type(Kind.ARRAY, "", type=number, count=64))
+    many = Map("many", "array", 4, 1 << 24, 1, value_type=7)
+    code = _wire("r1 = map_value[fd:0][0]; r0 = *(u8 *)(r1 + 1); exit")
+    verdict = verify(Subject(code, "little", PROGRAM_TYPES["sched_cls"], maps=(many,), btf=Btf(tuple(types))))
+    assert verdict.accepted is (element == 1)  # the other value is all locks
