@@ -13,6 +13,8 @@ from verifier.graph import dot
 
 def draw(subject: Subject, options: Options, name: str, file: Path) -> Path:
     """Write the control-flow graph of a program; where it was written. Raises BadInput."""
+    if file.is_dir():
+        raise BadInput("is a directory", file=str(file), remedy="name a file in it")
     try:
         text, _ = dot(subject, options, name)
     except Rejection as refused:

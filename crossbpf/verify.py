@@ -95,6 +95,10 @@ def verify(
     """
     if unpriv and caps is not None:
         raise click.UsageError("--unpriv and --caps contradict each other.")
+    if not seconds >= 0:
+        raise click.UsageError(f"--time-limit {seconds} is no number of seconds.")
+    if engine is not None and (unpriv or caps is not None):
+        raise click.UsageError("--engine asks with all capabilities: not with --unpriv or --caps.")
     holds = frozenset[str]() if unpriv else frozenset(CAPABILITIES) if caps is None else capabilities(caps)
     options = Options(
         holds, strict=strict_alignment, log_level=max(1, min(verbose, 2)), seconds=seconds, merge=merge
@@ -213,6 +217,8 @@ def _show(judged: Judged, verbose: int) -> None:
 
 
 def _ask_live(made: Subject, options: Options) -> Answer:
+    if made.memory >= 0:
+        raise BadInput("Linux has no plain programs to be asked about", remedy="say what it is with --type")
     try:
         return ask(made, options)
     except OSError as error:

@@ -5,9 +5,7 @@ Source: struct btf_record of Linux 6.18.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import lru_cache
-from itertools import islice
 from typing import NamedTuple
 
 from bpf.object.btf import COMPOSITE, Btf, Kind
@@ -20,7 +18,7 @@ from verifier.types import ALLOC, BASE, BTF, MAP_VALUE
 
 _SIZES = {"bpf_spin_lock": 4, "bpf_res_spin_lock": 4, "bpf_timer": 16, "bpf_wq": 16, "bpf_task_work": 16}
 _POINTERS = {"kptr_untrusted": "kptr", "kptr": "kptr", "percpu_kptr": "percpu_kptr", "uptr": "uptr"}
-_DEPTH, _MOST = 8, 64  # how deep and how far it is looked; Linux makes no map of more than 11 fields
+_MOST = 64  # fields that are looked for; Linux makes no map of more than 11
 LOCKS = frozenset({"bpf_spin_lock", "bpf_res_spin_lock"})
 
 
@@ -51,35 +49,40 @@ def _of(lock: int | None, timer: int | None, value_type: int, btf: Btf | None) -
     if timer is not None:
         found[timer] = Field("bpf_timer", timer, 16)
     if btf is not None and 0 < value_type < len(btf):
-        found |= {field.offset: field for field in _inside(btf, value_type, 0, {})}
+        _walk(btf, value_type, 0, found, 0)
     return tuple(found[offset] for offset in sorted(found))
 
 
-def _inside(btf: Btf, number: int, depth: int, known: dict[tuple[int, int], tuple[Field, ...]]) -> tuple[Field, ...]:
-    """The fields of a type. known: those of the types that were looked at, which large types are made of many times."""
+def _walk(btf: Btf, number: int, base: int, found: dict[int, Field], depth: int) -> None:
     number = btf.strip(number)
-    found = known.get((number, depth))
-    if found is None:
-        found = known[number, depth] = tuple(islice(_fields(btf, number, depth, known), _MOST))
-    return found
-
-
-def _fields(btf: Btf, number: int, depth: int, known: dict[tuple[int, int], tuple[Field, ...]]) -> Iterator[Field]:
     type_ = btf[number]
-    if type_.kind is Kind.ARRAY and depth < _DEPTH:
-        one, size = _inside(btf, type_.type, depth + 1, known), btf.size(type_.type)
-        for at in range(type_.count if one else 0):
-            yield from (field._replace(offset=field.offset + at * size) for field in one)
+    if type_.kind is Kind.ARRAY and depth < 8:
+        size = btf.size(type_.type)
+        for at in range(type_.count if _holds_fields(btf, type_.type) else 0):
+            if len(found) > _MOST:
+                break
+            _walk(btf, type_.type, base + at * size, found, depth + 1)
     elif type_.kind in COMPOSITE and type_.name in SPECIAL:
-        yield Field(type_.name, 0, _SIZES.get(type_.name, type_.size))
-    elif type_.kind is Kind.STRUCT and depth < _DEPTH:
+        found[base] = Field(type_.name, base, _SIZES.get(type_.name, type_.size))
+    elif type_.kind is Kind.STRUCT and depth < 8:
         for member in type_.members:
-            for field in _inside(btf, member.type, depth + 1, known):
-                yield field._replace(offset=field.offset + member.offset // 8)
+            if _holds_fields(btf, member.type) and len(found) <= _MOST:
+                _walk(btf, member.type, base + member.offset // 8, found, depth + 1)
     elif type_.kind is Kind.PTR:
         target = btf[type_.type]
         if target.kind is Kind.TYPE_TAG and target.name in _POINTERS:
-            yield Field(target.name, 0, 8, btf.strip(target.type))
+            found[base] = Field(target.name, base, 8, btf.strip(target.type))
+
+
+@lru_cache(maxsize=4096)
+def _holds_fields(btf: Btf, number: int) -> bool:
+    """Whether a type is worth a walk: a small one may stand for very many members."""
+    type_ = btf[btf.strip(number)]
+    if type_.kind is Kind.ARRAY:
+        return _holds_fields(btf, type_.type)
+    if type_.kind in COMPOSITE:
+        return type_.name in SPECIAL or any(_holds_fields(btf, member.type) for member in type_.members)
+    return type_.kind is Kind.PTR and btf[type_.type].kind is Kind.TYPE_TAG
 
 
 def of_value(map_: Map, btf: Btf | None) -> tuple[Field, ...]:

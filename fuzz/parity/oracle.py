@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 
+from bpf.errors import Refused
 from bpf.isa import opcodes
 from bpf.object.btf import Btf, Kind, Type
 from bpf.object.btf_wire import encode
@@ -64,7 +65,12 @@ def target(subject: Subject) -> int:
 
 
 def ask(subject: Subject, options: Options, flags: int = 0, level: int | None = None) -> Answer:
-    """The live kernel's answer, to a loader with all capabilities. flags: further BPF_F_*. Raises OSError, NotHere."""
+    """The live kernel's answer, to a loader with all capabilities. flags: further BPF_F_*.
+
+    Raises OSError, NotHere, and Refused for a program of the other byte order.
+    """
+    if subject.order != sys.byteorder:
+        raise Refused(f"the live kernel takes no {subject.order}-endian program")
     flags |= STRICT * options.strict | ANY * options.any_alignment | SLEEPABLE * subject.sleepable
     with _maps(subject) as descriptors:
         code = _bound(subject, descriptors)
