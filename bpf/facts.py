@@ -14,6 +14,9 @@ class Base(Enum):
     PACKET = "packet"
     MAP_VALUE = "map value"
     STACK = "stack"
+    OBJECT = "object"
+    """A structure of the kernel's, by a pointer that BTF describes."""
+
     OTHER = "other"
 
 
@@ -27,6 +30,16 @@ class Pointer:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """Facts of one program. pointers: slot of a load, store or atomic that can be reached -> its base pointer."""
+    """Facts of one program.
+
+    pointers   slot of a load, store or atomic that can be reached -> its base pointer
+    constants  slot of a call of a kernel function that wants a constant in R1 -> what that is
+    """
 
     pointers: Mapping[int, Pointer] = field(default_factory=dict)
+    constants: Mapping[int, int] = field(default_factory=dict)
+
+    @property
+    def probes(self) -> frozenset[int]:
+        """Slots of probe loads: those of the kernel's structures, which give 0 where nothing is there."""
+        return frozenset(pc for pc, pointer in self.pointers.items() if pointer.base is Base.OBJECT)

@@ -23,16 +23,18 @@ from crossbpf.bpftool import caller, capable
 from crossbpf.cc import find
 from crossbpf.cpus import cpu_options, schedule_named
 from crossbpf.inputs import Source, memory_beside, memory_bytes, read_source, sources_in
-from crossbpf.maps import elements, map_option, map_record, show_maps
+from crossbpf.machine import world as world_of
+from crossbpf.maps import map_option, map_record, show_maps
+from crossbpf.net import net_option, network_said
 from crossbpf.options import compile_options, compiling, engines_named, hexadecimal, plans_named, wide_console
-from crossbpf.types import convention_named, fields_for
+from crossbpf.types import context_for, convention_named, fields_for
 from engines.compare import Row, compare
 from engines.lockstep import Parting
 from jit.listing import listing
-from runtime.features import refuse_later
+from runtime.features import refuse_later, refuse_later_type
 from runtime.permission import Caller, may_load
 from runtime.types import of_section
-from vm.world import Input, Limits, World
+from vm.world import Input, Limits
 
 _STYLES = {"reference": "bold", "agrees": "green", "differs": "bold red", "undecided": "yellow", "refused": "dim"}
 
@@ -71,6 +73,7 @@ class Result:
 @click.option("--type", "kind", metavar="NAME", help="Program type; --packet is its packet. Contexts are compared too.")
 @click.option("--ctx", multiple=True, metavar="NAME=VALUE,...|FILE", help="Fields of the context of --type.")
 @map_option
+@net_option
 @click.option("--target", metavar="NAME,...", help="Targets to run on. Default: all six.")
 @click.option("--engine", metavar="NAME,...", help="More engines: linux, the live kernel; native, the host.")
 @cpu_options
@@ -112,11 +115,14 @@ def check(
     convention = PACKET if packet is not None else None
     if kind is not None:
         convention = convention_named(kind)
-    fields = fields_for(convention, ctx)
+        refuse_later_type(kernel, convention.type.name if convention.type is not None else "")
+    if convention is None or convention.view is None:
+        fields_for(convention, ctx)  # which has something to say
     named = (entry or "").split(",")
     names = list(dict.fromkeys(named))
     turns = schedule_named(cpu, cpus, schedule, tuple(names.index(one) for one in named))
     frame, limits = memory_bytes(packet, "--packet"), Limits(instructions, seconds)
+    net = network_said()
     console, who = wide_console(), caller(caps, disabled)
     codes: list[int] = []
     for name in files:
@@ -130,14 +136,20 @@ def check(
                 )
                 _refuse_later(kernel, source)
                 _may_load(who, source, convention or source.convention)
-                given_elements = elements(contents, source.any_order()) if contents else {}
-                world = World(cpu=cpu or 0, elements=given_elements)
+                program = source.any_order()
+                world = world_of(program, options, contents)
+                world.cpu = cpu or 0
+                context = context_for(convention or source.convention, program, ctx)
             except CrossbpfError as error:
                 results.append(Result(file, "", error=error))
                 _show(console, results[-1], as_json)
                 continue
             beside = memory_beside(file) if directory else source.memory
-            given = Input(memory if mem is not None else source.memory or beside, packet=frame, context=fields)
+            given = Input(
+                memory if mem is not None else source.memory or beside, packet=frame, context=context.context,
+                record=context.record,
+            )  # fmt: skip
+            world.net = net
             for chosen in plans:
                 rows = compare(
                     source.program_in, given, engines=engines, plan=chosen,

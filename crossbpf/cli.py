@@ -24,6 +24,9 @@ VERBS = {
     "asm": "crossbpf.asm",
     "disasm": "crossbpf.asm",
     **{name: f"crossbpf.{name}" for name in ("jit", "image", "mutants", "btf", "prog", "map", "features")},
+    "net": "crossbpf.attaching",
+    "cgroup": "crossbpf.attaching",
+    "fire": "crossbpf.firing",
 }
 """The verbs and the modules they are in, which are imported when they are asked for: a plugin starts often."""
 

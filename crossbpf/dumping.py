@@ -8,17 +8,19 @@ from typing import Any
 
 from bpf.isa import ROW, SLOT, Insn, Kind, encode, make
 from bpf.program import Line
+from bpf.spec.kfuncs import KFUNCS
 from bpf.spec.prototypes import PROTOTYPES
 from bpf.text import format_insn
 from crossbpf.bpftool import hexed, listed
 from jit.image import Image
 from jit.listing import Native, listing
 from runtime import ProgramObject
+from runtime.running import Translated
 
 _BY_ID = {"map_fd": "map_fd", "map_idx": "map_fd", "map_fd_value": "map_fd_value", "map_idx_value": "map_fd_value"}
 
 
-def xlated(one: ProgramObject) -> tuple[Insn | None, ...]:
+def xlated(one: Translated) -> tuple[Insn | None, ...]:
     """The instructions as the kernel gives them out: ids of maps where they had descriptors."""
     return tuple(
         make(ROW[f"lddw_{_BY_ID[insn.row.op]}"], insn.dst, imm=insn.imm >> 32 << 32 | one.maps[insn.imm & 0xFFFFFFFF])
@@ -28,9 +30,9 @@ def xlated(one: ProgramObject) -> tuple[Insn | None, ...]:
     )
 
 
-def xlated_bytes(one: ProgramObject) -> bytes:
+def xlated_bytes(one: Translated) -> bytes:
     """The wire form of `xlated`."""
-    return encode(xlated(one), one.order)
+    return encode(xlated(one), one.program.order)
 
 
 def insn_text(insn: Insn) -> str:
@@ -41,10 +43,12 @@ def insn_text(insn: Insn) -> str:
         return f"r{insn.dst} = map[id:{insn.imm & 0xFFFFFFFF}]{offset}"
     if form == "call_helper" and insn.imm in PROTOTYPES:
         return f"call bpf_{PROTOTYPES[insn.imm].name}#{insn.imm}"
+    if form == "call_kfunc" and insn.imm in KFUNCS:
+        return f"call {KFUNCS[insn.imm].name}#{insn.imm}"
     return format_insn(insn)
 
 
-def _walk(one: ProgramObject) -> Iterator[tuple[int, Insn, Line | None]]:
+def _walk(one: Translated) -> Iterator[tuple[int, Insn, Line | None]]:
     """(slot, instruction of `xlated`, source line that starts there)."""
     last, program = None, one.program
     for pc, insn in enumerate(xlated(one)):
@@ -68,7 +72,7 @@ def _source_record(line: Line, *, linum: bool) -> dict[str, Any]:
 # xlated ------------------------------------------------------------------------------------------
 
 
-def xlated_lines(one: ProgramObject, *, opcodes: bool = False, linum: bool = False) -> Iterator[str]:
+def xlated_lines(one: Translated, *, opcodes: bool = False, linum: bool = False) -> Iterator[str]:
     """A line for each instruction, below its source line."""
     program = one.program
     names = {function.start: function.name for function in program.functions}
@@ -82,14 +86,14 @@ def xlated_lines(one: ProgramObject, *, opcodes: bool = False, linum: bool = Fal
             yield "       " + hexed(encode([insn], program.order))
 
 
-def xlated_records(one: ProgramObject, *, opcodes: bool = False, linum: bool = False) -> list[dict[str, Any]]:
+def xlated_records(one: Translated, *, opcodes: bool = False, linum: bool = False) -> list[dict[str, Any]]:
     """A record for each instruction."""
     records = []
     for _, insn, line in _walk(one):
         record: dict[str, Any] = {} if line is None else _source_record(line, linum=linum)
         record["disasm"] = f"({insn.row.opcode:02x}) {insn_text(insn)}"
         if opcodes:
-            raw = encode([insn], one.order)
+            raw = encode([insn], one.program.order)
             record["opcodes"] = {
                 "code": f"0x{insn.row.opcode:02x}", "src_reg": f"0x{insn.src:x}", "dst_reg": f"0x{insn.dst:x}",
                 "off": listed(raw[2:4]),

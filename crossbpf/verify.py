@@ -97,8 +97,6 @@ def verify(
         raise click.UsageError("--unpriv and --caps contradict each other.")
     if not seconds >= 0:
         raise click.UsageError(f"--time-limit {seconds} is no number of seconds.")
-    if engine is not None and (unpriv or caps is not None):
-        raise click.UsageError("--engine asks with all capabilities: not with --unpriv or --caps.")
     holds = frozenset[str]() if unpriv else frozenset(CAPABILITIES) if caps is None else capabilities(caps)
     options = Options(
         holds, strict=strict_alignment, log_level=max(1, min(verbose, 2)), seconds=seconds, merge=merge
@@ -211,9 +209,9 @@ def _show(judged: Judged, verbose: int) -> None:
         code = program.encode()
         shown = insn_text(slots(code, program.order), verdict.pc, judged.subject)
         click.echo(f"at {verdict.pc}: {shown}")
-        line = program.line_at(verdict.pc)
-        if line is not None:
-            click.echo(f"   {line.file}:{line.line}: {line.text.strip()}")
+        place = program.line_at(verdict.pc)
+        if place is not None:
+            click.echo(f"   {place.file}:{place.line}: {place.text.strip()}")
 
 
 def _ask_live(made: Subject, options: Options) -> Answer:

@@ -11,6 +11,7 @@ import errno
 import os
 import platform
 import sys
+from collections.abc import Sequence
 from ctypes import Structure, c_char, c_ubyte, c_uint32, c_uint64
 from dataclasses import dataclass
 from functools import cache
@@ -272,11 +273,13 @@ def load(
     attach: int = 0,
     target: int = 0,
     license_name: str = "GPL",
+    descriptors: Sequence[int] = (),
 ) -> tuple[int, str]:
     """A file descriptor of a program of a type, and the verifier's log. Raises LoadError.
 
     functions: for a program whose functions the kernel must know; flags: BPF_F_*, those that the type needs unless
-    given; attach: expected_attach_type; target: number of what it is attached to in the kernel's BTF.
+    given; attach: expected_attach_type; target: number of what it is attached to in the kernel's BTF; descriptors: the
+    maps that an lddw's map_idx form counts in.
     """
     size = LOG_SIZE.get(log_level, LOG_LIMIT)
     text = ctypes.create_string_buffer(size)
@@ -287,6 +290,8 @@ def load(
         (SLEEPABLE if kind == SYSCALL else 0) if flags is None else flags, word[:15].encode(),
         expected_attach_type=attach, attach_btf_id=target,
     )  # fmt: skip
+    listed = (ctypes.c_int32 * len(descriptors))(*descriptors)
+    attr.fd_array = _address(listed) if descriptors else 0
     if functions is None:
         return _load(attr, text)
     size = len(functions.records)
@@ -342,6 +347,14 @@ def test_run_context(
     )  # fmt: skip
     bpf(TEST_RUN, attr)
     return int(attr.retval), out.raw[: attr.data_size_out], after.raw[: attr.ctx_size_out]
+
+
+def test_run_memory(descriptor: int, context: bytes) -> tuple[int, bytes]:
+    """Run a program of type syscall once: the low 32 bits of its R0, and its context afterwards. Raises OSError."""
+    given = ctypes.create_string_buffer(context, max(len(context), 1))
+    attr = _TestRun(descriptor, ctx_size_in=len(context), ctx_in=_address(given) if context else 0)
+    bpf(TEST_RUN, attr)
+    return int(attr.retval), given.raw[: len(context)]
 
 
 def program_info(descriptor: int) -> ProgramInfo:

@@ -13,6 +13,7 @@ from bpf.errors import BadInput, CallFailed, CrossbpfError
 from bpf.map_rules import OF_MAPS, check_map, fits, value_bytes
 from bpf.object.btf import Btf, Kind
 from bpf.program import Map, Program
+from bpf.spec.hooks import HOOKS, MAP
 from bpf.spec.maps import RULES
 from bpf.spec.type_rules import GPL
 from runtime import features, types
@@ -126,16 +127,37 @@ class Pin:
     id: int
 
 
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """A program at a hook (bpf/spec/hooks.py).
+
+    place     the name of a device, the path of a cgroup, the id of a map, what is traced; "" for a namespace
+    program   its id
+    flags     of a cgroup "multi", "override" or ""
+    priority  of a netfilter hook
+    """
+
+    hook: str
+    place: str
+    program: int
+    flags: str = ""
+    priority: int = 0
+
+
 One = TypeVar("One", ProgramObject, MapObject)
 
 
 @dataclass
 class Kernel:
-    """Everything that is loaded. Ids are never given twice. clock: seconds since 1970."""
+    """Everything that is loaded. Ids are never given twice. clock: seconds since 1970.
+
+    attached  programs at hooks, those of one hook in the order in which it has them
+    """
 
     programs: dict[int, ProgramObject] = field(default_factory=dict)
     maps: dict[int, MapObject] = field(default_factory=dict)
     pins: dict[str, Pin] = field(default_factory=dict)
+    attached: list[Attachment] = field(default_factory=list)
     next_program: int = 1
     next_map: int = 1
     clock: Callable[[], float] = time.time
@@ -269,10 +291,10 @@ class Kernel:
         self.collect()
 
     def collect(self) -> None:
-        """Forget what no pin leads to."""
+        """Forget what neither a pin nor a hook leads to."""
         programs: set[int] = set()
         maps: set[int] = set()
-        waiting = list(self.pins.values())
+        waiting = [*self.pins.values(), *(Pin("prog", one.program) for one in self.attached)]
         while waiting:
             pin = waiting.pop()
             found = programs if pin.kind == "prog" else maps
@@ -286,6 +308,7 @@ class Kernel:
                 waiting += [Pin("map", number) for number in self.maps[pin.id].members()]
         self.programs = {number: one for number, one in self.programs.items() if number in programs}
         self.maps = {number: one for number, one in self.maps.items() if number in maps}
+        self.attached = [one for one in self.attached if not (HOOKS[one.hook].at == MAP and int(one.place) not in maps)]
 
     def pinned(self, made: ProgramObject | MapObject) -> list[str]:
         """The paths of a program or a map."""

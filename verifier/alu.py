@@ -17,7 +17,7 @@ from verifier.registers import linkable, readable, writable
 from verifier.rejection import Rejection
 from verifier.scalar import UNBOUNDED, UNKNOWN, Scalar, constant, settled
 from verifier.state import ADD_CONST, ADD_CONST32, ADD_CONST64, ANY, MAX_VAR_OFF, Reg, scalar
-from verifier.tnum import S64_MAX, S64_MIN, U64
+from verifier.tnum import S64_MAX, S64_MIN, U32, U64
 from verifier.types import (
     ARENA,
     BASE,
@@ -40,7 +40,8 @@ from verifier.types import (
     name,
 )  # fmt: skip
 
-_S32_MAX, _U32 = (1 << 31) - 1, (1 << 32) - 1
+_S32_MAX = (1 << 31) - 1
+_NO_SWAP = {"little": "to_le", "big": "to_be"}  # byte order -> what leaves bytes where they are
 _MOVABLE = frozenset({CTX, MAP_VALUE, MAP_KEY, STACK, TP_BUFFER, BTF, MEM, BUF, FUNC, DYNPTR}) | PACKETS
 _SIGNS = {
     "add": "+=", "sub": "-=", "mul": "*=", "div": "/=", "sdiv": "/=", "or": "|=", "and": "&=", "lsh": "<<=",
@@ -71,7 +72,9 @@ def _unary(env: Env, raw: Raw, row: Row) -> None:
     if env.is_pointer(reg):
         raise Rejection(13, f"R{raw.dst} pointer arithmetic prohibited", env.pc)
     writable(env, raw.dst)
-    if reg.type == SCALAR:
+    if reg.type == SCALAR and row.bits == 64 and row.op == _NO_SWAP[env.subject.order]:
+        env.set(raw.dst, reg)
+    elif reg.type == SCALAR:
         env.set(raw.dst, scalar(alu(row.op, row.width, reg.num, reg.num, row.bits, env.subject.order)))
     else:
         env.set(raw.dst, ANY)
@@ -183,7 +186,7 @@ def _binary(env: Env, raw: Raw, row: Row) -> None:
 
 def _distance(op: str, width: int, src: Scalar) -> int | None:
     """How far an addition or subtraction moves a number, where that is known and fits in 32 bits."""
-    if src.mask & (_U32 if width == 32 else U64):
+    if src.mask & (U32 if width == 32 else U64):
         return None
     by = src.s32min if width == 32 else src.smin
     if op == "sub":

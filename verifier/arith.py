@@ -11,7 +11,7 @@ from collections.abc import Callable
 from bpf.isa import effects
 from verifier import tnum
 from verifier.extend import Range, range32, reordered, sign_extended, truncated, zero_extended, zext32
-from verifier.scalar import UNBOUNDED, UNKNOWN, Scalar, constant, only_member, settled, within_bits32
+from verifier.scalar import UNKNOWN, Scalar, constant, only_member, settled, within_bits32
 from verifier.tnum import (
     HALF,
     S32_MAX,

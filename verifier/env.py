@@ -53,6 +53,9 @@ class Visit:
         self.back: list[State] = []
 
 
+ANYTHING, NEVER = -1, -2
+
+
 class Aux:
     """What is noted of one instruction over all paths.
 
@@ -61,9 +64,10 @@ class Aux:
     nospec    a path that is only mispredicted ends before it; nospec_result: behind it
     alu_state, alu_limit  how a pointer's arithmetic is masked
     seen      whether a path that is not only mispredicted reaches it
+    inlined   of a call of bpf_loop: number of the function that it is compiled inline with; ANYTHING, NEVER
     """
 
-    __slots__ = ("alu_limit", "alu_state", "key", "map", "nospec", "nospec_result", "pointer", "seen")
+    __slots__ = ("alu_limit", "alu_state", "inlined", "key", "map", "nospec", "nospec_result", "pointer", "seen")
 
     def __init__(self) -> None:
         self.pointer = -1
@@ -73,6 +77,7 @@ class Aux:
         self.alu_state = 0
         self.alu_limit = 0
         self.seen = False
+        self.inlined = ANYTHING
         self.key: int | None = None
 
 
@@ -103,6 +108,7 @@ class Env:
         "evicted",
         "explore_limits",
         "explored",
+        "frequent",
         "ids",
         "jumps",
         "last_jumps",
@@ -155,6 +161,7 @@ class Env:
         self.capable = who.BPF in caps or who.SYS_ADMIN in caps
         self.leaks = self.uninit = self.spec_v1 = self.spec_v4 = who.PERFMON in caps or who.SYS_ADMIN in caps
         self.strict = options.strict and not options.any_alignment
+        self.frequent = options.frequent and self.capable
         self.aux = [Aux() for _ in structure.raws]
         self.processed = 0
         self.total_states = 0

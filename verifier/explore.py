@@ -17,7 +17,7 @@ from verifier.raw import Raw
 from verifier.registers import readable, unmoved, writable
 from verifier.rejection import Rejection
 from verifier.rules import may_load_absolute
-from verifier.state import ANY, UNINIT, State
+from verifier.state import ANY, UNINIT, State, const
 from verifier.types import ARENA, BASE, BTF, CTX, FLOW_KEYS, MEM, PACKETS, SOCKETS, UNTRUSTED, name
 
 DONE = -1  # in place of the next slot: the path has ended
@@ -116,6 +116,8 @@ def _next(env: Env, state: State, raw: Raw, pc: int) -> int:
     except Rejection as refusal:
         if state.speculative and refusal.errno in _RECOVERABLE:
             env.live.failed()
+            if env.level and refusal.message:
+                env.log.add(refusal.message)
             aux.nospec = True
             aux.alu_state = 0
             return DONE
@@ -267,7 +269,10 @@ def _packet(env: Env, raw: Raw, row: Row) -> int:
     for number in range(6):
         env.set(number, UNINIT)
     env.set(0, ANY)
-    return env.pc + 1
+    if len(env.state.frames) == 1:
+        return env.pc + 1
+    env.push(env.pc + 1, env.pc)
+    return subprograms.leave_early(env, const(0))
 
 
 def _wide(env: Env, raw: Raw, row: Row) -> int:

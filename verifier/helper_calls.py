@@ -9,10 +9,10 @@ from bpf.program import Map
 from bpf.spec import callers
 from bpf.spec.attach import attach_name
 from bpf.spec.prototypes import PROTOTYPES
-from bpf.spec.signatures import SIGNATURES, Kind, Signature, signature
+from bpf.spec.signatures import Kind, Signature, signature
 from verifier import callbacks, dynptr_args, fields, formats, held, map_calls, memory, objects, precision, rules, types
 from verifier.arguments import Call, check
-from verifier.env import Env, each_reg
+from verifier.env import ANYTHING, NEVER, Env, each_reg
 from verifier.frames import clobber, forget_packets
 from verifier.raw import Raw
 from verifier.rejection import Rejection
@@ -55,11 +55,11 @@ def call(env: Env, raw: Raw) -> int:
     state = env.state
     number = raw.imm
     prototype = PROTOTYPES.get(number)
-    name = prototype.name if prototype is not None else ""
+    name = prototype.name if prototype is not None else "" if number else "unspec"
     if state.locks and name not in ("spin_unlock", "kptr_xchg"):
         raise Rejection(22, "function calls are not allowed while holding a lock", env.pc)
     shown = f"bpf_{name}#{number}" if name else f"invalid func unknown#{number}"
-    if not name or number not in SIGNATURES:
+    if not name:
         raise Rejection(22, shown, env.pc)
     subject = env.subject
     attach = attach_name(subject.type.name, subject.attach)
@@ -86,7 +86,7 @@ def call(env: Env, raw: Raw) -> int:
     clobber(env)
     _result(env, made, sign)
     map_calls.compatible(env, made)
-    if moves:
+    if moves and name != "tail_call":  # a program that goes on was not left
         forget_packets(env)
     assert regs is state.frames[-1].regs
     return env.pc + 1
@@ -148,6 +148,7 @@ def _special(env: Env, made: Call) -> None:
         formats.check(env)
     elif name in callbacks.CALLBACKS:
         if name == "loop":
+            _inlines(env, regs[2].aux)
             precision.register(env, 1)
             frame = env.state.frames[-1]
             if frame.depth >= regs[1].num.umax:
@@ -162,6 +163,18 @@ def _special(env: Env, made: Call) -> None:
         )
     elif name == "dynptr_data":
         dynptr_args.lends(env, made)
+
+
+def _inlines(env: Env, subprog: int) -> None:
+    """A loop is compiled inline if all ways to it have the same function and no flags, which is then relied on."""
+    aux = env.aux[env.pc]
+    if aux.inlined == NEVER:
+        return
+    flags = env.state.frames[-1].regs[4]
+    none = flags.type == SCALAR and flags.num == ZERO
+    if none:
+        precision.register(env, 4)
+    aux.inlined = subprog if none and aux.inlined in (ANYTHING, subprog) else NEVER
 
 
 # The result ------------------------------------------------------------------------------------------

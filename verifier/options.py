@@ -15,7 +15,7 @@ class Options:
     """Options of one verification.
 
     caps       capabilities of who loads the program; none: unprivileged
-    strict     BPF_F_STRICT_ALIGNMENT; any_alignment: BPF_F_ANY_ALIGNMENT
+    strict     BPF_F_STRICT_ALIGNMENT; any_alignment: BPF_F_ANY_ALIGNMENT; frequent: BPF_F_TEST_STATE_FREQ
     log_level  0 none, 1 the path to the verdict, 2 everything; 4 is added for the line of figures
     prune      whether a state that an explored one covers is left out
     processed  how many instructions may be processed; sequence: how many jumps may wait to be explored
@@ -26,6 +26,7 @@ class Options:
 
     caps: frozenset[str] = ALL
     strict: bool = False
+    frequent: bool = False
     any_alignment: bool = False
     log_level: int = 1
     prune: bool = True

@@ -62,7 +62,7 @@ def visited(env: Env, pc: int) -> bool:
     """Whether the state at pc is covered by an explored one; if not, it may be stored. Raises Rejection."""
     state = env.state
     shape = env.structure
-    forced = shape.force_checkpoint[pc] or len(state.history) > _LONG_HISTORY
+    forced = env.frequent or shape.force_checkpoint[pc] or len(state.history) > _LONG_HISTORY
     add = forced or (env.jumps - env.last_jumps >= 2 and env.processed - env.last_processed >= 8)
     where = key(env, state, pc)
     kept = env.explored.get(where)
@@ -395,7 +395,7 @@ def _stack_covers(env: Env, old: Frame, frame: Frame, ids: Ids, how: int) -> boo
     precise = old.precise_slots if env.capable else -1
     for index, slot in enumerate(old.stack):
         have = index < len(stack)
-        if how == EXACT and (not have or slot.kinds != stack[index].kinds):
+        if how != NOT_EXACT and (not have or slot.kinds != stack[index].kinds):
             return False
         kinds = slot.kinds
         if not any(kinds) or (env.uninit and all(kind in (INVALID, MISC) for kind in kinds)):

@@ -7,7 +7,7 @@ the frame pointer and negative; byte `off` is kind number (-off - 1) % 8 of slot
 from __future__ import annotations
 
 from bpf.isa.effects import signed
-from verifier import dynptrs, precision
+from verifier import dynptrs, fastcall, precision
 from verifier.env import Env
 from verifier.log import tnum_text
 from verifier.registers import with_id
@@ -83,6 +83,13 @@ def within(env: Env, number: int, off: int, size: int, write: bool) -> None:
 # Writing -----------------------------------------------------------------------------------------
 
 
+def _touch(env: Env, frame: Frame, off: int) -> None:
+    """An access reaches down to an offset."""
+    subprogram = env.structure.subprograms[frame.subprog]
+    if off < subprogram.fastcall_stack:
+        fastcall.touched(env.structure, subprogram, env.pc)
+
+
 def write(env: Env, number: int, off: int, size: int, value: int) -> None:
     """Store register `value` (-1: none, an immediate or an atomic's result) through stack pointer `number`."""
     reg = env.state.frames[-1].regs[number]
@@ -100,6 +107,7 @@ def _immediate(env: Env) -> int | None:
 
 def write_at(env: Env, frame: Frame, off: int, size: int, value: int) -> None:
     """Store to a fixed offset. Raises Rejection."""
+    _touch(env, frame, off)
     at = -off - 1
     index = at // 8
     slot = frame.stack[index]
@@ -125,15 +133,15 @@ def write_at(env: Env, frame: Frame, off: int, size: int, value: int) -> None:
         if fits:
             reg = with_id(env, reg)
             running.regs[value] = reg
-        _save(env, frame, index, reg if fits else reg.identified(0), size)
+        _save(frame, index, reg if fits else reg.identified(0), size)
     elif reg is None and aligned and immediate is not None and env.capable:
-        _save(env, frame, index, Reg(SCALAR, constant(immediate)), size)
+        _save(frame, index, Reg(SCALAR, constant(immediate)), size)
     elif reg is not None and reg.type not in (SCALAR, NOT_INIT):
         if size != 8:
             raise Rejection(13, "invalid size of register spill", env.pc)
         if frame is not running and reg.type == STACK:
             raise Rejection(22, "cannot spill pointers to stack into stack frame of the caller", env.pc)
-        _save(env, frame, index, reg, size)
+        _save(frame, index, reg, size)
     else:
         _write_data(env, frame, index, at, size, value, immediate)
         return
@@ -159,15 +167,13 @@ def _write_data(
     frame.stack[index] = Slot(bytes(kinds))
 
 
-def _save(env: Env, frame: Frame, index: int, reg: Reg, size: int) -> None:
+def _save(frame: Frame, index: int, reg: Reg, size: int) -> None:
     """Spill a register; the bytes above one of fewer than eight are data."""
     if size == 8:
         frame.stack[index] = Slot(SPILL_KINDS, reg)
         return
     old = frame.stack[index].kinds
-    above = bytes(
-        kind if kind == ZEROS or (env.leaks and kind == INVALID) else MISC for kind in old[: 8 - size]
-    )
+    above = bytes(kind if kind in (ZEROS, INVALID) else MISC for kind in old[: 8 - size])
     frame.stack[index] = Slot(above + bytes([SPILL]) * size, reg)
 
 
@@ -175,6 +181,7 @@ def _write_somewhere(env: Env, pointer: Reg, off: int, size: int, value: int) ->
     """Store to an offset that is not known: every byte it may reach is data then. Raises Rejection."""
     frame = frame_of(env, pointer)
     low, high = pointer.num.smin + off, pointer.num.smax + off + size
+    _touch(env, frame, low)
     reg = env.state.frames[-1].regs[value] if value >= 0 else None
     zero = (reg is not None and reg.type == SCALAR and reg.num == ZERO) or (reg is None and _immediate(env) == 0)
     used = False
@@ -224,10 +231,12 @@ def read(env: Env, number: int, off: int, size: int, into: int) -> None:
             env.pc,
         )
     initialized(env, number, off, size, False, READ)
+    _touch(env, frame_of(env, reg), num.smin + off)
     _read_bytes(env, frame_of(env, reg), num.smin + off, num.smax + off + size, into)
 
 
 def _read_at(env: Env, frame: Frame, off: int, size: int, into: int) -> None:
+    _touch(env, frame, off)
     at = -off - 1
     index = at // 8
     slot = frame.stack[index]

@@ -13,7 +13,7 @@ from verifier.log import frame_text
 from verifier.raw import Raw
 from verifier.rejection import Rejection
 from verifier.rules import Range
-from verifier.state import ANY, UNINIT, Frame
+from verifier.state import ANY, UNINIT, Frame, Reg
 from verifier.types import SCALAR, STACK
 
 _ALL = -1
@@ -25,7 +25,18 @@ def call(env: Env, raw: Raw) -> int:
         return _local(env, raw)
     if calls.is_kfunc_call(raw):
         return kfunc_calls.call(env, raw)
-    return helper_calls.call(env, raw)
+    after = helper_calls.call(env, raw)
+    if raw.imm != calls.TAIL_CALL or len(env.state.frames) == 1:
+        return after
+    env.push(after, env.pc)
+    forget_packets(env)
+    return leave_early(env, ANY)
+
+
+def leave_early(env: Env, result: Reg) -> int:
+    """Return from a called function in its middle with a result: a tail call was taken, a packet load failed."""
+    env.set(0, result)
+    return leave(env)
 
 
 def _local(env: Env, raw: Raw) -> int:

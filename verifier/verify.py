@@ -16,11 +16,8 @@ from verifier.log import Log
 from verifier.options import Options
 from verifier.rejection import Rejection
 from verifier.state import State, entry, entry_with_memory
-from verifier.structure import pointer, structure
+from verifier.structure import address, structure
 from verifier.subject import Subject
-
-_ADDRESSES = range(0xFFFF_8881_0000_0000, 0xFFFF_8881_0100_0000, 0x1_0000)
-"""What the log has for the addresses of maps: those of no kernel, which differ from load to load."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +108,9 @@ def decided(
 
 def prepare(subject: Subject, options: Options, log: Log, lines: list[str] | None = None) -> Env:
     """Decide what is decided before the walk. lines: gets what the log has of it. Raises Rejection."""
-    shape = structure(subject, options, lines, _ADDRESSES)
+    shape = structure(subject, options, lines)
     env = Env(subject, options, shape, log)
-    env.shown = {pc: where for pc in shape.map_of if (where := pointer(shape, pc, _ADDRESSES)) is not None}
+    env.shown = {pc: address(shape, pc) or 0 for pc in shape.map_of}
     env.void = btf_context.void(subject)
     env.lines = dict(subject.lines)
     log.lines += lines or []

@@ -63,6 +63,25 @@ def first_difference(kernel: Reading, here: Reading) -> int:
     return -1
 
 
+def difference_group(kernel: str, here: str) -> str:
+    """What sort of difference is first between two logs, "" for none."""
+    one, other = read(kernel), read(here)
+    at = first_difference(one, other)
+    return _group(_line(one, at), _line(other, at)) if at >= 0 else ""
+
+
+def difference_text(kernel: str, here: str) -> str:
+    """The first lines that differ."""
+    one, other = read(kernel), read(here)
+    at = first_difference(one, other)
+    lines = (("after", _line(one, at - 1)), ("kernel", _line(one, at)), ("here", _line(other, at)))
+    return "\n      ".join(f"{who:6} {line[:_SHOWN]}" for who, line in lines)
+
+
+def _line(reading: Reading, at: int) -> str:
+    return "" if at < 0 else reading.lines[at] if at < len(reading.lines) else "(end)"
+
+
 @dataclass
 class Score:
     """Counts, and where the others part."""
@@ -87,12 +106,10 @@ class Score:
             self.same += 1
             self.figures += kernel.figures == here.figures
             return
-        one, other = (part.lines[at] if at < len(part.lines) else "(end)" for part in (kernel, here))
-        before = kernel.lines[at - 1] if at else ""
-        group = _group(one, other) if given.errno != judging.CRASH else judging.shape(given.message)
-        lines = [f"{case.set} | {case.name} | line {at}"]
-        lines += [f"    {who:6} {line[:_SHOWN]}" for who, line in (("after", before), ("kernel", one), ("here", other))]
-        self.parts.append((group, "\n  ".join(lines)))
+        group = _group(_line(kernel, at), _line(here, at))
+        if given.errno == judging.CRASH:
+            group = judging.shape(given.message)
+        self.parts.append((group, f"{case.set} | {case.name} | line {at}\n      {difference_text(text, given.log)}"))
 
     def report(self, show: int) -> None:
         """Print it."""

@@ -208,7 +208,7 @@ def test_maps_keep_their_contents(engine: str, tmp_path: Path, capsys: pytest.Ca
     ("arguments", "what"),
     [
         (("--type", "nonsense"), "no program type named 'nonsense' (types: plain, socket_filter"),
-        (("--type", "kprobe"), "programs of type kprobe have a context that is not described here"),
+        (("--type", "struct_ops"), "programs of type struct_ops have a context that is not described here"),
         (("--ctx", "mark=1"), "there is no context (say --type)"),
         (("--type", "tc", "--ctx", "mark"), "'mark' is neither NAME=VALUE nor a file"),
         (("--type", "tc", "--ctx", "mark=x"), "'mark=x' has no number"),
