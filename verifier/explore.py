@@ -209,10 +209,10 @@ def _one_pointer(env: Env, type_: int, mismatch_allowed: bool) -> None:
     seen = aux.pointer
     if seen == type_ or (_same_access(seen) and _same_access(type_)):
         return
-    if mismatch_allowed and seen & BASE in (BTF, MEM) and type_ & BASE in (BTF, MEM):
-        if seen & BASE == type_ & BASE or UNTRUSTED & (seen | type_):
-            aux.pointer = seen | UNTRUSTED if seen & BASE == BTF else type_ | UNTRUSTED
-            return
+    alike = seen & BASE == type_ & BASE or UNTRUSTED & (seen | type_)
+    if mismatch_allowed and alike and seen & BASE in (BTF, MEM) and type_ & BASE in (BTF, MEM):
+        aux.pointer = seen | UNTRUSTED if seen & BASE == BTF else type_ | UNTRUSTED
+        return
     raise Rejection(22, "same insn cannot be used with different pointers", env.pc)
 
 
@@ -287,7 +287,6 @@ _KINDS = {
 }  # fmt: skip
 
 
-
 def path(env: Env) -> tuple[tuple[int, int], ...]:
     """How the state that is being explored was reached: runs of slots without a jump, (first, last)."""
     runs: list[tuple[int, int]] = []
@@ -299,5 +298,5 @@ def path(env: Env) -> tuple[tuple[int, int], ...]:
                 runs.append((step.pc, last))
                 pc = last = step.before
         state = state.parent
-    runs.append((0 if not runs or runs[-1][0] else 0, last))
+    runs.append((0, last))
     return tuple(reversed([run for run in runs if run[0] <= run[1]]))

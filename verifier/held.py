@@ -53,6 +53,7 @@ def check_leak(env: Env, thrown: bool, locks: bool, what: str) -> None:
             lines = [f"Unreleased reference id={ref.id} alloc_insn={ref.pc}" for ref in lingering]
             raise Rejection(22, "\n".join([*lines, f"{what} would lead to reference leak"]), env.pc)
     if locks:
-        for held, word in ((state.irq, "local_irq_save"), (state.rcu, "rcu_read_lock"), (state.preempt, "preempt_disable")):
+        regions = ((state.irq, "local_irq_save"), (state.rcu, "rcu_read_lock"), (state.preempt, "preempt_disable"))
+        for held, word in regions:
             if held:
                 raise Rejection(22, f"{what} cannot be used inside bpf_{word}-ed region", env.pc)

@@ -53,8 +53,6 @@ def unmoved(env: Env, number: int, reg: Reg, fixed_allowed: bool = False) -> Non
     if reg.off < 0:
         raise Rejection(13, f"negative offset {name(reg.type)} ptr R{number} off={reg.off} disallowed", env.pc)
     if not fixed_allowed and reg.off:
-        raise Rejection(
-            13, f"dereference of modified {name(reg.type)} ptr R{number} off={reg.off} disallowed", env.pc
-        )
+        raise Rejection(13, f"dereference of modified {name(reg.type)} ptr R{number} off={reg.off} disallowed", env.pc)
     if reg.num.mask or reg.num.value:
         raise Rejection(13, f"variable {name(reg.type)} access var_off={tnum_text(reg.num)} disallowed", env.pc)

@@ -178,7 +178,8 @@ class TestLiesLive:
 
     def test_a_functions_type_is_a_function(self, number: int) -> None:
         answer = oracle.ask(_numbered(number), Options())
-        assert (answer.errno, answer.message.partition("processed")[0]) == (22, f"invalid type id {number} in func info")
+        assert answer.errno == 22
+        assert answer.message.startswith(f"invalid type id {number} in func info")
 
 
 @pytest.mark.parametrize("element", [1, 2])
