@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from bpf.program import Map
 from verifier.env import Env
-from verifier.rejection import Rejection
+from verifier.rejection import EINVAL, Rejection
 
 _FORMAT, _LENGTH = 3, 5  # the registers of the format and of the numbers' length
 _SPACE = b"\t\n\v\f\r "
@@ -19,12 +19,12 @@ def check(env: Env) -> None:
     regs = env.state.frames[-1].regs
     length = regs[_LENGTH].num.value
     if length % 8:
-        raise Rejection(22, "", env.pc)
+        raise Rejection(EINVAL, "", env.pc)
     pointer = regs[_FORMAT]
     assert isinstance(pointer.of, Map)  # arguments.py has found a string in a map that never changes
     text = pointer.of.initial[pointer.off + pointer.num.value :].partition(b"\0")[0]
     if not fits(text, length // 8):
-        raise Rejection(22, "Invalid format string", env.pc)
+        raise Rejection(EINVAL, "Invalid format string", env.pc)
 
 
 def fits(text: bytes, numbers: int) -> bool:

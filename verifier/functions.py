@@ -10,8 +10,8 @@ from bpf.isa.opcodes import JMP, JMP32, LD
 from bpf.object.btf import ENUMS, LINKAGE, Btf, Kind
 from verifier import calls, rules
 from verifier.raw import Raw
-from verifier.rejection import Rejection
-from verifier.shape import E2BIG, EINVAL, EPERM, EPROTO, Structure, Subprogram
+from verifier.rejection import E2BIG, EINVAL, EPERM, EPROTO, Rejection
+from verifier.shape import Structure, Subprogram
 from verifier.subject import Subject
 
 MAX_FUNCTIONS = 256  # BPF_MAX_SUBPROGS

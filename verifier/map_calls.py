@@ -12,7 +12,7 @@ from bpf.program import Map
 from bpf.spec.maps import INNER_MAP, MAP_TYPES, RDONLY_PROG
 from verifier import precision, rules
 from verifier.env import Env
-from verifier.rejection import Rejection
+from verifier.rejection import EACCES, EINVAL, Rejection
 from verifier.state import SPILL, ZEROS, Reg
 from verifier.types import SCALAR, STACK
 
@@ -125,7 +125,7 @@ def compatible(env: Env, made: Call) -> None:
         said = "cannot update sockmap in this context\n" if name in _UPDATES else ""
     if not ok:
         number = MAP_TYPES[map_.kind].number if map_.kind in MAP_TYPES else 0
-        raise Rejection(22, f"{said}cannot pass map_type {number} into func bpf_{name}#{made.number}", env.pc)
+        raise Rejection(EINVAL, f"{said}cannot pass map_type {number} into func bpf_{name}#{made.number}", env.pc)
 
 
 def record(env: Env, made: Call) -> None:
@@ -134,7 +134,7 @@ def record(env: Env, made: Call) -> None:
     if map_ is None:
         return
     if (map_.readonly or map_.flags & RDONLY_PROG) and made.name in _CHANGES:
-        raise Rejection(13, "write into map forbidden", env.pc)
+        raise Rejection(EACCES, "write into map forbidden", env.pc)
     aux = env.aux[env.pc]
     aux.map = map_ if aux.map is None or aux.map is map_ else False
     if made.name == "tail_call":
