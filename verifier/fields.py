@@ -56,18 +56,17 @@ def _of(lock: int | None, timer: int | None, value_type: int, btf: Btf | None) -
 def _walk(btf: Btf, number: int, base: int, found: dict[int, Field], depth: int) -> None:
     number = btf.strip(number)
     type_ = btf[number]
+    if len(found) > _MOST or not _holds_fields(btf, number):
+        return
     if type_.kind is Kind.ARRAY and depth < 8:
         size = btf.size(type_.type)
-        for at in range(type_.count if _holds_fields(btf, type_.type) else 0):
-            if len(found) > _MOST:
-                break
+        for at in range(min(type_.count, 64)):
             _walk(btf, type_.type, base + at * size, found, depth + 1)
     elif type_.kind in COMPOSITE and type_.name in SPECIAL:
         found[base] = Field(type_.name, base, _SIZES.get(type_.name, type_.size))
     elif type_.kind is Kind.STRUCT and depth < 8:
         for member in type_.members:
-            if _holds_fields(btf, member.type) and len(found) <= _MOST:
-                _walk(btf, member.type, base + member.offset // 8, found, depth + 1)
+            _walk(btf, member.type, base + member.offset // 8, found, depth + 1)
     elif type_.kind is Kind.PTR:
         target = btf[type_.type]
         if target.kind is Kind.TYPE_TAG and target.name in _POINTERS:
@@ -82,7 +81,7 @@ def _holds_fields(btf: Btf, number: int) -> bool:
         return _holds_fields(btf, type_.type)
     if type_.kind in COMPOSITE:
         return type_.name in SPECIAL or any(_holds_fields(btf, member.type) for member in type_.members)
-    return type_.kind is Kind.PTR and btf[type_.type].kind is Kind.TYPE_TAG
+    return type_.kind is Kind.DATASEC or (type_.kind is Kind.PTR and btf[type_.type].kind is Kind.TYPE_TAG)
 
 
 def of_value(map_: Map, btf: Btf | None) -> tuple[Field, ...]:
