@@ -19,7 +19,7 @@ from bpf.program import Program
 from bpf.spec.conventions import PACKET, Convention
 from bpf.spec.helpers import SUITE
 from bpf.text import format_insn
-from crossbpf.bpftool import caller, capable
+from crossbpf.bpftool import caller, capable, verified
 from crossbpf.cc import find
 from crossbpf.cpus import cpu_options, schedule_named
 from crossbpf.inputs import Source, memory_beside, memory_bytes, read_source, sources_in
@@ -34,6 +34,7 @@ from jit.listing import listing
 from runtime.features import refuse_later, refuse_later_type
 from runtime.permission import Caller, may_load
 from runtime.types import of_section
+from runtime.verifying import accept
 from vm.world import Input, Limits
 
 _STYLES = {"reference": "bold", "agrees": "green", "differs": "bold red", "undecided": "yellow", "refused": "dim"}
@@ -87,13 +88,14 @@ class Result:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON record a program and plan.")
 @click.option("--print-cc", is_flag=True, help="Print the C compiler's command line and do nothing else.")
 @capable
+@verified
 @compiling
 def check(
     files: Sequence[str], mem: str | None, packet: str | None, kind: str | None, ctx: Sequence[str],
     contents: Sequence[str], target: str | None, engine: str | None, plan: str, seconds: float, instructions: int,
     count: bool, kernel: str | None, strict: bool, verbose: bool, as_json: bool, print_cc: bool, caps: str | None,
-    disabled: int, cc: str | None, cflags: str, includes: Sequence[str], entry: str | None, big_endian: bool,
-    cpu: int | None, cpus: int | None, schedule: str,
+    disabled: int, no_verify: bool, cc: str | None, cflags: str, includes: Sequence[str], entry: str | None,
+    big_endian: bool, cpu: int | None, cpus: int | None, schedule: str,
 ) -> int:  # fmt: skip
     """Run programs on the interpreter and on every target, and compare.
 
@@ -135,7 +137,7 @@ def check(
                     file, options=options, order=order, entry=names if entry else None, paired=directory
                 )
                 _refuse_later(kernel, source)
-                _may_load(who, source, convention or source.convention)
+                _may_load(who, source, convention or source.convention, verify=not no_verify)
                 program = source.any_order()
                 world = world_of(program, options, contents)
                 world.cpu = cpu or 0
@@ -174,12 +176,15 @@ def _refuse_later(kernel: str | None, source: Source) -> None:
             raise error.at(file=source.file) from None
 
 
-def _may_load(who: Caller, source: Source, convention: Convention) -> None:
+def _may_load(who: Caller, source: Source, convention: Convention, *, verify: bool) -> None:
     """Raise CallFailed where Linux would not load it. A conformance test calls helpers of another machine."""
     if convention.helpers is not SUITE:
         program = source.any_order()
         try:
-            may_load(who, program, convention.type.name if convention.type else of_section(program.section))
+            kind = convention.type.name if convention.type else of_section(program.section)
+            may_load(who, program, kind)
+            if verify and convention.type is not None:
+                accept(program, kind, who)
         except CrossbpfError as error:
             raise error.at(file=source.file) from None
 

@@ -60,19 +60,21 @@ def in_section(programs: tuple[Program, ...], word: str) -> tuple[Program, ...]:
 
 def load(
     file: str, *, type: str = "", caps: frozenset[str] | None = None, kernel: str | None = None, order: str = "little",
-    options: CompileOptions | None = None, world: World | None = None,
+    options: CompileOptions | None = None, verify: bool = True, world: World | None = None,
 ) -> Loaded:  # fmt: skip
     """Load the programs of a file (see `crossbpf prog load --help`), in memory: what it gives runs them.
 
     type: of all programs, else what their sections say. caps: the caller's capabilities, None for all. kernel: a
-    release; what came later is refused. order: byte order to compile C for, and of wire forms. Raises CrossbpfError.
+    release; what came later is refused. order: byte order to compile C for, and of wire forms. verify: whether the
+    verifier must accept them. Raises CrossbpfError.
     """
     programs, portable = read_programs(file, options=options, order=order)
     programs = in_section(programs, type)
     caller = ROOT if caps is None else Caller(caps)
     try:
         return Loaded(
-            programs, kind=named(type) if type else "", caller=caller, kernel=kernel, portable=portable, world=world
+            programs, kind=named(type) if type else "", caller=caller, kernel=kernel, portable=portable, verify=verify,
+            world=world,
         )
     except CrossbpfError as error:
         raise error.at(file=file) from None

@@ -18,11 +18,12 @@ from crossbpf.bpftool import (
     hexed,
     listed,
     one_map,
-    permitted,
+    permitted, verified,
     program,
     programs,
     show_objects,
     stored,
+    verified,
     words,
 )
 from crossbpf.inputs import read_bytes, write_bytes
@@ -65,6 +66,7 @@ def _building(command: Any) -> Any:
 @loading
 @_building
 @permitted
+@verified
 @stored
 def load(output: Output, given: Sequence[str], **options: Any) -> int:
     """Load the first program of FILE and pin it at PATH.
@@ -79,6 +81,7 @@ def load(output: Output, given: Sequence[str], **options: Any) -> int:
 @loading
 @_building
 @permitted
+@verified
 @stored
 def loadall(output: Output, given: Sequence[str], **options: Any) -> int:
     """Load all programs of FILE and pin each in DIR under its name."""
@@ -86,8 +89,8 @@ def loadall(output: Output, given: Sequence[str], **options: Any) -> int:
 
 
 def _load(
-    output: Output, line: Words, *, first: bool, caps: str | None, disabled: int, kernel: str | None, cc: str | None,
-    cflags: str, includes: Sequence[str], big_endian: bool,
+    output: Output, line: Words, *, first: bool, caps: str | None, disabled: int, no_verify: bool, kernel: str | None,
+    cc: str | None, cflags: str, includes: Sequence[str], big_endian: bool,
 ) -> int:  # fmt: skip
     file, path = line.next("FILE"), line.next("PATH")
     found, portable = read_programs(
@@ -112,7 +115,8 @@ def _load(
                     raise click.UsageError(f"what is {word!r}? {line.usage}")
         try:
             made = system.load(
-                found, kind=kind, caller=caller(caps, disabled), kernel=kernel, reuse=reuse, portable=portable
+                found, kind=kind, caller=caller(caps, disabled), kernel=kernel, reuse=reuse, portable=portable,
+                verify=not no_verify,
             )
         except CrossbpfError as error:
             raise error.at(file=file) from None

@@ -15,7 +15,7 @@ from bpf.plan import Unit
 from bpf.program import Program
 from bpf.spec.conventions import Convention
 from crossbpf import pcap
-from crossbpf.bpftool import caller, capable
+from crossbpf.bpftool import caller, capable, verified
 from crossbpf.cpus import cpu_options, schedule_named
 from crossbpf.inputs import memory_bytes, read_bytes, read_source, write_bytes
 from crossbpf.machine import world as world_of
@@ -30,6 +30,7 @@ from engines.iterating import iterates
 from runtime.permission import may_load
 from runtime.running import data_after, entry_for
 from runtime.types import UNSPEC
+from runtime.verifying import accept
 from vm.contexts import build, read_back
 from vm.cpus import Schedule
 from vm.network import Sent, carried
@@ -98,11 +99,12 @@ class Run:
 @click.option("--seconds", default=5.0, show_default=True, help="Time limit of a run.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON record.")
 @capable
+@verified
 @compiling
 def run(
     file: str, prog: str | None, kind: str | None, data_in: str | None, packets: int | None, ctx: Sequence[str],
     contents: Sequence[str], repeat: int, data_out: str | None, name: str, jit: str, plan: str, seconds: float,
-    as_json: bool, caps: str | None, disabled: int, cc: str | None, cflags: str, includes: Sequence[str],
+    as_json: bool, caps: str | None, disabled: int, no_verify: bool, cc: str | None, cflags: str, includes: Sequence[str],
     entry: str | None, big_endian: bool, cpu: int | None, cpus: int | None, schedule: str,
 ) -> int:  # fmt: skip
     """Run a program as what it is: XDP, tc, socket filter, cgroup_skb...
@@ -130,7 +132,10 @@ def run(
     program = source.program_in("little") if "little" in chosen.abilities.orders else source.program_in("big")
     convention = convention_named(kind) if kind else convention_of(program.section)
     try:
-        may_load(caller(caps, disabled), program, convention.type.name if convention.type else UNSPEC)
+        loader, its_type = caller(caps, disabled), convention.type.name if convention.type else UNSPEC
+        may_load(loader, program, its_type)
+        for loaded in () if no_verify else (program, *source.tails_in(program.order)):
+            accept(loaded, its_type, loader)
     except CallFailed as error:
         raise error.at(file=file) from None
     for other in source.tails_in(program.order)[: len(names) - 1]:

@@ -19,6 +19,7 @@ from bpf.spec.type_rules import GPL
 from runtime import features, types
 from runtime.permission import ROOT, Caller, may_create, may_load
 from runtime.tag import tag
+from runtime.verifying import accept
 from vm.maps import MapState, Order, new_map
 from vm.maps.outside import fields
 
@@ -214,17 +215,20 @@ class Kernel:
 
     def load(
         self, programs: Sequence[Program], *, kind: str = "", caller: Caller = ROOT, kernel: str | None = None,
-        reuse: Mapping[str, MapObject] | None = None, portable: bool = False,
+        reuse: Mapping[str, MapObject] | None = None, portable: bool = False, verify: bool = True,
     ) -> list[ProgramObject]:  # fmt: skip
         """Load programs that share their maps (Object.programs), and create the maps.
 
         kind: their type, else what the section's name says. kernel: a release; what came later is refused. reuse: name
-        -> a map to take instead of a new one. CallFailed, Refused; then nothing has changed.
+        -> a map to take instead of a new one. verify: whether the verifier must accept them. CallFailed (Rejected),
+        Refused; then nothing has changed.
         """
         kinds = [kind or types.of_section(program.section) for program in programs]
         for program, its in zip(programs, kinds, strict=True):
             may_load(caller, program, its)
             features.refuse_later(kernel, program, its)
+            if verify:
+                accept(program, its, caller)
         before = dict(self.maps), self.next_map, self.next_program
         try:
             maps = self._maps(programs[0], caller, dict(reuse or {}))

@@ -129,12 +129,12 @@ class Loaded:
 
     def __init__(
         self, programs: Sequence[Program], *, kind: str = "", caller: Caller = ROOT, kernel: str | None = None,
-        portable: bool = False, world: World | None = None,
+        portable: bool = False, verify: bool = True, world: World | None = None,
     ) -> None:  # fmt: skip
         """See Kernel.load, which says what is raised."""
         self.kernel = Kernel()
         self.world = world or World()
-        made = self.kernel.load(programs, kind=kind, caller=caller, kernel=kernel, portable=portable)
+        made = self.kernel.load(programs, kind=kind, caller=caller, kernel=kernel, portable=portable, verify=verify)
         for program in made:
             translated(self.kernel, program)  # what no engine runs is refused now
         self.programs: Mapping[str, ProgramObject] = {one.name: one for one in made}

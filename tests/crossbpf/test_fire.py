@@ -207,7 +207,7 @@ class TestFire:
             r0 = *(u64 *)(r1 + 0); exit"""
         program = replace(assemble(words, name="p"), section="xdp", license="GPL")
         with Store(prompt.folder / "bpffs").open() as kernel:
-            hooks.attach(kernel, kernel.load([program])[0], *hooks.hook_named(kernel, "xdp:eth0"))
+            hooks.attach(kernel, kernel.load([program], verify=False)[0], *hooks.hook_named(kernel, "xdp:eth0"))
         text = prompt(f"fire xdp:eth0 --event {FRAME.hex()}", 1)
         assert text.splitlines() == [
             "xdp:eth0  p (id 1): read fault of 0x8 at insn 8", "  printed: hi",

@@ -21,7 +21,7 @@ def kernel() -> Kernel:
 
 
 def load(kernel: Kernel, section: str, name: str = "p", kind: str = "") -> ProgramObject:
-    return kernel.load([returning(name, section)], kind=kind)[0]
+    return kernel.load([returning(name, section)], kind=kind, verify=False)[0]
 
 
 def attach(kernel: Kernel, program: ProgramObject, where: str, **how: object) -> None:
