@@ -14,9 +14,11 @@ from bpf.text import assemble
 from fuzz.parity import oracle
 from tests.verifier.live import needs_linux
 from verifier import Options, Subject, verify
+from verifier.parts import part, together
 
 VALUES = Map("values", "array", 4, 64, 1)
 INNER = Map("inner", "array", 4, 64, 1)
+_BRANCHES = "; ".join(["if r0 == 100 goto +0"] * 3 + ["r3 = 1"] * 8)
 _SOON = "; ".join(["if r7 == 100 goto +0"] * 3 + ["r9 = 1"] * 8)  # enough for a state to be stored behind it
 
 # A caller that stores nothing itself: one function writes its slot, another reads it.
@@ -194,3 +196,31 @@ def test_a_value_may_be_an_array_of_arrays_of_arrays(element: int) -> None:
     code = _wire("r1 = map_value[fd:0][0]; r0 = *(u8 *)(r1 + 1); exit")
     verdict = verify(Subject(code, "little", PROGRAM_TYPES["sched_cls"], maps=(many,), btf=Btf(tuple(types))))
     assert verdict.accepted is (element == 1)  # the other value is all locks
+
+
+# Functions on their own ----------------------------------------------------------------------------------
+
+
+def _timed_twice() -> Subject:
+    """The program and a global function, which start a timer with the same callback."""
+    start = "r1 = map_value[fd:0][0]; r2 = func[late]; call 170"
+    end = "r0 = 0; exit"
+    code = f"{start}; r1 = 1; call local g; {end}; g: {start}; {end}; late: call 7; {_BRANCHES}; {end}"
+    types = Btf((
+        Type(Kind.TYPEDEF, "void"), Type(Kind.INT, "int", 4, encoding=1, bits=32), Type(Kind.INT, "long", 8, bits=64),
+        Type(Kind.FUNC_PROTO, "", type=1, params=(Param("a", 1),)), Type(Kind.FUNC, "main", type=3, linkage=1),
+        Type(Kind.FUNC, "g", type=3, linkage=1), Type(Kind.FUNC, "late", type=3, linkage=0),
+        Type(Kind.STRUCT, "bpf_timer", 16, members=(Member("a", 2, 0), Member("b", 2, 64))),
+        Type(Kind.STRUCT, "timed", 16, members=(Member("timer", 7, 0),)),
+    ))  # fmt: skip
+    timed = Map("timed", "array", 4, 16, 1, timer=0, value_type=8)
+    program = assemble(code.replace(";", "\n"))
+    starts = {function.start: 4 + at for at, function in enumerate(program.functions)}
+    return Subject(program.encode(), "little", PROGRAM_TYPES["sched_cls"], maps=(timed,), btf=types, types=starts)
+
+
+def test_a_callback_of_two_functions_is_walked_for_each() -> None:
+    made, options = _timed_twice(), Options()
+    whole = verify(made, options)
+    assert whole.accepted
+    assert together(made, options, lambda subprog: part(made, options, subprog)) == whole
