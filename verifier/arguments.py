@@ -181,7 +181,7 @@ def _map(env: Env, made: Call, number: int, reg: Reg, kind: Kind) -> None:
 def _key(env: Env, made: Call, number: int, reg: Reg, kind: Kind) -> None:
     assert made.map is not None
     memory.for_helper(env, number, made.map.key_size, False, False)
-    if made.map.kind in ("array", "percpu_array"):
+    if map_calls.has_all_keys(made.map):
         made.key = map_calls.constant_key(env, env.state.frames[-1].regs[number], made.map.key_size)
 
 

@@ -10,8 +10,9 @@ from bpf.isa.opcodes import JMP, JMP32, LD
 from bpf.object.btf import ENUMS, LINKAGE, Btf, Kind
 from verifier import calls, rules
 from verifier.raw import Raw
-from verifier.rejection import Rejection
-from verifier.shape import E2BIG, EINVAL, EPERM, EPROTO, Structure, Subprogram
+from verifier.rejection import E2BIG, EINVAL, EPERM, EPROTO, Rejection
+from verifier.shape import Structure, Subprogram
+from verifier.subject import Subject
 
 MAX_FUNCTIONS = 256  # BPF_MAX_SUBPROGS
 MAX_KFUNCS = 256  # MAX_KFUNC_DESCS
@@ -24,6 +25,7 @@ _EXCEPTION = "exception_callback:"
 
 def find(found: Structure) -> None:
     """Where functions start: at slot 0, where calls go and addresses are taken, at the exception callback."""
+    _check_numbers(found.subject)
     raws = found.raws
     starts = {0}
     kfuncs: set[tuple[int, int]] = set()
@@ -50,6 +52,16 @@ def find(found: Structure) -> None:
             subprogram.callback = subprogram.asynchronous = subprogram.exception = True
         found.subprograms.append(subprogram)
         found.subprogram_of.extend([number] * (end - start))
+
+
+def _check_numbers(subject: Subject) -> None:
+    """The functions' types are functions."""
+    btf = subject.btf
+    if btf is None:
+        return
+    for _, number in sorted(subject.types.items()):
+        if not 0 <= number < len(btf) or btf[number].kind is not Kind.FUNC:
+            raise Rejection(EINVAL, f"invalid type id {number} in func info")
 
 
 def _add(starts: set[int], start: int, count: int, pc: int) -> None:

@@ -259,7 +259,7 @@ def _read_at(env: Env, frame: Frame, off: int, size: int, into: int) -> None:
         raise Rejection(13, "invalid size of register fill", env.pc)
     if into < 0:
         return
-    if size <= spilled and off % 8 == 0:
+    if size <= spilled and _is_low(env, off, size, spilled):
         if env.capable and size == 4 and spilled == 4 and width(reg) <= 32:
             new = with_id(env, reg)
             if new is not reg:
@@ -279,6 +279,11 @@ def _read_at(env: Env, frame: Frame, off: int, size: int, into: int) -> None:
         env.set(into, _ZERO)
     else:
         env.set(into, ANY)
+
+
+def _is_low(env: Env, off: int, size: int, spilled: int) -> bool:
+    """Whether a load of part of a spilled register gets its low bytes."""
+    return (off if env.subject.order == "little" else off - (spilled - size)) % 8 == 0
 
 
 def _check_bytes(env: Env, kinds: bytes, at: int, off: int, size: int) -> None:

@@ -133,6 +133,8 @@ def entered(env: Env) -> State:
 def walk(env: Env, subprog: int) -> None:
     """Walk the program (0), or a global function on its own. Raises Rejection."""
     env.last_jumps, env.last_processed = env.jumps, env.processed
+    env.explored.clear()  # each is looked at afresh, whatever was walked before
+    env.visits.clear()
     if not subprog:
         explore(env, entered(env), 0)
         if env.level == 1:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 
+from bpf.errors import Refused
 from bpf.isa import opcodes
 from bpf.object.btf import LINKAGE, Btf, Kind, Type
 from bpf.object.btf_wire import encode
@@ -83,8 +84,11 @@ def target(subject: Subject) -> int:
 def ask(subject: Subject, options: Options, flags: int = 0, level: int | None = None) -> Answer:
     """The live kernel's answer to a loader with the capabilities of the options. flags: further BPF_F_*.
 
-    Without CAP_BPF a kernel asks no verifier unless its unprivileged_bpf_disabled is 0. Raises OSError, NotHere.
+    Without CAP_BPF a kernel asks no verifier unless its unprivileged_bpf_disabled is 0. Raises OSError, NotHere,
+    and Refused for a program of the other byte order.
     """
+    if subject.order != HOST:
+        raise Refused(f"the live kernel takes no {subject.order}-endian program")
     flags |= STRICT * options.strict | ANY * options.any_alignment | FREQUENT * options.frequent
     flags |= SLEEPABLE * subject.sleepable
     with syscall.same_types(), _maps(subject) as descriptors:
