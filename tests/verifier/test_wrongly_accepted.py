@@ -224,3 +224,19 @@ def test_a_callback_of_two_functions_is_walked_for_each() -> None:
     whole = verify(made, options)
     assert whole.accepted
     assert together(made, options, lambda subprog: part(made, options, subprog)) == whole
+
+
+_BEHIND_THE_END = """
+    r6 = *(u32 *)(r1 + 76); r7 = *(u32 *)(r1 + 80); r6 += 20; if r6 > r7 goto short; r0 = 0; exit
+    short: {back}; if r6 <= r7 goto there; r0 = 0; exit
+    there: r0 = *(u64 *)(r6 + 4096); r0 = 0; exit
+"""
+
+
+@pytest.mark.parametrize("back", ["r6 -= 16", "r6 += -16", "r2 = 16; r6 -= r2"])
+def test_a_pointer_behind_the_packets_end_may_come_back(back: str) -> None:
+    """Linux 6.18 takes the way for dead, and accepts what stands there."""
+    lines = _BEHIND_THE_END.format(back=back).replace(";", "\n")
+    code = assemble("\n".join(line.strip() for line in lines.splitlines() if line.strip())).encode()
+    verdict = verify(Subject(code, "little", PROGRAM_TYPES["sched_cls"]))
+    assert verdict.message.splitlines()[-1] == "R6 offset is outside of the packet"
