@@ -76,7 +76,7 @@ def functions(count: int, turns: int) -> Subject:
     types += [Type(Kind.FUNC, name or "main", type=2, linkage=1) for name in names.values()]
     made = program(assembled.insns, names=names)
     known = {start: 3 + at for at, start in enumerate(names)}
-    return Subject(made.encode(), "little", PROGRAM_TYPES["sched_cls"], btf=Btf(tuple([_VOID, *types])), types=known)
+    return Subject(made.encode(), "little", PROGRAM_TYPES["sched_cls"], btf=Btf((_VOID, *types)), types=known)
 
 
 _VOID = Type(Kind.TYPEDEF, "void")
@@ -104,7 +104,8 @@ def _merging(repeats: int, quick: bool) -> Table:
     made = forking(10 if quick else 60)
     apart, merged = best([partial(verify, made, _QUIET), partial(verify, made, _MERGED)], repeats)
     rows: list[list[Cell]] = [["one state a block", merged * 1000, merged / apart], ["all paths", apart * 1000, 1.0]]
-    return Table("Joined states", ("search", "ms", "ratio"), rows, "branches whose ways meet again, each knowing more of one number")
+    note = "branches whose ways meet again, each knowing more of one number"
+    return Table("Joined states", ("search", "ms", "ratio"), rows, note)
 
 
 def _parallel(repeats: int, quick: bool) -> Table:
@@ -113,8 +114,9 @@ def _parallel(repeats: int, quick: bool) -> Table:
     one = two = float("inf")
     numbers = range(count + 1)
     if "fork" not in get_all_start_methods():
-        return Table("Two processes", ("processes", "s"), [["one", _wall(partial(verify, made, _QUIET))]], "no fork here")
-    global _SHARED  # noqa: PLW0603
+        seconds = _wall(partial(verify, made, _QUIET))
+        return Table("Two processes", ("processes", "s"), [["one", seconds]], "no fork here")
+    global _SHARED
     _SHARED = made
     with ProcessPoolExecutor(2, mp_context=get_context("fork")) as pool:
         list(pool.map(_walk, [0, 0]))  # both are there

@@ -110,6 +110,10 @@ class CallFailed(CrossbpfError):
         self.errno = ERRNO[name]
 
 
+class Rejected(CallFailed):
+    """A program that the verifier does not accept."""
+
+
 class MapRefused(Refused):
     """A map that cannot be. `name` and `errno` are what bpf() answers, "" and 0 where only this machine has no room."""
 

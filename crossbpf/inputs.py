@@ -37,6 +37,7 @@ class CompileOptions:
     link     more files of the same program
     btf      the types of the machine to run for: a file, or "kernel"; None: the object's own
     kconfig  NAME=VALUE, or files of such lines
+    ksyms    NAME=ADDRESS, or files like /proc/kallsyms; machine: a file that describes what is in the kernel
     """
 
     cc: str | None = None
@@ -45,6 +46,8 @@ class CompileOptions:
     link: tuple[str, ...] = ()
     btf: str | None = None
     kconfig: tuple[str, ...] = ()
+    ksyms: tuple[str, ...] = ()
+    machine: str | None = None
 
 
 @dataclass(frozen=True)
@@ -264,7 +267,9 @@ def open_object(data: bytes, file: str, options: CompileOptions) -> Object:
     """An object with what options say belongs to it. Raises BadObject, BadInput."""
     target = read_types(options.btf) if options.btf is not None else None
     parts = link([(file, data), *_linked(data, options)])
-    return Object(parts, target=target, kconfig=kernel_configuration(options.kconfig))
+    from crossbpf.machine import symbols  # which reads files as this module does
+
+    return Object(parts, target=target, kconfig=kernel_configuration(options.kconfig), symbols=symbols(options))
 
 
 def _linked(data: bytes, options: CompileOptions) -> Iterator[tuple[str, bytes]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,21 +12,28 @@ import click
 
 from bpf.errors import BadInput, CallFailed, Refused
 from bpf.plan import Unit
+from bpf.program import Program
 from bpf.spec.conventions import Convention
 from crossbpf import pcap
-from crossbpf.bpftool import caller, capable
+from crossbpf.bpftool import caller, capable, verified
 from crossbpf.cpus import cpu_options, schedule_named
 from crossbpf.inputs import memory_bytes, read_bytes, read_source, write_bytes
-from crossbpf.maps import elements, map_option, map_record, show_maps
+from crossbpf.machine import world as world_of
+from crossbpf.maps import map_option, map_record, show_maps
+from crossbpf.net import net_option, network_said
 from crossbpf.options import compile_options, compiling, hexadecimal, plans_named, wide_console
-from crossbpf.types import convention_named, convention_of, fields_for
+from crossbpf.types import context_for, convention_named, convention_of
 from engines import Engine, Prepared, engine
 from engines.compare import Row
+from engines.iterating import inputs as iterated
+from engines.iterating import iterates
 from runtime.permission import may_load
+from runtime.running import data_after, entry_for
 from runtime.types import UNSPEC
+from runtime.verifying import accept
 from vm.contexts import build, read_back
 from vm.cpus import Schedule
-from vm.network import Sent
+from vm.network import Sent, carried
 from vm.outcome import Outcome
 from vm.world import Input, Limits, World
 
@@ -49,12 +56,10 @@ class Run:
     cpu: int | None = None
 
     def sent(self, convention: Convention) -> list[Sent]:
-        """Where packets go: clones, and where the return value redirects to, what was last named."""
-        sent = self.outcome.sent or ()
-        clones, named = [one for one in sent if one.clone], [one for one in sent if not one.clone]
-        meaning = convention.type.meaning(self.outcome.r0) if convention.type else ""
-        redirected = self.outcome.status == "done" and meaning.endswith("_REDIRECT")
-        return clones + (named[-1:] if redirected else [])
+        """Where packets go."""
+        ended = self.outcome.status == "done" and convention.type is not None
+        meaning = convention.type.meaning(self.outcome.r0) if ended and convention.type else ""
+        return carried(self.outcome.sent or (), meaning)
 
     def changed(self) -> dict[str, tuple[int, int]]:
         """Context fields that the program has changed: before and after."""
@@ -72,6 +77,7 @@ class Run:
 @click.option("--packets", type=click.IntRange(1), metavar="N", help="Only the first N packets of a capture.")
 @click.option("--ctx", multiple=True, metavar="NAME=VALUE,...|FILE", help="Fields of the context.")
 @map_option
+@net_option
 @click.option(
     "--repeat",
     default=1,
@@ -93,11 +99,12 @@ class Run:
 @click.option("--seconds", default=5.0, show_default=True, help="Time limit of a run.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON record.")
 @capable
+@verified
 @compiling
 def run(
     file: str, prog: str | None, kind: str | None, data_in: str | None, packets: int | None, ctx: Sequence[str],
     contents: Sequence[str], repeat: int, data_out: str | None, name: str, jit: str, plan: str, seconds: float,
-    as_json: bool, caps: str | None, disabled: int, cc: str | None, cflags: str, includes: Sequence[str],
+    as_json: bool, caps: str | None, disabled: int, no_verify: bool, cc: str | None, cflags: str, includes: Sequence[str],
     entry: str | None, big_endian: bool, cpu: int | None, cpus: int | None, schedule: str,
 ) -> int:  # fmt: skip
     """Run a program as what it is: XDP, tc, socket filter, cgroup_skb...
@@ -106,6 +113,8 @@ def run(
     printed, and its maps after the last run, which keep their contents from run to run. A program without a type gets
     the data as memory: R1 is its address and R2 its length.
 
+    An iterator without --ctx runs for each element that --machine or a map has, and once more behind the last.
+
     With --cpus several CPUs run at once and share the maps: all have the same packet, or each has one of a capture.
     They take turns where a program calls helpers, in the same way in every run.
 
@@ -113,8 +122,9 @@ def run(
     """  # fmt: skip
     named = (prog or entry or "").split(",")
     names = list(dict.fromkeys(named))
+    options = compile_options(cc, cflags, includes)
     source = read_source(
-        file, options=compile_options(cc, cflags, includes), order="big" if big_endian else "little",
+        file, options=options, order="big" if big_endian else "little",
         entry=names if len(names) > 1 else names[0] or None,
     )  # fmt: skip
     turns = schedule_named(cpu, cpus, schedule, tuple(names.index(one) for one in named))
@@ -122,17 +132,25 @@ def run(
     program = source.program_in("little") if "little" in chosen.abilities.orders else source.program_in("big")
     convention = convention_named(kind) if kind else convention_of(program.section)
     try:
-        may_load(caller(caps, disabled), program, convention.type.name if convention.type else UNSPEC)
+        loader, its_type = caller(caps, disabled), convention.type.name if convention.type else UNSPEC
+        may_load(loader, program, its_type)
+        programs = (program, *source.tails_in(program.order))
+        if not no_verify:
+            programs = tuple(accept(one, its_type, loader) for one in programs)
     except CallFailed as error:
         raise error.at(file=file) from None
-    for other in source.tails_in(program.order)[: len(names) - 1]:
+    for other in programs[1 : len(names)]:
         if not kind and convention_of(other.section) is not convention:
             raise BadInput(f"{other.name} is not of type {convention.name}, as {program.name} is", file=file)
     frames, captured = frames_in(data_in)
-    unit = Unit((program, *source.tails_in(program.order)), convention=convention, plan=plans_named(plan)[0])
-    inputs = [_input(convention, frame, ctx) for frame in frames[:packets]]
+    unit = Unit(programs, convention=convention, plan=plans_named(plan)[0])
+    convention = unit.convention  # of the machine that the byte order stands for
     prepared, used, why = prepare(unit, chosen, jit)
-    limits, world = Limits(seconds=seconds), World(cpu=cpu or 0, elements=elements(contents, program))
+    limits, world = Limits(seconds=seconds), world_of(program, options, contents)
+    world.cpu, world.net = cpu or 0, network_said()
+    elements = not ctx and data_in is None and turns is None and iterates(program)
+    frames = frames[:packets]
+    inputs = iterated(unit, world) if elements else [_input(convention, program, frame, ctx) for frame in frames]
     runs: list[Run] = []
     for together in _rounds(inputs, turns, captured=captured):
         try:
@@ -156,8 +174,9 @@ def run(
     else:
         if why:
             click.echo(f"crossbpf: {chosen.name} refuses it: {why}; the interpreter runs it", err=True)
+        what = "element" if elements else "packet" if captured else ""
         for one in runs:
-            for line in lines(one, convention, _head(one, captured=captured), repeat):
+            for line in lines(one, convention, _head(one, what), repeat):
                 click.echo(line)
         if runs[-1].outcome.maps:
             show_maps(wide_console(), [Row(used.name, unit.order, "reference", outcome=runs[-1].outcome)], program)
@@ -166,26 +185,21 @@ def run(
     return 0 if all(one.outcome.status == "done" for one in runs) else 1
 
 
-def frames_in(data_in: str | None) -> tuple[list[bytes], bool]:
-    """The packets of --data-in, and whether they are a capture's. Raises BadInput."""
+def frames_in(data_in: str | None, option: str = "--data-in") -> tuple[list[bytes], bool]:
+    """The packets that an option names, and whether they are a capture's. Raises BadInput."""
     if data_in is not None and data_in.endswith(".pcap"):
         frames = pcap.read(read_bytes(data_in), data_in)
         if not frames:
             raise BadInput("has no packets", file=data_in)
         return frames, True
-    data = memory_bytes(data_in, "--data-in")
+    data = memory_bytes(data_in, option)
     return (pcap.read(data, data_in or ""), True) if pcap.byte_order(data) else ([data], False)
 
 
-def _input(convention: Convention, frame: bytes, ctx: Sequence[str]) -> Input:
+def _input(convention: Convention, program: Program, frame: bytes, ctx: Sequence[str]) -> Input:
     """The input of a run: memory for a program without a type. For xdp, --ctx data=N says where the frame starts."""
-    fields = dict(fields_for(convention, ctx))
-    if convention.view is None:
-        return Input(memory=frame)
-    metadata = fields.pop("data", 0) if convention.view.layout.name == "xdp_md" else 0
-    if not 0 <= metadata <= len(frame):
-        raise BadInput(f"data = {metadata} is outside the packet of {len(frame)} bytes", file="--ctx")
-    return Input(packet=frame, metadata=metadata, context=fields)
+    given = context_for(convention, program, ctx)
+    return entry_for(convention, frame, given.context, given.record)
 
 
 def prepare(unit: Unit, chosen: Engine, jit: str) -> tuple[Prepared, Engine, str]:
@@ -204,9 +218,12 @@ def prepare(unit: Unit, chosen: Engine, jit: str) -> tuple[Prepared, Engine, str
 Numbered = tuple[int, Input]
 
 
-def _rounds(inputs: Sequence[Input], turns: Schedule | None, *, captured: bool) -> Iterator[Sequence[Numbered]]:
+def _rounds(inputs: Iterable[Input], turns: Schedule | None, *, captured: bool) -> Iterator[Sequence[Numbered]]:
     """What runs at once: one input, or one for each CPU; what is not a capture's is the same on all of them."""
-    cpus = 1 if turns is None else turns.cpus
+    if turns is None:
+        yield from ([one] for one in enumerate(inputs))
+        return
+    cpus, inputs = turns.cpus, list(inputs)
     numbered = list(enumerate(inputs)) if captured else list(enumerate(inputs)) * cpus
     yield from (numbered[at : at + cpus] for at in range(0, len(numbered), cpus))
 
@@ -244,10 +261,7 @@ def _run(
 
 def _memory(outcome: Outcome, unit: Unit, given: Input) -> bytes | None:
     """The memory of a program without a type after its run."""
-    if outcome.regions is None or "memory" not in outcome.regions:
-        return None
-    at = unit.plan.place(unit.plan.memory, len(given.memory)) & 0xFFF
-    return outcome.regions["memory"][at : at + len(given.memory)]
+    return data_after(unit, given, outcome)
 
 
 def _write(name: str, packets: Sequence[bytes]) -> None:
@@ -264,9 +278,9 @@ def retval(outcome: Outcome) -> int:
     return (outcome.r0 & 0xFFFF_FFFF ^ 0x8000_0000) - 0x8000_0000
 
 
-def _head(one: Run, *, captured: bool) -> str:
-    """What a run's first line starts with: which packet it was, on which CPU."""
-    words = [f"packet {one.number}"] if captured else []
+def _head(one: Run, what: str) -> str:
+    """What a run's first line starts with: which packet or element it was, on which CPU."""
+    words = [f"{what} {one.number}"] if what else []
     words += [f"CPU {one.cpu}"] if one.cpu is not None else []
     return " on ".join(words) + ": " if words else ""
 

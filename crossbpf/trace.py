@@ -17,14 +17,15 @@ from bpf.text import format_insn
 from crossbpf.check import parting_words
 from crossbpf.cpus import cpu_option
 from crossbpf.inputs import memory_bytes, read_source
-from crossbpf.maps import elements, map_option
+from crossbpf.machine import world as world_of
+from crossbpf.maps import map_option
 from crossbpf.options import compile_options, compiling, engines_named, plans_named
-from crossbpf.types import convention_named, fields_for
+from crossbpf.types import context_for, convention_named
 from engines import Options, Prepared, engine
 from engines.lockstep import Parting, lockstep
 from jit.listing import listing
 from vm.step import Step
-from vm.world import Input, Limits, World
+from vm.world import Input, Limits
 
 
 @click.command()
@@ -67,18 +68,19 @@ def trace(
             f"{engines[0].name} and {engines[1].name} run programs of different byte order",
             remedy="compare each with the interpreter",
         )
-    source = read_source(
-        file, options=compile_options(cc, cflags, includes), order="big" if big_endian else "little", entry=entry
-    )
+    options = compile_options(cc, cflags, includes)
+    source = read_source(file, options=options, order="big" if big_endian else "little", entry=entry)
     program = source.program_in("little" if "little" in orders else "big")
     convention = convention_named(kind) if kind else source.convention if packet is None else PACKET
-    fields = fields_for(convention, ctx)
     unit = Unit((program, *source.tails_in(program.order)), convention=convention, plan=plans_named(plan)[0])
+    context = context_for(unit.convention, program, ctx)
     prepared = [one.prepare(unit, Options(observe=True)) for one in engines]
     names = [one.name for one in engines]
     memory = memory_bytes(mem) if mem is not None else source.memory
-    given = Input(memory, packet=memory_bytes(packet, "--packet"), context=fields)
-    world = World(cpu=cpu or 0, elements=elements(contents, program))
+    frame = memory_bytes(packet, "--packet")
+    given = Input(memory, packet=frame, context=context.context, record=context.record)
+    world = world_of(program, options, contents)
+    world.cpu = cpu or 0
     at = None if stop is None else _slot(stop, program)
     found = lockstep(prepared[0], prepared[1], given, world, Limits(instructions, seconds), at)
     if as_json:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from bpf.isa import Insn, Kind
 from emu.machine import Machine, Stop
-from emu.unicorn import unicorn
+from emu.unicorn import READS, unicorn
 from jit.image import Image
 from vm.memory import Memory
 from vm.outcome import Fault
 
 _M64 = (1 << 64) - 1
-_READS = (unicorn.UC_MEM_READ_UNMAPPED, unicorn.UC_MEM_READ_PROT)
 _WRITES = (unicorn.UC_MEM_WRITE_UNMAPPED, unicorn.UC_MEM_WRITE_PROT)
 
 
@@ -19,7 +18,7 @@ def translate(stop: Stop, machine: Machine, image: Image, memory: Memory) -> Fau
     pc = image.pc_at(stop.pc)
     if stop.access is not None:
         access, address, _ = stop.access
-        if access in _READS or access in _WRITES:
+        if access in READS or access in _WRITES:
             return _memory_fault(access in _WRITES, address, pc, machine, image, memory)
         return Fault("fetch", 0, -1, address)
     if stop.error:  # Unicorn does not tell an illegal instruction from a trapping one on every machine

@@ -8,6 +8,7 @@ from functools import partial
 from itertools import takewhile
 
 from bpf.plan import Unit
+from bpf.spec.kfuncs import FIRST as FIRST_KFUNC
 from emu.batch import CAPACITY, compile_batch, run_batch, suits
 from emu.faults import translate
 from emu.machine import Machine, Stop, machine, tracer
@@ -204,7 +205,7 @@ class _Run:
             return None
         if number == CALL_TARGET:
             number = host.ax()
-            if number not in guest._helpers:
+            if number not in guest._helpers or number >= FIRST_KFUNC:
                 self.fault = Fault("call target", 0, self._caller(), number)
                 return None
         elif number in SERVICES:

@@ -310,29 +310,37 @@ class Machine:
 
     def start(self, address: int, seconds: float) -> Stop:
         """Run from an address until the exit page, an error or the time limit."""
-        uc = self.uc
-        self._access = None
-        error = 0
-        WATCHDOG.arm(uc, seconds)
+        timeout = False
+        WATCHDOG.arm(self.uc, seconds)
         try:
-            uc.emu_start(address, self.plan.exit)
-        except unicorn.UcError as failure:
-            error = failure.errno
+            pc, error = self._through(address)
         finally:
-            timeout = WATCHDOG.disarm(uc)
-        pc = self._final.read()[0]
+            timeout = WATCHDOG.disarm(self.uc)
         # The watchdog may fire when the guest has just stopped by itself.
         return Stop(pc, error, self._access, timeout and not error and pc != self.plan.exit)
 
     def go_on(self, address: int) -> Stop:
         """As start, inside a run: from a helper's stub, under the run's time limit."""
-        error, self._access = 0, None
-        try:
-            self.uc.emu_start(address, self.plan.exit)
-        except unicorn.UcError as failure:
-            error = failure.errno
-        pc = self._final.read()[0]
+        pc, error = self._through(address)
         return Stop(pc, error, self._access, WATCHDOG.fired(self.uc) and not error and pc != self.plan.exit)
+
+    def _through(self, address: int) -> tuple[int, int]:
+        """Run from an address, through faults that the image's exception table knows: where it stops, and the error."""
+        uc, facts = self.uc, self.target.emulation
+        while True:
+            error, self._access = 0, None
+            try:
+                uc.emu_start(address, self.plan.exit)
+            except unicorn.UcError as failure:
+                error = failure.errno
+            pc = self._final.read()[0]
+            if self._access is None or self._access[0] not in edge.READS or self._image is None or WATCHDOG.fired(uc):
+                return pc, error
+            rescue = self._image.rescue_at(pc)
+            if rescue is None:
+                return pc, error
+            uc.reg_write(edge.register(facts, self.target.homes[rescue.dst]), 0)
+            address = rescue.end
 
     @contextmanager
     def nested(self) -> Iterator[Callable[[Sequence[int]], None]]:

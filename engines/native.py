@@ -28,6 +28,7 @@ from engines.binding import bind, shown
 from engines.emulated import EmulatedPrepared, shared_front
 from engines.native_child import LENGTH, Callbacks, Load, Run, send
 from engines.native_cpus import RunCpus
+from engines.native_rescue import here
 from jit import host
 from jit.host import HostCode
 from jit.image import Image
@@ -185,9 +186,7 @@ class NativePrepared(Prepared):
         self._observe = options.observe
         self._target = image.target
         self._helpers = {
-            number: (found.name, found.arguments)
-            for number, found in unit.convention.helpers.items()
-            if not found.inline
+            number: (found.name, found.arguments) for number, found in unit.calls.items() if not found.inline
         }
         plan = unit.plan
         self._record, self._block = plan.harness, plan.harness + TABLES
@@ -204,7 +203,13 @@ class NativePrepared(Prepared):
             tuple(zip(ends, functions, strict=True)), frozenset(map(plan.entry, unit.later)),
         )  # fmt: skip
         counters = (plan.counters.start, plan.counters.size)
-        self._load = Load(pieces, plan.exit, self._block, self._record, counters, self._host.flush)
+        saved = here(self._host.saved)
+        if image.rescues and not saved:
+            raise Refused(f"programs that read the kernel's structures do not run on this CPU under {sys.platform}")
+        self._load = Load(
+            pieces, plan.exit, self._block, self._record, counters, self._host.flush, image.rescues,
+            self._target.homes[:11], saved, unit.order,
+        )  # fmt: skip
         self._be_loaded(Limits().seconds)
 
     def _be_loaded(self, seconds: float) -> None:
@@ -265,9 +270,9 @@ class NativePrepared(Prepared):
             host.DESTROYED + at: poison.get(name, _PATTERN + 0x100 + at) for at, name in enumerate(code.destroyed)
         }
         request = Run(
-            cells, words, self._helpers, world, unit.order, machine.alignment, machine.bias, limits.seconds,
-            self._record, 8 * RECORD_WORDS, Packet.of(unit, entry), limits.may_goto, named_regions(unit),
-            unit.plan.handles, limits.tail_calls, self._callbacks,
+            cells, words, self._helpers, world.plain(unit.order), unit.order, machine.alignment, machine.bias,
+            limits.seconds, self._record, 8 * RECORD_WORDS, Packet.of(unit, entry), limits.may_goto,
+            named_regions(unit), unit.plan.handles, limits.tail_calls, self._callbacks,
         )  # fmt: skip
         return given, request
 

@@ -1,7 +1,7 @@
 """The process that runs compiled code on its own CPU: its memory, its code, a run (see native_serve.py).
 
-It installs no signal handler: code that crashes kills it, and whoever has started it sees how. Code pages are never
-writable and executable at once, data pages never executable.
+It handles no signals but the faults of probe loads: code that crashes kills it, and whoever has started it sees how.
+Code pages are never writable and executable at once, data pages never executable.
 """
 
 from __future__ import annotations
@@ -20,7 +20,10 @@ from dataclasses import dataclass, field
 from typing import IO, Any
 
 from bpf.plan import ALLOWANCE, FRAME, PAGE, POISON, TAIL_CALLS, Region
+from bpf.spec.kfuncs import FIRST as FIRST_KFUNC
+from engines.native_rescue import Rescuer
 from jit import host
+from jit.image import Rescue
 from vm.cpus import ALONE, Turn
 from vm.helpers import Calling, Exit, Place, entered, expire, implementation
 from vm.maps.bound import Bound, Named
@@ -32,6 +35,7 @@ LENGTH = struct.Struct("<Q")
 M64 = (1 << 64) - 1
 _GRACE = 2.0  # seconds after the limit of a run at which a child without a parent ends itself
 
+_USER_BITS = 47  # bits of an address that a process can have
 READ, WRITE, EXEC = 1, 2, 4  # PROT_*, which the module mmap has only where there is mmap()
 _FIXED_NOREPLACE = 0x100000  # Linux since 4.17; elsewhere the address is a hint, and what comes back is looked at
 
@@ -49,6 +53,7 @@ class Load:
     record  address of the exit record, a page; the shared block lies in the page behind it, at `block`
     counters  address and size of the region of may_goto's counters
     flush   whether the CPU must be told of new code
+    rescues, homes, saved, order   see Rescuer
     """
 
     pieces: Sequence[tuple[int, int, bytes]]
@@ -57,6 +62,10 @@ class Load:
     record: int
     counters: tuple[int, int]
     flush: bool
+    rescues: Sequence[Rescue]
+    homes: Sequence[str]
+    saved: Mapping[str, int]
+    order: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +164,8 @@ class Host:
         self._mapped: dict[int, int] = {}
         self._regions: dict[int, Region] = {}
         self._load: Load | None = None
+        self._rescuer: Rescuer | None = None
+        self._kept: dict[int, bytearray] = {}  # regions at addresses that no process can have
         self.seat: Seat | None = None  # whose run goes on
         self._callback = ctypes.CFUNCTYPE(ctypes.c_int)(self._called)
 
@@ -206,6 +217,9 @@ class Host:
             if wanted.flush:
                 self._flush(address, len(code))
         self._load = wanted
+        if self._rescuer is not None:
+            self._rescuer.close()
+        self._rescuer = Rescuer(wanted.rescues, wanted.homes, wanted.saved, wanted.order) if wanted.rescues else None
         self._block = (ctypes.c_uint64 * (host.BLOCK_SIZE // host.WORD)).from_address(wanted.block)
         self._enter = ctypes.CFUNCTYPE(None)(wanted.enter)
 
@@ -220,6 +234,9 @@ class Host:
     def allocate(self, region: Region) -> memoryview:
         """A region of the run, writable until its content is there."""
         start = region.first_page
+        if start >> _USER_BITS:
+            self._kept[start] = bytearray(region.mapped)
+            return memoryview(self._kept[start])
         if region in self.fixed():
             return self.view(start, region.mapped)
         if start in self._regions:
@@ -235,6 +252,7 @@ class Host:
 
     def only(self, cells: Sequence[Cell]) -> None:
         """Take out the regions that are not those of these cells."""
+        self._kept.clear()
         starts = {cell.region.first_page for cell in cells}
         for start in [start for start in self._regions if start not in starts]:
             self._unmap(start)
@@ -244,8 +262,10 @@ class Host:
         """All memory as it is when a run starts."""
         self.only(wanted.cells)
         memory = Memory(wanted.cells, self.allocate)
+        if self._rescuer is not None:
+            self._rescuer.memory = memory
         for cell in wanted.cells:
-            if cell.region.readonly:
+            if cell.region.readonly and cell.region.first_page not in self._kept:
                 self._protect(cell.region.first_page, READ)
         record = self.view(wanted.record, wanted.saved)
         record[:] = b"\xee" * wanted.saved
@@ -293,7 +313,7 @@ class Host:
         try:
             if number == CALL_TARGET:
                 number = block[host.AX]
-                if number not in wanted.helpers:
+                if number not in wanted.helpers or number >= FIRST_KFUNC:
                     raise Trap("call target", number)
             elif number in SERVICES:
                 block[host.ANSWER] = answer(number, wanted.packet, place.memory, arguments)

@@ -13,6 +13,7 @@ from dataclasses import replace
 from bpf.plan import PAGE, STUB_SIZE, Plan, Unit
 from bpf.program import Map
 from bpf.spec.helpers import KERNEL
+from bpf.spec.kfuncs import KFUNCS
 from bpf.spec.maps import EACH, MAP_HELPERS
 from engines.base import Engine
 from engines.interpreter import InterpreterEngine
@@ -32,7 +33,9 @@ _OF_THE_MACHINE = frozenset({
 })  # fmt: skip
 _OF_PACKETS = frozenset(helper.name for helper in KERNEL.values() if helper.typed) - _OF_THE_MACHINE
 _OTHERS = frozenset({"csum_diff", "loop", "unwind", "spin_lock", "spin_unlock", "kptr_xchg"})
-SAME_EVERYWHERE = _OTHERS | _OF_MAPS | _DYNPTRS | _TEXT | _OF_PACKETS
+_OF_TASKS = ("bpf_task_", "bpf_cgroup_", "bpf_iter_task_", "bpf_copy_from_user")
+_FUNCTIONS = frozenset(one.name for one in KFUNCS.values() if not one.name.startswith(_OF_TASKS))
+SAME_EVERYWHERE = _OTHERS | _OF_MAPS | _DYNPTRS | _TEXT | _OF_PACKETS | _FUNCTIONS
 """Helpers whose result depends on their arguments, the maps, the packet, or the functions that they call."""
 
 

@@ -11,7 +11,8 @@ import errno
 import os
 import platform
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from ctypes import Structure, c_char, c_ubyte, c_uint32, c_uint64
 from dataclasses import dataclass
 from functools import cache
@@ -46,6 +47,7 @@ class _MapCreate(_Attr):
         ("map_type", c_uint32), ("key_size", c_uint32), ("value_size", c_uint32), ("max_entries", c_uint32),
         ("map_flags", c_uint32), ("inner_map_fd", c_uint32), ("numa_node", c_uint32), ("map_name", c_char * 16),
         ("map_ifindex", c_uint32), ("btf_fd", c_uint32), ("btf_key_type_id", c_uint32), ("btf_value_type_id", c_uint32),
+        ("btf_vmlinux_value_type_id", c_uint32), ("map_extra", c_uint64),
     ]  # fmt: skip
 
 
@@ -160,14 +162,15 @@ def create_array(name: str, value_size: int, *, readonly: bool = False) -> int:
 
 def create_map(
     name: str, kind: int, key_size: int, value_size: int, max_entries: int, flags: int = 0, inner: int = 0,
-    types: tuple[bytes, int, int] | None = None,
+    types: tuple[bytes, int, int] | None = None, extra: int = 0,
 ) -> int:  # fmt: skip
     """A descriptor of a new map. Raises OSError.
 
-    kind: BPF_MAP_TYPE_*; inner: one like the maps of a map-in-map; types: BTF, and in it the key's and the value's.
+    kind: BPF_MAP_TYPE_*; inner: one like the maps of a map-in-map; types: BTF, and in it the key's and the value's;
+    extra: map_extra.
     """
     word = "".join(letter if letter.isascii() and (letter.isalnum() or letter in "_.") else "_" for letter in name)
-    attr = _MapCreate(kind, key_size, value_size, max_entries, flags, inner, 0, word[:15].encode())
+    attr = _MapCreate(kind, key_size, value_size, max_entries, flags, inner, 0, word[:15].encode(), map_extra=extra)
     if types is None:
         return bpf(MAP_CREATE, attr)
     attr.btf_fd, attr.btf_key_type_id, attr.btf_value_type_id = _load_btf(types[0]), *types[1:]
@@ -304,7 +307,31 @@ def load(
         os.close(attr.prog_btf_fd)
 
 
+@contextmanager
+def same_types() -> Iterator[None]:
+    """While this lasts, equal BTF is loaded once: maps and programs are of the very same types then."""
+    global _loaded
+    _loaded = {}
+    try:
+        yield
+    finally:
+        for descriptor in _loaded.values():
+            os.close(descriptor)
+        _loaded = None
+
+
+_loaded: dict[bytes, int] | None = None
+
+
 def _load_btf(data: bytes) -> int:
+    if _loaded is None:
+        return _new_btf(data)
+    if data not in _loaded:
+        _loaded[data] = _new_btf(data)
+    return os.dup(_loaded[data])
+
+
+def _new_btf(data: bytes) -> int:
     buffer = ctypes.create_string_buffer(data, len(data))
     try:
         return bpf(BTF_LOAD, _BtfLoad(_address(buffer), 0, len(data)))
@@ -347,6 +374,14 @@ def test_run_context(
     )  # fmt: skip
     bpf(TEST_RUN, attr)
     return int(attr.retval), out.raw[: attr.data_size_out], after.raw[: attr.ctx_size_out]
+
+
+def test_run_memory(descriptor: int, context: bytes) -> tuple[int, bytes]:
+    """Run a program of type syscall once: the low 32 bits of its R0, and its context afterwards. Raises OSError."""
+    given = ctypes.create_string_buffer(context, max(len(context), 1))
+    attr = _TestRun(descriptor, ctx_size_in=len(context), ctx_in=_address(given) if context else 0)
+    bpf(TEST_RUN, attr)
+    return int(attr.retval), given.raw[: len(context)]
 
 
 def program_info(descriptor: int) -> ProgramInfo:

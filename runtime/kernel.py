@@ -13,11 +13,13 @@ from bpf.errors import BadInput, CallFailed, CrossbpfError
 from bpf.map_rules import OF_MAPS, check_map, fits, value_bytes
 from bpf.object.btf import Btf, Kind
 from bpf.program import Map, Program
+from bpf.spec.hooks import HOOKS, MAP
 from bpf.spec.maps import RULES
 from bpf.spec.type_rules import GPL
 from runtime import features, types
 from runtime.permission import ROOT, Caller, may_create, may_load
 from runtime.tag import tag
+from runtime.verifying import accept
 from vm.maps import MapState, Order, new_map
 from vm.maps.outside import fields
 
@@ -126,16 +128,37 @@ class Pin:
     id: int
 
 
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """A program at a hook (bpf/spec/hooks.py).
+
+    place     the name of a device, the path of a cgroup, the id of a map, what is traced; "" for a namespace
+    program   its id
+    flags     of a cgroup "multi", "override" or ""
+    priority  of a netfilter hook
+    """
+
+    hook: str
+    place: str
+    program: int
+    flags: str = ""
+    priority: int = 0
+
+
 One = TypeVar("One", ProgramObject, MapObject)
 
 
 @dataclass
 class Kernel:
-    """Everything that is loaded. Ids are never given twice. clock: seconds since 1970."""
+    """Everything that is loaded. Ids are never given twice. clock: seconds since 1970.
+
+    attached  programs at hooks, those of one hook in the order in which it has them
+    """
 
     programs: dict[int, ProgramObject] = field(default_factory=dict)
     maps: dict[int, MapObject] = field(default_factory=dict)
     pins: dict[str, Pin] = field(default_factory=dict)
+    attached: list[Attachment] = field(default_factory=list)
     next_program: int = 1
     next_map: int = 1
     clock: Callable[[], float] = time.time
@@ -192,17 +215,20 @@ class Kernel:
 
     def load(
         self, programs: Sequence[Program], *, kind: str = "", caller: Caller = ROOT, kernel: str | None = None,
-        reuse: Mapping[str, MapObject] | None = None, portable: bool = False,
+        reuse: Mapping[str, MapObject] | None = None, portable: bool = False, verify: bool = True,
     ) -> list[ProgramObject]:  # fmt: skip
         """Load programs that share their maps (Object.programs), and create the maps.
 
         kind: their type, else what the section's name says. kernel: a release; what came later is refused. reuse: name
-        -> a map to take instead of a new one. CallFailed, Refused; then nothing has changed.
+        -> a map to take instead of a new one. verify: whether the verifier must accept them. CallFailed (Rejected),
+        Refused; then nothing has changed.
         """
         kinds = [kind or types.of_section(program.section) for program in programs]
         for program, its in zip(programs, kinds, strict=True):
             may_load(caller, program, its)
             features.refuse_later(kernel, program, its)
+        if verify:
+            programs = [accept(program, its, caller) for program, its in zip(programs, kinds, strict=True)]
         before = dict(self.maps), self.next_map, self.next_program
         try:
             maps = self._maps(programs[0], caller, dict(reuse or {}))
@@ -269,10 +295,10 @@ class Kernel:
         self.collect()
 
     def collect(self) -> None:
-        """Forget what no pin leads to."""
+        """Forget what neither a pin nor a hook leads to."""
         programs: set[int] = set()
         maps: set[int] = set()
-        waiting = list(self.pins.values())
+        waiting = [*self.pins.values(), *(Pin("prog", one.program) for one in self.attached)]
         while waiting:
             pin = waiting.pop()
             found = programs if pin.kind == "prog" else maps
@@ -286,6 +312,7 @@ class Kernel:
                 waiting += [Pin("map", number) for number in self.maps[pin.id].members()]
         self.programs = {number: one for number, one in self.programs.items() if number in programs}
         self.maps = {number: one for number, one in self.maps.items() if number in maps}
+        self.attached = [one for one in self.attached if not (HOOKS[one.hook].at == MAP and int(one.place) not in maps)]
 
     def pinned(self, made: ProgramObject | MapObject) -> list[str]:
         """The paths of a program or a map."""

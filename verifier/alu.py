@@ -144,6 +144,7 @@ def _binary(env: Env, raw: Raw, row: Row) -> None:
             raise Rejection(22, f"invalid shift {raw.imm}", env.pc)
     writable(env, raw.dst)
     if dst.type == ARENA:
+        env.aux[env.pc].narrowed = width == 64
         return
     if by_register:
         src = regs[raw.src]
@@ -267,11 +268,21 @@ def _sane(env: Env, reg: Reg, type_: int) -> None:
         raise Rejection(22, f"value {num.smin} makes {name(type_)} pointer be out of bounds", env.pc)
 
 
+def _at(base: Reg, off: int) -> Reg:
+    """A pointer at another fixed offset. One that lies behind the packet's end need not when it is moved back.
+
+    Linux 6.18 keeps that knowledge, and takes a way that can be gone for dead.
+    """
+    if base.aux < 0 and off < base.off and base.type in PACKETS:
+        return Reg(base.type, base.num, off, base.id, base.ref, base.of, 0)
+    return base.moved(base.num, off)
+
+
 def _plus(env: Env, base: Reg, by: Scalar) -> Reg:
     if by.mask == 0:
         off = base.off + by.smin
         if -(1 << 31) <= off <= _S32_MAX:
-            return base.moved(base.num, off)
+            return _at(base, off)
     num = base.num
     smin, smax = num.smin + by.smin, num.smax + by.smax
     if smin < S64_MIN or smax > S64_MAX:
@@ -290,7 +301,7 @@ def _minus(env: Env, base: Reg, by: Scalar) -> Reg:
     if by.mask == 0:
         off = base.off - by.smin
         if -(1 << 31) <= off <= _S32_MAX:
-            return base.moved(base.num, off)
+            return _at(base, off)
     num = base.num
     smin, smax = num.smin - by.smax, num.smax - by.smin
     if smin < S64_MIN or smax > S64_MAX:
@@ -302,6 +313,6 @@ def _minus(env: Env, base: Reg, by: Scalar) -> Reg:
     value, mask = tnum.sub(num.value, num.mask, by.value, by.mask)
     moved = settled(value, mask, smin, smax, umin, umax, *UNBOUNDED[4:])
     if base.type in PACKETS:
-        return Reg(base.type, moved, base.off, env.new_id(), base.ref, base.of, 0 if by.smin < 0 else base.aux)
+        return Reg(base.type, moved, base.off, env.new_id(), base.ref, base.of, 0 if by.smin < 0 else max(base.aux, 0))
     return base.moved(moved, base.off)
 

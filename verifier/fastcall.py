@@ -53,10 +53,10 @@ def remove(found: Structure) -> None:
 def _around(found: Structure, subprogram: Subprogram, pc: int, lowest: int) -> None:
     """The pairs around one call; of a call that clobbers what it may, they stay, and their stack with them."""
     raws = found.raws
-    signature = calls.callable_signature(raws[pc], found.subject, found.options.caps)
-    if signature is None:
+    made = calls.summary(raws[pc], pc, found.subject, found.options.caps)
+    if made is None:
         return
-    clobbered = (2 << len(signature.arguments)) - (2 if signature.result.base == "RET_VOID" else 1)
+    clobbered = (2 << made.reads) - (2 if made.void else 1)
     expected = _CALLER_SAVED & ~clobbered
     pairs = 0
     while pairs < min(6, pc, len(raws) - 1 - pc):
@@ -71,7 +71,7 @@ def _around(found: Structure, subprogram: Subprogram, pc: int, lowest: int) -> N
         found.fastcall[pc - pairs] = found.fastcall[pc + pairs] = True
     if not pairs:
         return
-    if signature.fastcall:
+    if made.fastcall:
         found.spills[pc] = pairs
     else:
         subprogram.keep_fastcall_stack = True

@@ -10,7 +10,7 @@ from bpf.spec import callers
 from bpf.spec.attach import attach_name
 from bpf.spec.prototypes import PROTOTYPES
 from bpf.spec.signatures import Kind, Signature, signature
-from verifier import callbacks, dynptr_args, fields, held, map_calls, memory, objects, precision, rules, types
+from verifier import callbacks, dynptr_args, fields, formats, held, map_calls, memory, objects, precision, rules, types
 from verifier.arguments import Call, check
 from verifier.env import ANYTHING, NEVER, Env, each_reg
 from verifier.frames import clobber, forget_packets
@@ -48,7 +48,6 @@ _CASTS = frozenset({
 _BOUNDED = frozenset({
     "get_stack", "get_task_stack", "probe_read_str", "probe_read_kernel_str", "probe_read_user_str",
 })  # fmt: skip
-_ELIDED = frozenset({"array", "percpu_array"})
 
 
 def call(env: Env, raw: Raw) -> int:
@@ -86,6 +85,8 @@ def call(env: Env, raw: Raw) -> int:
     moves = (sign.changes_packet and not own) or dynptr_args.moves_packet(env, made)
     clobber(env)
     _result(env, made, sign)
+    if made.dynptr is not None or made.makes:
+        env.live.stored(state, env.pc)
     map_calls.compatible(env, made)
     if moves and name != "tail_call":  # a program that goes on was not left
         forget_packets(env)
@@ -145,6 +146,8 @@ def _special(env: Env, made: Call) -> None:
     elif name == "get_local_storage":
         if not (regs[2].type == SCALAR and regs[2].num == ZERO):
             raise Rejection(22, "get_local_storage() doesn't support non-zero flags", env.pc)
+    elif name == "snprintf":
+        formats.check(env)
     elif name in callbacks.CALLBACKS:
         if name == "loop":
             _inlines(env, regs[2].aux)
@@ -206,7 +209,7 @@ def _result(env: Env, made: Call, sign: Signature) -> None:
         map_ = made.map
         assert isinstance(map_, Map)
         if (
-            made.name == "map_lookup_elem" and map_.kind in _ELIDED and made.key is not None
+            made.name == "map_lookup_elem" and map_calls.has_all_keys(map_) and made.key is not None
             and 0 <= made.key < map_.max_entries
         ):  # fmt: skip
             flags &= ~MAYBE_NULL

@@ -100,7 +100,7 @@ def step(env: Env, raw: Raw, row: Row) -> int:
             _sync(env.state, regs[raw.dst], linked)
             _sync(other, others[raw.dst], linked)
     elif not narrow and by_register and SCALAR not in (dst.type, src.type):
-        _one_is_not_null(env.state, other, raw, op, dst, src)
+        _one_is_not_null(env, other, raw, op, dst, src)
     dst = regs[raw.dst]
     if not narrow and not by_register and raw.imm == 0 and op in ("jeq", "jne") and dst.type & MAYBE_NULL:
         nullness.decide(env, env.state, raw.dst, op == "jne")
@@ -235,17 +235,16 @@ def _sync(state: State, known: Reg, linked: list[tuple[int, int, bool]]) -> None
 # Pointers to one thing ----------------------------------------------------------------------------
 
 
-def _one_is_not_null(state: State, other: State, raw: Raw, op: str, dst: Reg, src: Reg) -> None:
+def _one_is_not_null(env: Env, other: State, raw: Raw, op: str, dst: Reg, src: Reg) -> None:
     """Two pointers are equal and one is not null: the other is not either."""
     if bool(dst.type & MAYBE_NULL) == bool(src.type & MAYBE_NULL) or BTF in (dst.type & BASE, src.type & BASE):
         return
-    equal = other if op == "jeq" else state if op == "jne" else None
+    equal = other if op == "jeq" else env.state if op == "jne" else None
     if equal is None:
         return
     number = raw.src if src.type & MAYBE_NULL else raw.dst
     regs = equal.frames[-1].regs
-    reg = regs[number]
-    regs[number] = reg.typed(reg.type & ~MAYBE_NULL)
+    regs[number] = nullness.as_not_null(env, regs[number])
 
 
 # Packets -------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ Source: check_mem_access and check_helper_mem_access of Linux 6.18.
 from __future__ import annotations
 
 from bpf.program import Map
+from bpf.spec import type_rules
 from verifier import context, fields, kptr, objects, precision, rules, stack, tnum
 from verifier.arith import sign_extended, truncated
 from verifier.env import Env
@@ -256,10 +257,12 @@ def _loaded(env: Env, found: context.Access) -> Reg:
 
 
 def _packet(env: Env, number: int, reg: Reg, off: int, size: int, write: bool, value: int, sign: bool) -> None:
-    if write and not rules.may_write_packet(env.subject):
-        raise Rejection(13, rules.CANNOT_WRITE, env.pc)
-    if write and value >= 0:
-        _leaks(env, reg.type, value)
+    if write:
+        if not rules.may_write_packet(env.subject):
+            raise Rejection(13, rules.CANNOT_WRITE, env.pc)
+        env.writes_packet = True
+        if value >= 0:
+            _leaks(env, reg.type, value)
     packet_access(env, number, reg, off, size, False)
     if not write and value >= 0:
         env.set_unknown(value)
@@ -385,7 +388,7 @@ def for_helper(env: Env, number: int, size: int, write: bool, zero_allowed: bool
         return stack.initialized(env, number, reg.off, size, zero_allowed, write, raw_mode)
     elif base == BTF:
         objects.for_helper(env, number, reg, size, write)
-    elif base == CTX and env.subject.type.name == "syscall":
+    elif base == CTX and env.subject.type.name in type_rules.UNCONVERTED:
         _context_memory(env, number, reg, size, write, zero_allowed)
     elif zero_allowed and size == 0 and reg.type == SCALAR and reg.num.mask == 0 and reg.num.value == 0:
         pass
@@ -395,7 +398,7 @@ def for_helper(env: Env, number: int, size: int, write: bool, zero_allowed: bool
 
 
 def _context_memory(env: Env, number: int, reg: Reg, size: int, write: bool, zero_allowed: bool) -> None:
-    """A context that is memory of the program's caller (syscall programs). Raises Rejection."""
+    """A context that is memory as it stands. Raises Rejection."""
     off = reg.off + size - 1
     if size == 0 and not zero_allowed:
         raise Rejection(13, f"R{number} invalid zero-sized read", env.pc)

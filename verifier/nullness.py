@@ -39,7 +39,13 @@ def decide(env: Env, state: State, number: int, null: bool) -> None:
 
 
 def not_null(env: Env, reg: Reg) -> Reg:
-    """A pointer that is no longer null."""
+    """A pointer that is no longer null; its id is kept where it tells locks apart."""
+    new = as_not_null(env, reg)
+    return new if not new.id or fields.may_hold_lock(new, env.subject.btf) else new.identified(0)
+
+
+def as_not_null(env: Env, reg: Reg) -> Reg:
+    """The same pointer where it is not null."""
     if reg.type & BASE == MAP_VALUE and isinstance(reg.of, Map):
         map_ = reg.of
         if map_.inner is not None:
@@ -49,5 +55,4 @@ def not_null(env: Env, reg: Reg) -> Reg:
             return Reg(XDP_SOCK, ZERO, 0, 0, reg.ref)
         if map_.kind in ("sockmap", "sockhash"):
             return Reg(SOCKET, ZERO, 0, 0, reg.ref)
-    keeps = fields.may_hold_lock(reg, env.subject.btf)
-    return Reg(reg.type & ~MAYBE_NULL, reg.num, reg.off, reg.id if keeps else 0, reg.ref, reg.of, reg.aux)
+    return reg.typed(reg.type & ~MAYBE_NULL)

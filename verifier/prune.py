@@ -76,7 +76,8 @@ def visited(env: Env, pc: int) -> bool:
                 continue
             hit = loop = False
             if old.branches:
-                hit = loop = _looping(env, old, state, pc)
+                hit = _looping(env, old, state, pc)
+                loop = hit and not shape.calls_callback[pc]
                 if not hit and not forced and env.jumps - env.last_jumps < 20 and env.processed - env.last_processed < 100:
                     add = False
             else:
@@ -257,7 +258,7 @@ def _leave(env: Env, state: State) -> None:
         env.log.add(f"SCC exit {_place_text(place)}")
     visit.entry = None
     _peak(env)
-    back, visit.back = visit.back, []
+    back, visit.back = visit.back[::-1], []  # the newest first
     rounds = 0
     changed = bool(back)
     while changed:
@@ -409,7 +410,7 @@ def _stack_covers(env: Env, old: Frame, frame: Frame, ids: Ids, how: int) -> boo
                 return False
             continue
         for a, b in zip(kinds, other.kinds, strict=True):
-            if a in (b, INVALID) or a == MISC and (env.uninit or b == ZEROS):
+            if a in (b, INVALID) or (a == MISC and (env.uninit or b == ZEROS)):
                 continue
             return False
         last = kinds[7]

@@ -15,8 +15,8 @@ from bpf.spec import type_rules
 from verifier import calls
 from verifier.kernel_types import kernel_types
 from verifier.raw import Raw
-from verifier.rejection import Rejection
-from verifier.shape import E2BIG, EBADF, EBUSY, EFAULT, EINVAL, ENOENT, ENOTSUPP, EPERM, EPROTO, ERANGE, Structure
+from verifier.rejection import E2BIG, EBADF, EBUSY, EFAULT, EINVAL, ENOENT, ENOTSUPP, EPERM, EPROTO, ERANGE, Rejection
+from verifier.shape import Structure
 
 MAX_MAPS = 64  # MAX_USED_MAPS
 MAX_OFFSET = 1 << 29  # BPF_MAX_VAR_OFF

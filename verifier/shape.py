@@ -7,9 +7,6 @@ from verifier.options import BPF, PERFMON, Options, holds
 from verifier.raw import Raw, row_of
 from verifier.subject import Subject
 
-EPERM, ENOENT, E2BIG, EBADF, EACCES, EFAULT, EBUSY = 1, 2, 7, 9, 13, 14, 16
-EINVAL, ERANGE, EPROTO, ENOTSUPP = 22, 34, 71, 524
-
 NONE = -1 << 15  # below all that a store can reach: no part of the stack is for spills that may go
 
 

@@ -14,7 +14,6 @@ from verifier.registers import with_id
 from verifier.rejection import Rejection
 from verifier.scalar import constant
 from verifier.state import (
-    ADD_CONST,
     ANY,
     DYNPTR_SLOT,
     INVALID,
@@ -256,11 +255,6 @@ def _read_at(env: Env, frame: Frame, off: int, size: int, into: int) -> None:
     spilled = 8 - kinds.index(SPILL)
     if size == 8 and spilled == 8:
         if into >= 0:
-            if env.capable and reg.type == SCALAR and (reg.id & ADD_CONST or not reg.id):
-                new = with_id(env, reg)
-                if new is not reg:
-                    frame.stack[index] = Slot(kinds, new)
-                    reg = new
             env.set(into, reg)
         elif env.is_pointer(reg):
             raise Rejection(13, f"leaking pointer from stack off {off}", env.pc)
@@ -270,7 +264,7 @@ def _read_at(env: Env, frame: Frame, off: int, size: int, into: int) -> None:
         raise Rejection(13, "invalid size of register fill", env.pc)
     if into < 0:
         return
-    if size <= spilled and off % 8 == 0:
+    if size <= spilled and _is_low(env, off, size, spilled):
         if env.capable and size == 4 and spilled == 4 and width(reg) <= 32:
             new = with_id(env, reg)
             if new is not reg:
@@ -290,6 +284,11 @@ def _read_at(env: Env, frame: Frame, off: int, size: int, into: int) -> None:
         env.set(into, _ZERO)
     else:
         env.set(into, ANY)
+
+
+def _is_low(env: Env, off: int, size: int, spilled: int) -> bool:
+    """Whether a load of part of a spilled register gets its low bytes."""
+    return (off if env.subject.order == "little" else off - (spilled - size)) % 8 == 0
 
 
 def _check_bytes(env: Env, kinds: bytes, at: int, off: int, size: int) -> None:

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from bpf.program import MAX_FRAMES
 from verifier import calls, fastcall
-from verifier.rejection import Rejection
+from verifier.rejection import E2BIG, EACCES, EINVAL, Rejection
 from verifier.rules import attached_to
-from verifier.shape import E2BIG, EACCES, EINVAL, Structure, Subprogram
+from verifier.shape import Structure, Subprogram
 from verifier.subject import Subject
 
 LIMIT = 512  # MAX_BPF_STACK

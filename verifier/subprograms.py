@@ -11,7 +11,7 @@ from verifier.exits import check_range
 from verifier.frames import clobber, enter, forget_packets
 from verifier.log import frame_text
 from verifier.raw import Raw
-from verifier.rejection import Rejection
+from verifier.rejection import EACCES, EINVAL, Rejection
 from verifier.rules import Range
 from verifier.state import ANY, UNINIT, Frame, Reg
 from verifier.types import SCALAR, STACK
@@ -77,11 +77,11 @@ def leave(env: Env) -> int:
     callee = state.frames[-1]
     result = callee.regs[0]
     if result.type == STACK:
-        raise Rejection(22, "cannot return stack pointer to the caller", env.pc)
+        raise Rejection(EINVAL, "cannot return stack pointer to the caller", env.pc)
     caller = state.frames[-2]
     if callee.callback:
         if result.type != SCALAR:
-            raise Rejection(13, "R0 not a scalar value", env.pc)
+            raise Rejection(EACCES, "R0 not a scalar value", env.pc)
         if callee.returns is None:
             precision.register(env, 0)
         else:

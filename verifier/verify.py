@@ -6,12 +6,14 @@ Source: bpf_check of Linux 6.18 (kernel/bpf/verifier.c): its order of checks and
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
+from bpf.facts import Facts
 from verifier import btf_context, global_functions, merge, stack_depth
 from verifier.env import Env
 from verifier.explore import explore, path
+from verifier.facts import facts
 from verifier.log import Log
 from verifier.options import Options
 from verifier.rejection import Rejection
@@ -29,6 +31,7 @@ class Verdict:
     log        lines with newlines, of the level that was asked for
     processed  how many instructions were walked
     path       the runs of slots without a jump that led to the refusal, (first, last); empty for an accepted program
+    facts      what is known of an accepted program; None for a refused one, and for one that was walked in parts
     """
 
     accepted: bool
@@ -38,6 +41,7 @@ class Verdict:
     log: str
     processed: int
     path: tuple[tuple[int, int], ...] = ()
+    facts: Facts | None = field(default=None, compare=False)
 
 
 def verify(
@@ -73,7 +77,8 @@ def verify(
     else:
         figures = Figures(env.processed, env.max_states, env.total_states, env.peak_states)
     runs = path(env) if env is not None and refusal is not None and refusal.pc >= 0 else ()
-    return decided(options, log.lines, refusal, figures, runs)
+    verdict = decided(options, log.lines, refusal, figures, runs)
+    return verdict if env is None or refusal is not None else replace(verdict, facts=facts(env))
 
 
 class Figures(NamedTuple):
@@ -128,6 +133,8 @@ def entered(env: Env) -> State:
 def walk(env: Env, subprog: int) -> None:
     """Walk the program (0), or a global function on its own. Raises Rejection."""
     env.last_jumps, env.last_processed = env.jumps, env.processed
+    env.explored.clear()  # each is looked at afresh, whatever was walked before
+    env.visits.clear()
     if not subprog:
         explore(env, entered(env), 0)
         if env.level == 1:

@@ -7,7 +7,6 @@ instruction is `registers[d] = effect(registers[d], registers[s])` whatever its 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -15,57 +14,23 @@ from bpf.isa import Insn, Kind
 from bpf.plan import CELL, FRAME, PAGE, POISON, Unit
 from bpf.program import Program
 from vm.cpus import ALONE, Schedule, Turn, Turns
-from vm.helpers import Calling, Exit, Helper, Invoke, Place, entered, expire, implementations
-from vm.maps.bound import NO_MAPS, Bound, named_regions
+from vm.helpers import Exit, Helper, Invoke, Place, entered, expire, implementations
+from vm.maps.bound import Bound, named_regions
 from vm.memory import Memory, OutOfReach, lay_out, private, sharing
-from vm.outcome import Call, Fault, Outcome, Status, located
+from vm.outcome import Call, Fault, Outcome, located
 from vm.services import Packet, Trap, load_packet
+from vm.state import State
 from vm.step import Step, Watch
 from vm.world import Input, Limits, World
 
-ALU, BRANCH, LOAD, STORE, GOTO, ATOMIC, ORDERED, HELPER, LOCAL, EXIT, COUNTDOWN, CALLX, PACKET, CAST, TAIL = range(15)
+ALU, BRANCH, LOAD, STORE, GOTO, ATOMIC, ORDERED, HELPER, LOCAL, EXIT, COUNTDOWN, CALLX, PACKET, CAST = range(14)
+TAIL, PROBE = 14, 15
 
 M64 = (1 << 64) - 1
 
 # (kind, effect, d, s, extra): `extra` is the next slot (ALU), a jump target, the callee's start, or (offset, size) of
 # an access.
 Code = tuple[int, Any, int, int, Any]
-
-
-@dataclass(slots=True)
-class State:
-    """A run in the middle: what the next instruction sees.
-
-    registers  R0-R10, then the program's immediates
-    frames     per active local call: (return slot, R6, R7, R8, R9, passes)
-    calling    helpers that wait for a function they have called: (frames before the call, the helper)
-    final      R0-R9 where the program has ended and its timers go on; None before
-    outer      R6-R9 at entry; tails: tail calls that the run may still take
-    passes     how often the active function may still pass a may_goto; allowance: what a function starts with
-    ran_out    how many may_goto have found no passes left
-    turn       what the run has to do with other CPUs
-    """
-
-    registers: list[int]
-    memory: Memory
-    world: World
-    packet: Packet
-    passes: int
-    allowance: int
-    outer: Sequence[int] = ()
-    tails: int = 0
-    pc: int = 0
-    frames: list[tuple[int, int, int, int, int, int]] = field(default_factory=list)
-    calling: list[tuple[int, Calling]] = field(default_factory=list)
-    ran_out: int = 0
-    calls: list[Call] = field(default_factory=list)
-    executed: int = 0
-    ended: Status | None = None
-    fault: Fault | None = None
-    overruns: list[tuple[int, int]] = field(default_factory=list)
-    maps: Bound = NO_MAPS
-    final: list[int] | None = None
-    turn: Turn = ALONE
 
 
 class Interpreter:
@@ -105,6 +70,8 @@ class Interpreter:
             return ALU, row.effect_in(self.program.order), dst, source, pc + 1
         if kind is Kind.BRANCH:
             return BRANCH, row.effect_in(self.program.order), dst, source, pc + 1 + insn.distance
+        if pc in self.program.probes:
+            return PROBE, row.effect_in(self.program.order), dst, src, (off, row.width // 8)
         if kind is Kind.LOAD:
             return LOAD, row.effect_in(self.program.order) if row.signed else None, dst, src, (off, row.width // 8)
         if kind is Kind.STORE:
@@ -313,6 +280,9 @@ class Interpreter:
         elif kind == CAST:
             registers[d] = effect(extra[0], registers[s], extra[1])
             state.pc += 1
+        elif kind == PROBE:
+            registers[d] = effect(0, state.memory.probe(registers[s] + extra[0] & M64, extra[1], self.program.order))
+            state.pc += 1
         elif kind == ORDERED:
             self._ordered(state, effect, d, s, *extra)
         else:
@@ -346,7 +316,7 @@ class Interpreter:
         state.pc = start
 
     def _callx(self, state: State, value: int) -> None:
-        if value in self._helpers:
+        if value in self._helpers and value in self.unit.convention.helpers:
             self._helper(state, *self._helpers[value])
             return
         start = self._callee(state, state.pc, value)

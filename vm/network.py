@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, ip_address, ip_network
 from typing import NamedTuple
@@ -50,6 +50,18 @@ class Sent(NamedTuple):
         elif self.flags & INGRESS:
             to += ", coming in there"
         return f"a copy of {len(self.packet)} bytes sent to {to}" if self.clone else f"redirected to {to}"
+
+
+def carried(sent: Iterable[Sent], meaning: str) -> list[Sent]:
+    """Of what a run has directed somewhere, what counts: clones, and what was named last, if the program says so.
+
+    meaning: what its return value says. A redirect counts with _REDIRECT, a socket with SK_PASS.
+    """
+    sent = tuple(sent)
+    redirects = [one for one in sent if one.helper.startswith("redirect")]
+    sockets = [one for one in sent if not one.clone and one not in redirects]
+    last = redirects[-1:] if meaning.endswith("_REDIRECT") else sockets[-1:] if meaning == "SK_PASS" else []
+    return [one for one in sent if one.clone] + last
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,3 +204,23 @@ class Network:
 
 NETWORK = Network()
 """The loopback device alone."""
+
+
+def best_route(net: Network, address: str, table: int = 254) -> Route | None:
+    """The route with the longest prefix, of those the one with the least metric."""
+    wanted = ip_address(address)
+    fitting = [route for route in net.routes if route.table == table and wanted in ip_network(route.to)]
+    return min(fitting, key=lambda route: (-route.length, route.metric), default=None)
+
+
+def next_hop(net: Network, packet: bytes) -> str:
+    """The address that a packet goes to next, by its route in the main table; "" where it has no address of IP."""
+    version = packet[0] >> 4 if packet else 0
+    if version == 4 and len(packet) >= 20:
+        to = str(ip_address(packet[16:20]))
+    elif version == 6 and len(packet) >= 40:
+        to = str(ip_address(packet[24:40]))
+    else:
+        return ""
+    route = best_route(net, to)
+    return route.via if route is not None and route.via else to

@@ -23,7 +23,7 @@ from bpf.program import program
 from bpf.spec.conventions import TYPED
 from engines import ENGINES
 from engines.linux import unavailable
-from fuzz import border, genome, masked
+from fuzz import border, border_calls, genome, masked
 from fuzz.parity import guarded, judging, logs, malformed, mutated, oracle
 from fuzz.parity.judging import CRASH, Given
 from fuzz.parity.shapes import typed
@@ -36,6 +36,11 @@ from vm.world import Input, Limits, World
 def _near(rng: Random) -> Subject:
     """The genome's verifier profile."""
     return verifying.subject(border.decode(genome.draw(rng, _SIZE), oracle.HOST), "sched_cls")
+
+
+def _calling(rng: Random) -> Subject:
+    """The verifier profile of programs that call."""
+    return verifying.subject(border_calls.decode(genome.draw(rng, _SIZE), oracle.HOST), "sched_cls")
 
 
 def _plain(rng: Random) -> Subject:
@@ -52,6 +57,7 @@ def _masked(rng: Random) -> Subject:
 _SIZE, _MASKED = 20, 8  # gestures of a genome
 PROFILES: dict[str, Callable[[Random], Subject]] = {
     "border": _near,
+    "calls": _calling,
     "guarded": guarded.subject,
     "malformed": malformed.subject,
     "masked": _masked,

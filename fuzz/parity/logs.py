@@ -22,6 +22,7 @@ from fuzz.parity.records import Case
 _ADDRESS = re.compile(r"0xffff[0-9a-f]{12}\b")
 _TABLE = re.compile(r"(?: {4}| *\d+ ) *\d+: [.\d]{10} ")
 _SLOTS = re.compile(r"\([\d,]+\) (?:frame \d+ insn|live stack update)")
+_KFUNC = re.compile(r"(\(85\) call \w+)#\d{4,}( *)")
 _FIGURES = re.compile(r"processed \d+ insns")
 _CUT = "..."
 _SHOWN = 160
@@ -47,6 +48,7 @@ def read(text: str) -> Reading:
         if _FIGURES.match(line):
             figures = line
         elif line != "Live regs before insn:" and not _TABLE.match(line) and not _SLOTS.match(line):
+            line = _KFUNC.sub(r"\1 ", line)  # the running kernel's number of it, and what it moves
             lines.append(_ADDRESS.sub("0xADDRESS", line.rstrip()))
     if not whole and lines:
         lines.pop()

@@ -10,8 +10,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 
+from bpf.errors import Refused
 from bpf.isa import opcodes
-from bpf.object.btf import Btf, Kind, Type
+from bpf.object.btf import LINKAGE, Btf, Kind, Type
 from bpf.object.btf_wire import encode
 from bpf.program import Map
 from bpf.spec.attach import PREFIXES, attach_name
@@ -83,17 +84,36 @@ def target(subject: Subject) -> int:
 def ask(subject: Subject, options: Options, flags: int = 0, level: int | None = None) -> Answer:
     """The live kernel's answer to a loader with the capabilities of the options. flags: further BPF_F_*.
 
-    Without CAP_BPF a kernel asks no verifier unless its unprivileged_bpf_disabled is 0. Raises OSError, NotHere.
+    Without CAP_BPF a kernel asks no verifier unless its unprivileged_bpf_disabled is 0. Raises OSError, NotHere,
+    and Refused for a program of the other byte order.
     """
+    if subject.order != HOST:
+        raise Refused(f"the live kernel takes no {subject.order}-endian program")
     flags |= STRICT * options.strict | ANY * options.any_alignment | FREQUENT * options.frequent
     flags |= SLEEPABLE * subject.sleepable
-    with _maps(subject) as descriptors:
+    with syscall.same_types(), _maps(subject) as descriptors:
         code = _bound(subject, descriptors)
         with without(ALL - options.caps):
             answer = _load(subject, code, flags, options.log_level if level is None else level, descriptors)
             if answer.errno == errno.ENOSPC:  # the log has no room
                 answer = _load(subject, code, flags, syscall.LOG_STATS, descriptors)
     return answer
+
+
+@contextmanager
+def loaded(subject: Subject, options: Options) -> Iterator[int]:
+    """A descriptor of a program that a loader has loaded. Raises LoadError, OSError, NotHere."""
+    with _maps(subject) as descriptors:
+        code = _bound(subject, descriptors)
+        with without(ALL - options.caps):
+            descriptor, _ = syscall.load(
+                code, kind=subject.type.number, flags=SLEEPABLE * subject.sleepable, attach=subject.attach,
+                target=target(subject), functions=_functions(subject), license_name=subject.license,
+            )  # fmt: skip
+        try:
+            yield descriptor
+        finally:
+            os.close(descriptor)
 
 
 @contextmanager
@@ -146,11 +166,15 @@ def _functions(subject: Subject) -> FunctionInfo | None:
 
 
 def _plain(btf: Btf) -> Btf:
-    """Types without sections and variables, whose sizes only a loader knows; the numbers of the others stay."""
-    if not any(one.kind in (Kind.DATASEC, Kind.VAR) for one in btf.types):
+    """Types without what only a loader completes: sections, variables, functions elsewhere. Numbers stay."""
+    if not any(_completed(one) for one in btf.types):
         return btf
     number = Type(Kind.INT, "int", 4, encoding=1, bits=32)
-    return replace(btf, types=tuple(number if one.kind in (Kind.DATASEC, Kind.VAR) else one for one in btf.types))
+    return replace(btf, types=tuple(number if _completed(one) else one for one in btf.types))
+
+
+def _completed(one: Type) -> bool:
+    return one.kind in (Kind.DATASEC, Kind.VAR) or (one.kind is Kind.FUNC and LINKAGE[one.linkage] == "extern")
 
 
 @contextmanager
@@ -170,7 +194,8 @@ def _map(map_: Map, btf: Btf | None, stack: ExitStack) -> int:
         types = (encode(_plain(btf), HOST), key, map_.value_type)
     flags = map_.flags | RDONLY_PROG * map_.readonly
     descriptor = syscall.create_map(
-        map_.name, MAP_TYPES[map_.kind].number, map_.key_size, map_.value_size, map_.max_entries, flags, inner, types
+        map_.name, MAP_TYPES[map_.kind].number, map_.key_size, map_.value_size, map_.max_entries, flags, inner, types,
+        map_.extra,
     )
     stack.callback(os.close, descriptor)
     if map_.initial:

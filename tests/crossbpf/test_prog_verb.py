@@ -123,7 +123,7 @@ class TestPrograms:
     def test_xlated(self, loaded: Prompt) -> None:
         number = loaded.record("map show name counts")["id"]
         text = loaded("prog dump xlated name count")
-        assert f"   4: (18) r1 = map[id:{number}]\n   6: (85) call bpf_map_lookup_elem#1\n" in text
+        assert f"   4: (18) r1 = map[id:{number}]\n   6: (85) call __htab_map_lookup_elem#" in text
         assert "; seen += step;\n" in text
         assert re.search(r"; seen \+= step; \[file:\S+ line_num:\d+ line_col:\d+\]",
                          loaded("prog dump xlated name count linum"))  # fmt: skip
@@ -163,7 +163,7 @@ class TestPrograms:
         ("line", "message"),
         [
             ("prog load FILE", "Missing PATH"), ("prog load FILE x kind y", "what is 'kind'?"),
-            ("prog load FILE x type strange", "no program type 'strange'"),
+            ("prog load FILE x type strange", "no program type named 'strange'"),
             ("prog load FILE x map idx 9 id 1", "the object has no map idx 9"),
             ("prog load FILE x map name zz id 1", "the object has no map named 'zz'"),
             ("prog load FILE x --caps none", "needs CAP_BPF where unprivileged_bpf_disabled is 2: EPERM"),
@@ -174,7 +174,7 @@ class TestPrograms:
             ("prog show id 9", "no program with id 9: ENOENT"), ("prog show number 9", "is not named by 'number'"),
             ("prog dump native id 1", "'native' where xlated or jited belongs"),
             ("prog run id 1 data_in no-such", "no-such: no such file"), ("prog run id 1 repeat x", "'x' is no number"),
-            ("prog run id 1 ctx_in f", "what is 'ctx_in'?"), ("prog run id", "Missing"),
+            ("prog run id 1 ctx f", "what is 'ctx'?"), ("prog run id", "Missing"),
             ("prog dump jited id 1 --target mips", "mips"),
         ],
     )  # fmt: skip

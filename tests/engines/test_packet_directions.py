@@ -156,7 +156,7 @@ def test_programs_of_other_types_are_refused(number: int) -> None:
     helper = KERNEL[number]
     program = assemble(f"call {number}; exit")
     for name, convention in TYPED.items():
-        if name in callers(number):
+        if name.partition(".")[0] in callers(number):
             assert Unit((program,), convention=convention)
         else:
             with pytest.raises(Refused, match=f"insn 0: program of this type cannot use helper bpf_{helper.name}#"):

@@ -94,12 +94,11 @@ ON_SOCKETS: dict[str, Body] = {
     "steer": Body(
         "sk_lookup",
         (
-            Run(1, given={"local_ip4": address("10.3.0.1"), "local_port": 80}),
-            Run(0, given={"local_ip4": address("10.3.0.1"), "local_port": 90}),
-            Run(1, given={"local_ip4": address("10.4.0.1"), "local_port": 90}),
+            Run(1, given={"family": 2, "local_ip4": address("10.3.0.1"), "local_port": 80}),
+            Run(0, given={"family": 2, "local_ip4": address("10.3.0.1"), "local_port": 90}),
+            Run(1, given={"family": 2, "local_ip4": address("10.4.0.1"), "local_port": 90}),
         ),
         {"tenants": [(network("10.3.0.0", 16), S("II", 80, 89))]},
-        live=NO_TEST_RUN,
     ),
     "rtt": Body(
         "sock_ops",

@@ -211,7 +211,6 @@ def test_a_program_on_the_live_kernel(name: str) -> None:
 
 
 STRICTER = {
-    "parser": "the packet is taken as lost behind a tail call that falls through",
     "options": "dynptr_from_mem is not known yet",
 }
 """What the live kernel accepts and our verifier does not."""

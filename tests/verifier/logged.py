@@ -43,7 +43,8 @@ PROGRAMS: dict[str, str] = {
     "a-context-moved": "r1 += 8; r0 = *(u32 *)(r1 + 0); exit",
     "another-context-field": "r0 = *(u64 *)(r1 + 0); exit",
     "a-loop": "r1 = 0; r1 += 1; if r1 < 12 goto -2; r0 = 0; exit",
-    "a-loop-that-joins": "call 7; r6 = r0; r1 = 0; if r6 > 5 goto +1; r6 = 1; r1 += 1; if r1 < 20 goto -4; r0 = 0; exit",
+    "a-loop-that-joins":
+        "call 7; r6 = r0; r1 = 0; if r6 > 5 goto +1; r6 = 1; r1 += 1; if r1 < 20 goto -4; r0 = 0; exit",
     "an-endless-loop": "r1 = 0; if r1 == 0 goto -1; r0 = 0; exit",
     "may-goto": "r6 = 0; may_goto +2; r6 += 1; goto -3; r0 = 0; exit",
     "a-function": "r1 = 3; call f; r0 = 0; exit; f: r0 = r1; r0 += 1; exit",
