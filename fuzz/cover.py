@@ -46,32 +46,45 @@ class Call:
 class Places:
     """Where things lie in a run, and the bytes that it has written.
 
-    top  R10 of the entered function; bytes_: address -> byte, of all that was written since the start
-    packet, end, meta  where the packet's data start and end by now, and what is before them
+    top      R10 of the entered function; bytes_: address -> byte, of all that was written since the start
+    deepest  by depth of calls, how many bytes of its frame the function that is there has written to
+    packet_room  addresses that are the packet's or may become it; held: addresses of references that are held
     """
 
     def __init__(self, unit: Unit, given: Input, top: int) -> None:
         self.top = top
         self.order = cast(Literal["little", "big"], unit.order)
         self.bytes_: dict[int, int] = {}
+        self.deepest: list[int] = []
+        self.held: list[int] = []
         self.regions = {map_.name: region for map_, region in zip(unit.maps, unit.map_regions, strict=True)}
         self._fill = given.stack_fill
         self.context = unit.context
         convention = unit.convention
         layout = convention.view.layout if convention.view is not None else None
+        head, tail = unit.room(len(given.packet))
         self._fields = {
             field.pointer: field.at for field in (layout.fields if layout is not None else ()) if field.pointer
         }
         first = unit.packet_start(len(given.packet)) if given.packet else 0
         start = first + data_offset(convention, given)
+        self.packet_room = range(first - head, first + len(given.packet) + tail)
         self._first = {"packet": start, "packet end": first + len(given.packet), "packet meta": first}
 
     def wrote(self, address: int, data: bytes) -> None:
         """The run has written this."""
         for at, byte in enumerate(data):
             self.bytes_[address + at] = byte
+        depth = (self.top - 1 - address) // FRAME
+        if 0 <= depth < len(self.deepest):
+            self.deepest[depth] = max(self.deepest[depth], self.top - FRAME * depth - address)
 
-    def _now(self, what: str) -> int:
+    def called(self, depth: int) -> None:
+        """So many calls are active."""
+        del self.deepest[depth + 1 :]
+        self.deepest.extend([0] * (depth + 1 - len(self.deepest)))
+
+    def now(self, what: str) -> int:
         """A pointer that the context has, where helpers may have moved it."""
         at = self._fields.get(what)
         found = [self.bytes_.get(self.context + at + byte) for byte in range(8)] if at is not None else []
@@ -81,7 +94,7 @@ class Places:
     @property
     def end(self) -> int:
         """The address behind the packet."""
-        return self._now("packet end")
+        return self.now("packet end")
 
     def byte(self, address: int) -> int:
         """A byte of the stack."""
@@ -100,16 +113,18 @@ class Places:
             return reg.num.in_(value)
         if type_ & MAYBE_NULL and value == 0:
             return True
+        if reg.ref and (type_ & RINGBUF or type_ & BASE in SOCKETS) and value - reg.off not in self.held:
+            return False
         base = type_ & BASE
         if base == STACK:
             return reg.num.in_(value - (self.top - FRAME * reg.aux + reg.off) & _M64)
         if base == CTX:
             return value == self.context + reg.off
         if base == PACKET:
-            return reg.num.in_(value - (self._now("packet") + reg.off) & _M64) and self._range(reg, value, self.end)
+            return reg.num.in_(value - (self.now("packet") + reg.off) & _M64) and self._range(reg, value, self.end)
         if base == PACKET_META:
-            meta = self._now("packet meta")
-            return reg.num.in_(value - (meta + reg.off) & _M64) and self._range(reg, value, self._now("packet"))
+            meta = self.now("packet meta")
+            return reg.num.in_(value - (meta + reg.off) & _M64) and self._range(reg, value, self.now("packet"))
         if base == PACKET_END:
             return value == self.end
         if base == MAP_VALUE and isinstance(reg.of, Map):

@@ -1,7 +1,8 @@
 """What an accepted program may not do, whatever the states say: keep what it took, call under a lock, tell addresses.
 
-Each is a property of runs: `Held` follows one run, `told` compares two with everything at other addresses, `beyond` asks
-where a masked pointer could be moved by a processor that mispredicts.
+Each is a property of runs: `Held` follows one run, `astray` and `too_deep` look at one
+instruction of it, `told` compares runs with everything at other addresses, `beyond` asks where a masked pointer could
+be moved by a processor that mispredicts.
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from bpf.isa import Kind
+from bpf.isa import Insn, Kind
+from bpf.isa.effects import signed
 from bpf.plan import FRAME, PLANS, Unit
 from bpf.program import Program
 from bpf.spec.layout import up
@@ -17,6 +19,7 @@ from bpf.spec.prototypes import PROTOTYPES
 from bpf.spec.signatures import SIGNATURES, signature
 from engines import engine
 from fuzz.cover import Places
+from verifier import stack_depth
 from verifier.speculation import MASK_SRC, NEGATIVE, NON_POINTER
 from vm.outcome import Outcome
 from vm.step import Step
@@ -24,15 +27,16 @@ from vm.world import Input, Limits, World
 
 OTHER = PLANS["kernel"]
 _STRIDE = 8  # of values in a map
+_VALUES = frozenset({"array", "hash", "lru_hash"})  # kinds whose region is values one after the other
 
 
 class Held:
     """What a run has taken and not given back: references, as addresses, and spin locks."""
 
-    def __init__(self, program: Program, kind: str) -> None:
+    def __init__(self, program: Program, kind: str, places: Places) -> None:
         self._program = program
         self._kind = kind
-        self.references: list[int] = []
+        self.references = places.held
         self.locks: list[int] = []
 
     def step(self, before: Step, after: Step) -> str:
@@ -69,22 +73,51 @@ class Held:
 
 
 def told(unit: Unit, first: Outcome, given: Input, world: World, limits: Limits) -> str:
-    """What differs where all addresses are others: an unprivileged program must not be able to tell."""
-    other = engine("interpreter").prepare(replace(unit, plan=OTHER)).run(given, world.copy(), limits)
-    if other.r0 != first.r0:
-        return f"R0 is {first.r0:#x}, with other addresses {other.r0:#x}"
-    if other.maps != first.maps:
-        return "a map holds what depends on addresses"
+    """What differs with other addresses, and other rests on the stack: an unprivileged program must not be able to tell."""
+    for what, plan, fill in (("addresses", OTHER, given.stack_fill), ("the stack", unit.plan, given.stack_fill ^ 0xFF)):
+        prepared = engine("interpreter").prepare(replace(unit, plan=plan))
+        other = prepared.run(replace(given, stack_fill=fill), world.copy(), limits)
+        if other.r0 != first.r0:
+            return f"R0 is {first.r0:#x}, with other {what} {other.r0:#x}"
+        if other.maps != first.maps or other.packet != first.packet:
+            return f"a map or the packet holds what depends on {what}"
+        for map_ in unit.maps:
+            name = f"map {map_.name}"
+            if (first.regions or {}).get(name) != (other.regions or {}).get(name):
+                return f"map {map_.name} holds what depends on {what}"
+    return ""
+
+
+def astray(insn: Insn | None, step: Step, unit: Unit, places: Places) -> str:
+    """Whether a load or store goes beyond what its pointer points into, though memory be there."""
+    if insn is None or insn.row.kind not in (Kind.LOAD, Kind.STORE, Kind.ATOMIC):
+        return ""
+    base = insn.src if insn.row.kind is Kind.LOAD else insn.dst
+    first = step.registers[base] + insn.off & (1 << 64) - 1
+    last = first + insn.row.width // 8
+    if places.top - 8 * FRAME - FRAME < first < places.top + FRAME:
+        frame = step.registers[10]
+        return "" if frame - FRAME <= first and last <= places.top else f"an access of {first:#x} is beyond the stack"
+    if first in places.packet_room:
+        inside = places.now("packet meta") <= first and last <= places.end
+        return "" if inside else f"an access of {first:#x} is beyond the packet"
     for map_ in unit.maps:
-        if (first.regions or {}).get(map_.name) != (other.regions or {}).get(map_.name):
-            return f"map {map_.name} holds what depends on addresses"
-    if other.packet != first.packet:
-        return "the packet holds what depends on addresses"
-    return "" if other.calls is None or len(other.calls) == len(first.calls or ()) else "calls depend on addresses"
+        region = places.regions[map_.name]
+        if map_.kind in _VALUES and region.start <= first < region.first_page + region.mapped:
+            at = (first - region.start) % up(map_.value_size, _STRIDE)
+            inside = at + last - first <= map_.value_size and last <= region.start + region.size
+            return "" if inside else f"an access of {first:#x} is beyond the value"
+    return ""
+
+
+def too_deep(places: Places) -> str:
+    """Whether the functions that are active use more stack together than there may be."""
+    used = sum(places.deepest)
+    return f"{used} bytes of stack are in use" if used > stack_depth.LIMIT else ""
 
 
 def beyond(program: Program, masks: Mapping[int, tuple[int, int]], step: Step, unit: Unit, places: Places) -> str:
-    """Whether masked arithmetic lets a misprediction reach beyond what its pointer points into.
+    """Whether masked arithmetic lets a misprediction reach beyond what its pointer points into, or hinders this run.
 
     masks: slot -> how the verifier has it masked (state of verifier/speculation.py, most bytes).
     """
@@ -92,7 +125,11 @@ def beyond(program: Program, masks: Mapping[int, tuple[int, int]], step: Step, u
     insn = program.insns[step.pc]
     if not state or state & NON_POINTER or insn is None or insn.row.kind is not Kind.ALU:
         return ""
-    pointer = step.registers[insn.dst if state & MASK_SRC else insn.src]
+    pointer, number = step.registers[insn.dst], step.registers[insn.src]
+    if not state & MASK_SRC:
+        pointer, number = number, pointer
+    if abs(signed(number, 64)) > limit:
+        return f"a move by {signed(number, 64)} is masked to {limit}"
     left = bool(state & NEGATIVE) != (insn.row.op == "sub")
     target = pointer - limit if left else pointer + limit
     start, end = _object(pointer, unit, places)
@@ -105,7 +142,7 @@ def _object(pointer: int, unit: Unit, places: Places) -> tuple[int, int]:
     """The bytes that a pointer is one of; (0, 0) where it is none's."""
     for map_ in unit.maps:
         region = places.regions[map_.name]
-        if region.start <= pointer < region.start + region.size:
+        if map_.kind in _VALUES and region.start <= pointer < region.start + region.size:
             stride = up(map_.value_size, _STRIDE)
             start = region.start + (pointer - region.start) // stride * stride
             return start, start + map_.value_size

@@ -14,15 +14,18 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bpf.isa import Kind
-from bpf.plan import Unit
+from bpf.isa.effects import signed
+from bpf.plan import FRAME, Unit
 from bpf.program import Program
 from bpf.spec.conventions import TYPED
 from engines import engine
 from fuzz.cover import Call, Places, uncovered
-from fuzz.duties import Held, beyond, told
+from fuzz.duties import Held, astray, beyond, told, too_deep
 from runtime import verifying
 from verifier import Options, Subject, Verdict
 from verifier.env import Env
+from verifier.rules import Range, return_range
+from verifier.stack_depth import may_have_own_stack
 from verifier.state import EMPTY, MISC, SPILL, UNINIT, Slot, State
 from verifier.types import SCALAR
 from verifier.verify import walked
@@ -47,13 +50,16 @@ class Explored:
     """A verdict, and the states that were seen before each instruction, as they are to be understood.
 
     masks   slot of masked pointer arithmetic -> how, and by how many bytes at most
-    secret  whether the program must not know addresses
+    secret  whether the program must not know addresses; apart: whether each function may have a stack of its own
+    results what R0 may be at the end, None for anything
     """
 
     verdict: Verdict
     states: dict[int, list[State]]
     masks: Mapping[int, tuple[int, int]] = field(default_factory=dict)
     secret: bool = False
+    apart: bool = False
+    results: Range | None = None
 
 
 Judge = Callable[[Subject, Options, Callable[[int, State], None]], tuple[Verdict, Any]]
@@ -70,7 +76,8 @@ def explore(program: Program, kind: str, options: Options, judge: Judge = walked
     if options.prune:
         states = {pc: [_weakened(env, state) for state in found] for pc, found in states.items()}
     masks = {pc: (aux.alu_state, aux.alu_limit) for pc, aux in enumerate(env.aux) if aux.alu_state}
-    return Explored(verdict, states, masks, secret=not env.leaks)
+    results = return_range(made, void=env.void)
+    return Explored(verdict, states, masks, secret=not env.leaks, apart=may_have_own_stack(made), results=results)
 
 
 def _weakened(env: Env, state: State) -> State:
@@ -108,21 +115,22 @@ def check(
     if outcome.status == "fault":
         assert outcome.fault is not None
         return Breach(outcome.fault.pc, f"the run faults: {outcome.fault}")
+    if outcome.status == "unspecified":
+        return Breach(-1, "the run does what no engine must do alike: a misaligned atomic")
     calls: list[Call] = []
-    held = Held(program, kind)
-    places: Places | None = None
+    places = Places(unit, given, unit.plan.stack)
+    held = Held(program, kind, places)
     before: Step | None = None
     for step in prepared.trace(given, world.copy(), limits):
-        if places is None:
-            places = Places(unit, given, step.registers[10])
+        places.called((places.top - step.registers[10]) // FRAME)
         for address, data in step.writes:
             places.wrote(address, data)
         if before is not None:
             _follow(program, calls, before, step)
-            wrong = held.step(before, step)
+            wrong = held.step(before, step) or ("" if explored.apart else too_deep(places))
             if wrong:
                 return Breach(before.pc, wrong)
-        wrong = _outside(explored, step, calls, places)
+        wrong = _outside(explored, step, calls, places) or astray(program.insns[step.pc], step, unit, places)
         if not wrong and explored.masks:
             wrong = beyond(program, explored.masks, step, unit, places)
         if wrong:
@@ -137,10 +145,17 @@ def _at_the_end(
 ) -> Breach | None:  # fmt: skip
     if outcome.status != "done":
         return None
-    wrong = held.left()
+    wrong = held.left() or _result(explored, outcome.r0)
     if not wrong and explored.secret:
         wrong = told(unit, outcome, given, world, limits)
     return Breach(last.pc if last is not None else 0, wrong) if wrong else None
+
+
+def _result(explored: Explored, r0: int) -> str:
+    allowed = explored.results
+    if allowed is None or allowed.low <= signed(r0, 32 if allowed.half else 64) <= allowed.high:
+        return ""
+    return f"R0 is {r0:#x} at the end, not in [{allowed.low}, {allowed.high}]"
 
 
 def _follow(program: Program, calls: list[Call], before: Step, step: Step) -> None:
