@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 from bpf.isa import Kind
@@ -29,7 +30,6 @@ from verifier.stack_depth import may_have_own_stack
 from verifier.state import EMPTY, MISC, SPILL, UNINIT, Slot, State
 from verifier.types import SCALAR
 from verifier.verify import walked
-from vm.outcome import Outcome
 from vm.step import Step
 from vm.world import Input, Limits, World
 
@@ -105,23 +105,44 @@ def _weakened(env: Env, state: State) -> State:
     return new
 
 
-def check(
-    program: Program, kind: str, explored: Explored, given: Input, world: World, limits: Limits = LIMITS
-) -> Breach | None:
+class Run:
+    """A program's run on one input, which any number of verdicts can be held against. steps: its instruction boundaries."""
+
+    def __init__(self, program: Program, kind: str, given: Input, world: World, limits: Limits = LIMITS) -> None:
+        self.program = program
+        self.kind = kind
+        self.given = given
+        self.world = world
+        self.limits = limits
+        self.unit = Unit((program,), program.maps, TYPED[kind])
+        prepared = engine("interpreter").prepare(self.unit)
+        self.outcome = prepared.run(given, world.copy(), limits)
+        self.steps = list(prepared.trace(given, world.copy(), limits)) if self.outcome.status != "fault" else []
+
+    @cached_property
+    def told(self) -> str:
+        """What it tells of addresses and of the stack's rests."""
+        return told(self.unit, self.outcome, self.given, self.world, self.limits)
+
+
+def check(program: Program, kind: str, explored: Explored, given: Input, world: World) -> Breach | None:
     """Run an accepted program and hold it against what was explored; None where all is as it was thought."""
-    unit = Unit((program,), program.maps, TYPED[kind])
-    prepared = engine("interpreter").prepare(unit)
-    outcome = prepared.run(given, world.copy(), limits)
+    return held_against(explored, Run(program, kind, given, world))
+
+
+def held_against(explored: Explored, run: Run) -> Breach | None:
+    """As `check`, for a run that was made before."""
+    outcome, program, unit = run.outcome, run.program, run.unit
     if outcome.status == "fault":
         assert outcome.fault is not None
         return Breach(outcome.fault.pc, f"the run faults: {outcome.fault}")
     if outcome.status == "unspecified":
         return Breach(-1, "the run does what no engine must do alike: a misaligned atomic")
     calls: list[Call] = []
-    places = Places(unit, given, unit.plan.stack)
-    held = Held(program, kind, places)
+    places = Places(unit, run.given, unit.plan.stack)
+    held = Held(program, run.kind, places)
     before: Step | None = None
-    for step in prepared.trace(given, world.copy(), limits):
+    for step in run.steps:
         places.called((places.top - step.registers[10]) // FRAME)
         for address, data in step.writes:
             places.wrote(address, data)
@@ -136,19 +157,10 @@ def check(
         if wrong:
             return Breach(step.pc, wrong)
         before = step
-    return _at_the_end(unit, explored, held, outcome, given, world, limits, before)
-
-
-def _at_the_end(
-    unit: Unit, explored: Explored, held: Held, outcome: Outcome, given: Input, world: World, limits: Limits,
-    last: Step | None,
-) -> Breach | None:  # fmt: skip
     if outcome.status != "done":
         return None
-    wrong = held.left() or _result(explored, outcome.r0)
-    if not wrong and explored.secret:
-        wrong = told(unit, outcome, given, world, limits)
-    return Breach(last.pc if last is not None else 0, wrong) if wrong else None
+    wrong = held.left() or _result(explored, outcome.r0) or (run.told if explored.secret else "")
+    return Breach(before.pc if before is not None else 0, wrong) if wrong else None
 
 
 def _result(explored: Explored, r0: int) -> str:

@@ -12,7 +12,7 @@ from bpf.text import assemble
 from fuzz.border import DATA, LIST, TABLE
 from fuzz.mutants.mutant import Edit
 from fuzz.mutants.variant import judging
-from fuzz.soundness import LIMITS, UNPRIVILEGED, Breach, Judge, check, explore, strict
+from fuzz.soundness import UNPRIVILEGED, Breach, Judge, Run, explore, held_against, strict
 from verifier import Options
 from verifier.verify import walked
 from vm.world import Input, World
@@ -90,13 +90,14 @@ class VerifierMutant:
 
     def breach(self, judge: Judge = walked) -> Breach | None:
         """What the property says of the witness, as a verifier sees it; None too where that refuses it."""
-        program = self.program()
-        explored = explore(program, self.kind, self.options, judge)
-        if not explored.verdict.accepted:
-            return None
+        explored = explore(self.program(), self.kind, self.options, judge)
+        return held_against(explored, self.run()) if explored.verdict.accepted else None
+
+    def run(self) -> Run:
+        """The run of the witness."""
         data = b"".join(word.to_bytes(8, "little") for word in self.data)
         world = World(values={"data": data}, elements={"table": [(0, bytes(range(48)))]})
-        return check(program, self.kind, explored, Input(packet=self.packet), world, LIMITS)
+        return Run(self.program(), self.kind, Input(packet=self.packet), world)
 
 
 def faults_in(family: str, module: str) -> Callable[..., VerifierMutant]:
