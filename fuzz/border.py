@@ -239,8 +239,15 @@ _GESTURES: tuple[Callable[[_Body, Digits], None], ...] = (
 )  # fmt: skip
 
 
-def decode(genome: Sequence[int], order: str = "little") -> Program:
-    """The program of a genome. Total: never raises."""
+def radices(genome: Sequence[int]) -> list[list[int]]:
+    """The radices of the digits that decoding reads of each gesture."""
+    read: list[Digits] = []
+    decode(genome, read=read)
+    return [digits.radices for digits in read] + [[]] * len(genome[MAX_GESTURES:])
+
+
+def decode(genome: Sequence[int], order: str = "little", read: list[Digits] | None = None) -> Program:
+    """The program of a genome. Total: never raises. read: gets the digits of each gesture."""
     body = _Body()
     body.add("mov64_reg", CONTEXT, 1)
     body.add("ldx32", PACKET, CONTEXT, _DATA)
@@ -255,6 +262,8 @@ def decode(genome: Sequence[int], order: str = "little") -> Program:
     body.add("mov64_imm", 5, imm=1)
     for number in genome[:MAX_GESTURES]:
         digits = Digits(number)
+        if read is not None:
+            read.append(digits)
         _GESTURES[digits.below(len(_GESTURES))](body, digits)
         body.tick()
     while body.loops:

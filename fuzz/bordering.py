@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from random import Random
 
 from bpf.program import Program
 from fuzz import border
 from fuzz.genome import draw
+from fuzz.shrink import shrink
 from fuzz.soundness import Breach, Judge, Run, explore, held_against, strict
 from verifier import Options
 from verifier.verify import walked
@@ -18,6 +20,7 @@ KIND = "sched_cls"
 ORDERS = ("little", "big")
 SIZES = range(2, 26)  # of programs: the longer, the fewer are accepted
 INPUTS = 3
+SHRINKING = 120.0  # seconds after which what is found is taken as it is
 _EDGES = (0, 1, 7, 8, 15, 31, 47, 48, 63, 64, 0x7F, 0x80, 0xFF)
 _PACKETS = (14, 15, 16, 20, 48, 63, 64, 64, 80)
 Genome = tuple[int, ...]
@@ -91,9 +94,10 @@ class Trial:
                 self._runs.append(Run(self.program, KIND, given, world))
             yield self._runs[at]
 
-    def accepted(self, judge: Judge = walked) -> bool:
-        """Whether a verifier accepts it."""
-        return explore(self.program, KIND, self.mode.options, judge).verdict.accepted
+    @property
+    def ran(self) -> bool:
+        """Whether some verifier has accepted it."""
+        return bool(self._runs)
 
     def breach(self, judge: Judge = walked) -> Breach | None:
         """The first breach alone."""
@@ -117,17 +121,41 @@ def trial(seed: int, number: int) -> Trial:
     return Trial(genome(seed, number), mode(number), list(inputs(seed, number)))
 
 
-def simplest(found: Unsound, shrink: Callable[[Genome, Callable[[Genome], bool]], Genome]) -> Unsound:
+def simplest(found: Unsound, judge: Judge = walked) -> Unsound:
     """The same with as few gestures as will do, on the one input."""
     given = [(found.given, found.world)]
-    best = found
+    end = time.monotonic() + SHRINKING
+
+    def again(candidate: Genome) -> Unsound | None:
+        return Trial(candidate, found.mode, given).unsound(judge)
 
     def fails(candidate: Genome) -> bool:
-        nonlocal best
-        other = Trial(candidate, found.mode, given).unsound()
-        if other is not None:
-            best = other
-        return other is not None
+        return candidate == found.genome or (time.monotonic() <= end and again(candidate) is not None)
 
-    smallest = shrink(found.genome, fails)
-    return Trial(smallest, found.mode, given).unsound() or best
+    return again(shrink(found.genome, fails, digits=border.radices)) or found
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a campaign stands. programs: number of the last one, from 1; accepted: how many were; found: in the last."""
+
+    programs: int
+    accepted: int
+    seconds: float
+    found: Unsound | None = None
+
+
+def campaign(
+    *, seed: int = 0, first: int = 0, programs: int | None = None, seconds: float | None = None, judge: Judge = walked
+) -> Iterator[Standing]:
+    """Look at programs from number `first` on until so many are done or the time is up; yields after each of them.
+
+    Program n of a seed is always the same. What is found is made simple before it is yielded.
+    """
+    start, number, accepted = time.monotonic(), first, 0
+    while (programs is None or number - first < programs) and (seconds is None or time.monotonic() - start < seconds):
+        one = trial(seed, number)
+        found = one.unsound(judge)
+        accepted += one.ran
+        number += 1
+        yield Standing(number, accepted, time.monotonic() - start, simplest(found, judge) if found is not None else None)
