@@ -20,6 +20,7 @@ KIND = "sched_cls"
 ORDERS = ("little", "big")
 SIZES = range(2, 26)  # of programs: the longer, the fewer are accepted
 INPUTS = 3
+PROCESSED = 20_000  # instructions that a verifier may process: all states are kept
 SHRINKING = 120.0  # seconds after which what is found is taken as it is
 _EDGES = (0, 1, 7, 8, 15, 31, 47, 48, 63, 64, 0x7F, 0x80, 0xFF)
 _PACKETS = (14, 15, 16, 20, 48, 63, 64, 64, 80)
@@ -36,7 +37,7 @@ class Mode:
     @property
     def options(self) -> Options:
         """How it is verified."""
-        options = Options(log_level=0)
+        options = Options(log_level=0, processed=PROCESSED)
         return options if self.prune else strict(options)
 
 

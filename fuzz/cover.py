@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, cast
 
-from bpf.plan import FRAME, Unit
+from bpf.plan import FRAME, PAGE, Unit
 from bpf.program import Map
 from verifier.extend import truncated
 from verifier.state import SPILL, ZEROS, Reg, Slot, State
@@ -68,7 +68,7 @@ class Places:
         }
         first = unit.packet_start(len(given.packet)) if given.packet else 0
         start = first + data_offset(convention, given)
-        self.packet_room = range(first - head, first + len(given.packet) + tail)
+        self.packet_room = range(first - head, first + len(given.packet) + tail + PAGE - 1 & -PAGE)
         self._first = {"packet": start, "packet end": first + len(given.packet), "packet meta": first}
 
     def wrote(self, address: int, data: bytes) -> None:
