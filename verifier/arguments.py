@@ -53,7 +53,6 @@ class Call:
     """
 
     __slots__ = (
-        "cpus",
         "dynptr",
         "field",
         "function",
@@ -88,7 +87,6 @@ class Call:
         self.mem_size = 0
         self.function = -1
         self.owner: Owner = None
-        self.cpus = 0
         self.object: tuple[Btf, int] | None = None
         self.dynptr: Reg | None = None
         self.field: fields.Field | None = None

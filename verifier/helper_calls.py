@@ -8,6 +8,7 @@ from __future__ import annotations
 from bpf.program import Map
 from bpf.spec import callers
 from bpf.spec.attach import attach_name
+from bpf.spec.layout import CPUS
 from bpf.spec.prototypes import PROTOTYPES
 from bpf.spec.signatures import SIGNATURES, Kind, Signature, signature
 from verifier import callbacks, dynptr_args, fields, held, map_calls, memory, objects, precision, rules, types
@@ -222,7 +223,7 @@ def _number(made: Call) -> Reg:
         num = settled(0, U64, -_MAX_ERRNO, most, 0, U64, -_MAX_ERRNO, min(most, (1 << 31) - 1), 0, 0xFFFF_FFFF)
         return scalar(num)
     if made.name == "get_smp_processor_id":
-        most = made.cpus - 1
+        most = CPUS - 1
         return scalar(settled(0, U64, 0, most, 0, most, 0, most, 0, most))
     return ANY
 
