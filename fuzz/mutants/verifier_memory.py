@@ -78,6 +78,9 @@ MUTANTS = (
             "for_helper(env, number, num.umax, write", "for_helper(env, number, num.umin, write",
             NUMBER + "r2 = r1; r2 &= 0x3ff; r2 += 8; r1 = r10; r1 += -8; *(u64 *)(r10 - 8) = 0; r3 = r2; r2 = r1; "
             "r1 = map[idx:3]; r4 = 0; call 130; " + END, data=(0x3FF,)),
+    _memory("null-with-a-size", "null check: a helper that takes null is given what may be null, and a size",
+            "    if regs[number].type & MAYBE_NULL and num.umax:\n", "    if False:\n",
+            look_up(9) + "r1 = r0; r2 = 4; r3 = 0; r4 = 0; r5 = 0; call 28; " + END),
     _memory("alignment-of-variable-offsets", "alignment: bits of a variable offset that are not known count as 0",
             "    if (value | mask) & size - 1:", "    if value & size - 1:",
             NUMBER + "r1 &= 7; r9 += r1; r3 = 1; lock *(u64 *)(r9 + 8) += r3; " + END, data=(3,)),
