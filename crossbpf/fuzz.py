@@ -91,9 +91,7 @@ def _folder(out: str | None) -> Path:
     return folder
 
 
-def _verifier(
-    seed: int, first: int, programs: int | None, seconds: float | None, folder: Path, as_json: bool
-) -> int:
+def _verifier(seed: int, first: int, programs: int | None, seconds: float | None, folder: Path, as_json: bool) -> int:
     """The campaign of the verifier, and its report."""
     last = bordering.Standing(first, 0, 0.0)
     shown = 0.0
@@ -104,7 +102,8 @@ def _verifier(
             if sys.stderr.isatty() and last.seconds - shown > 1:
                 shown = last.seconds
                 done = last.programs - first
-                click.echo(f"\r{done} programs, {last.accepted} accepted, {done / last.seconds:.0f}/s", err=True, nl=False)
+                line = f"{done} programs, {last.accepted} accepted, {done / last.seconds:.0f}/s"
+                click.echo(f"\r{line}", err=True, nl=False)
     except KeyboardInterrupt:
         again = f"--seed {seed} --first {last.programs}"
         click.echo(f"\ninterrupted; nothing wrong so far. `crossbpf fuzz --verifier {again}` goes on", err=True)

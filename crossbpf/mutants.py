@@ -38,8 +38,8 @@ _PROGRAMS, _VERIFIER_PROGRAMS = 2000, 300
 @click.option("--markdown", is_flag=True, help="Print the tables of docs/mutants.md.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON record.")
 def mutants(
-    names: Sequence[str], target: str | None, by: By | None, verifier: bool, programs: int | None, seconds: float | None, seed: int,
-    jobs: int | None, only_list: bool, markdown: bool, as_json: bool,
+    names: Sequence[str], target: str | None, by: By | None, verifier: bool, programs: int | None,
+    seconds: float | None, seed: int, jobs: int | None, only_list: bool, markdown: bool, as_json: bool,
 ) -> int:  # fmt: skip
     """Re-inject faults that JITs have had into ours, one at a time, and show what finds them.
 

@@ -1,4 +1,4 @@
-"""Programs near the border with what they are run on, and whether a verifier's word on them holds: a campaign's oracle."""
+"""Programs near the border, what they are run on, and whether a verifier's word on them holds: a campaign's oracle."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fuzz.shrink import shrink
 from fuzz.soundness import Breach, Judge, Run, explore, held_against, strict
 from verifier import Options
 from verifier.verify import walked
-from vm.world import Input, World
+from vm.world import Element, Input, World
 
 KIND = "sched_cls"
 ORDERS = ("little", "big")
@@ -74,7 +74,7 @@ def inputs(seed: int, number: int) -> Iterator[tuple[Input, World]]:
             values["data"] = random.randbytes(border.DATA_SIZE)
         elif turn == 2:
             values["data"] = bytes(random.choice(_EDGES) for _ in range(border.DATA_SIZE))
-        elements = {"table": [(key, random.randbytes(border.VALUE)) for key in range(3)]}
+        elements: dict[str, Sequence[Element]] = {"table": [(key, random.randbytes(border.VALUE)) for key in range(3)]}
         yield Input(packet=packet), World(values=values, elements=elements)
 
 
@@ -154,9 +154,12 @@ def campaign(
     Program n of a seed is always the same. What is found is made simple before it is yielded.
     """
     start, number, accepted = time.monotonic(), first, 0
-    while (programs is None or number - first < programs) and (seconds is None or time.monotonic() - start < seconds):
+    end = None if programs is None else first + programs
+    while (end is None or number < end) and (seconds is None or time.monotonic() - start < seconds):
         one = trial(seed, number)
         found = one.unsound(judge)
         accepted += one.ran
         number += 1
-        yield Standing(number, accepted, time.monotonic() - start, simplest(found, judge) if found is not None else None)
+        if found is not None:
+            found = simplest(found, judge)
+        yield Standing(number, accepted, time.monotonic() - start, found)

@@ -1,4 +1,4 @@
-"""Does a state of the verifier cover what a run is at? Registers, stack slots and callers, each held against its value."""
+"""Does a state of the verifier cover what a run is at? Registers, stack slots, callers, each held against its value."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ class Places:
 
 
 def uncovered(state: State, regs: Sequence[int], calls: Sequence[Call], places: Places) -> str:
-    """"" where a state covers what a run is at, else the first thing that it does not cover."""
+    """ "" where a state covers what a run is at, else the first thing that it does not cover."""
     frames = state.frames
     if len(frames) != len(calls) + 1:
         return "another depth of calls"

@@ -73,7 +73,7 @@ class Held:
 
 
 def told(unit: Unit, first: Outcome, given: Input, world: World, limits: Limits) -> str:
-    """What differs with other addresses, and other rests on the stack: an unprivileged program must not be able to tell."""
+    """What differs with other addresses, and other rests on the stack: an unprivileged program must not tell."""
     for what, plan, fill in (("addresses", OTHER, given.stack_fill), ("the stack", unit.plan, given.stack_fill ^ 0xFF)):
         prepared = engine("interpreter").prepare(replace(unit, plan=plan))
         other = prepared.run(replace(given, stack_fill=fill), world.copy(), limits)

@@ -37,7 +37,8 @@ def _bytes(random: Random) -> Subject:
         if random.random() < 0.7:
             slot[0] = random.choice(_OPCODES)
             slot[1] = random.randrange(11) | random.randrange(11) << 4
-            slot[2:8] = random.choice((bytes(6), random.randbytes(1) + bytes(5), bytes(2) + random.randbytes(1) + bytes(3)))
+            off, imm = random.randbytes(1) + bytes(5), bytes(2) + random.randbytes(1) + bytes(3)
+            slot[2:8] = random.choice((bytes(6), off, imm))
         slots += slot
     if random.random() < 0.8:
         slots += bytes.fromhex("b700000000000000 9500000000000000")
@@ -60,7 +61,8 @@ def _change(random: Random, code: bytearray) -> None:
     elif what == 3:
         code[at + 2 : at + 4] = random.choice((b"\0\0", b"\1\0", b"\xff\xff", random.randbytes(2)))
     elif what == 4:
-        code[at + 4 : at + 8] = random.choice((bytes(4), b"\xff" * 4, b"\0\0\0\x80", random.randbytes(4), random.randbytes(1) + bytes(3)))
+        small = random.randbytes(1) + bytes(3)
+        code[at + 4 : at + 8] = random.choice((bytes(4), b"\xff" * 4, b"\0\0\0\x80", random.randbytes(4), small))
     elif what == 5:
         code[at + random.randrange(_SLOT)] ^= 1 << random.randrange(8)
     elif what == 6 and len(code) > _SLOT:

@@ -81,7 +81,7 @@ def explore(program: Program, kind: str, options: Options, judge: Judge = walked
 
 
 def _weakened(env: Env, state: State) -> State:
-    """What a state stands for: of scalars only those that are marked precise, of registers and slots those that are read.
+    """What a state stands for: of scalars those that are marked precise, of registers and slots those that are read.
 
     Marks are kept with stored states; a state that is no stored one has none.
     """
@@ -106,7 +106,7 @@ def _weakened(env: Env, state: State) -> State:
 
 
 class Run:
-    """A program's run on one input, which any number of verdicts can be held against. steps: its instruction boundaries."""
+    """A program's run on one input, which many verdicts can be held against. steps: its instruction boundaries."""
 
     def __init__(self, program: Program, kind: str, given: Input, world: World, limits: Limits = LIMITS) -> None:
         self.program = program

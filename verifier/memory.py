@@ -1,7 +1,7 @@
 """Loads and stores: what may be accessed through a register, and what a load leaves.
 
-Source: check_mem_access and check_helper_mem_access of Linux 6.18. One thing is done where Linux does not: a helper that
-takes null for no bytes is given no pointer that may be null for some.
+Source: check_mem_access and check_helper_mem_access of Linux 6.18. One thing is done where Linux does not: a helper
+that takes null for no bytes is given no pointer that may be null for some.
 """
 
 from __future__ import annotations

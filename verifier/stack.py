@@ -256,7 +256,7 @@ def _read_at(env: Env, frame: Frame, off: int, size: int, into: int) -> None:
         raise Rejection(13, "invalid size of register fill", env.pc)
     if into < 0:
         return
-    start = off - (spilled - size if env.subject.order == "big" else 0)  # where a narrower load is the low part
+    start = off - (spilled - size if env.subject.order == "big" else 0)  # a narrower load is the low part there
     if size <= spilled and start % 8 == 0:
         if env.capable and size == 4 and spilled == 4 and width(reg) <= 32:
             new = with_id(env, reg)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fuzz.mutants.mutant import Edit
-from fuzz.mutants.verifier_mutant import DATA_ADDRESS, END, MERGE, NUMBER, PACKET, faults_in, look_up, unprivileged
+from fuzz.mutants.verifier_mutant import DATA_ADDRESS, END, MERGE, NUMBER, faults_in, unprivileged
 
 _alu = faults_in("paths", "verifier.alu")
 _arguments = faults_in("paths", "verifier.arguments")
@@ -53,7 +53,7 @@ MUTANTS = (
     _prune("map-value-offset", "pruning: a pointer into a value covers one at another offset",
            "            old.off == reg.off\n            and old.aux == reg.aux\n            and (old.of is reg.of or old.of == reg.of)\n            and within",
            "            old.aux == reg.aux\n            and (old.of is reg.of or old.of == reg.of)\n            and within",
-           _two("r1 = 0", f"r9 += 64", "r1 = *(u8 *)(r9 + 0); " + END), prune=True),
+           _two("r1 = 0", "r9 += 64", "r1 = *(u8 *)(r9 + 0); " + END), prune=True),
     _prune("linked-scalars", "pruning: numbers that move together cover those that do not",
            "        return within(old.num, reg.num) and ids.scalars(old.id, reg.id)\n    base", "        return within(old.num, reg.num)\n    base",
            _two("r1 = *(u64 *)(r9 + 8); r2 = r1", "r1 = *(u64 *)(r9 + 8); r2 = *(u64 *)(r9 + 16)",
@@ -90,7 +90,7 @@ MUTANTS = (
            "        if by_register and src.type == SCALAR:\n            precision.register(env, raw.src)\n", "",
            _two("r1 = 0; r2 = 0", "r1 = 0; r2 = 1", "if r1 == r2 goto out; r9 += 7000; out: " + END), prune=True),
     _precision("copies-are-not-followed", "precision: the way back ends at a copy",
-               "        if \"src\" in row.fields and raw.src != FP:\n            regs[frame] |= src\n", "",
+               '        if "src" in row.fields and raw.src != FP:\n            regs[frame] |= src\n', "",
                _two("r1 = 0", "r1 = " + _FAR, "r2 = r1; r9 += r2; r1 = *(u8 *)(r9 + 0); " + END), prune=True),
     _precision("spills-are-not-followed", "precision: the way back ends at a load from the stack",
                "        wanted.slots[step.slot[0]] |= 1 << step.slot[1]\n    elif kind is Kind.ATOMIC:", "    elif kind is Kind.ATOMIC:",
@@ -112,7 +112,7 @@ MUTANTS = (
            "    precision.register(env, 0)\n    num = reg.num\n", "    num = reg.num\n",
            _two("r0 = 1", "r0 = 77", "exit"), kind="sk_lookup", prune=True),
     _arguments("null-is-not-precise", "precision: a null argument covers a number that is none",
-               "        precision.register(env, number)\n    if \"OBJ_RELEASE\" in flags:", "        pass\n    if \"OBJ_RELEASE\" in flags:",
+               '        precision.register(env, number)\n    if "OBJ_RELEASE" in flags:', '        pass\n    if "OBJ_RELEASE" in flags:',
                "r6 = r1; " + _two("r2 = 0", "r2 = 4096", "r1 = r6; r3 = 0; call 124; r0 = 1; exit"), kind="sk_lookup", prune=True),
     _held("reference-leaks", "references: one that is held at the exit is not missed",
           "    if thrown or len(state.frames) == 1:\n", "    if thrown:\n", _RESERVE + "if r0 == 0 goto +1; r1 = 0; " + END),
@@ -127,9 +127,9 @@ MUTANTS = (
     _held("exit-under-a-lock", "locks: the program ends while one is held",
           "    if locks and state.locks:\n", "    if False:\n", _LOCK + END),
     _locks("two-locks", "locks: a second one is taken",
-           "        if state.locks:\n            raise Rejection(22, \"Locking two", "        if False:\n            raise Rejection(22, \"Locking two",
+           '        if state.locks:\n            raise Rejection(22, "Locking two', '        if False:\n            raise Rejection(22, "Locking two',
            _LOCK + "r1 = r6; r1 += 4; call 93; " + _UNLOCK + _UNLOCK + END,
-           also=[Edit("verifier.helper_calls", "name not in (\"spin_unlock\"", "name not in (\"spin_lock\", \"spin_unlock\"")]),
+           also=[Edit("verifier.helper_calls", 'name not in ("spin_unlock"', 'name not in ("spin_lock", "spin_unlock"')]),
     _callbacks("callback-once", "callbacks: one that runs many times is walked once",
                "    state = env.push(start, env.pc)\n    frame = enter(", "    if caller.depth:\n        caller.depth = 0\n        return\n    state = env.push(start, env.pc)\n    frame = enter(",
                "*(u64 *)(r10 - 8) = 0; r1 = 3; r2 = func[f]; r3 = r10; r3 += -8; r4 = 0; call 181; " + END
@@ -146,23 +146,23 @@ MUTANTS = (
         DATA_ADDRESS + "*(u64 *)(r9 + 0) = r10; " + END),
     unprivileged(_explore)(
         "pointer-by-an-atomic", "unprivileged: a pointer is added to a map's value",
-        "    if env.is_pointer(src):\n        raise Rejection(13, f\"R{raw.src} leaks addr into mem\", env.pc)\n", "",
+        '    if env.is_pointer(src):\n        raise Rejection(13, f"R{raw.src} leaks addr into mem", env.pc)\n', "",
         DATA_ADDRESS + "r1 = r10; lock *(u64 *)(r9 + 0) += r1; " + END),
     unprivileged(_jumps)(
         "pointer-compared", "unprivileged: a pointer is compared with a number",
         "other)) and env.is_pointer(dst):", "other)) and False:", "r1 = r10; r0 = 0; if r1 s< 0 goto +1; r0 = 1; exit"),
     unprivileged(_alu)(
         "distance-of-pointers", "unprivileged: the distance of two pointers is a number",
-        "                if op == \"sub\" and env.leaks:\n", "                if op == \"sub\":\n", DATA_ADDRESS + "r0 = r10; r0 -= r9; exit"),
+        '                if op == "sub" and env.leaks:\n', '                if op == "sub":\n', DATA_ADDRESS + "r0 = r10; r0 -= r9; exit"),
     unprivileged(_alu)(
         "half-of-a-pointer", "unprivileged: a pointer's low half is a number",
-        "    if env.is_pointer(reg):\n        raise Rejection(13, f\"R{raw.src} partial copy of pointer\", env.pc)\n", "", "w0 = w10; exit"),
+        '    if env.is_pointer(reg):\n        raise Rejection(13, f"R{raw.src} partial copy of pointer", env.pc)\n', "", "w0 = w10; exit"),
     unprivileged(_exits)(
         "pointer-returned", "unprivileged: a pointer is the program's result",
         "    if env.is_pointer(reg):\n", "    if False:\n", "r0 = r10; exit"),
     unprivileged(_stack)(
         "pointer-in-part", "unprivileged: bytes of a spilled pointer are a number",
-        "        raise Rejection(13, \"invalid size of register fill\", env.pc)\n", "        return env.set(into, ANY)\n",
+        '        raise Rejection(13, "invalid size of register fill", env.pc)\n', "        return env.set(into, ANY)\n",
         "*(u64 *)(r10 - 8) = r10; r0 = *(u32 *)(r10 - 8); exit"),
     unprivileged(_prune)(
         "data-for-a-pointer", "pruning: bytes on the stack cover a spilled pointer",
@@ -175,6 +175,6 @@ MUTANTS = (
         NUMBER + "r1 &= 63; r9 += r1; r1 = *(u8 *)(r9 + 0); " + END),
     unprivileged(_speculation)(
         "mask-to-the-wrong-side", "unprivileged: a mask is made for the other direction",
-        "        to_left = negative if op == \"add\" else not negative\n", "        to_left = not negative if op == \"add\" else negative\n",
+        '        to_left = negative if op == "add" else not negative\n', '        to_left = not negative if op == "add" else negative\n',
         NUMBER + "r1 &= 31; r9 += r1; r1 = *(u8 *)(r9 + 0); " + END, data=(1,)),
 )  # fmt: skip

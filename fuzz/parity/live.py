@@ -8,15 +8,17 @@ from __future__ import annotations
 import argparse
 import sys
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
+from bpf.program import Program
 from fuzz import border, genome
 from fuzz.parity import logs, oracle
 from runtime import verifying
 from verifier import Options, verify
 
-_PROFILES = {"border": (border.decode, "sched_cls"), "plain": (genome.decode, "socket_filter")}
+_PROFILES: dict[str, tuple[Callable[..., Program], str]] = {"border": (border.decode, "sched_cls"), "plain": (genome.decode, "socket_filter")}
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -1,4 +1,4 @@
-"""Programs that nobody meant get an answer with a reason: no traceback, no hang; and Linux's, where there is one to ask."""
+"""Programs that nobody meant get an answer with a reason: no traceback, no hang; and Linux's, where it can be asked."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ def answer(number: int) -> str:
     if time.process_time() - start > SECONDS:
         return f"program {number} takes {time.process_time() - start:.1f} s"
     if verdict.accepted:
-        return "" if not verdict.errno and not verdict.message else f"program {number} is accepted with errno {verdict.errno}"
+        said = verdict.errno or verdict.message
+        return f"program {number} is accepted, with {said!r}" if said else ""
     if not verdict.errno:
         return f"program {number} is refused with errno 0"
     may_not = verdict.errno == EPERM and options.caps != ALL and made.type.name not in _UNPRIVILEGED
@@ -62,7 +63,8 @@ def live(numbers: range) -> tuple[int, list[str]]:
         asked += 1
         ours = verify(made, Options(log_level=0))
         if ours.accepted != (theirs.errno == 0):
-            other.append(f"program {number}: Linux {theirs.errno} {theirs.message!r}, here {ours.errno} {ours.message!r}")
+            here = f"here {ours.errno} {ours.message!r}"
+            other.append(f"program {number}: Linux {theirs.errno} {theirs.message!r}, {here}")
     return asked, other
 
 
