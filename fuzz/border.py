@@ -14,7 +14,7 @@ from bpf.isa import ROW, ROWS, Insn, Kind, make
 from bpf.program import Map, Program, program
 from fuzz.digits import Digits
 
-MAX_GESTURES = 60
+MAXGESTURES = 60
 VALUE, KEY, DATA_SIZE = 48, 4, 64
 DATA = Map("data", value_size=DATA_SIZE, initial=bytes((31 * n + 7) & 0xFF for n in range(DATA_SIZE)))
 TABLE = Map("table", "hash", KEY, VALUE, 16)
@@ -232,22 +232,32 @@ def _leave(body: _Body, digits: Digits) -> None:
     body.add("exit")
 
 
-_GESTURES: tuple[Callable[[_Body, Digits], None], ...] = (
+Gesture = Callable[[_Body, Digits], None]
+GESTURES: tuple[Gesture, ...] = (
     _number, _mask, _alu, _alu, _number, _mask, _copy, _compare, _compare, _move_pointer, _access, _access, _access,
     _stack, _stack, _spill, _spill, _stack_pointer, _look_up, _look_up, _packet, _packet, _memory_call, _loop, _leave,
     _mask, _compare, _access,
 )  # fmt: skip
 
 
-def radices(genome: Sequence[int]) -> list[list[int]]:
+NUMBERS: tuple[Gesture, ...] = (
+    _number, _mask, _alu, _compare, _alu, _compare, _copy, _alu, _compare, _spill, _stack, _number,
+)  # fmt: skip
+"""Gestures that access nothing but the stack and known places: what a verifier accepts, for the sake of its arithmetic."""
+
+
+def radices(genome: Sequence[int], gestures: Sequence[Gesture] = GESTURES) -> list[list[int]]:
     """The radices of the digits that decoding reads of each gesture."""
     read: list[Digits] = []
-    decode(genome, read=read)
-    return [digits.radices for digits in read] + [[]] * len(genome[MAX_GESTURES:])
+    decode(genome, read=read, gestures=gestures)
+    return [digits.radices for digits in read] + [[]] * len(genome[MAXGESTURES:])
 
 
-def decode(genome: Sequence[int], order: str = "little", read: list[Digits] | None = None) -> Program:
-    """The program of a genome. Total: never raises. read: gets the digits of each gesture."""
+def decode(
+    genome: Sequence[int], order: str = "little", read: list[Digits] | None = None,
+    gestures: Sequence[Gesture] = GESTURES,
+) -> Program:  # fmt: skip
+    """The program of a genome. Total: never raises. read: gets the digits of each gesture. gestures: a profile's."""
     body = _Body()
     body.add("mov64_reg", CONTEXT, 1)
     body.add("ldx32", PACKET, CONTEXT, _DATA)
@@ -260,11 +270,11 @@ def decode(genome: Sequence[int], order: str = "little", read: list[Digits] | No
     body.add("mov64_reg", 4, FP)
     body.add("add64_imm", 4, imm=-32)
     body.add("mov64_imm", 5, imm=1)
-    for number in genome[:MAX_GESTURES]:
+    for number in genome[:MAXGESTURES]:
         digits = Digits(number)
         if read is not None:
             read.append(digits)
-        _GESTURES[digits.below(len(_GESTURES))](body, digits)
+        gestures[digits.below(len(gestures))](body, digits)
         body.tick()
     while body.loops:
         body.loops = [(0, *rest) for _, *rest in body.loops]  # type: ignore[misc]

@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from random import Random
 
 from bpf.program import Program
 from fuzz import border
+from fuzz.digits import VALUES
 from fuzz.genome import draw
 from fuzz.shrink import shrink
 from fuzz.soundness import Breach, Judge, Run, explore, held_against, strict
@@ -19,7 +21,7 @@ from vm.world import Element, Input, World
 KIND = "sched_cls"
 ORDERS = ("little", "big")
 SIZES = range(2, 26)  # of programs: the longer, the fewer are accepted
-INPUTS = 3
+INPUTS = 4
 PROCESSED = 20_000  # instructions that a verifier may process: all states are kept
 SHRINKING = 120.0  # seconds after which what is found is taken as it is
 _EDGES = (0, 1, 7, 8, 15, 31, 47, 48, 63, 64, 0x7F, 0x80, 0xFF)
@@ -29,10 +31,21 @@ Genome = tuple[int, ...]
 
 @dataclass(frozen=True, slots=True)
 class Mode:
-    """How a program is looked at. order: of its bytes; prune: whether states that are covered are left out."""
+    """How a program is looked at.
+
+    order    of its bytes
+    prune    whether states that are covered are left out
+    numbers  whether it is of those that calculate (border.NUMBERS)
+    """
 
     order: str
     prune: bool
+    numbers: bool = False
+
+    @property
+    def gestures(self) -> Sequence[border.Gesture]:
+        """What it is made of."""
+        return border.NUMBERS if self.numbers else border.GESTURES
 
     @property
     def options(self) -> Options:
@@ -55,7 +68,7 @@ class Unsound:
 
 def mode(number: int) -> Mode:
     """How program `number` of a campaign is looked at: each way in turn."""
-    return Mode(ORDERS[number // 2 % 2], number % 2 == 0)
+    return Mode(ORDERS[number // 2 % 2], number % 2 == 0, number % 3 == 0)
 
 
 def genome(seed: int, number: int) -> Genome:
@@ -74,6 +87,8 @@ def inputs(seed: int, number: int) -> Iterator[tuple[Input, World]]:
             values["data"] = random.randbytes(border.DATA_SIZE)
         elif turn == 2:
             values["data"] = bytes(random.choice(_EDGES) for _ in range(border.DATA_SIZE))
+        elif turn == 3:
+            values["data"] = b"".join(random.choice(VALUES).to_bytes(8, "little") for _ in range(border.DATA_SIZE // 8))
         elements: dict[str, Sequence[Element]] = {"table": [(key, random.randbytes(border.VALUE)) for key in range(3)]}
         yield Input(packet=packet), World(values=values, elements=elements)
 
@@ -84,7 +99,7 @@ class Trial:
     def __init__(self, genes: Sequence[int], how: Mode, given: Sequence[tuple[Input, World]]) -> None:
         self.genome = tuple(genes)
         self.mode = how
-        self.program = border.decode(genes, how.order)
+        self.program = border.decode(genes, how.order, gestures=how.gestures)
         self._given = given
         self._runs: list[Run] = []
 
@@ -133,12 +148,12 @@ def simplest(found: Unsound, judge: Judge = walked) -> Unsound:
     def fails(candidate: Genome) -> bool:
         return candidate == found.genome or (time.monotonic() <= end and again(candidate) is not None)
 
-    return again(shrink(found.genome, fails, digits=border.radices)) or found
+    return again(shrink(found.genome, fails, digits=partial(border.radices, gestures=found.mode.gestures))) or found
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Where a campaign stands. programs: number of the last one, from 1; accepted: how many were; found: in the last."""
+    """Where a campaign stands. programs: number of the last, from 1; accepted: how many were; found: in the last."""
 
     programs: int
     accepted: int

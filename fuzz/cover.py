@@ -151,7 +151,7 @@ class Places:
 
 
 def uncovered(state: State, regs: Sequence[int], calls: Sequence[Call], places: Places) -> str:
-    """ "" where a state covers what a run is at, else the first thing that it does not cover."""
+    """The first thing of what a run is at that a state does not cover, "" where it covers all."""
     frames = state.frames
     if len(frames) != len(calls) + 1:
         return "another depth of calls"

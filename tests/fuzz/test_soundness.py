@@ -6,7 +6,7 @@ import json
 import re
 import sys
 from dataclasses import replace
-from itertools import islice
+from itertools import islice, product
 from pathlib import Path
 from random import Random
 
@@ -36,7 +36,7 @@ from verifier.verify import walked
 from vm.world import Input, World
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "mutants.md"
-MODES = [Mode(order, prune) for order in bordering.ORDERS for prune in (True, False)]
+MODES = [Mode(*each) for each in product(bordering.ORDERS, (True, False), (True, False))]
 GENES = st.lists(st.integers(0, (1 << 64) - 1) | st.integers(0, (1 << 24) - 1), max_size=20)
 
 
@@ -151,7 +151,7 @@ def test_null_has_no_bytes() -> None:
 
 
 def test_the_modes_take_turns() -> None:
-    assert {bordering.mode(number) for number in range(4)} == set(MODES)
+    assert {bordering.mode(number) for number in range(12)} == set(MODES)
 
 
 # What a run may not do ---------------------------------------------------------------------------
