@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from random import Random
 
+from bpf.errors import Refused
 from bpf.program import Program
 from fuzz import border
 from fuzz.digits import VALUES
@@ -104,10 +105,13 @@ class Trial:
         self._runs: list[Run] = []
 
     def runs(self) -> Iterator[Run]:
-        """Its runs, one after the other."""
+        """Its runs, one after the other: none where the interpreter does not take it, for what stands in dead code."""
         for at, (given, world) in enumerate(self._given):
             if at == len(self._runs):
-                self._runs.append(Run(self.program, KIND, given, world))
+                try:
+                    self._runs.append(Run(self.program, KIND, given, world))
+                except Refused:
+                    return
             yield self._runs[at]
 
     @property
