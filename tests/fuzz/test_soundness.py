@@ -151,7 +151,7 @@ def test_null_has_no_bytes() -> None:
 
 
 def test_the_modes_take_turns() -> None:
-    assert {bordering.mode(number) for number in range(12)} == set(MODES)
+    assert {bordering.mode(number) for number in range(16)} == set(MODES)
 
 
 # What a run may not do ---------------------------------------------------------------------------
