@@ -14,7 +14,7 @@ from bpf.isa import ROW, ROWS, Insn, Kind, make
 from bpf.program import Map, Program, program
 from fuzz.digits import Digits
 
-MAXGESTURES = 60
+MAX_GESTURES = 60
 VALUE, KEY, DATA_SIZE = 48, 4, 64
 DATA = Map("data", value_size=DATA_SIZE, initial=bytes((31 * n + 7) & 0xFF for n in range(DATA_SIZE)))
 TABLE = Map("table", "hash", KEY, VALUE, 16)
@@ -240,8 +240,31 @@ GESTURES: tuple[Gesture, ...] = (
 )  # fmt: skip
 
 
+
+def _copy_number(body: _Body, digits: Digits) -> None:
+    body.add("mov64_reg", digits.below(6), digits.below(6))
+
+
+def _compare_number(body: _Body, digits: Digits) -> None:
+    row, reach = digits.row(_BRANCHES), 1 + digits.below(4)
+    by_register = "src" in row.fields
+    imm = 0 if by_register else _SMALL[digits.below(len(_SMALL))]
+    body.jump(make(row, digits.below(6), digits.below(6) if by_register else 0, imm=imm), reach)
+
+
+def _store_number(body: _Body, digits: Digits) -> None:
+    """A number to the stack or from there, all of it or a part."""
+    off, number = -8 * (1 + digits.below(4)), digits.below(6)
+    if digits.below(2):
+        body.slots.append(make(digits.row(_LOADS), number, FP, off))
+    else:
+        row = digits.row(_STORES)
+        by_register = "src" in row.fields
+        body.slots.append(make(row, FP, number if by_register else 0, off, 0 if by_register else digits.below(3)))
+
+
 NUMBERS: tuple[Gesture, ...] = (
-    _number, _mask, _alu, _compare, _alu, _compare, _copy, _alu, _compare, _spill, _stack, _number,
+    _number, _mask, _alu, _compare_number, _alu, _compare_number, _copy_number, _alu, _store_number, _number,
 )  # fmt: skip
 """Gestures that access nothing but the stack and known places: what a verifier accepts, for the sake of its arithmetic."""
 
@@ -250,7 +273,7 @@ def radices(genome: Sequence[int], gestures: Sequence[Gesture] = GESTURES) -> li
     """The radices of the digits that decoding reads of each gesture."""
     read: list[Digits] = []
     decode(genome, read=read, gestures=gestures)
-    return [digits.radices for digits in read] + [[]] * len(genome[MAXGESTURES:])
+    return [digits.radices for digits in read] + [[]] * len(genome[MAX_GESTURES:])
 
 
 def decode(
@@ -270,7 +293,9 @@ def decode(
     body.add("mov64_reg", 4, FP)
     body.add("add64_imm", 4, imm=-32)
     body.add("mov64_imm", 5, imm=1)
-    for number in genome[:MAXGESTURES]:
+    if gestures is NUMBERS:
+        body.add("ldx64", 4, POINTER, 24)
+    for number in genome[:MAX_GESTURES]:
         digits = Digits(number)
         if read is not None:
             read.append(digits)

@@ -22,6 +22,7 @@ from vm.world import Element, Input, World
 KIND = "sched_cls"
 ORDERS = ("little", "big")
 SIZES = range(2, 26)  # of programs: the longer, the fewer are accepted
+LONGER = range(6, 33)  # of those that calculate
 INPUTS = 4
 PROCESSED = 20_000  # instructions that a verifier may process: all states are kept
 SHRINKING = 120.0  # seconds after which what is found is taken as it is
@@ -76,7 +77,7 @@ def mode(number: int) -> Mode:
 def genome(seed: int, number: int) -> Genome:
     """Program `number` (from 0) of a seed."""
     random = Random(f"{seed}:{number}")
-    return draw(random, random.choice(SIZES))
+    return draw(random, random.choice(LONGER if mode(number).numbers else SIZES))
 
 
 def inputs(seed: int, number: int) -> Iterator[tuple[Input, World]]:
