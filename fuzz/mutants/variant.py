@@ -2,12 +2,14 @@
 
 Nothing that exists is changed, so nothing has to be put back. The compiler, the backends that are asked for and what
 calls the compiler by name (the engine, the guest, the batch driver) are executed again, each as a module object of its
-own that only its copies see; so is all of the verifier. So tables, aliases such as `lower_add = _arith`, functions
-imported by name, caches and the Ops that engines share are all the copy's own, and none of them can be missed.
+own that only its copies see; so are the modules of the verifier from which an edited one can be reached. So tables,
+aliases such as `lower_add = _arith`, functions imported by name, caches and the Ops that engines share are all the
+copy's own, and none of them can be missed.
 """
 
 from __future__ import annotations
 
+import ast
 import builtins
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -60,9 +62,29 @@ def variant(targets: Sequence[Target], edits: Edits) -> list[Engine]:
 
 def judging(edits: Edits) -> Any:
     """`verifier.verify.walked` of a verifier with edits. Raises ValueError for an edit that does not fit the source."""
-    copy = _Copy(set(_VERIFIER), edits)
+    names = set(edits) & _VERIFIER | {"verifier.verify"}
+    waiting = list(names)
+    while waiting:  # what imports an edited module, and so on, is a copy too
+        module = waiting.pop()
+        new = {other for other, imported in _imports().items() if module in imported} - names
+        names |= new
+        waiting += new
+    copy = _Copy(names, edits)
     found = copy.load("verifier.verify").walked
     copy.check()
+    return found
+
+
+@cache
+def _imports() -> dict[str, frozenset[str]]:
+    """Which modules of the verifier each of them imports, anywhere in it."""
+    found = {}
+    for name in _VERIFIER:
+        names = set()
+        for node in ast.walk(ast.parse(_loader(name).get_source(name))):
+            if isinstance(node, ast.ImportFrom):
+                names |= {str(node.module), *(f"{node.module}.{item.name}" for item in node.names)}
+        found[name] = frozenset(names & _VERIFIER)
     return found
 
 
