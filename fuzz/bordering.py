@@ -69,7 +69,7 @@ class Unsound:
 
 
 def mode(number: int) -> Mode:
-    """How program `number` of a campaign is looked at: each way in turn. Those that calculate are mostly seen strictly."""
+    """How program `number` of a campaign is looked at: each way in turn; those that calculate mostly strictly."""
     way, order = number % 4, ORDERS[number // 4 % 2]
     return Mode(order, way == 0 or (way == 3 and number // 8 % 2 == 0), way >= 2)
 

@@ -17,7 +17,7 @@ from verifier.options import ALL
 PROCESSED = 20_000
 CAPS = (ALL, frozenset({"CAP_BPF", "CAP_NET_ADMIN"}), frozenset[str]())
 SECONDS = 30.0  # of the processor, for one program: a hang takes longer
-EPERM, E2BIG = 1, 7
+EPERM, E2BIG, SLOT = 1, 7, 8
 _UNPRIVILEGED = frozenset({"socket_filter", "cgroup_skb"})
 
 
@@ -35,7 +35,7 @@ def answer(number: int) -> str:
     if not verdict.errno:
         return f"program {number} is refused with errno 0"
     may_not = verdict.errno == EPERM and options.caps != ALL and made.type.name not in _UNPRIVILEGED
-    if not verdict.message and not may_not and not (verdict.errno == E2BIG and not made.code):
+    if not verdict.message and not may_not and not (verdict.errno == E2BIG and len(made.code) < SLOT):
         return f"program {number} is refused with errno {verdict.errno} and no reason"
     return ""
 
