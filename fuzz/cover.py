@@ -24,6 +24,8 @@ from verifier.types import (
     PACKET_META,
     RINGBUF,
     SCALAR,
+    SOCK_COMMON,
+    SOCKET,
     SOCKETS,
     STACK,
     name,
@@ -32,6 +34,7 @@ from vm.contexts import data_offset
 from vm.world import Input
 
 _M64 = (1 << 64) - 1
+_SAME = frozenset({SOCKET, SOCK_COMMON})  # what helpers give of a socket is that socket's address
 _NEVER_NULL = frozenset({MAP_PTR, MAP_KEY, MEM, *SOCKETS})
 
 
@@ -113,7 +116,7 @@ class Places:
             return reg.num.in_(value)
         if type_ & MAYBE_NULL and value == 0:
             return True
-        if reg.ref and (type_ & RINGBUF or type_ & BASE in SOCKETS) and value - reg.off not in self.held:
+        if reg.ref and (type_ & RINGBUF or type_ & BASE in _SAME) and value - reg.off not in self.held:
             return False
         base = type_ & BASE
         if base == STACK:

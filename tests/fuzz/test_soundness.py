@@ -33,6 +33,7 @@ from verifier import Options
 from verifier.options import ALL
 from verifier.state import UNINIT, Frame, State
 from verifier.verify import walked
+from vm.network import LISTEN, NETWORK, Socket
 from vm.world import Input, World
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "mutants.md"
@@ -138,6 +139,26 @@ def test_a_null_argument_covers_no_number() -> None:
     mutant = VERIFIER_MUTANTS["paths/null-is-not-precise"]
     verdict = explore(mutant.program(), mutant.kind, mutant.options).verdict
     assert (verdict.errno, verdict.message.splitlines()[0]) == (13, "R2 type=scalar expected=sock")
+
+
+SOCKET_PROGRAM = (
+    "r6 = r1; *(u32 *)(r10 - 16) = 0x0200000a; *(u32 *)(r10 - 12) = 0x0100000a; *(u16 *)(r10 - 8) = 99; "
+    "*(u16 *)(r10 - 6) = 0x5000; r2 = r10; r2 += -16; r3 = 12; r4 = -1; r5 = 0; call 84; if r0 == 0 goto none; r7 = r0; "
+    "r1 = r7; call 95; r8 = r0; r1 = r7; call 96; if r0 == 0 goto other; r8 = *(u32 *)(r0 + 0); other: r1 = r7; call 86; "
+    "r0 = 1; exit; none: r0 = 0; exit"
+)
+
+
+@pytest.mark.parametrize("prune", [True, False])
+def test_sockets_are_held(prune: bool) -> None:
+    program = replace(assemble(SOCKET_PROGRAM.replace("; ", "\n")), maps=MAPS)
+    socket = Socket(local="10.0.0.1", local_port=80, state=LISTEN)
+    explored = explore(program, KIND, Options(log_level=0, prune=prune))
+    assert explored.verdict.accepted, explored.verdict.message
+    for world, r0 in ((World(), 0), (World(net=replace(NETWORK, sockets={7: socket})), 1)):
+        run = Run(program, KIND, Input(packet=bytes(64)), world)
+        assert run.outcome.r0 == r0
+        assert held_against(explored, run) is None
 
 
 def test_null_has_no_bytes() -> None:
