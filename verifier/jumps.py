@@ -224,7 +224,7 @@ def _sync(state: State, known: Reg, linked: list[tuple[int, int, bool]]) -> None
             new = known
         else:
             delta = constant(reg.off - known.off)
-            new = Reg(SCALAR, alu("add", 64, known.num, delta), reg.off, known.id)
+            new = Reg(SCALAR, alu("add", 64, known.num, delta), reg.off, reg.id)
         if is_reg:
             frame.regs[at] = new
         else:
