@@ -110,7 +110,22 @@ class CallFailed(CrossbpfError):
         self.errno = ERRNO[name]
 
 
+class Rejected(CallFailed):
+    """A program that the verifier does not accept."""
+
+
+class MapRefused(Refused):
+    """A map that cannot be. `name` and `errno` are what bpf() answers, "" and 0 where only this machine has no room."""
+
+    def __init__(self, message: str, name: str = "") -> None:
+        super().__init__(f"{message}: {name}" if name else message)
+        self.name = name
+        self.errno = ERRNO.get(name, 0)
+
+
 ERRNO = {
-    "EPERM": 1, "ENOENT": 2, "E2BIG": 7, "EAGAIN": 11, "EEXIST": 17, "EINVAL": 22, "ENOSPC": 28, "EOPNOTSUPP": 95,
+    "EPERM": 1, "ENOENT": 2, "E2BIG": 7, "EBADF": 9, "EAGAIN": 11, "ENOMEM": 12, "EACCES": 13, "EFAULT": 14,
+    "EBUSY": 16, "EEXIST": 17, "ENODEV": 19, "EINVAL": 22, "ENOSPC": 28, "EOVERFLOW": 75, "EBADFD": 77, "ENOTSOCK": 88,
+    "EPROTOTYPE": 91, "EOPNOTSUPP": 95, "EAFNOSUPPORT": 97, "ENOTSUPP": 524,
 }  # fmt: skip
 """Linux's error numbers, which are not every host's."""

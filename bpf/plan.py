@@ -14,13 +14,15 @@ from itertools import accumulate
 
 from bpf.errors import Refused
 from bpf.isa import Kind
-from bpf.map_rules import MAX_BYTES, check_map, readonly, value_bytes
+from bpf.map_rules import MAX_BYTES, check_map, readonly, value_bytes, writeonly
 from bpf.program import MAX_FRAMES, Map, Program, joined
 from bpf.spec.callers import callers
 from bpf.spec.contexts import HEADROOM, SOCKET_FIELD
-from bpf.spec.conventions import PLAIN, Convention
-from bpf.spec.helpers import KERNEL, SUITE
+from bpf.spec.conventions import PLAIN, TYPED, Convention
+from bpf.spec.helpers import KERNEL, SUITE, Helper
+from bpf.spec.kfuncs import BY_NAME, KFUNCS, NEW
 from bpf.spec.layout import DYNPTR_SIZE, VALUE_ALIGN, up
+from bpf.spec.maps import LOOKUP, RULES, SOCKETS
 from bpf.spec.prototypes import PROTOTYPES
 from bpf.tail import MAX_TAIL_CALLS, frames, special, tail_calls
 
@@ -160,12 +162,13 @@ DEFAULT_PLAN = PLANS["high"]
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """Bytes that a program can reach: [start, start + size), mapped in whole pages."""
+    """Bytes that a program can reach: [start, start + size), mapped in whole pages. writeonly: not to be read."""
 
     name: str
     start: int
     size: int
     readonly: bool = False
+    writeonly: bool = False
 
     @property
     def first_page(self) -> int:
@@ -176,6 +179,10 @@ class Region:
     def mapped(self) -> int:
         """Mapped bytes: whole pages."""
         return (self.start + self.size + PAGE - 1 & -PAGE) - self.first_page if self.size else 0
+
+
+HEAP = Map(".heap", value_size=1 << 16, initial=bytes(1 << 16))
+"""What objects lie in that programs make (bpf_obj_new); a unit with such a program has it as its last map."""
 
 
 @dataclass(frozen=True)
@@ -196,8 +203,12 @@ class Unit:
     plan: Plan = DEFAULT_PLAN
 
     def __post_init__(self) -> None:
+        if self.order in self.convention.orders:
+            object.__setattr__(self, "convention", TYPED[self.convention.orders[self.order]])
         if not self.maps:
             object.__setattr__(self, "maps", self.programs[0].maps)
+        if HEAP not in self.maps and any(map(self._makes_objects, self.programs)):
+            object.__setattr__(self, "maps", (*self.maps, HEAP))
         arenas = sum(map_.kind == "arena" for map_ in self.maps)
         for map_ in self.maps:
             if map_.kind == "arena":
@@ -250,6 +261,16 @@ class Unit:
         return self.programs[0] if len(self.programs) == 1 else joined(self.programs)
 
     @cached_property
+    def calls(self) -> Mapping[int, Helper]:
+        """Helpers and kernel functions by number."""
+        return {**self.convention.helpers, **self.convention.kfuncs}
+
+    @cached_property
+    def reach(self) -> int:
+        """Bytes of its context that it uses, of one that is as long as it is given."""
+        return max(program.reach for program in self.programs)
+
+    @cached_property
     def starts(self) -> tuple[int, ...]:
         """The slot in `whole` at which each program starts."""
         return tuple(accumulate((len(program) for program in self.programs[:-1]), initial=0))
@@ -294,7 +315,7 @@ class Unit:
         view, helpers = self.convention.view, self.convention.helpers
         keeping = {number for number, helper in helpers.items() if helper.keeps}
         field = view.layout.by_name.get(SOCKET_FIELD) if view else None
-        if any(
+        if any(map_.kind in SOCKETS and LOOKUP in RULES[map_.kind].helpers for map_ in self.maps) or any(
             (insn.row.op == "call_helper" and insn.imm in keeping)
             or (insn.row.op == "callx" and keeping)
             or (field is not None and insn.row.name == "ldx64" and insn.off == field.offset)
@@ -384,6 +405,8 @@ class Unit:
             op = insn.row.op
             if op == "call_helper" and insn.imm not in self.convention.helpers:
                 raise self._no_helper(pc, insn.imm)
+            if op == "call_kfunc" and insn.imm not in self.convention.kfuncs:
+                raise self._no_kfunc(pc, insn.imm)
             if op == "addr_space_cast" and self.arena is None:
                 raise Refused(f"insn {pc}: {op} needs an arena map")
 
@@ -401,6 +424,18 @@ class Unit:
         said = f"unknown helper {number} ({known.name}) in convention {self.convention.name}"
         return Refused(f"insn {pc}: {said}", remedy=f"known: {mine}")
 
+    @staticmethod
+    def _makes_objects(program: Program) -> bool:
+        number = BY_NAME[NEW].number
+        return any(insn is not None and insn.row.op == "call_kfunc" and insn.imm == number for insn in program.insns)
+
+    def _no_kfunc(self, pc: int, number: int) -> Refused:
+        known = KFUNCS.get(number)
+        if known is None:
+            return Refused(f"insn {pc}: kernel function {number} has no name", remedy="load it from an object file")
+        said = f"insn {pc}: calling kernel function {known.name} is not allowed"
+        return Refused(said, remedy=f"types that can: {', '.join(sorted(known.types))}")
+
     def _place_maps(self) -> tuple[Region, ...]:
         regions = []
         base = self.plan.values
@@ -410,7 +445,9 @@ class Unit:
                 continue
             fixed = map_.kind == "prog_array"  # programs cannot write it, nor read it on Linux
             size = CELL * map_.max_entries if fixed else value_bytes(map_)
-            region = Region(f"map {map_.name}", self.plan.place(base, size), size, readonly(map_) or fixed)
+            region = Region(
+                f"map {map_.name}", self.plan.place(base, size), size, readonly(map_) or fixed, writeonly(map_)
+            )
             regions.append(region)
             base = region.first_page + region.mapped + PAGE
         return tuple(regions)
@@ -434,8 +471,10 @@ class Unit:
                 numbers[pc] = insn.imm
             elif form == "func":
                 numbers[pc] = self.plan.entry(program.function_at(pc + 1 + insn.distance))
+            elif form == "btf_id" and low in KFUNCS and not high:
+                numbers[pc] = self.plan.stub(low)
             elif form == "btf_id":
-                raise Refused(f"insn {pc}: BTF variable {low} has no address here", remedy="kernel variables need BTF")
+                raise Refused(f"insn {pc}: BTF variable {low} has no address", remedy="load it from an object file")
             elif low >= len(self.maps):
                 raise Refused(f"insn {pc}: map {low} is not there", remedy=f"the program has {len(self.maps)} maps")
             elif form in ("map_fd_value", "map_idx_value"):

@@ -10,6 +10,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from bpf.errors import FallsOff, JumpIntoWide, JumpOutOfRange
+from bpf.facts import Facts
 from bpf.isa import Insn, Kind, decode, encode
 
 if TYPE_CHECKING:  # at run time bpf.object imports this module
@@ -98,6 +99,11 @@ class Program:
     section    the ELF section it was in, which says its type: "xdp"
     license    "GPL"
     version    the kernel version it names, 0 for none
+    kernel     the types of the machine that it runs on; None: those in btf
+    symbols    slot where the address of a kernel symbol is loaded -> its type in the machine's types, 0 for none
+    probes     slots of loads that give 0 where nothing is there, which a pass has found
+    reach      bytes of the context that it uses, of one that is as long as it is given
+    facts      what a verifier knows of it; None where none has accepted it
     source     the program as given, where a pass has rewritten it; origin: per slot, the slot of `source` it is from
 
     Made by `program(...)`, which checks the structure.
@@ -114,6 +120,11 @@ class Program:
     section: str = ""
     license: str = ""
     version: int = 0
+    kernel: Btf | None = field(default=None, compare=False, repr=False)
+    symbols: Mapping[int, int] = field(default_factory=dict)
+    probes: frozenset[int] = frozenset()
+    reach: int = 0
+    facts: Facts | None = field(default=None, compare=False, repr=False)
     source: Program | None = field(default=None, compare=False, repr=False)
     origin: tuple[int, ...] = field(default=(), compare=False, repr=False)
 
@@ -242,6 +253,10 @@ def joined(programs: Sequence[Program]) -> Program:
         slots += prog.insns
     first = programs[0]
     whole = program(slots, name=first.name, order=first.order, names=names, maps=first.maps, lines=lines)
+    places = list(accumulate((len(prog) for prog in programs[:-1]), initial=0))
+    probes = frozenset(start + pc for prog, start in zip(programs, places, strict=True) for pc in prog.probes)
+    if probes:
+        whole = replace(whole, probes=probes)
     if all(prog.source is None for prog in programs):
         return whole
     given = [prog.source or prog for prog in programs]

@@ -90,6 +90,11 @@ def capable(command: Any) -> Any:
     return command
 
 
+def verified(command: Any) -> Any:
+    """--no-verify."""
+    return click.option("--no-verify", is_flag=True, help="Take what the verifier would reject, too.")(command)
+
+
 def caller(caps: str | None, disabled: int) -> Caller:
     """Who --caps says."""
     return ROOT if caps is None else Caller(capabilities(caps), disabled)

@@ -33,6 +33,9 @@ _FLAGS = (
     "-fno-unwind-tables", "-fno-asynchronous-unwind-tables", "-fdebug-compilation-dir=.",
 )  # fmt: skip
 
+# The machine whose registers bpf/bpf_tracing.h names: what `kprobe` is for in a byte order (bpf/spec/registers.py).
+_MACHINE = {"little": "-D__TARGET_ARCH_x86", "big": "-D__TARGET_ARCH_s390"}
+
 _ERROR = re.compile(r"^(?:(?P<file>.+?):(?P<line>\d+):(?:\d+:)? )?(?:fatal )?error: (?P<message>.+)$", re.MULTILINE)
 
 
@@ -63,8 +66,10 @@ class Compiler:
         """The whole command line that compiles `source` to an object of byte order `order` ("little", "big")."""
         triple = (_ZIG_TRIPLE if self.zig else _CLANG_TRIPLE)[order]
         paths = [part for path in (*includes, INCLUDE) for part in ("-I", str(path))]
+        machine = [] if any("__TARGET_ARCH_" in flag for flag in cflags) else [_MACHINE[order]]
         return [
-            *self.argv, "-target", triple, f"-mcpu={mcpu}", *_FLAGS, *paths, *cflags, str(source), "-o", str(output),
+            *self.argv, "-target", triple, f"-mcpu={mcpu}", *_FLAGS, *machine, *paths, *cflags, str(source),
+            "-o", str(output),
         ]  # fmt: skip
 
 

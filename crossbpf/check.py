@@ -19,19 +19,23 @@ from bpf.program import Program
 from bpf.spec.conventions import PACKET, Convention
 from bpf.spec.helpers import SUITE
 from bpf.text import format_insn
-from crossbpf.bpftool import caller, capable
+from crossbpf.bpftool import caller, capable, verified
 from crossbpf.cc import find
+from crossbpf.cpus import cpu_options, schedule_named
 from crossbpf.inputs import Source, memory_beside, memory_bytes, read_source, sources_in
-from crossbpf.maps import elements, map_option, map_record, show_maps
+from crossbpf.machine import world as world_of
+from crossbpf.maps import map_option, map_record, show_maps
+from crossbpf.net import net_option, network_said
 from crossbpf.options import compile_options, compiling, engines_named, hexadecimal, plans_named, wide_console
-from crossbpf.types import convention_named, fields_for
+from crossbpf.types import context_for, convention_named, fields_for
 from engines.compare import Row, compare
 from engines.lockstep import Parting
 from jit.listing import listing
-from runtime.features import refuse_later
+from runtime.features import refuse_later, refuse_later_type
 from runtime.permission import Caller, may_load
 from runtime.types import of_section
-from vm.world import Input, Limits, World
+from runtime.verifying import accept
+from vm.world import Input, Limits
 
 _STYLES = {"reference": "bold", "agrees": "green", "differs": "bold red", "undecided": "yellow", "refused": "dim"}
 
@@ -70,8 +74,10 @@ class Result:
 @click.option("--type", "kind", metavar="NAME", help="Program type; --packet is its packet. Contexts are compared too.")
 @click.option("--ctx", multiple=True, metavar="NAME=VALUE,...|FILE", help="Fields of the context of --type.")
 @map_option
+@net_option
 @click.option("--target", metavar="NAME,...", help="Targets to run on. Default: all six.")
 @click.option("--engine", metavar="NAME,...", help="More engines: linux, the live kernel; native, the host.")
+@cpu_options
 @click.option("--plan", default="high", show_default=True, metavar="NAME,...", help="low, high, kernel, fence or all.")
 @click.option("--seconds", default=5.0, show_default=True, help="Time limit of a run.")
 @click.option("--instructions", default=20_000_000, show_default=True, help="Instruction limit of the interpreter.")
@@ -82,12 +88,14 @@ class Result:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON record a program and plan.")
 @click.option("--print-cc", is_flag=True, help="Print the C compiler's command line and do nothing else.")
 @capable
+@verified
 @compiling
 def check(
     files: Sequence[str], mem: str | None, packet: str | None, kind: str | None, ctx: Sequence[str],
     contents: Sequence[str], target: str | None, engine: str | None, plan: str, seconds: float, instructions: int,
     count: bool, kernel: str | None, strict: bool, verbose: bool, as_json: bool, print_cc: bool, caps: str | None,
-    disabled: int, cc: str | None, cflags: str, includes: Sequence[str], entry: str | None, big_endian: bool,
+    disabled: int, no_verify: bool, cc: str | None, cflags: str, includes: Sequence[str], entry: str | None,
+    big_endian: bool, cpu: int | None, cpus: int | None, schedule: str,
 ) -> int:  # fmt: skip
     """Run programs on the interpreter and on every target, and compare.
 
@@ -109,8 +117,14 @@ def check(
     convention = PACKET if packet is not None else None
     if kind is not None:
         convention = convention_named(kind)
-    fields = fields_for(convention, ctx)
+        refuse_later_type(kernel, convention.type.name if convention.type is not None else "")
+    if convention is None or convention.view is None:
+        fields_for(convention, ctx)  # which has something to say
+    named = (entry or "").split(",")
+    names = list(dict.fromkeys(named))
+    turns = schedule_named(cpu, cpus, schedule, tuple(names.index(one) for one in named))
     frame, limits = memory_bytes(packet, "--packet"), Limits(instructions, seconds)
+    net = network_said()
     console, who = wide_console(), caller(caps, disabled)
     codes: list[int] = []
     for name in files:
@@ -119,21 +133,30 @@ def check(
         for file in sources_in(name) if directory else [name]:
             try:
                 order = "big" if big_endian else "little"
-                source = read_source(file, options=options, order=order, entry=entry, paired=directory)
+                source = read_source(
+                    file, options=options, order=order, entry=names if entry else None, paired=directory
+                )
                 _refuse_later(kernel, source)
-                _may_load(who, source, convention or source.convention)
-                world = World(elements=elements(contents, source.any_order()) if contents else {})
+                _may_load(who, source, convention or source.convention, verify=not no_verify)
+                program = source.any_order()
+                world = world_of(program, options, contents)
+                world.cpu = cpu or 0
+                context = context_for(convention or source.convention, program, ctx)
             except CrossbpfError as error:
                 results.append(Result(file, "", error=error))
                 _show(console, results[-1], as_json)
                 continue
             beside = memory_beside(file) if directory else source.memory
-            given = Input(memory if mem is not None else source.memory or beside, packet=frame, context=fields)
+            given = Input(
+                memory if mem is not None else source.memory or beside, packet=frame, context=context.context,
+                record=context.record,
+            )  # fmt: skip
+            world.net = net
             for chosen in plans:
                 rows = compare(
                     source.program_in, given, engines=engines, plan=chosen,
                     convention=convention or source.convention, limits=limits, count=count,
-                    world=world, tails_in=source.tails_in,
+                    world=world, tails_in=source.tails_in, schedule=turns,
                 )  # fmt: skip
                 results.append(Result(source.file, chosen.name, rows, _program(source, rows)))
                 if as_json or verbose or not directory or results[-1].code(strict):
@@ -153,12 +176,15 @@ def _refuse_later(kernel: str | None, source: Source) -> None:
             raise error.at(file=source.file) from None
 
 
-def _may_load(who: Caller, source: Source, convention: Convention) -> None:
+def _may_load(who: Caller, source: Source, convention: Convention, *, verify: bool) -> None:
     """Raise CallFailed where Linux would not load it. A conformance test calls helpers of another machine."""
     if convention.helpers is not SUITE:
         program = source.any_order()
         try:
-            may_load(who, program, convention.type.name if convention.type else of_section(program.section))
+            kind = convention.type.name if convention.type else of_section(program.section)
+            may_load(who, program, kind)
+            if verify and convention.type is not None:
+                accept(program, kind, who)
         except CrossbpfError as error:
             raise error.at(file=source.file) from None
 
@@ -231,7 +257,8 @@ def _figures(row: Row, count: bool) -> list[str]:
     outcome = row.outcome
     if outcome is None:
         return [""] * (5 if count else 4)
-    r0 = hexadecimal(outcome.r0) if outcome.status == "done" else outcome.status
+    ended = row.cpus or (outcome,)
+    r0 = " ".join(hexadecimal(one.r0) if one.status == "done" else one.status for one in ended)
     cells = [r0, f"{row.seconds * 1e6:.0f} us"]
     if row.image is not None:
         cells += [str(sum(1 for _ in listing(row.image))), str(len(row.image.code))]
@@ -266,6 +293,8 @@ def _row(row: Row, program: Program | None) -> dict[str, Any]:
     found: dict[str, Any] = {"engine": row.engine, "order": row.order, "verdict": row.verdict, "reason": row.reason}
     if row.outcome is not None:
         found |= {"status": row.outcome.status, "r0": hexadecimal(row.outcome.r0), "seconds": row.seconds}
+        if row.cpus:
+            found["cpus"] = [{"status": one.status, "r0": hexadecimal(one.r0)} for one in row.cpus]
         if row.outcome.maps:
             found["maps"] = map_record(row.outcome.maps)
         if row.outcome.fault is not None:

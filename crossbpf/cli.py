@@ -13,7 +13,7 @@ from importlib import import_module
 
 import click
 
-from bpf.errors import CrossbpfError
+from bpf.errors import CrossbpfError, Rejected
 from crossbpf import __version__
 
 OK, NO, UNUSABLE, BROKEN = 0, 1, 2, 3
@@ -24,6 +24,9 @@ VERBS = {
     "asm": "crossbpf.asm",
     "disasm": "crossbpf.asm",
     **{name: f"crossbpf.{name}" for name in ("jit", "image", "mutants", "btf", "prog", "map", "features")},
+    "net": "crossbpf.attaching",
+    "cgroup": "crossbpf.attaching",
+    "fire": "crossbpf.firing",
 }
 """The verbs and the modules they are in, which are imported when they are asked for: a plugin starts often."""
 
@@ -53,6 +56,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         code = cli.main(args=list(arguments), prog_name="crossbpf", standalone_mode=False)
         return code if isinstance(code, int) else OK
+    except Rejected as error:
+        report(error, as_json=bool({"--json", "-j", "-p"} & set(arguments)))
+        return NO
     except CrossbpfError as error:
         return report(error, as_json=bool({"--json", "-j", "-p"} & set(arguments)))
     except click.ClickException as error:

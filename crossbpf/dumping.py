@@ -8,43 +8,60 @@ from typing import Any
 
 from bpf.isa import ROW, SLOT, Insn, Kind, encode, make
 from bpf.program import Line
+from bpf.rewrite.internal import FUNCTIONS
+from bpf.spec.kfuncs import KFUNCS
 from bpf.spec.prototypes import PROTOTYPES
 from bpf.text import format_insn
 from crossbpf.bpftool import hexed, listed
 from jit.image import Image
 from jit.listing import Native, listing
 from runtime import ProgramObject
+from runtime.running import Translated
 
 _BY_ID = {"map_fd": "map_fd", "map_idx": "map_fd", "map_fd_value": "map_fd_value", "map_idx_value": "map_fd_value"}
 
 
-def xlated(one: ProgramObject) -> tuple[Insn | None, ...]:
-    """The instructions as the kernel gives them out: ids of maps where they had descriptors."""
-    return tuple(
-        make(ROW[f"lddw_{_BY_ID[insn.row.op]}"], insn.dst, imm=insn.imm >> 32 << 32 | one.maps[insn.imm & 0xFFFFFFFF])
-        if insn is not None and insn.row.kind is Kind.WIDE and insn.row.op in _BY_ID
-        else insn
-        for insn in one.program.insns
-    )
+def xlated(one: Translated) -> tuple[Insn | None, ...]:
+    """The instructions as the kernel gives them out: ids of maps, numbers of functions where they are called."""
+    return tuple(insn and _given_out(one, pc, insn) for pc, insn in enumerate(one.program.insns))
 
 
-def xlated_bytes(one: ProgramObject) -> bytes:
+def _given_out(one: Translated, pc: int, insn: Insn) -> Insn:
+    op = insn.row.op
+    if insn.row.kind is Kind.WIDE and op in _BY_ID:
+        return make(ROW[f"lddw_{_BY_ID[op]}"], insn.dst, imm=insn.imm >> 32 << 32 | one.maps[insn.imm & 0xFFFFFFFF])
+    if op == "call_local":  # the distance is in off
+        return insn._replace(off=insn.imm, imm=one.program.function_at(pc + 1 + insn.imm))
+    if op == "func":
+        return insn._replace(imm=one.program.function_at(pc + 1 + insn.distance) << 32 | insn.imm & 0xFFFFFFFF)
+    return insn
+
+
+def xlated_bytes(one: Translated) -> bytes:
     """The wire form of `xlated`."""
-    return encode(xlated(one), one.order)
+    return encode(xlated(one), one.program.order)
 
 
-def insn_text(insn: Insn) -> str:
-    """An instruction of `xlated`, helpers by their names."""
+def insn_text(insn: Insn, one: Translated) -> str:
+    """An instruction of `xlated`, helpers and functions by their names."""
     form = insn.row.op
     if insn.row.kind is Kind.WIDE and form in _BY_ID:
         offset = f"[0]+{insn.imm >> 32}" if form == "map_fd_value" else ""
         return f"r{insn.dst} = map[id:{insn.imm & 0xFFFFFFFF}]{offset}"
     if form == "call_helper" and insn.imm in PROTOTYPES:
         return f"call bpf_{PROTOTYPES[insn.imm].name}#{insn.imm}"
+    if form == "call_helper" and insn.imm in FUNCTIONS:
+        return f"call {FUNCTIONS[insn.imm]}#{insn.imm}"
+    if form == "call_local":
+        return f"call pc{insn.off:+d}#bpf_prog_{one.tag}_{one.program.functions[insn.imm].name}"
+    if form == "func":
+        return f"r{insn.dst} = subprog[{insn.distance:+d}]"
+    if form == "call_kfunc" and insn.imm in KFUNCS:
+        return f"call {KFUNCS[insn.imm].name}#{insn.imm}"
     return format_insn(insn)
 
 
-def _walk(one: ProgramObject) -> Iterator[tuple[int, Insn, Line | None]]:
+def _walk(one: Translated) -> Iterator[tuple[int, Insn, Line | None]]:
     """(slot, instruction of `xlated`, source line that starts there)."""
     last, program = None, one.program
     for pc, insn in enumerate(xlated(one)):
@@ -68,7 +85,7 @@ def _source_record(line: Line, *, linum: bool) -> dict[str, Any]:
 # xlated ------------------------------------------------------------------------------------------
 
 
-def xlated_lines(one: ProgramObject, *, opcodes: bool = False, linum: bool = False) -> Iterator[str]:
+def xlated_lines(one: Translated, *, opcodes: bool = False, linum: bool = False) -> Iterator[str]:
     """A line for each instruction, below its source line."""
     program = one.program
     names = {function.start: function.name for function in program.functions}
@@ -77,19 +94,19 @@ def xlated_lines(one: ProgramObject, *, opcodes: bool = False, linum: bool = Fal
             yield f"{names[pc]}:"
         if line is not None:
             yield _source(line, linum=linum)
-        yield f"{pc:4}: ({insn.row.opcode:02x}) {insn_text(insn)}"
+        yield f"{pc:4}: ({insn.row.opcode:02x}) {insn_text(insn, one)}"
         if opcodes:
             yield "       " + hexed(encode([insn], program.order))
 
 
-def xlated_records(one: ProgramObject, *, opcodes: bool = False, linum: bool = False) -> list[dict[str, Any]]:
+def xlated_records(one: Translated, *, opcodes: bool = False, linum: bool = False) -> list[dict[str, Any]]:
     """A record for each instruction."""
     records = []
     for _, insn, line in _walk(one):
         record: dict[str, Any] = {} if line is None else _source_record(line, linum=linum)
-        record["disasm"] = f"({insn.row.opcode:02x}) {insn_text(insn)}"
+        record["disasm"] = f"({insn.row.opcode:02x}) {insn_text(insn, one)}"
         if opcodes:
-            raw = encode([insn], one.order)
+            raw = encode([insn], one.program.order)
             record["opcodes"] = {
                 "code": f"0x{insn.row.opcode:02x}", "src_reg": f"0x{insn.src:x}", "dst_reg": f"0x{insn.dst:x}",
                 "off": listed(raw[2:4]),

@@ -17,7 +17,7 @@ from runtime.features import Feature
 @click.option("--kernel", metavar="RELEASE", help="What this release has, 5.4 say.")
 @click.option("-j", "--json", "as_json", is_flag=True, help="Print a JSON record.")
 def features(kernel: str | None, as_json: bool) -> int:
-    """Instructions, helpers, map types and program types by the kernel release that they came in.
+    """Instructions, helpers, map types, program types and hooks by the kernel release that they came in.
 
     `check` and `prog load` take --kernel too, and refuse what came later.
     """

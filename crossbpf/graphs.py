@@ -13,6 +13,8 @@ from verifier.graph import dot
 
 def draw(subject: Subject, options: Options, name: str, file: Path) -> Path:
     """Write the control-flow graph of a program; where it was written. Raises BadInput."""
+    if file.is_dir():
+        raise BadInput("is a directory", file=str(file), remedy="name a file in it")
     try:
         text, _ = dot(subject, options, name)
     except Rejection as refused:
@@ -23,7 +25,9 @@ def draw(subject: Subject, options: Options, name: str, file: Path) -> Path:
             file = file.with_suffix(".dot")
             file.write_text(text, "utf-8")
         else:
-            done = subprocess.run([program, "-Tsvg"], input=text.encode(), capture_output=True, check=False)
+            done = subprocess.run(  # noqa: S603  the user's own graphviz
+                [program, "-Tsvg"], input=text.encode(), capture_output=True, check=False
+            )
             if done.returncode:
                 raise BadInput(f"dot: {done.stderr.decode(errors='replace').strip()}", file=str(file))
             file.write_bytes(done.stdout)

@@ -1,6 +1,6 @@
 """Write what follows from bpf/spec: `python -m crossbpf.headers`.
 
-crossbpf/include/bpf/bpf_helper_defs.h, and in a checkout docs/helpers.md.
+crossbpf/include/bpf/bpf_helper_defs.h and bpf_kfuncs.h, and in a checkout docs/helpers.md.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import sys
 
 from bpf.spec.callers import allowed, callers
 from bpf.spec.helpers import KERNEL
+from bpf.spec.kfuncs import DECLARATIONS, KFUNCS, Kfunc
 from bpf.spec.program_types import PROGRAM_TYPES
 from bpf.spec.prototypes import PROTOTYPES, Prototype
 from bpf.spec.signatures import SIGNATURES
@@ -17,6 +18,7 @@ from bpf.spec.since import HELPERS
 from crossbpf.cc import INCLUDE
 
 HEADER = INCLUDE / "bpf" / "bpf_helper_defs.h"
+KERNEL_HEADER = INCLUDE / "bpf" / "bpf_kfuncs.h"
 
 DOCUMENT = INCLUDE.parents[1] / "docs" / "helpers.md"
 
@@ -43,6 +45,33 @@ _HEAD = """/* Generated from bpf/spec/prototypes.py by `python -m crossbpf.heade
 #define CROSSBPF_BPF_HELPER_DEFS_H
 
 #include <linux/types.h>
+
+"""
+_FUNCTIONS = """
+## Kernel functions
+
+What programs call by name, as an `extern` declaration in section `.ksyms` (`crossbpf/include/bpf/bpf_kfuncs.h`).
+{there} are there. An object that calls another, or one that its program's type may not call, is refused by that name.
+
+| function | since | types |
+|---|---|---|
+"""
+_THERE = ("bpf_iter_num_new", "bpf_iter_num_next", "bpf_iter_num_destroy")  # in bpf_helpers.h
+_OWN = {
+    "struct bpf_iter_bits": "struct bpf_iter_bits {\n\t__u64 __opaque[2];\n} __attribute__((aligned(8)));\n\n",
+    "struct bpf_iter_task": "struct bpf_iter_task {\n\t__u64 __opaque[3];\n} __attribute__((aligned(8)));\n\n",
+}
+"""Structures of iterators, which a program has on its stack."""
+_MACROS = """
+/* A new object of a type of the program's, zeroed, or NULL; and its end. */
+#define bpf_obj_new(type) ((typeof(type) *)bpf_obj_new_impl(__builtin_btf_type_id(*(typeof(type) *)0, 0), (void *)0))
+#define bpf_obj_drop(object) bpf_obj_drop_impl(object, (void *)0)
+"""
+_KERNEL_HEAD = """/* Generated from bpf/spec/kfuncs.py by `python -m crossbpf.headers`. Do not edit. */
+#ifndef CROSSBPF_BPF_KFUNCS_H
+#define CROSSBPF_BPF_KFUNCS_H
+
+#include <bpf/bpf_helpers.h>
 
 """
 _NOTE = """
@@ -86,11 +115,25 @@ def helper_table() -> str:
         f"| {_callers(one.number)} | {_needs(one.number)} |\n"
         for one in PROTOTYPES.values()
     ]
-    return _TABLE.format(there=len(KERNEL), all=len(PROTOTYPES)) + "".join(rows)
+    kernel = [f"| `{DECLARATIONS[one.name]}` | {one.since} | {_users(one)} |\n" for one in KFUNCS.values()]
+    table = _TABLE.format(there=len(KERNEL), all=len(PROTOTYPES)) + "".join(rows)
+    return table + _FUNCTIONS.format(there=len(KFUNCS)) + "".join(kernel)
+
+
+def _users(one: Kfunc) -> str:
+    return ", ".join(sorted(one.types)) or "all"
+
+
+def kernel_header() -> str:
+    """The text of bpf_kfuncs.h."""
+    texts = [f"extern {DECLARATIONS[one.name]} __weak __ksym;\n" for one in KFUNCS.values() if one.name not in _THERE]
+    structs = sorted({found for text in texts for found in re.findall(r"struct \w+", text)} - set(_OWN))
+    head = _KERNEL_HEAD + "".join(f"{name};\n" for name in structs) + "\n"
+    return head + "".join(_OWN.values()) + "".join(texts) + _MACROS + "\n#endif\n"
 
 
 if __name__ == "__main__":
-    for path, text in ((HEADER, helper_header()), (DOCUMENT, helper_table())):
+    for path, text in ((HEADER, helper_header()), (KERNEL_HEADER, kernel_header()), (DOCUMENT, helper_table())):
         if path.parent.is_dir():
             path.write_text(text, encoding="utf-8", newline="\n")
             sys.stdout.write(f"{path}\n")

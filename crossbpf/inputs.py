@@ -37,6 +37,7 @@ class CompileOptions:
     link     more files of the same program
     btf      the types of the machine to run for: a file, or "kernel"; None: the object's own
     kconfig  NAME=VALUE, or files of such lines
+    ksyms    NAME=ADDRESS, or files like /proc/kallsyms; machine: a file that describes what is in the kernel
     """
 
     cc: str | None = None
@@ -45,6 +46,8 @@ class CompileOptions:
     link: tuple[str, ...] = ()
     btf: str | None = None
     kconfig: tuple[str, ...] = ()
+    ksyms: tuple[str, ...] = ()
+    machine: str | None = None
 
 
 @dataclass(frozen=True)
@@ -176,12 +179,13 @@ def read_source(
     *,
     options: CompileOptions | None = None,
     order: str = "little",
-    entry: str | None = None,
+    entry: str | Sequence[str] | None = None,
     paired: bool = False,
 ) -> Source:
     """Open a program by its file name.
 
-    order: byte order of .bin and hex input. entry: which function of an object or C file. paired: take the object of
+    order: byte order of .bin and hex input. entry: which function of an object or C file; of several the
+    others come behind the first, as those do that prog arrays hold. paired: take the object of
     the other byte order along (NAME.bpfel.o and NAME.bpfeb.o).
     Raises BadInput, or the error of whatever reads it, with the file's name in it.
     """
@@ -246,14 +250,15 @@ def kernel_configuration(given: Sequence[str]) -> dict[str, int | str]:
     return found
 
 
-def _load(data: bytes, file: str, entry: str | None, options: CompileOptions) -> tuple[Program, ...]:
-    """The entry of an object, which is the function named or its first global one, and what its prog arrays hold.
+def _load(data: bytes, file: str, entry: str | Sequence[str] | None, options: CompileOptions) -> tuple[Program, ...]:
+    """The entries of an object, the functions named or its first global one, and what its prog arrays hold.
 
     Raises BadObject, Refused.
     """
     try:
         opened = open_object(data, file, options)
-        return opened.programs(opened.choose(name=entry)[0])
+        names = [entry] if entry is None or isinstance(entry, str) else entry
+        return opened.programs(*(opened.choose(name=name)[0] for name in names))
     except CrossbpfError as error:
         raise error.at(file=file) from None
 
@@ -262,7 +267,9 @@ def open_object(data: bytes, file: str, options: CompileOptions) -> Object:
     """An object with what options say belongs to it. Raises BadObject, BadInput."""
     target = read_types(options.btf) if options.btf is not None else None
     parts = link([(file, data), *_linked(data, options)])
-    return Object(parts, target=target, kconfig=kernel_configuration(options.kconfig))
+    from crossbpf.machine import symbols  # which reads files as this module does
+
+    return Object(parts, target=target, kconfig=kernel_configuration(options.kconfig), symbols=symbols(options))
 
 
 def _linked(data: bytes, options: CompileOptions) -> Iterator[tuple[str, bytes]]:
@@ -287,7 +294,9 @@ def _source(file: str, kind: str, programs_in: Callable[[str], tuple[Program, ..
     return Source(file, kind, lambda order: programs_in(order)[0], tails_in=lambda order: programs_in(order)[1:])
 
 
-def _object_source(file: str, data: bytes, entry: str | None, options: CompileOptions, *, paired: bool) -> Source:
+def _object_source(
+    file: str, data: bytes, entry: str | Sequence[str] | None, options: CompileOptions, *, paired: bool
+) -> Source:
     programs = _load(data, file, entry, options)
     found = {programs[0].order: programs}
     other = _other(file)
@@ -297,7 +306,7 @@ def _object_source(file: str, data: bytes, entry: str | None, options: CompileOp
     return _source(file, OBJECT, lambda order: _in_order(found, order))
 
 
-def _c_source(name: str, options: CompileOptions, entry: str | None) -> Source:
+def _c_source(name: str, options: CompileOptions, entry: str | Sequence[str] | None) -> Source:
     @cache
     def compiled(order: str) -> tuple[Program, ...]:
         data = compile_c(name, order, cc=options.cc, cflags=options.cflags, includes=options.includes)

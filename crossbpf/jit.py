@@ -49,7 +49,13 @@ def jit(
             {"address": hex(n.address), "bytes": n.code.hex(), "text": n.text, "pc": image.program.origin_of(n.pc)}
             for n in listing(image)
         ]
-        click.echo(json.dumps({"target": machine.name, "base": hex(image.base), "native": lines}))
+        rescues = [
+            {"pc": image.program.origin_of(image.pc_at(one.start)), "start": hex(one.start), "end": hex(one.end),
+             "register": machine.homes[one.dst]}
+            for one in image.rescues
+        ]  # fmt: skip
+        record = {"target": machine.name, "base": hex(image.base), "native": lines, "exceptions": rescues}
+        click.echo(json.dumps(record))
     else:
         show(image)
     return 0
@@ -72,3 +78,8 @@ def show(image: Image) -> None:
                 insn = program.insns[pc]
                 click.echo(f"{program.origin_of(pc):6}: {format_insn(insn) if insn else ''}")
             click.echo(f"          {native.address:#x}  {native.code.hex():<20}  {native.text}")
+    if image.rescues:
+        click.echo("exception table:")
+    for one in image.rescues:
+        pc, home = program.origin_of(image.pc_at(one.start)), image.target.homes[one.dst]
+        click.echo(f"{pc:6}: a fault in [{one.start:#x}, {one.end:#x}) leaves 0 in {home}")

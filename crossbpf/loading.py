@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from bpf.errors import BadInput, CrossbpfError
@@ -11,7 +12,7 @@ from crossbpf.cc import compile_c
 from crossbpf.inputs import C, CompileOptions, open_object, read_bytes, read_source
 from runtime import Caller, Loaded
 from runtime.permission import ROOT
-from runtime.types import named
+from runtime.types import UNSPEC, named, of_section
 from vm.world import World
 
 
@@ -50,20 +51,30 @@ def _entries(opened: Object) -> list[Entry]:
     return wanted or list(opened.entries)
 
 
+def in_section(programs: tuple[Program, ...], word: str) -> tuple[Program, ...]:
+    """Programs without a section in the one that a user names as their type: tcx/egress, xdp/devmap."""
+    if of_section(word) == UNSPEC:
+        return programs
+    return tuple(program if program.section else replace(program, section=word) for program in programs)
+
+
 def load(
     file: str, *, type: str = "", caps: frozenset[str] | None = None, kernel: str | None = None, order: str = "little",
-    options: CompileOptions | None = None, world: World | None = None,
+    options: CompileOptions | None = None, verify: bool = True, world: World | None = None,
 ) -> Loaded:  # fmt: skip
     """Load the programs of a file (see `crossbpf prog load --help`), in memory: what it gives runs them.
 
     type: of all programs, else what their sections say. caps: the caller's capabilities, None for all. kernel: a
-    release; what came later is refused. order: byte order to compile C for, and of wire forms. Raises CrossbpfError.
+    release; what came later is refused. order: byte order to compile C for, and of wire forms. verify: whether the
+    verifier must accept them. Raises CrossbpfError.
     """
     programs, portable = read_programs(file, options=options, order=order)
+    programs = in_section(programs, type)
     caller = ROOT if caps is None else Caller(caps)
     try:
         return Loaded(
-            programs, kind=named(type) if type else "", caller=caller, kernel=kernel, portable=portable, world=world
+            programs, kind=named(type) if type else "", caller=caller, kernel=kernel, portable=portable, verify=verify,
+            world=world,
         )
     except CrossbpfError as error:
         raise error.at(file=file) from None

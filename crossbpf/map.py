@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from bpf.errors import BadInput
+from bpf.errors import BadInput, CallFailed
 from bpf.map_rules import OF_MAPS
 from bpf.object.btf import Btf
 from bpf.object.btf_value import typed
@@ -41,7 +41,7 @@ _ONE_LINE = 24  # bytes of key and value together that fit
 
 @click.group(name="map")
 def map() -> None:
-    """Maps: create, show, dump, lookup, update, delete, getnext, pin."""
+    """Maps: create, show, dump, lookup, update, delete, getnext, push, pop, peek, freeze, pin."""
 
 
 @map.command()
@@ -276,6 +276,93 @@ def getnext(output: Output, given: Sequence[str]) -> int:
     else:
         click.echo("key: None" if key is None else f"key:\n{hexed(key)}")
         click.echo(f"next key:\n{hexed(after)}")
+    return 0
+
+
+# Maps without keys -------------------------------------------------------------------------------
+
+_PUSH = f"{MAP} value [hex] BYTE..."
+
+
+def _push(output: Output, given: Sequence[str]) -> int:
+    line = Words(list(given), _PUSH)
+    with output.store.open() as system:
+        one = one_map(system, line)
+        line.expect("value")
+        value = line.bytes(one.declared.value_size, "value", ())
+        line.end()
+        elements.update(system, one, b"", value)
+    return 0
+
+
+def _next(output: Output, given: Sequence[str], *, take: bool) -> int:
+    """Show the next value of a queue or stack. Exit code 1 where there is none."""
+    line = Words(list(given), MAP)
+    with output.store.open(write=take) as system:
+        one = one_map(system, line)
+        line.end()
+        if one.declared.kind not in ("queue", "stack"):
+            raise CallFailed("EINVAL", f"map {one.name} of type {one.declared.kind} is no queue or stack")
+        value = elements.lookup(one, b"")
+        if take and value is not None:
+            elements.take(one)
+    if output.record:
+        output.show(None if value is None else _element_record(None, value))
+    else:
+        click.echo("Error: empty map" if value is None else _element(None, value))
+    return 0 if value is not None else 1
+
+
+@map.command()
+@words(_PUSH)
+@stored
+def push(output: Output, given: Sequence[str]) -> int:
+    """Push a value onto a stack."""
+    return _push(output, given)
+
+
+@map.command()
+@words(_PUSH)
+@stored
+def enqueue(output: Output, given: Sequence[str]) -> int:
+    """Put a value into a queue."""
+    return _push(output, given)
+
+
+@map.command()
+@words(MAP)
+@stored
+def pop(output: Output, given: Sequence[str]) -> int:
+    """Take a value off a stack."""
+    return _next(output, given, take=True)
+
+
+@map.command()
+@words(MAP)
+@stored
+def dequeue(output: Output, given: Sequence[str]) -> int:
+    """Take a value out of a queue."""
+    return _next(output, given, take=True)
+
+
+@map.command()
+@words(MAP)
+@stored
+def peek(output: Output, given: Sequence[str]) -> int:
+    """Print the value that is next in a queue or on a stack."""
+    return _next(output, given, take=False)
+
+
+@map.command()
+@words(MAP)
+@stored
+def freeze(output: Output, given: Sequence[str]) -> int:
+    """Let nobody but programs change a map any more."""
+    line = Words(list(given), MAP)
+    with output.store.open() as system:
+        one = one_map(system, line)
+        line.end()
+        elements.freeze(one)
     return 0
 
 

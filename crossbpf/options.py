@@ -18,15 +18,17 @@ Decorator = Callable[[Any], Any]
 
 
 def loading(command: Any) -> Any:
-    """--link, --btf, --kconfig: what an object needs besides itself; `compile_options` finds what they say."""
+    """--link, --btf, --kconfig, --ksyms, --machine: what an object needs besides itself (see `compile_options`)."""
     for name, help_, metavar in (
         ("kconfig", "Kernel configuration for externs: a value, or a file of such lines.", "NAME=VALUE|FILE"),
+        ("machine", "What the program finds in the kernel: memory, symbols, tasks, as JSON.", "FILE"),
+        ("ksyms", "Addresses of kernel symbols for externs: one, or a file like /proc/kallsyms.", "NAME=ADDRESS|FILE"),
         ("btf", "Types of the machine to run for, for CO-RE: a file, or `kernel`. Default: the object's own.", "FILE"),
         ("link", "Link this object or C file too.", "FILE"),
     ):
         command = click.option(
-            f"--{name}", f"_{name}", multiple=name != "btf", metavar=metavar, help=help_, expose_value=False,
-            callback=_keep,
+            f"--{name}", f"_{name}", multiple=name not in ("btf", "machine"), metavar=metavar, help=help_,
+            expose_value=False, callback=_keep,
         )(command)  # fmt: skip
     return command
 
@@ -36,8 +38,16 @@ def _keep(context: click.Context, parameter: click.Parameter, value: Any) -> Any
     return value
 
 
+def in_kernel(command: Any) -> Any:
+    """--machine, for a program that is loaded already."""
+    return click.option(
+        "--machine", "_machine", metavar="FILE", help="What the program finds in the kernel: memory, tasks, as JSON.",
+        expose_value=False, callback=_keep,
+    )(command)  # fmt: skip
+
+
 def compiling(command: Any) -> Any:
-    """--cc, --cflags, -I, --entry, --big-endian; --link, --btf, --kconfig."""
+    """--cc, --cflags, -I, --entry, --big-endian; --link, --btf, --kconfig, --ksyms, --machine."""
     command = loading(command)
     for option in (
         click.option("--big-endian", is_flag=True, help="Read .bin and hex input as big-endian wire form."),
@@ -51,12 +61,13 @@ def compiling(command: Any) -> Any:
 
 
 def compile_options(cc: str | None = None, cflags: str = "", includes: Sequence[str] = ()) -> CompileOptions:
-    """What --cc, --cflags and -I say, and of the command in hand --link, --btf and --kconfig."""
+    """What --cc, --cflags and -I say, and of the command in hand what `loading` has."""
     context = click.get_current_context(silent=True)
     said = context.meta if context is not None else {}
     return CompileOptions(
         cc, tuple(shlex.split(cflags)), tuple(includes), tuple(said.get("crossbpf._link", ())),
-        said.get("crossbpf._btf"), tuple(said.get("crossbpf._kconfig", ())),
+        said.get("crossbpf._btf"), tuple(said.get("crossbpf._kconfig", ())), tuple(said.get("crossbpf._ksyms", ())),
+        said.get("crossbpf._machine"),
     )  # fmt: skip
 
 

@@ -9,35 +9,46 @@ from typing import Any
 import click
 
 from bpf.errors import BadInput, CrossbpfError
-from crossbpf import dumping
+from crossbpf import attaching, dumping
 from crossbpf.bpftool import (
     PROG,
     Output,
     Words,
     caller,
     hexed,
+    listed,
     one_map,
     permitted,
     program,
     programs,
     show_objects,
     stored,
+    verified,
     words,
 )
 from crossbpf.inputs import read_bytes, write_bytes
-from crossbpf.loading import read_programs
-from crossbpf.options import compile_options, loading
+from crossbpf.loading import in_section, read_programs
+from crossbpf.machine import world as world_of
+from crossbpf.net import net_option, network_said
+from crossbpf.options import compile_options, in_kernel, loading
+from crossbpf.types import context_for
 from jit.registry import target as find_target
-from runtime import Kernel, MapObject, ProgramObject
-from runtime.running import compiled, measure, run
+from runtime import Kernel, MapObject, ProgramObject, hooks, xlating
+from runtime.running import Runner, compiled, measure
 from runtime.types import named
+from runtime.xlating import translated
+from vm.network import carried
 
-_LOAD = "[type TYPE] [map {idx N|name NAME} MAP] [pinmaps DIR]"
+_LOAD = "[type TYPE] [map {idx N|name NAME} MAP] [pinmaps DIR] [autoattach]"
 
 
 @click.group()
 def prog() -> None:
-    """Loaded programs: load, show, dump, run, pin."""
+    """Loaded programs: load, show, dump, run, pin, attach."""
+
+
+for _command in (attaching.attach, attaching.detach, attaching.attached):
+    prog.add_command(_command)
 
 
 def _building(command: Any) -> Any:
@@ -56,6 +67,7 @@ def _building(command: Any) -> Any:
 @loading
 @_building
 @permitted
+@verified
 @stored
 def load(output: Output, given: Sequence[str], **options: Any) -> int:
     """Load the first program of FILE and pin it at PATH.
@@ -70,6 +82,7 @@ def load(output: Output, given: Sequence[str], **options: Any) -> int:
 @loading
 @_building
 @permitted
+@verified
 @stored
 def loadall(output: Output, given: Sequence[str], **options: Any) -> int:
     """Load all programs of FILE and pin each in DIR under its name."""
@@ -77,22 +90,25 @@ def loadall(output: Output, given: Sequence[str], **options: Any) -> int:
 
 
 def _load(
-    output: Output, line: Words, *, first: bool, caps: str | None, disabled: int, kernel: str | None, cc: str | None,
-    cflags: str, includes: Sequence[str], big_endian: bool,
+    output: Output, line: Words, *, first: bool, caps: str | None, disabled: int, no_verify: bool, kernel: str | None,
+    cc: str | None, cflags: str, includes: Sequence[str], big_endian: bool,
 ) -> int:  # fmt: skip
     file, path = line.next("FILE"), line.next("PATH")
     found, portable = read_programs(
         file, options=compile_options(cc, cflags, includes), order="big" if big_endian else "little", first=first
     )
-    kind = maps_at = ""
+    kind, maps_at, attaches = "", "", False
     with output.store.open() as system:
         reuse: dict[str, MapObject] = {}
         while line:
             match line.next("option"):
                 case "type":
-                    kind = named(line.next("TYPE"))
+                    kind = named(word := line.next("TYPE"))
+                    found = in_section(found, word)
                 case "pinmaps":
                     maps_at = line.next("DIR")
+                case "autoattach":
+                    attaches = True
                 case "map":
                     name = _map_name(line, found[0].maps)
                     reuse[name] = one_map(system, line)
@@ -100,14 +116,24 @@ def _load(
                     raise click.UsageError(f"what is {word!r}? {line.usage}")
         try:
             made = system.load(
-                found, kind=kind, caller=caller(caps, disabled), kernel=kernel, reuse=reuse, portable=portable
+                found,
+                kind=kind,
+                caller=caller(caps, disabled),
+                kernel=kernel,
+                reuse=reuse,
+                portable=portable,
+                verify=not no_verify,
             )
         except CrossbpfError as error:
             raise error.at(file=file) from None
         measure(system, made)
+        xlating.measure(system, made)
         for one in made[:1] if first else made:
             system.pin(path if first else f"{path}/{one.name}", one)
         _pin_maps(system, made[0], found[0].maps, maps_at)
+        if attaches:
+            for one in made:
+                hooks.auto(system, one)
     return 0
 
 
@@ -189,8 +215,9 @@ def _text(system: Kernel, one: ProgramObject, output: Output) -> str:
 @click.option("--target", metavar="NAME", help="The machine to show code of. Default: this one.")
 @stored
 def dump(output: Output, given: Sequence[str], target: str | None) -> int:
-    """Print a program: `xlated` is BPF as it runs, `jited` is machine code.
+    """Print a program: `xlated` is rewritten bytecode, `jited` is machine code.
 
+    Rewritten means as it runs: accesses to the context go to where its fields really lie, and maps have their ids.
     `opcodes` adds the bytes, `linum` the places of source lines; `file` writes the bytes alone.
     """
     line = Words(list(given), "{xlated|jited} PROG [file FILE|opcodes] [linum]")
@@ -216,59 +243,79 @@ def dump(output: Output, given: Sequence[str], target: str | None) -> int:
                 output.show(dumping.jited_records(image, one, opcodes=opcodes, linum=linum))
             else:
                 click.echo("\n".join(dumping.jited_lines(image, one, opcodes=opcodes, linum=linum)))
-        elif file:
-            write_bytes(file, dumping.xlated_bytes(one))
+            return 0
+        shown = translated(system, one)
+        if file:
+            write_bytes(file, dumping.xlated_bytes(shown))
         elif output.record:
-            output.show(dumping.xlated_records(one, opcodes=opcodes, linum=linum))
+            output.show(dumping.xlated_records(shown, opcodes=opcodes, linum=linum))
         else:
-            click.echo("\n".join(dumping.xlated_lines(one, opcodes=opcodes, linum=linum)))
+            click.echo("\n".join(dumping.xlated_lines(shown, opcodes=opcodes, linum=linum)))
     return 0
 
 
-_RUN = "PROG [data_in FILE] [data_out FILE] [data_size_out N] [repeat N]"
+_RUN = "PROG [data_in FILE [data_out FILE [data_size_out N]]] [ctx_in FILE [ctx_out FILE [ctx_size_out N]]] [repeat N]"
 
 
 @prog.command(name="run")
 @words(_RUN)
 @click.option("--engine", default="interpreter", show_default=True, metavar="NAME", help="What runs it.")
+@click.option("--ctx", multiple=True, metavar="NAME=VALUE,...|FILE", help="Fields of the context, over ctx_in.")
+@net_option
+@in_kernel
 @stored
-def run_(output: Output, given: Sequence[str], engine: str) -> int:
-    """Run a program. Its maps keep what it does to them.
+def run_(output: Output, given: Sequence[str], engine: str, ctx: Sequence[str]) -> int:
+    """Run a program as what its type says. Its maps keep what it does to them.
 
-    data_in is the memory that R1 and R2 describe, or the packet of a program that loads from one; `-` is standard
-    input, and for data_out standard output, in hex.
+    data_in is the packet, or, for a program without a type, the memory that R1 and R2 describe. ctx_in is the context
+    in the layout of linux/bpf.h: fields that are 0 have the values of a test run. `-` is standard input, and for
+    data_out and ctx_out standard output, in hex.
     """
     line = Words(list(given), _RUN)
+    options = dict.fromkeys(("data_in", "data_out", "data_size_out", "ctx_in", "ctx_out", "ctx_size_out"), "")
+    options["repeat"] = "1"
     with output.store.open() as system:
         one = program(system, line)
-        options = {"data_in": "", "data_out": "", "data_size_out": "", "repeat": "1"}
         while line:
             word = line.next("option")
             if word not in options:
                 raise click.UsageError(f"what is {word!r}? {line.usage}")
             options[word] = line.next(word)
-        repeat, room = _number(options["repeat"], "repeat"), _number(options["data_size_out"] or "0", "data_size_out")
-        data = read_bytes(options["data_in"]) if options["data_in"] else b""
-        ran = run(system, one, data, engine_name=engine, repeat=repeat)
+        sizes = {name: _number(options[name] or "0", name) for name in ("repeat", "data_size_out", "ctx_size_out")}
+        data, before = (read_bytes(options[name]) if options[name] else b"" for name in ("data_in", "ctx_in"))
+        runner = Runner(system, one, engine)
+        said = context_for(runner.convention, one.program, ctx)
+        entry = runner.entry(data, said.context, before, said.record)
+        world = world_of(one.program, compile_options())
+        world.net = network_said()
+        ran = runner.run(entry, world, repeat=sizes["repeat"])
     outcome = ran.outcome
-    after = ran.data[:room] if options["data_size_out"] else ran.data
-    if options["data_out"] not in ("", "-"):
-        write_bytes(options["data_out"], after)
+    after = {"data_out": ran.data, "ctx_out": ran.context(before)}
+    for name, size in (("data_out", "data_size_out"), ("ctx_out", "ctx_size_out")):
+        after[name] = after[name][: sizes[size]] if options[size] else after[name]
+        if options[name] not in ("", "-"):
+            write_bytes(options[name], after[name])
     ended = "" if outcome.status == "done" else str(outcome.fault or outcome.status)
-    printed = list(outcome.printed or ())
+    printed, sent = list(outcome.printed or ()), [str(one) for one in carried(outcome.sent or (), ran.meaning)]
     if output.record:
         record: dict[str, Any] = {"retval": ran.retval, "duration": ran.nanoseconds}
-        record |= {"data_out": [f"0x{byte:02x}" for byte in after]} if options["data_out"] == "-" else {}
+        record |= {"meaning": ran.meaning} if ran.meaning else {}
+        record |= {name: listed(data) for name, data in after.items() if options[name] == "-"}
+        record |= {"sent": sent} if sent else {}
         output.show(record | ({"printed": printed} if printed else {}) | ({"error": ended} if ended else {}))
     else:
         for text in printed:
             click.echo(f"printk: {text}")
-        if options["data_out"] == "-":
-            click.echo(hexed(after))
+        for name, data in after.items():
+            if options[name] == "-":
+                click.echo(hexed(data))
+        for text in sent:
+            click.echo(text)
         if ended:
             click.echo(f"crossbpf: {one.name}: {ended}", err=True)
         else:
-            click.echo(f"Return value: {ran.retval}, duration (average): {ran.nanoseconds}ns")
+            means = f" ({ran.meaning})" if ran.meaning else ""
+            click.echo(f"Return value: {ran.retval}{means}, duration (average): {ran.nanoseconds}ns")
     return 1 if ended else 0
 
 

@@ -15,15 +15,17 @@ from bpf.program import Program
 from bpf.spec.conventions import PACKET
 from bpf.text import format_insn
 from crossbpf.check import parting_words
+from crossbpf.cpus import cpu_option
 from crossbpf.inputs import memory_bytes, read_source
-from crossbpf.maps import elements, map_option
+from crossbpf.machine import world as world_of
+from crossbpf.maps import map_option
 from crossbpf.options import compile_options, compiling, engines_named, plans_named
-from crossbpf.types import convention_named, fields_for
+from crossbpf.types import context_for, convention_named
 from engines import Options, Prepared, engine
 from engines.lockstep import Parting, lockstep
 from jit.listing import listing
 from vm.step import Step
-from vm.world import Input, Limits, World
+from vm.world import Input, Limits
 
 
 @click.command()
@@ -39,6 +41,7 @@ from vm.world import Input, Limits, World
 @click.option("--type", "kind", metavar="NAME", help="Program type; --packet is its packet.")
 @click.option("--ctx", multiple=True, metavar="NAME=VALUE,...|FILE", help="Fields of the context of --type.")
 @map_option
+@cpu_option
 @click.option("--plan", default="high", show_default=True, metavar="NAME", help="low, high, kernel or fence.")
 @click.option("--seconds", default=30.0, show_default=True, help="Time limit between two stops of a guest.")
 @click.option("--instructions", default=1_000_000, show_default=True, help="Instructions to follow at most.")
@@ -48,7 +51,7 @@ def trace(
     file: str, target: str, stop: str | None, mem: str | None, packet: str | None, kind: str | None,
     ctx: Sequence[str], contents: Sequence[str], plan: str, seconds: float, instructions: int, as_json: bool,
     cc: str | None, cflags: str,
-    includes: Sequence[str], entry: str | None, big_endian: bool,
+    includes: Sequence[str], entry: str | None, big_endian: bool, cpu: int | None,
 ) -> int:  # fmt: skip
     """Run FILE on two engines in lockstep; stop at the first instruction after which their states differ.
 
@@ -65,18 +68,19 @@ def trace(
             f"{engines[0].name} and {engines[1].name} run programs of different byte order",
             remedy="compare each with the interpreter",
         )
-    source = read_source(
-        file, options=compile_options(cc, cflags, includes), order="big" if big_endian else "little", entry=entry
-    )
+    options = compile_options(cc, cflags, includes)
+    source = read_source(file, options=options, order="big" if big_endian else "little", entry=entry)
     program = source.program_in("little" if "little" in orders else "big")
     convention = convention_named(kind) if kind else source.convention if packet is None else PACKET
-    fields = fields_for(convention, ctx)
     unit = Unit((program, *source.tails_in(program.order)), convention=convention, plan=plans_named(plan)[0])
+    context = context_for(unit.convention, program, ctx)
     prepared = [one.prepare(unit, Options(observe=True)) for one in engines]
     names = [one.name for one in engines]
     memory = memory_bytes(mem) if mem is not None else source.memory
-    given = Input(memory, packet=memory_bytes(packet, "--packet"), context=fields)
-    world = World(elements=elements(contents, program))
+    frame = memory_bytes(packet, "--packet")
+    given = Input(memory, packet=frame, context=context.context, record=context.record)
+    world = world_of(program, options, contents)
+    world.cpu = cpu or 0
     at = None if stop is None else _slot(stop, program)
     found = lockstep(prepared[0], prepared[1], given, world, Limits(instructions, seconds), at)
     if as_json:

@@ -30,7 +30,6 @@ from verifier.insn_text import text as insn_text
 from verifier.parts import Part, functions, part, together
 from verifier.raw import slots
 
-
 _RUNS = 12  # stretches of the path to a refusal that are shown
 
 
@@ -95,10 +94,10 @@ def verify(
     """
     if unpriv and caps is not None:
         raise click.UsageError("--unpriv and --caps contradict each other.")
+    if not seconds >= 0:
+        raise click.UsageError(f"--time-limit {seconds} is no number of seconds.")
     holds = frozenset[str]() if unpriv else frozenset(CAPABILITIES) if caps is None else capabilities(caps)
-    options = Options(
-        holds, strict=strict_alignment, log_level=max(1, min(verbose, 2)), seconds=seconds, merge=merge
-    )
+    options = Options(holds, strict=strict_alignment, log_level=max(1, min(verbose, 2)), seconds=seconds, merge=merge)
     memory = memory_bytes(mem)
     compiled = compile_options(cc, cflags, includes)
     wanted: list[Task] = []
@@ -197,19 +196,24 @@ def _show(judged: Judged, verbose: int) -> None:
     name = errno.errorcode.get(verdict.errno, "?")
     click.echo(f"prog {program.name}: bpf_prog_load() err={verdict.errno} ({name})")
     if verdict.message:
-        click.echo(f"verification failed: {verdict.message}")
+        *before, last = verdict.message.splitlines()
+        click.echo(f"verification failed: {last}")
+        for line in before:
+            click.echo(f"   {line}")
     if verdict.pc >= 0 and not verbose:
         if verdict.path:
             click.echo(f"path: {_path(verdict.path)}")
         code = program.encode()
         shown = insn_text(slots(code, program.order), verdict.pc, judged.subject)
         click.echo(f"at {verdict.pc}: {shown}")
-        line = program.line_at(verdict.pc)
-        if line is not None:
-            click.echo(f"   {line.file}:{line.line}: {line.text.strip()}")
+        place = program.line_at(verdict.pc)
+        if place is not None:
+            click.echo(f"   {place.file}:{place.line}: {place.text.strip()}")
 
 
 def _ask_live(made: Subject, options: Options) -> Answer:
+    if made.memory >= 0:
+        raise BadInput("Linux has no plain programs to be asked about", remedy="say what it is with --type")
     try:
         return ask(made, options)
     except OSError as error:

@@ -27,6 +27,9 @@ _STATE = 0x100  # in the harness region: next input row, next output row, rows l
 _SPAN = CAPACITY * ROW_BYTES
 
 
+_STUBS = ("call_helper", "call_kfunc", "callx")
+
+
 def suits(prog: Program, inline: Container[int] = ()) -> bool:
     """Whether a program neither changes memory nor calls a stub, and leaves an entry slot for the driver.
 
@@ -34,7 +37,7 @@ def suits(prog: Program, inline: Container[int] = ()) -> bool:
     """
     return len(prog.functions) < MAX_FUNCTIONS and not any(
         insn is not None
-        and (insn.row.kind in (Kind.STORE, Kind.ATOMIC, Kind.PACKET) or insn.row.op in ("call_helper", "callx"))
+        and (insn.row.kind in (Kind.STORE, Kind.ATOMIC, Kind.PACKET) or insn.row.op in _STUBS or pc in prog.probes)
         and pc not in inline
         for pc, insn in enumerate(prog.insns)
     )

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from bpf.isa import Insn, Kind
 from emu.machine import Machine, Stop
-from emu.unicorn import unicorn
+from emu.unicorn import READS, unicorn
 from jit.image import Image
 from vm.memory import Memory
 from vm.outcome import Fault
 
 _M64 = (1 << 64) - 1
-_READS = (unicorn.UC_MEM_READ_UNMAPPED, unicorn.UC_MEM_READ_PROT)
 _WRITES = (unicorn.UC_MEM_WRITE_UNMAPPED, unicorn.UC_MEM_WRITE_PROT)
 
 
@@ -19,7 +18,7 @@ def translate(stop: Stop, machine: Machine, image: Image, memory: Memory) -> Fau
     pc = image.pc_at(stop.pc)
     if stop.access is not None:
         access, address, _ = stop.access
-        if access in _READS or access in _WRITES:
+        if access in READS or access in _WRITES:
             return _memory_fault(access in _WRITES, address, pc, machine, image, memory)
         return Fault("fetch", 0, -1, address)
     if stop.error:  # Unicorn does not tell an illegal instruction from a trapping one on every machine
@@ -39,6 +38,8 @@ def _memory_fault(write: bool, address: int, pc: int, machine: Machine, image: I
     base = insn.src if kind is Kind.LOAD else insn.dst
     start = (machine.homes()[base] + insn.off) & _M64
     bad = memory.first_bad(start, insn.row.width // 8, write)
+    if bad is None and kind is Kind.ATOMIC:  # it can only be written
+        bad = memory.first_bad(start, insn.row.width // 8, False)
     if bad is not None and address >> 12 in (bad >> 12, start >> 12):
         address = bad
     return Fault("write" if write else "read", 0, pc, address)

@@ -92,8 +92,8 @@ class ForeignMachine(Machine):
         if not self.kernel.privileged:
             super()._enter_user_mode()
 
-    def _allocate(self, region: Region) -> memoryview:
-        return self._stack if region is _STACK else super()._allocate(region)
+    def _allocate(self, region: Region, shared: memoryview | None) -> memoryview:
+        return self._stack if region is _STACK else super()._allocate(region, shared)
 
     def clear(self) -> None:
         """Take out every page that was put in."""

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import takewhile
 
 from bpf.plan import Unit
+from bpf.spec.kfuncs import FIRST as FIRST_KFUNC
 from emu.batch import CAPACITY, compile_batch, run_batch, suits
 from emu.faults import translate
 from emu.machine import Machine, Stop, machine, tracer
 from jit.image import Image
+from vm.cpus import ALONE, Schedule, Turn, Turns
 from vm.helpers import Calling, Exit, Place, entered, expire, implementations
 from vm.maps.bound import Bound, named_regions
 from vm.memory import Cell, Memory, OutOfReach, lay_out
@@ -40,8 +43,31 @@ class Guest:
         """One run from a clean state."""
         host = machine(self.image.target, self.unit.plan)
         run = _Run(self, host, entry, world, limits)
-        stop = host.start(self.unit.plan.entry(0), limits.seconds)
-        return run.outcome(stop)
+        run.end(host.start(self.unit.plan.entry(0), limits.seconds))
+        return run.outcome()
+
+    def run_cpus(self, entries: Sequence[Input], world: World, limits: Limits, schedule: Schedule) -> list[Outcome]:
+        """A run on each CPU: each has a machine of its own, and all have the memory of the maps in common."""
+        target, unit, turns = self.image.target, self.unit, Turns(schedule, world)
+        schedule.check(unit, len(entries))
+        runs: list[_Run] = []
+        for cpu, entry in enumerate(entries):
+            host = machine(target, unit.plan, cpu=cpu)
+            host.owner = self._memory = None
+            cells = lay_out(unit, entry, world)
+            memory = host.memory(cells, runs[0].memory.of_maps(unit) if runs else {})  # type: ignore[arg-type]
+            runs.append(_Run(self, host, entry, world, limits, memory, turns.of(cpu)))
+
+        def stop() -> None:
+            for run in runs:
+                run.host.uc.emu_stop()
+
+        def body(run: _Run) -> None:
+            function = unit.mains[schedule.entered(run.turn.cpu)]
+            run.end(run.host.start(unit.plan.entry(function), limits.seconds))
+
+        turns.run([partial(body, run) for run in runs], stop)
+        return turns.told([run.outcome() for run in runs])
 
     def run_batch(self, entries: Sequence[Input], world: World, limits: Limits) -> list[Outcome]:
         """Outcomes of the first inputs, as far as one guest run gets; may be none at all.
@@ -148,17 +174,24 @@ class Guest:
 class _Run:
     """One run in progress: registers set, code loaded, helper calls recorded."""
 
-    def __init__(self, guest: Guest, host: Machine, entry: Input, world: World, limits: Limits) -> None:
+    def __init__(
+        self, guest: Guest, host: Machine, entry: Input, world: World, limits: Limits, memory: Memory | None = None,
+        turn: Turn = ALONE,
+    ) -> None:  # fmt: skip
         self.guest = guest
         self.host = host
         self.world = world
-        self.memory = guest.reusable_memory(host, lay_out(guest.unit, entry, world))
+        self.turn = turn
+        self.memory = memory or guest.reusable_memory(host, lay_out(guest.unit, entry, world))
         self.packet = Packet.of(guest.unit, entry)
         self.maps = Bound(guest.maps, guest.unit.plan.handles, world, self.memory)
         self.seconds = limits.seconds
         self.calls: list[Call] = []
         self.fault: Fault | None = None
         self.exit: Exit | None = None
+        self.r0 = 0
+        self.registers: tuple[int, ...] | None = None
+        self.timeout = False
         host.load(guest.image)
         host.on_helper = self._helper
         registers = entry.entry_registers(self.memory.address("memory"), guest.unit.context)
@@ -172,7 +205,7 @@ class _Run:
             return None
         if number == CALL_TARGET:
             number = host.ax()
-            if number not in guest._helpers:
+            if number not in guest._helpers or number >= FIRST_KFUNC:
                 self.fault = Fault("call target", 0, self._caller(), number)
                 return None
         elif number in SERVICES:
@@ -183,8 +216,10 @@ class _Run:
             return None
         name, count, function = known
         self.calls.append(Call(name, tuple(arguments[:count])))
+        self.turn.step()
+        place = Place(self.world, self.memory, guest.unit.order, self.maps, self.packet, self.turn)
         try:
-            given = function(Place(self.world, self.memory, guest.unit.order, self.maps, self.packet), arguments)
+            given = function(place, arguments)
         except (OutOfReach, Trap) as bad:
             self.fault = Fault(bad.kind, 0, self._caller(), bad.address)
             return None
@@ -192,7 +227,10 @@ class _Run:
         if isinstance(result, Exit):
             self.exit = result
             return None
-        return None if result is None else result & (1 << 64) - 1
+        if result is None:
+            return None
+        self.turn.step()
+        return result & (1 << 64) - 1
 
     def _call_back(self, helper: Calling) -> int | Exit | None:
         """Call what a helper wants called, until it has its result; None where the run ends before."""
@@ -204,7 +242,7 @@ class _Run:
         if not self.world.timers:
             return True
         unit = self.guest.unit
-        place = Place(self.world, self.memory, unit.order, self.maps)
+        place = Place(self.world, self.memory, unit.order, self.maps, turn=self.turn)
         ended = self._calls(expire(place), -1, unit.later, seconds)
         return ended is not None or self.fault is not None
 
@@ -251,34 +289,35 @@ class _Run:
         """At a stub: the slot of the call. Only faults ask, since the source map is worked out for it."""
         return self.guest.image.pc_at(self.host.return_address() - 1)
 
-    def outcome(self, stop: Stop) -> Outcome:
-        """What the run gave."""
+    def end(self, stop: Stop) -> None:
+        """The guest has stopped: see how, and run its timers."""
         host, guest = self.host, self.guest
-        fault, r0, registers, timeout = self.fault, 0, None, stop.timeout
+        self.timeout = stop.timeout
         if self.exit is not None:
-            r0 = self.exit.r0
-        elif fault is None and not stop.timeout:
+            self.r0 = self.exit.r0
+        elif self.fault is None and not stop.timeout:
             if stop.error or stop.pc != guest.unit.plan.exit:
-                fault = translate(stop, host, guest.image, self.memory)
+                self.fault = translate(stop, host, guest.image, self.memory)
             elif broken := host.broken_convention():
-                fault = Fault("abi", 0, -1, 0, broken)
+                self.fault = Fault("abi", 0, -1, 0, broken)
             else:
-                r0 = host.result()
-                registers = host.record() if guest.observe else None
-                timeout = not self.expire(self.seconds)
-                fault = self.fault
-                if timeout or fault is not None:
-                    r0, registers = 0, None
-        maps = self.maps.contents()
+                r0, registers = host.result(), host.record() if guest.observe else None
+                self.timeout = not self.expire(self.seconds)
+                if not self.timeout and self.fault is None:
+                    self.r0, self.registers = r0, registers
+
+    def outcome(self) -> Outcome:
+        """What the run gave, when it has ended."""
+        maps, fault = self.maps.contents(), self.fault
         self.maps.end()
         return Outcome(
-            status="fault" if fault else "limit" if timeout else "done",
-            r0=r0,
-            registers=registers,
+            status="fault" if fault else "limit" if self.timeout else "done",
+            r0=self.r0,
+            registers=self.registers,
             regions=self.memory.contents(),
             calls=tuple(self.calls),
             printed=tuple(self.world.printed),
             sent=tuple(self.world.sent),
-            fault=located(fault, guest.unit),
+            fault=located(fault, self.guest.unit),
             maps=maps,
         )

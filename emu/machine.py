@@ -5,9 +5,10 @@ from __future__ import annotations
 import ctypes
 import gc
 import mmap
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from bpf.errors import NotHere, Refused
@@ -61,7 +62,17 @@ class Stop:
 class _Mapped:
     region: Region
     buffer: memoryview
-    backing: mmap.mmap = field(repr=False)
+    shared: bool
+
+
+def _as_mapped(region: Region) -> tuple[int, bool, bool]:
+    """What a mapping cannot be changed in."""
+    return region.mapped, region.readonly, region.writeonly
+
+
+def _pages(region: Region) -> set[int]:
+    """The numbers of its pages."""
+    return set(range(region.first_page >> 12, region.first_page + region.mapped >> 12))
 
 
 def _no_helper(number: int) -> None:
@@ -72,10 +83,9 @@ def _no_code(address: int) -> None:
     """Nobody looks at a native instruction."""
 
 
-def _host_memory(size: int) -> tuple[mmap.mmap, memoryview, int]:
-    """Anonymous memory of the host: the object that owns it, a view, its address."""
-    backing = mmap.mmap(-1, size)
-    return backing, memoryview(backing), ctypes.addressof(ctypes.c_char.from_buffer(backing))
+def _pointer(memory: memoryview) -> int:
+    """Where the host has it."""
+    return ctypes.addressof(ctypes.c_char.from_buffer(memory))
 
 
 class Machine:
@@ -96,8 +106,10 @@ class Machine:
         self.on_helper: Callable[[int], int | None] = _no_helper
         self.on_code: Callable[[int], None] = _no_code
         self._mapped: dict[int, _Mapped] = {}
+        self._unread: set[int] = set()  # numbers of pages that can only be written
+        self._stale = False  # whether the TLB holds one that has been read, which is a fault
         self._image: Image | None = None
-        self._keep: list[mmap.mmap] = []
+        self._keep: list[memoryview] = []
         self._code_length = 0
         self._access: tuple[int, int, int] | None = None
         self._allow_stub = False
@@ -158,9 +170,9 @@ class Machine:
         self._map(plan.counters.start, plan.counters.size, data)
 
     def _map(self, address: int, size: int, protection: int) -> memoryview:
-        backing, view, pointer = _host_memory(size)
-        self.uc.mem_map_ptr(address, size, protection, pointer)
-        self._keep.append(backing)
+        view = memoryview(mmap.mmap(-1, size))
+        self.uc.mem_map_ptr(address, size, protection, _pointer(view))
+        self._keep.append(view)
         return view
 
     def _hook(self, *, traced: bool) -> None:
@@ -169,6 +181,12 @@ class Machine:
         def fill(_: Any, address: int, access: int, entry: Any, __: Any) -> bool:
             entry.paddr = address
             entry.perms = unicorn.UC_PROT_ALL
+            if address >> 12 in self._unread:
+                # Unicorn looks at a mapping's own protection only where the TLB knows nothing of it.
+                if access == unicorn.UC_MEM_WRITE:
+                    entry.perms = unicorn.UC_PROT_WRITE
+                else:
+                    self._stale = True
             return True
 
         def stub(_: Any, address: int, size: int, __: Any) -> None:
@@ -215,23 +233,30 @@ class Machine:
 
     # What a run needs ------------------------------------------------------------------------------
 
-    def memory(self, cells: Sequence[Cell]) -> Memory:
-        """The cells' regions, mapped, with their first contents. Earlier Memory objects of this machine end."""
+    def memory(self, cells: Sequence[Cell], shared: Mapping[int, memoryview] = MappingProxyType({})) -> Memory:
+        """The cells' regions, mapped, with their first contents. Earlier Memory objects of this machine end.
+
+        shared: first page -> memory of another machine that a region has in common with it.
+        """
         wanted = {cell.region.first_page: cell.region for cell in cells if cell.region.mapped}
         for start, old in list(self._mapped.items()):
             new = wanted.get(start)
-            if new is None or (new.mapped, new.readonly) != (old.region.mapped, old.region.readonly):
+            same = new is not None and _as_mapped(new) == _as_mapped(old.region)
+            if not same or shared.get(start) is not (old.buffer if old.shared else None):
                 self.uc.mem_unmap(start, old.region.mapped)
+                self._unread -= _pages(old.region)
                 del self._mapped[start]
-        return Memory(cells, self._allocate)
+        return Memory(cells, lambda region: self._allocate(region, shared.get(region.first_page)))
 
-    def _allocate(self, region: Region) -> memoryview:
+    def _allocate(self, region: Region, shared: memoryview | None) -> memoryview:
         found = self._mapped.get(region.first_page)
         if found is None:
-            protection = unicorn.UC_PROT_READ | (0 if region.readonly else unicorn.UC_PROT_WRITE)
-            backing, view, pointer = _host_memory(region.mapped)
-            self.uc.mem_map_ptr(region.first_page, region.mapped, protection, pointer)
-            found = self._mapped[region.first_page] = _Mapped(region, view, backing)
+            protection = 0 if region.writeonly else unicorn.UC_PROT_READ
+            protection |= 0 if region.readonly else unicorn.UC_PROT_WRITE
+            self._unread |= _pages(region) if region.writeonly else set()
+            view = memoryview(mmap.mmap(-1, region.mapped)) if shared is None else shared
+            self.uc.mem_map_ptr(region.first_page, region.mapped, protection, _pointer(view))
+            found = self._mapped[region.first_page] = _Mapped(region, view, shared is not None)
         return found.buffer
 
     def load(self, image: Image) -> None:
@@ -258,6 +283,9 @@ class Machine:
         may_goto, tail_calls: see Limits.
         """
         self.uc.context_restore(self._clean)
+        if self._stale:
+            self.uc.ctl(unicorn.UC_CTL_TLB_FLUSH, unicorn.UC_CTL_IO_WRITE)  # the binding has no name for it
+            self._stale = False
         target, plan, slots = self.target, self.plan, self._slots
         self.harness[: 8 * RECORD_WORDS] = _NO_RECORD
         self.harness[ALLOWANCE : ALLOWANCE + 8] = may_goto.to_bytes(8, target.order)  # type: ignore[arg-type]
@@ -282,29 +310,37 @@ class Machine:
 
     def start(self, address: int, seconds: float) -> Stop:
         """Run from an address until the exit page, an error or the time limit."""
-        uc = self.uc
-        self._access = None
-        error = 0
-        WATCHDOG.arm(uc, seconds)
+        timeout = False
+        WATCHDOG.arm(self.uc, seconds)
         try:
-            uc.emu_start(address, self.plan.exit)
-        except unicorn.UcError as failure:
-            error = failure.errno
+            pc, error = self._through(address)
         finally:
-            timeout = WATCHDOG.disarm()
-        pc = self._final.read()[0]
+            timeout = WATCHDOG.disarm(self.uc)
         # The watchdog may fire when the guest has just stopped by itself.
         return Stop(pc, error, self._access, timeout and not error and pc != self.plan.exit)
 
     def go_on(self, address: int) -> Stop:
         """As start, inside a run: from a helper's stub, under the run's time limit."""
-        error, self._access = 0, None
-        try:
-            self.uc.emu_start(address, self.plan.exit)
-        except unicorn.UcError as failure:
-            error = failure.errno
-        pc = self._final.read()[0]
-        return Stop(pc, error, self._access, WATCHDOG.fired and not error and pc != self.plan.exit)
+        pc, error = self._through(address)
+        return Stop(pc, error, self._access, WATCHDOG.fired(self.uc) and not error and pc != self.plan.exit)
+
+    def _through(self, address: int) -> tuple[int, int]:
+        """Run from an address, through faults that the image's exception table knows: where it stops, and the error."""
+        uc, facts = self.uc, self.target.emulation
+        while True:
+            error, self._access = 0, None
+            try:
+                uc.emu_start(address, self.plan.exit)
+            except unicorn.UcError as failure:
+                error = failure.errno
+            pc = self._final.read()[0]
+            if self._access is None or self._access[0] not in edge.READS or self._image is None or WATCHDOG.fired(uc):
+                return pc, error
+            rescue = self._image.rescue_at(pc)
+            if rescue is None:
+                return pc, error
+            uc.reg_write(edge.register(facts, self.target.homes[rescue.dst]), 0)
+            address = rescue.end
 
     @contextmanager
     def nested(self) -> Iterator[Callable[[Sequence[int]], None]]:
@@ -402,12 +438,12 @@ class Machine:
 RECYCLE = 50_000
 """Programs after which a machine is replaced: each leaves half a kilobyte behind in Unicorn."""
 
-_MACHINES: dict[tuple[str, str], Machine] = {}
+_MACHINES: dict[tuple[str, str, int], Machine] = {}
 
 
-def machine(target: Target, plan: Plan, *, recycle: int = RECYCLE) -> Machine:
-    """The process's machine for a target and a plan; a new one after `recycle` programs."""
-    key = (target.name, plan.name)
+def machine(target: Target, plan: Plan, *, cpu: int = 0, recycle: int = RECYCLE) -> Machine:
+    """The process's machine for a target, a plan and a CPU; a new one after `recycle` programs."""
+    key = (target.name, plan.name, cpu)
     found = _MACHINES.get(key)
     if found is None or found.programs >= recycle:
         if found is not None:

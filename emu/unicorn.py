@@ -27,6 +27,10 @@ unicorn: Any = _import()
 _library: Any = import_module("unicorn.unicorn_py3.unicorn").uclib
 
 
+READS: tuple[int, ...] = (unicorn.UC_MEM_READ_UNMAPPED, unicorn.UC_MEM_READ_PROT)
+"""Types of a failed access that reads."""
+
+
 def constant(module: str, name: str) -> int:
     """A constant of Unicorn by its name."""
     value: int = getattr(import_module(f"unicorn.{module}"), name)

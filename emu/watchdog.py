@@ -1,4 +1,4 @@
-"""One thread a process that stops a guest which runs for too long.
+"""One thread a process that stops guests which run for too long.
 
 Unicorn's own `timeout` starts a thread a run (95 to 830 us); `count` costs every instruction. Arming this one is two
 assignments under a lock.
@@ -9,13 +9,21 @@ from __future__ import annotations
 import os
 import threading
 import time
+from dataclasses import dataclass
 from typing import Any
 
 _PERIOD = 0.05  # seconds between two looks
 
 
+@dataclass(slots=True)
+class _Watched:
+    uc: Any
+    deadline: float
+    fired: bool = False
+
+
 class Watchdog:
-    """Stops the armed guest after its deadline. `fired` tells whether it did."""
+    """Stops each armed guest after its deadline; there are several where CPUs take turns."""
 
     def __init__(self) -> None:
         self._reset()
@@ -23,10 +31,8 @@ class Watchdog:
             os.register_at_fork(after_in_child=self._reset)  # the thread stays behind, and may have held the lock
 
     def _reset(self) -> None:
-        self.fired = False
         self._lock = threading.Lock()
-        self._uc: Any = None
-        self._deadline = 0.0
+        self._watched: dict[int, _Watched] = {}
         self._thread: threading.Thread | None = None
 
     def arm(self, uc: Any, seconds: float) -> None:
@@ -35,23 +41,30 @@ class Watchdog:
             self._thread = threading.Thread(target=self._watch, name="crossbpf watchdog", daemon=True)
             self._thread.start()
         with self._lock:
-            self.fired = False
-            self._uc = uc
-            self._deadline = time.monotonic() + seconds
+            self._watched[id(uc)] = _Watched(uc, time.monotonic() + seconds)
 
-    def disarm(self) -> bool:
+    def fired(self, uc: Any) -> bool:
+        """Whether an armed guest has been stopped."""
+        watched = self._watched.get(id(uc))
+        return watched is not None and watched.fired
+
+    def disarm(self, uc: Any) -> bool:
         """The guest has stopped; whether that was the watchdog's doing."""
         with self._lock:
-            self._uc = None
-            return self.fired
+            return self._watched.pop(id(uc)).fired
 
     def _watch(self) -> None:
         while True:
             time.sleep(_PERIOD)
-            with self._lock:
-                if self._uc is not None and time.monotonic() > self._deadline:
-                    self.fired = True
-                    self._uc.emu_stop()
+            self._look()
+
+    def _look(self) -> None:
+        with self._lock:
+            now = time.monotonic()
+            for watched in self._watched.values():
+                if now > watched.deadline:
+                    watched.fired = True
+                    watched.uc.emu_stop()
 
 
 WATCHDOG = Watchdog()

@@ -6,8 +6,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from bpf.errors import Refused
 from bpf.plan import Unit
 from jit.image import Image
+from vm.cpus import Schedule
 from vm.outcome import Outcome
 from vm.step import Step
 from vm.world import Input, Limits, World
@@ -62,6 +64,17 @@ class Prepared(ABC):
             world.restore(snapshot)
             outcomes.append(self.run(entry, world, limits))
         return outcomes
+
+    def run_cpus(
+        self, entries: Sequence[Input], world: World, limits: Limits, schedule: Schedule
+    ) -> list[Outcome]:  # fmt: skip
+        """A run on each CPU of a schedule, with its input: they share the world and its maps. Raises Refused.
+
+        Each has a stack, a context and a packet of its own, at the same addresses. The outcomes show the maps as they
+        are when all have ended; the timers of a program run on the CPU that ends it.
+        Limits.seconds is for all of them together.
+        """
+        raise Refused("it runs on one CPU", remedy="the interpreter, the targets and the host's CPU have several")
 
     @abstractmethod
     def trace(self, entry: Input, world: World, limits: Limits) -> Iterator[Step]:

@@ -14,6 +14,7 @@ from jit.image import Image
 from jit.ops import Front, front
 from jit.pipeline import compile_front
 from jit.target import Target
+from vm.cpus import Schedule
 from vm.outcome import Outcome
 from vm.step import Step
 from vm.world import Input, Limits, World
@@ -57,6 +58,10 @@ class EmulatedPrepared(Prepared):
             if len(outcomes) < len(entries):
                 outcomes += self._guest.run_batch(entries[len(outcomes) :], world, limits)
         return outcomes
+
+    def run_cpus(self, entries: Sequence[Input], world: World, limits: Limits, schedule: Schedule) -> list[Outcome]:
+        """See Prepared."""
+        return self._guest.run_cpus(entries, world, limits, schedule)
 
     def trace(self, entry: Input, world: World, limits: Limits) -> Iterator[Step]:
         """See Prepared."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from bpf.plan import Unit
 from bpf.spec.conventions import NAMES
 from engines.base import Abilities, Engine, Options, Prepared
 from engines.binding import bind, shown
+from vm.cpus import Schedule
 from vm.interpreter import Interpreter
 from vm.outcome import Outcome
 from vm.step import Step
@@ -23,6 +24,10 @@ class InterpreterPrepared(Prepared):
     def run(self, entry: Input, world: World, limits: Limits) -> Outcome:
         """See Prepared."""
         return self.interpreter.run(entry, world, limits)
+
+    def run_cpus(self, entries: Sequence[Input], world: World, limits: Limits, schedule: Schedule) -> list[Outcome]:
+        """See Prepared."""
+        return self.interpreter.run_cpus(entries, world, limits, schedule)
 
     def trace(self, entry: Input, world: World, limits: Limits) -> Iterator[Step]:
         """See Prepared."""

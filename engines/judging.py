@@ -7,13 +7,15 @@ the end of whoever wants many programs judged. Only Refused and what is wrong wi
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from bpf.errors import CrossbpfError
 from bpf.plan import Unit
 from engines.base import Engine, Options, Prepared
 from engines.surroundings import judge, late
-from vm.outcome import Difference, Outcome
+from vm.cpus import Schedule
+from vm.outcome import Difference, Outcome, difference
 from vm.world import Input, Limits, World
 
 PATIENCE = 4
@@ -27,12 +29,14 @@ class Judged:
     outcome   None where the engine broke before there was one
     prepared  None where it did not compile the program
     seconds   time of the run, compilation not counted
+    cpus      the outcome on each CPU, where there are several
     """
 
     found: Difference
     outcome: Outcome | None = None
     prepared: Prepared | None = None
     seconds: float = 0.0
+    cpus: tuple[Outcome, ...] = ()
 
 
 def fresh(world: World) -> World:
@@ -90,6 +94,28 @@ def run_judged(
     seconds = time.perf_counter() - start
     found = judge(engine, unit, expected, outcome, entry, world, limits)
     return Judged(found, outcome, prepared, seconds)
+
+
+def trial_cpus(
+    engine: Engine, unit: Unit, expected: Sequence[Outcome], entry: Input, world: World, limits: Limits,
+    schedule: Schedule,
+) -> Judged:  # fmt: skip
+    """As trial, on the CPUs of a schedule, each with the same input. Raises Refused."""
+    try:
+        prepared = engine.prepare(unit)
+        start = time.perf_counter()
+        outcomes = prepared.run_cpus([entry] * schedule.cpus, fresh(world), limits, schedule)
+    except CrossbpfError:
+        raise
+    except Exception as error:  # noqa: BLE001 (see trial)
+        return Judged(Difference(f"breaks down: {_words(error)}"))
+    seconds, found = time.perf_counter() - start, Difference()
+    for cpu, (mine, its) in enumerate(zip(expected, outcomes, strict=True)):
+        found = difference(mine, its)
+        if found or not found.decided:
+            found = replace(found, what=f"CPU {cpu}: {found.what}" if found else "")
+            break
+    return Judged(found, outcomes[0], prepared, seconds, tuple(outcomes))
 
 
 def _words(error: Exception) -> str:

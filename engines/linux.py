@@ -20,7 +20,10 @@ from functools import cache
 from bpf.errors import NotHere, Refused
 from bpf.plan import STUB_SIZE, Unit
 from bpf.program import Map
+from bpf.spec.attach import ATTACH_TYPES, TAKES
 from bpf.spec.helpers import KERNEL
+from bpf.spec.kfuncs import BY_NAME, NEW
+from bpf.spec.program_types import PROGRAM_TYPES
 from bpf.text import assemble
 from engines import live_maps, syscall, test_run
 from engines.base import Abilities, Engine, Options, Prepared
@@ -46,6 +49,8 @@ from vm.step import Step
 from vm.world import Input, Limits, World
 
 M64 = (1 << 64) - 1
+ATTACHED = {PROGRAM_TYPES[name].number: ATTACH_TYPES[only[0]] for name, only in TAKES.items() if len(only) == 1}
+"""Program type -> how it is attached, where a load must say so."""
 ETHERNET = 14  # ETH_HLEN
 KEPT = 16  # loaded programs that a Prepared keeps
 _STEP = re.compile(r"^(\d+): \([0-9a-f]{2}\) ", re.MULTILINE)
@@ -134,7 +139,8 @@ class Loaded:
     @staticmethod
     def _load(wrapped: Wrapped, code: bytes) -> int:
         kind, prog = wrapped.kind, wrapped.program
-        return syscall.load(code, name=prog.name, kind=kind, functions=wrapped.functions)[0]
+        attach = ATTACHED.get(kind, 0)
+        return syscall.load(code, name=prog.name, kind=kind, functions=wrapped.functions, attach=attach)[0]
 
     def fill_programs(self, array: int, members: tuple[int, ...]) -> None:
         """Put programs into the prog array of that number, -1 for none, as far as they are not there already."""
@@ -163,7 +169,8 @@ class Loaded:
         """The verifier's log at a level of bpf(): 1 steps up to an error, 2 all with states; in the wrapper's slots."""
         try:
             descriptor, log = syscall.load(
-                self.code, log_level=level, kind=self.wrapped.kind, functions=self.wrapped.functions
+                self.code, log_level=level, kind=self.wrapped.kind, functions=self.wrapped.functions,
+                attach=ATTACHED.get(self.wrapped.kind, 0),
             )  # fmt: skip
         except syscall.LoadError as error:
             return error.log
@@ -252,7 +259,7 @@ class LinuxPrepared(Prepared):
         try:
             with live_maps.on_cpu(world.cpu if by_cpu else None):
                 if unit.convention.view is not None:
-                    given = test_run.run(loaded.descriptor, unit, entry)
+                    given = test_run.run(loaded.descriptor, unit, entry, world)
                 else:
                     syscall.test_run(loaded.descriptor, packet)
         except OSError as error:
@@ -349,6 +356,8 @@ class LinuxEngine(Engine):
                     raise Refused(f"helper {insn.imm} {helper.name} is not the kernel's", place=f"insn {pc}")
                 if helper.name in SWITCHES:
                     raise Refused(f"{helper.name} {SWITCHES[helper.name]}", place=f"insn {pc}")
+            if insn is not None and insn.row.op == "call_kfunc" and insn.imm == BY_NAME[NEW].number:
+                raise Refused("objects need the program's BTF, which is not handed over", place=f"insn {pc}")
         if reason := unavailable():
             raise Refused(reason)
         return LinuxPrepared(unit)

@@ -13,7 +13,7 @@ from bpf.errors import Refused
 from bpf.map_rules import OF_MAPS
 from bpf.program import Map
 from bpf.spec.layout import CPUS, RECORD_HEADER, stride, up
-from bpf.spec.maps import MAP_TYPES, RULES
+from bpf.spec.maps import LOCAL, MAP_TYPES, PER_CGROUP, RULES, SOCKETS
 from engines import syscall
 from engines.value_info import KEY, VALUE, value_info
 from vm.maps import Contents, MapState, Order, Value
@@ -27,6 +27,10 @@ _WHY_NOT: Mapping[str, str] = {
     "cpumap": "its elements would be threads on the CPUs of this machine",
     "user_ringbuf": "its records are written by a process that maps it",
     "arena": "an arena lies elsewhere in the kernel, none is made there",
+    "stack_trace": "its elements would be stacks of this kernel",
+    **dict.fromkeys(SOCKETS, "its elements would be sockets of this machine"),
+    **{kind: f"its values would belong to a {owner} of this machine" for kind, owner in LOCAL.items()},
+    **dict.fromkeys(PER_CGROUP, "its values would belong to a cgroup of this machine"),
 }
 _READABLE = 1 << 16  # elements that are read one by one
 _BUSY, _DISCARDED = 1 << 31, 1 << 30  # BPF_RINGBUF_*_BIT of a record's length

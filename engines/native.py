@@ -14,7 +14,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import IO, Any
@@ -26,12 +27,15 @@ from engines.base import Abilities, Engine, Options, Prepared
 from engines.binding import bind, shown
 from engines.emulated import EmulatedPrepared, shared_front
 from engines.native_child import LENGTH, Callbacks, Load, Run, send
+from engines.native_cpus import RunCpus
+from engines.native_rescue import here
 from jit import host
 from jit.host import HostCode
 from jit.image import Image
 from jit.pipeline import compile_front
 from jit.registry import target
 from jit.target import Target
+from vm.cpus import Schedule
 from vm.maps.bound import named_regions
 from vm.memory import lay_out
 from vm.network import Sent
@@ -129,7 +133,7 @@ class Worker:
         root = str(Path(__file__).resolve().parent.parent)
         path = os.pathsep.join(part for part in (root, os.environ.get("PYTHONPATH", "")) if part)
         return subprocess.Popen(
-            [sys.executable, "-c", "from engines.native_child import main; main()"], stdin=subprocess.PIPE,
+            [sys.executable, "-c", "from engines.native_serve import main; main()"], stdin=subprocess.PIPE,
             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": path},
             start_new_session=True,
         )  # fmt: skip
@@ -182,9 +186,7 @@ class NativePrepared(Prepared):
         self._observe = options.observe
         self._target = image.target
         self._helpers = {
-            number: (found.name, found.arguments)
-            for number, found in unit.convention.helpers.items()
-            if not found.inline
+            number: (found.name, found.arguments) for number, found in unit.calls.items() if not found.inline
         }
         plan = unit.plan
         self._record, self._block = plan.harness, plan.harness + TABLES
@@ -201,7 +203,13 @@ class NativePrepared(Prepared):
             tuple(zip(ends, functions, strict=True)), frozenset(map(plan.entry, unit.later)),
         )  # fmt: skip
         counters = (plan.counters.start, plan.counters.size)
-        self._load = Load(pieces, plan.exit, self._block, self._record, counters, self._host.flush)
+        saved = here(self._host.saved)
+        if image.rescues and not saved:
+            raise Refused(f"programs that read the kernel's structures do not run on this CPU under {sys.platform}")
+        self._load = Load(
+            pieces, plan.exit, self._block, self._record, counters, self._host.flush, image.rescues,
+            self._target.homes[:11], saved, unit.order,
+        )  # fmt: skip
         self._be_loaded(Limits().seconds)
 
     def _be_loaded(self, seconds: float) -> None:
@@ -223,11 +231,31 @@ class NativePrepared(Prepared):
             if "refused" in answer:
                 worker().stop()
                 raise Refused(str(answer["refused"]))
-            return self._outcome(answer, given, world)
+            self._keep(answer, world)
+            return self._outcome(answer, given, answer["printed"], answer["sent"])
         except _Gone as gone:
             return Outcome("fault" if gone.fault else "limit", fault=gone.fault)
 
-    def _request(self, entry: Input, world: World, limits: Limits) -> tuple[list[int], Run]:
+    def run_cpus(self, entries: Sequence[Input], world: World, limits: Limits, schedule: Schedule) -> list[Outcome]:
+        """See Prepared. What kills the process on one CPU ends all of them, and nobody can say which it was."""
+        schedule.check(self._unit, len(entries))
+        try:
+            self._be_loaded(limits.seconds)
+            asked = [self._request(entry, world, limits, schedule.entered(cpu)) for cpu, entry in enumerate(entries)]
+            runs = [replace(run, world=asked[0][1].world) for _, run in asked]
+            answer = worker().ask(RunCpus(runs, schedule), limits.seconds)
+            if "refused" in answer:
+                worker().stop()
+                raise Refused(str(answer["refused"]))
+            self._keep(answer, world)
+            return [
+                self._outcome(report, given, printed, sent)
+                for report, (given, _), (printed, sent) in zip(answer["cpus"], asked, answer["told"], strict=True)
+            ]
+        except _Gone as gone:
+            return [Outcome("unspecified" if gone.fault else "limit", fault=gone.fault)] * schedule.cpus
+
+    def _request(self, entry: Input, world: World, limits: Limits, program: int = 0) -> tuple[list[int], Run]:
         unit, machine, code = self._unit, self._target, self._host
         cells = lay_out(unit, entry, world)
         address = next((cell.region.start for cell in cells if cell.region.name == "memory"), 0)
@@ -237,22 +265,28 @@ class NativePrepared(Prepared):
         given = [values.get(name, _PATTERN + index) for index, name in enumerate(code.entered)]
         poison = {machine.homes[number]: POISON + number for number in range(1, 6)}
         words = {host.ENTRY + at: value for at, value in enumerate(given)}
-        words[host.TARGET] = unit.plan.entry(0)
+        words[host.TARGET] = unit.plan.entry(unit.mains[program])
         words |= {
             host.DESTROYED + at: poison.get(name, _PATTERN + 0x100 + at) for at, name in enumerate(code.destroyed)
         }
         request = Run(
-            cells, words, self._helpers, world, unit.order, machine.alignment, machine.bias, limits.seconds,
-            self._record, 8 * RECORD_WORDS, Packet.of(unit, entry), limits.may_goto, named_regions(unit),
-            unit.plan.handles, limits.tail_calls, self._callbacks,
+            cells, words, self._helpers, world.plain(unit.order), unit.order, machine.alignment, machine.bias,
+            limits.seconds, self._record, 8 * RECORD_WORDS, Packet.of(unit, entry), limits.may_goto,
+            named_regions(unit), unit.plan.handles, limits.tail_calls, self._callbacks,
         )  # fmt: skip
         return given, request
 
-    def _outcome(self, answer: dict[str, Any], given: list[int], world: World) -> Outcome:
-        block, order = answer["block"], self._unit.order
+    @staticmethod
+    def _keep(answer: dict[str, Any], world: World) -> None:
+        """The world as the process has left it."""
         world.restore(answer["world"])
         world.printed[:] = answer["printed"]
         world.sent[:] = [Sent(*sent) for sent in answer["sent"]]
+
+    def _outcome(
+        self, answer: dict[str, Any], given: list[int], printed: Sequence[str], sent: Sequence[tuple[Any, ...]]
+    ) -> Outcome:
+        block, order = answer["block"], self._unit.order
         fault, r0, registers = None, 0, None
         if answer["fault"] is not None:
             kind, back, address, detail = answer["fault"]
@@ -273,8 +307,8 @@ class NativePrepared(Prepared):
             registers=registers,
             regions=answer["regions"],
             calls=tuple(Call(name, arguments) for name, arguments in answer["calls"]),
-            printed=tuple(world.printed),
-            sent=tuple(world.sent),
+            printed=tuple(printed),
+            sent=tuple(Sent(*one) for one in sent),
             fault=located(fault, self._unit),
             maps=answer["maps"],
         )
@@ -339,6 +373,8 @@ class NativeEngine(Engine):
         plan = unit.plan
         if plan.stack >> 47:
             raise Refused(f"plan {plan.name} uses addresses that belong to the kernel")
+        if any(region.writeonly for region in unit.map_regions):
+            raise Refused("no memory of this machine can be written but not read, as BPF_F_WRONLY_PROG wants it")
         if unit.order != self.target.order:
             raise Refused(f"a {unit.order}-endian program does not run on this {self.target.name} host")
         image = compile_front(shared_front(unit, observe=options.observe), self.target, features=options.features)

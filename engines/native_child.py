@@ -1,12 +1,12 @@
-"""The process that runs compiled code on its own CPU; engines/native.py starts it with `main`.
+"""The process that runs compiled code on its own CPU: its memory, its code, a run (see native_serve.py).
 
-It reads requests from standard input and answers on standard output, each a pickle behind its length. It installs no
-signal handler: code that crashes kills it, and whoever has started it sees how. Code pages are never writable and
-executable at once, data pages never executable.
+It handles no signals but the faults of probe loads: code that crashes kills it, and whoever has started it sees how.
+Code pages are never writable and executable at once, data pages never executable.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import ctypes.util
 import mmap
@@ -15,12 +15,16 @@ import pickle
 import signal
 import struct
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import IO, Any
 
 from bpf.plan import ALLOWANCE, FRAME, PAGE, POISON, TAIL_CALLS, Region
+from bpf.spec.kfuncs import FIRST as FIRST_KFUNC
+from engines.native_rescue import Rescuer
 from jit import host
+from jit.image import Rescue
+from vm.cpus import ALONE, Turn
 from vm.helpers import Calling, Exit, Place, entered, expire, implementation
 from vm.maps.bound import Bound, Named
 from vm.memory import Cell, Memory, OutOfReach
@@ -31,6 +35,7 @@ LENGTH = struct.Struct("<Q")
 M64 = (1 << 64) - 1
 _GRACE = 2.0  # seconds after the limit of a run at which a child without a parent ends itself
 
+_USER_BITS = 47  # bits of an address that a process can have
 READ, WRITE, EXEC = 1, 2, 4  # PROT_*, which the module mmap has only where there is mmap()
 _FIXED_NOREPLACE = 0x100000  # Linux since 4.17; elsewhere the address is a hint, and what comes back is looked at
 
@@ -48,6 +53,7 @@ class Load:
     record  address of the exit record, a page; the shared block lies in the page behind it, at `block`
     counters  address and size of the region of may_goto's counters
     flush   whether the CPU must be told of new code
+    rescues, homes, saved, order   see Rescuer
     """
 
     pieces: Sequence[tuple[int, int, bytes]]
@@ -56,6 +62,10 @@ class Load:
     record: int
     counters: tuple[int, int]
     flush: bool
+    rescues: Sequence[Rescue]
+    homes: Sequence[str]
+    saved: Mapping[str, int]
+    order: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +128,30 @@ def send(pipe: IO[bytes], message: object) -> None:
     pipe.flush()
 
 
+@dataclass(slots=True)
+class Seat:
+    """A run, its memory and its maps. turn: what it has to do with those on other CPUs."""
+
+    wanted: Run
+    memory: Memory
+    maps: Bound
+    turn: Turn = ALONE
+    calls: Call = field(default_factory=Call)
+
+    def place(self) -> Place:
+        """Where its helpers act."""
+        wanted = self.wanted
+        return Place(wanted.world, self.memory, wanted.order, self.maps, wanted.packet, self.turn)
+
+
+@contextlib.contextmanager
+def in_time(seconds: float) -> Iterator[None]:
+    """The process ends itself when this takes longer."""
+    signal.setitimer(signal.ITIMER_REAL, seconds + _GRACE)
+    yield
+    signal.setitimer(signal.ITIMER_REAL, 0)
+
+
 class Host:
     """The process as a machine: the memory that it has mapped, the code that it can enter."""
 
@@ -130,8 +164,9 @@ class Host:
         self._mapped: dict[int, int] = {}
         self._regions: dict[int, Region] = {}
         self._load: Load | None = None
-        self._calls = Call()
-        self._on_helper: Callable[[], int] = lambda: 1
+        self._rescuer: Rescuer | None = None
+        self._kept: dict[int, bytearray] = {}  # regions at addresses that no process can have
+        self.seat: Seat | None = None  # whose run goes on
         self._callback = ctypes.CFUNCTYPE(ctypes.c_int)(self._called)
 
     # Memory ----------------------------------------------------------------------------------------
@@ -145,10 +180,16 @@ class Host:
                 self._libc.munmap(got, size)
             raise Unavailable(f"address 0x{address:x} is not free in the process")
         self._mapped[address] = size
-        return self._view(address, size)
+        return self.view(address, size)
 
-    def _view(self, address: int, size: int) -> memoryview:
+    def view(self, address: int, size: int) -> memoryview:
+        """Mapped memory at an address."""
         return memoryview((ctypes.c_char * size).from_address(address)).cast("B")
+
+    def fixed(self) -> tuple[Region, Region]:
+        """What belongs to a run besides its regions: the exit record with the block behind it; may_goto's counters."""
+        assert self._load is not None
+        return Region("record", self._load.record, 2 * PAGE), Region("counters", *self._load.counters)
 
     def _unmap(self, address: int) -> None:
         self._libc.munmap(address, self._mapped.pop(address))
@@ -171,11 +212,14 @@ class Host:
             self._map(*wanted.counters)
         for address, room, code in wanted.pieces:
             self._protect(address, READ | WRITE)
-            self._view(address, room)[:] = code.ljust(room, b"\0")
+            self.view(address, room)[:] = code.ljust(room, b"\0")
             self._protect(address, READ | EXEC)
             if wanted.flush:
                 self._flush(address, len(code))
         self._load = wanted
+        if self._rescuer is not None:
+            self._rescuer.close()
+        self._rescuer = Rescuer(wanted.rescues, wanted.homes, wanted.saved, wanted.order) if wanted.rescues else None
         self._block = (ctypes.c_uint64 * (host.BLOCK_SIZE // host.WORD)).from_address(wanted.block)
         self._enter = ctypes.CFUNCTYPE(None)(wanted.enter)
 
@@ -187,13 +231,18 @@ class Host:
             library = ctypes.CDLL(ctypes.util.find_library("gcc_s") or "libgcc_s.so.1")
             library.__clear_cache(ctypes.c_void_p(address), ctypes.c_void_p(address + size))
 
-    def _allocate(self, region: Region) -> memoryview:
+    def allocate(self, region: Region) -> memoryview:
         """A region of the run, writable until its content is there."""
         start = region.first_page
+        if start >> _USER_BITS:
+            self._kept[start] = bytearray(region.mapped)
+            return memoryview(self._kept[start])
+        if region in self.fixed():
+            return self.view(start, region.mapped)
         if start in self._regions:
             if self._regions[start].mapped == region.mapped:
                 self._protect(start, READ | WRITE)
-                return self._view(start, region.mapped)
+                return self.view(start, region.mapped)
             self._unmap(start)
         buffer = self._map(start, region.mapped)
         self._regions[start] = region
@@ -201,53 +250,61 @@ class Host:
 
     # Running ---------------------------------------------------------------------------------------
 
-    def run(self, wanted: Run) -> dict[str, Any]:
-        """One run to its end."""
-        starts = {cell.region.first_page for cell in wanted.cells}
+    def only(self, cells: Sequence[Cell]) -> None:
+        """Take out the regions that are not those of these cells."""
+        self._kept.clear()
+        starts = {cell.region.first_page for cell in cells}
         for start in [start for start in self._regions if start not in starts]:
             self._unmap(start)
             del self._regions[start]
-        memory = Memory(wanted.cells, self._allocate)
+
+    def set_up(self, wanted: Run) -> Seat:
+        """All memory as it is when a run starts."""
+        self.only(wanted.cells)
+        memory = Memory(wanted.cells, self.allocate)
+        if self._rescuer is not None:
+            self._rescuer.memory = memory
         for cell in wanted.cells:
-            if cell.region.readonly:
+            if cell.region.readonly and cell.region.first_page not in self._kept:
                 self._protect(cell.region.first_page, READ)
-        record = self._view(wanted.record, wanted.saved)
+        record = self.view(wanted.record, wanted.saved)
         record[:] = b"\xee" * wanted.saved
-        self._view(wanted.record + ALLOWANCE, 8)[:] = wanted.may_goto.to_bytes(8, wanted.order)  # type: ignore[arg-type]
+        self.view(wanted.record + ALLOWANCE, 8)[:] = wanted.may_goto.to_bytes(8, wanted.order)  # type: ignore[arg-type]
         tails = bytes(8) + wanted.tail_calls.to_bytes(8, wanted.order)  # type: ignore[arg-type]
-        self._view(wanted.record + TAIL_CALLS, 16)[:] = tails
+        self.view(wanted.record + TAIL_CALLS, 16)[:] = tails
         for word, value in wanted.words.items():
             self._block[word] = value
         self._block[host.CALLBACK] = ctypes.cast(self._callback, ctypes.c_void_p).value or 0
-        calls = self._calls = Call()
-        maps = Bound(wanted.maps, wanted.handles, wanted.world, memory)
-        place = Place(wanted.world, memory, wanted.order, maps, wanted.packet)
-        self._on_helper = lambda: self._helper(wanted, place)
-        signal.setitimer(signal.ITIMER_REAL, wanted.seconds + _GRACE)
+        return Seat(wanted, memory, Bound(wanted.maps, wanted.handles, wanted.world, memory))
+
+    def run(self, wanted: Run) -> dict[str, Any]:
+        """One run to its end."""
+        self.seat = seat = self.set_up(wanted)
+        with in_time(wanted.seconds):
+            report = self.to_its_end(seat)
+        told = {"printed": list(wanted.world.printed), "sent": [tuple(sent) for sent in wanted.world.sent]}
+        return report | told | {"maps": seat.maps.contents(), "world": wanted.world.snapshot()}
+
+    def to_its_end(self, seat: Seat) -> dict[str, Any]:
+        """Run what is set up, and its timers; what came of it but for what it has in common with others."""
         self._enter()
-        block, saved = list(self._block), bytes(record)
+        block, calls, wanted = list(self._block), seat.calls, seat.wanted
+        saved = bytes(self.view(wanted.record, wanted.saved))
         if wanted.world.timers and calls.fault is None and calls.exit is None:
-            self._expire(wanted, place)
-        signal.setitimer(signal.ITIMER_REAL, 0)
+            self._expire(wanted, seat.place())
         return {
-            "block": block,
-            "record": saved,
-            "regions": memory.contents(),
-            "maps": maps.contents(),
-            "calls": calls.made,
-            "exit": calls.exit,
-            "fault": calls.fault,
-            "world": wanted.world.snapshot(),
-            "printed": list(wanted.world.printed),
-            "sent": [tuple(sent) for sent in wanted.world.sent],
-        }
+            "block": block, "record": saved, "regions": seat.memory.contents(), "calls": calls.made,
+            "exit": calls.exit, "fault": calls.fault,
+        }  # fmt: skip
 
     def _called(self) -> int:
-        return self._on_helper()
+        assert self.seat is not None
+        return self._helper(self.seat.wanted, self.seat.place())
 
     def _helper(self, wanted: Run, place: Place) -> int:
         """A helper call: 0 to go on, 1 to end the run."""
-        block, calls = self._block, self._calls
+        assert self.seat is not None
+        block, calls = self._block, self.seat.calls
         back, sp = block[host.RETURN], block[host.CALL_SP]
         if sp % wanted.alignment != wanted.bias:
             calls.fault = ("abi", back, 0, f"is 0x{sp:x} at a helper call: not aligned to {wanted.alignment}")
@@ -256,13 +313,14 @@ class Host:
         try:
             if number == CALL_TARGET:
                 number = block[host.AX]
-                if number not in wanted.helpers:
+                if number not in wanted.helpers or number >= FIRST_KFUNC:
                     raise Trap("call target", number)
             elif number in SERVICES:
                 block[host.ANSWER] = answer(number, wanted.packet, place.memory, arguments)
                 return 0
             name, count = wanted.helpers[number]
             calls.made.append((name, tuple(arguments[:count])))
+            place.turn.step()
             given = implementation(name)(place, arguments)
             result = given if isinstance(given, int | Exit) else self._call_back(wanted, given, back)
         except (OutOfReach, Trap) as bad:
@@ -273,6 +331,7 @@ class Host:
             return 1
         if result is None:
             return 1
+        place.turn.step()
         block[host.ANSWER] = result & M64
         return 0
 
@@ -289,7 +348,8 @@ class Host:
         try:
             self._each_call(wanted, expire(place), 0, host.SAVED, wanted.callbacks.later)
         except (OutOfReach, Trap) as bad:
-            self._calls.fault = (bad.kind, 0, bad.address, "")
+            assert self.seat is not None
+            self.seat.calls.fault = (bad.kind, 0, bad.address, "")
 
     def _each_call(
         self, wanted: Run, helper: Calling, back: int, words: int, functions: frozenset[int]
@@ -298,7 +358,8 @@ class Host:
 
         A function that ends the run leaves the trampoline as one that returns does.
         """
-        block, calls, known = self._block, self._calls, wanted.callbacks
+        assert self.seat is not None
+        block, calls, known = self._block, self.seat.calls, wanted.callbacks
         kept = dict(zip(known.checked, block[words : words + len(known.checked)], strict=True))
         kept[known.homes[10]] = kept[known.homes[10]] - FRAME & M64
         host_sp = block[host.HOST_SP]
@@ -324,49 +385,3 @@ class Host:
                 calls.fault = ("abi", back, 0, "or a callee-saved register is not restored by a callback")
                 return None
             r0 = block[host.RESULT]
-
-
-def _read(pipe: IO[bytes], size: int) -> bytes:
-    """Exactly so many bytes. The pipe has no buffer: what one runner does not read is there for the next."""
-    data = bytearray()
-    while len(data) < size:
-        data += pipe.read(size - len(data)) or sys.exit(1)
-    return bytes(data)
-
-
-def serve(requests: IO[bytes], answers: IO[bytes]) -> None:
-    """Answer requests until there are none."""
-    machine = Host()
-    while head := requests.read(LENGTH.size):
-        message = pickle.loads(_read(requests, *LENGTH.unpack(head)))  # noqa: S301 (from the process that started us)
-        try:
-            if isinstance(message, Load):
-                machine.load(message)
-                send(answers, {"loaded": True})
-            else:
-                send(answers, machine.run(message))
-        except Unavailable as reason:
-            send(answers, {"refused": str(reason)})
-
-
-def main() -> None:
-    """Serve on the pipes that standard input and output are; print nothing to them.
-
-    A fork of this process does the work, so that the next one is there at once when code has killed it.
-    """
-    import resource
-
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    requests, answers = os.fdopen(os.dup(0), "rb", buffering=0), os.fdopen(os.dup(1), "wb")
-    null = os.open(os.devnull, os.O_RDWR)
-    os.dup2(null, 0)
-    os.dup2(null, 1)
-    while True:
-        runner = os.fork()
-        if not runner:
-            serve(requests, answers)
-            os._exit(0)
-        code = os.waitstatus_to_exitcode(os.waitpid(runner, 0)[1])
-        if code >= 0:
-            sys.exit(code)
-        send(answers, {"killed": -code})

@@ -158,6 +158,8 @@ class PluginEngine(Engine):
             raise Refused(f"{self.name} takes no maps")
         if unit.convention.context:
             raise Refused(f"{self.name} takes no packets")
+        if any(insn is not None and insn.row.external for insn in unit.programs[0].insns):
+            raise Refused(f"{self.name} takes nothing of the kernel's BTF")
         return PluginPrepared(self._command, unit)
 
 

@@ -13,6 +13,7 @@ from dataclasses import replace
 from bpf.plan import PAGE, STUB_SIZE, Plan, Unit
 from bpf.program import Map
 from bpf.spec.helpers import KERNEL
+from bpf.spec.kfuncs import KFUNCS
 from bpf.spec.maps import EACH, MAP_HELPERS
 from engines.base import Engine
 from engines.interpreter import InterpreterEngine
@@ -20,7 +21,7 @@ from vm.outcome import AT_THE_PLAN, Difference, Moved, Outcome, difference
 from vm.world import Input, Limits, World
 
 M64 = (1 << 64) - 1
-_OF_MAPS = frozenset(name for name in MAP_HELPERS if not name.startswith("perf_"))
+_OF_MAPS = frozenset(name for name in MAP_HELPERS if not name.startswith("perf_")) - {"get_stackid"}
 _DYNPTRS = frozenset(f"dynptr_{name}" for name in ("from_mem", "read", "write", "data"))
 _TEXT = frozenset({"strtol", "strtoul", "strncmp"})  # what snprintf makes of a pointer is not the same
 _OF_THE_MACHINE = frozenset({
@@ -32,7 +33,9 @@ _OF_THE_MACHINE = frozenset({
 })  # fmt: skip
 _OF_PACKETS = frozenset(helper.name for helper in KERNEL.values() if helper.typed) - _OF_THE_MACHINE
 _OTHERS = frozenset({"csum_diff", "loop", "unwind", "spin_lock", "spin_unlock", "kptr_xchg"})
-SAME_EVERYWHERE = _OTHERS | _OF_MAPS | _DYNPTRS | _TEXT | _OF_PACKETS
+_OF_TASKS = ("bpf_task_", "bpf_cgroup_", "bpf_iter_task_", "bpf_copy_from_user")
+_FUNCTIONS = frozenset(one.name for one in KFUNCS.values() if not one.name.startswith(_OF_TASKS))
+SAME_EVERYWHERE = _OTHERS | _OF_MAPS | _DYNPTRS | _TEXT | _OF_PACKETS | _FUNCTIONS
 """Helpers whose result depends on their arguments, the maps, the packet, or the functions that they call."""
 
 

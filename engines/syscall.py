@@ -11,6 +11,8 @@ import errno
 import os
 import platform
 import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from ctypes import Structure, c_char, c_ubyte, c_uint32, c_uint64
 from dataclasses import dataclass
 from functools import cache
@@ -45,6 +47,7 @@ class _MapCreate(_Attr):
         ("map_type", c_uint32), ("key_size", c_uint32), ("value_size", c_uint32), ("max_entries", c_uint32),
         ("map_flags", c_uint32), ("inner_map_fd", c_uint32), ("numa_node", c_uint32), ("map_name", c_char * 16),
         ("map_ifindex", c_uint32), ("btf_fd", c_uint32), ("btf_key_type_id", c_uint32), ("btf_value_type_id", c_uint32),
+        ("btf_vmlinux_value_type_id", c_uint32), ("map_extra", c_uint64),
     ]  # fmt: skip
 
 
@@ -159,14 +162,15 @@ def create_array(name: str, value_size: int, *, readonly: bool = False) -> int:
 
 def create_map(
     name: str, kind: int, key_size: int, value_size: int, max_entries: int, flags: int = 0, inner: int = 0,
-    types: tuple[bytes, int, int] | None = None,
+    types: tuple[bytes, int, int] | None = None, extra: int = 0,
 ) -> int:  # fmt: skip
     """A descriptor of a new map. Raises OSError.
 
-    kind: BPF_MAP_TYPE_*; inner: one like the maps of a map-in-map; types: BTF, and in it the key's and the value's.
+    kind: BPF_MAP_TYPE_*; inner: one like the maps of a map-in-map; types: BTF, and in it the key's and the value's;
+    extra: map_extra.
     """
     word = "".join(letter if letter.isascii() and (letter.isalnum() or letter in "_.") else "_" for letter in name)
-    attr = _MapCreate(kind, key_size, value_size, max_entries, flags, inner, 0, word[:15].encode())
+    attr = _MapCreate(kind, key_size, value_size, max_entries, flags, inner, 0, word[:15].encode(), map_extra=extra)
     if types is None:
         return bpf(MAP_CREATE, attr)
     attr.btf_fd, attr.btf_key_type_id, attr.btf_value_type_id = _load_btf(types[0]), *types[1:]
@@ -215,6 +219,11 @@ def next_key(descriptor: int, key: bytes | None, size: int) -> bytes | None:
             return None
         raise
     return data.raw
+
+
+def program_id(descriptor: int) -> int:
+    """The kernel's number of a program. Raises OSError."""
+    return map_id(descriptor)  # both begin with type and id
 
 
 def map_id(descriptor: int) -> int:
@@ -267,11 +276,13 @@ def load(
     attach: int = 0,
     target: int = 0,
     license_name: str = "GPL",
+    descriptors: Sequence[int] = (),
 ) -> tuple[int, str]:
     """A file descriptor of a program of a type, and the verifier's log. Raises LoadError.
 
     functions: for a program whose functions the kernel must know; flags: BPF_F_*, those that the type needs unless
-    given; attach: expected_attach_type; target: number of what it is attached to in the kernel's BTF.
+    given; attach: expected_attach_type; target: number of what it is attached to in the kernel's BTF; descriptors: the
+    maps that an lddw's map_idx form counts in.
     """
     size = LOG_SIZE.get(log_level, LOG_LIMIT)
     text = ctypes.create_string_buffer(size)
@@ -282,6 +293,8 @@ def load(
         (SLEEPABLE if kind == SYSCALL else 0) if flags is None else flags, word[:15].encode(),
         expected_attach_type=attach, attach_btf_id=target,
     )  # fmt: skip
+    listed = (ctypes.c_int32 * len(descriptors))(*descriptors)
+    attr.fd_array = _address(listed) if descriptors else 0
     if functions is None:
         return _load(attr, text)
     size = len(functions.records)
@@ -294,7 +307,31 @@ def load(
         os.close(attr.prog_btf_fd)
 
 
+@contextmanager
+def same_types() -> Iterator[None]:
+    """While this lasts, equal BTF is loaded once: maps and programs are of the very same types then."""
+    global _loaded
+    _loaded = {}
+    try:
+        yield
+    finally:
+        for descriptor in _loaded.values():
+            os.close(descriptor)
+        _loaded = None
+
+
+_loaded: dict[bytes, int] | None = None
+
+
 def _load_btf(data: bytes) -> int:
+    if _loaded is None:
+        return _new_btf(data)
+    if data not in _loaded:
+        _loaded[data] = _new_btf(data)
+    return os.dup(_loaded[data])
+
+
+def _new_btf(data: bytes) -> int:
     buffer = ctypes.create_string_buffer(data, len(data))
     try:
         return bpf(BTF_LOAD, _BtfLoad(_address(buffer), 0, len(data)))
@@ -337,6 +374,14 @@ def test_run_context(
     )  # fmt: skip
     bpf(TEST_RUN, attr)
     return int(attr.retval), out.raw[: attr.data_size_out], after.raw[: attr.ctx_size_out]
+
+
+def test_run_memory(descriptor: int, context: bytes) -> tuple[int, bytes]:
+    """Run a program of type syscall once: the low 32 bits of its R0, and its context afterwards. Raises OSError."""
+    given = ctypes.create_string_buffer(context, max(len(context), 1))
+    attr = _TestRun(descriptor, ctx_size_in=len(context), ctx_in=_address(given) if context else 0)
+    bpf(TEST_RUN, attr)
+    return int(attr.retval), given.raw[: len(context)]
 
 
 def program_info(descriptor: int) -> ProgramInfo:

@@ -11,13 +11,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from bpf.errors import Refused
+from bpf.object.btf_build import content
 from bpf.plan import Unit
 from bpf.spec.contexts import LAYOUTS, SKB_MOST, View
 from bpf.spec.conventions import Convention
 from bpf.spec.program_types import NETWORK
 from engines import syscall
-from vm.world import Input
+from vm.contexts import from_user, read_back, to_user
+from vm.world import Input, World
 
+_HOOK = 2  # bytes of hook and pf, which come first in nf_hook_state
 ROOM = SKB_MOST  # bytes that a packet may grow by
 HEADER = 14  # the link-layer header, which TEST_RUN takes off and puts back as zeros
 
@@ -38,20 +41,11 @@ class Given:
 
 
 def _user(view: View, values: Mapping[str, int]) -> bytes:
-    """Values in the user layout."""
-    data = bytearray(view.layout.size)
-    for name, value in values.items():
-        one = view.layout.by_name[name]
-        data[one.offset : one.offset + one.size] = (value & (1 << 8 * one.size) - 1).to_bytes(one.size, sys.byteorder)
-    return bytes(data)
+    return to_user(view, values, sys.byteorder)
 
 
 def _read(view: View, data: bytes, names: frozenset[str]) -> dict[str, int]:
-    return {
-        one.name: int.from_bytes(data[one.offset : one.offset + one.size], sys.byteorder)
-        for one in view.layout.fields
-        if one.name in names
-    }
+    return {name: value for name, value in from_user(view, data, sys.byteorder).items() if name in names}
 
 
 def _only(entry: Input, names: tuple[str, ...]) -> Mapping[str, int]:
@@ -76,15 +70,35 @@ def _arguments(view: View, entry: Input) -> tuple[bytes, frozenset[str]]:
     return _user(view, entry.context), frozenset()
 
 
+_LOOKUP = (
+    "family", "protocol", "remote_ip4", "remote_port", "local_ip4", "local_port",
+    *(f"{end}_ip6[{index}]" for end in ("remote", "local") for index in range(4)),
+)  # fmt: skip
+
+
+def _sk_lookup(view: View, entry: Input) -> tuple[bytes, frozenset[str]]:
+    return _user(view, _only(entry, _LOOKUP)), frozenset()
+
+
 _CONTEXTS: Mapping[str, Callable[[View, Input], tuple[bytes, frozenset[str]]]] = {
-    "xdp_md": _xdp, "__sk_buff": _sk_buff, "raw_tracepoint": _arguments,
+    "xdp_md": _xdp, "__sk_buff": _sk_buff, "raw_tracepoint": _arguments, "bpf_sk_lookup": _sk_lookup,
 }  # fmt: skip
 assert _CONTEXTS.keys() <= LAYOUTS.keys()
 
 TYPES = frozenset({
     "socket_filter", "sched_cls", "sched_act", "xdp", "cgroup_skb", "lwt_in", "lwt_out", "lwt_xmit", "raw_tracepoint",
+    "sk_lookup", "syscall", "netfilter",
 })  # fmt: skip
 """Names of the types that run there."""
+
+
+def _state(unit: Unit, entry: Input, world: World) -> bytes:
+    """What the kernel takes of a netfilter program's nf_hook_state: hook and pf, which come first. Raises Refused."""
+    found = world.kernel.get(entry.context.get("state", 0))
+    state = b"" if found is None else content(found, unit.order)
+    if any(state[_HOOK:]) or not state:
+        raise Refused("BPF_PROG_TEST_RUN takes hook and pf of a nf_hook_state", remedy="describe it, with those alone")
+    return state[:_HOOK]
 
 
 def check(convention: Convention, entry: Input) -> None:
@@ -97,11 +111,18 @@ def check(convention: Convention, entry: Input) -> None:
         raise Refused("metadata before the frame are for xdp")
 
 
-def run(descriptor: int, unit: Unit, entry: Input) -> Given:
+def run(descriptor: int, unit: Unit, entry: Input, world: World) -> Given:
     """One run. Raises OSError, and Refused."""
     view, kind = unit.convention.view, unit.convention.type
     assert view is not None
     assert kind is not None
+    if view.layout.open:
+        given = content(entry.record, unit.order)
+        retval, after = syscall.test_run_memory(descriptor, given)
+        return Given(retval, read_back(unit, after.ljust(-(-len(after) // 8) * 8, b"\0"), 0))
+    if kind.name == "netfilter":
+        state = _state(unit, entry, world)
+        return Given(syscall.test_run_context(descriptor, entry.packet, state, 0, 0)[0])
     context, back = _CONTEXTS[view.layout.name](view, entry)
     if not kind.data:
         return Given(syscall.test_run_context(descriptor, b"", context, 0, 0)[0])

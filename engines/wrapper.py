@@ -18,7 +18,9 @@ from bpf.plan import POISON, Unit
 from bpf.program import Function, Map, Program, program
 from bpf.rewrite import insert
 from bpf.spec.helpers import KERNEL
+from bpf.spec.kfuncs import KFUNCS
 from engines.function_info import FunctionInfo, function_info
+from engines.kernel_types import function
 from engines.syscall import SOCKET_FILTER, SYSCALL
 
 R0, SAVED, MASK, FRAME_TOP, MEMORY, PACKET, MAPS = 0, 1, 5, 6, 7, 8, 9
@@ -214,12 +216,16 @@ def _after(insn: Insn, written: int) -> int:
 
 
 def bind(prog: Program, descriptors: Sequence[int]) -> bytes:
-    """The wire form for the kernel: each map index replaced by the file descriptor of that map."""
+    """The wire form for the kernel: each map index replaced by the file descriptor of that map, functions by their
+    numbers there. Raises Refused for a function that it does not have.
+    """
     bound: list[Insn | None] = []
     for insn in prog.insns:
         if insn is not None and insn.row.op in ("map_fd", "map_idx", "map_fd_value", "map_idx_value"):
             offset = insn.imm >> 32 if insn.row.op.endswith("value") else 0
             row = ROW["lddw_map_fd_value" if insn.row.op.endswith("value") else "lddw_map_fd"]
             insn = make(row, insn.dst, imm=offset << 32 | descriptors[insn.imm & 0xFFFF_FFFF])
+        elif insn is not None and insn.row.external:
+            insn = insn._replace(imm=function(KFUNCS[insn.imm].name))
         bound.append(insn)
     return Program(prog.name, tuple(bound), prog.order).encode()

@@ -1,4 +1,4 @@
-"""Rebuild the objects beside the examples: NAME.bpfel.o and NAME.bpfeb.o of every NAME.c here.
+"""Rebuild the objects beside the examples: NAME.bpfel.o and NAME.bpfeb.o of every NAME.c here and in programs/.
 
 python examples/build.py [--cc COMPILER] [NAME ...]
 """
@@ -38,7 +38,11 @@ def main() -> int:
     parser.add_argument("names", nargs="*", metavar="NAME")
     arguments = parser.parse_args()
     os.chdir(ROOT)  # so that the objects name their sources relative to it
-    sources = [HERE / f"{name}.c" for name in arguments.names] or sorted(HERE.glob("*.c"))
+    sources = sorted(HERE.rglob("*.c"))
+    if unknown := set(arguments.names) - {source.stem for source in sources}:
+        parser.error(f"no example named {', '.join(sorted(unknown))}")
+    if arguments.names:
+        sources = [source for source in sources if source.stem in arguments.names]
     for source in sources:
         try:
             for target in build(source, arguments.cc):

@@ -1,9 +1,9 @@
 """Programs near the border of what a verifier accepts: a profile of the genome (see fuzz/genome.py).
 
-Each number is one gesture of 1 to 8 instructions: scalars that are narrowed, pointers that are moved by them, looked up,
-compared, spilled, checked against null and the packet's end, and accesses a byte inside or outside of what was checked.
-Decoding is total, 0 is the simplest gesture. The programs are of type sched_cls. Nothing keeps them safe: that is what
-the verifier has to decide.
+Each number is one gesture of 1 to 8 instructions: scalars that are narrowed, pointers that are moved by them, looked
+up, compared, spilled, checked against null and the packet's end, and accesses a byte inside or outside of what was
+checked. Decoding is total, 0 is the simplest gesture. The programs are of type sched_cls. Nothing keeps them safe: that
+is what the verifier has to decide.
 """
 
 from __future__ import annotations
@@ -34,8 +34,11 @@ _MASKS = (7, 15, 31, 40, 47, 63, 1, 255, 0xFFFF, 8, 0x7FFF_FFFF, -8)
 _POINTERS = (POINTER, POINTER, PACKET, 0, 1, 2, 3, 4, 5)
 
 
-class _Body:
-    """A program under construction; open: jumps that land after some more gestures; loops: (gestures left, start, register)."""
+class Body:
+    """A program under construction.
+
+    open   jumps that land after some more gestures; loops: (gestures left, start, register, turns)
+    """
 
     def __init__(self) -> None:
         self.slots: list[Insn | None] = []
@@ -59,7 +62,7 @@ class _Body:
         self.loops = [(left - 1, start, register, turns) for left, start, register, turns in self.loops]
         while self.loops and self.loops[-1][0] <= 0:
             _, start, register, turns = self.loops.pop()
-            self.land(lambda left, slot: slot >= start)
+            self.land(lambda left, slot, start=start: slot >= start)  # type: ignore[misc]
             self.add("add64_imm", register, imm=1)
             self.add("jlt64_imm", register, imm=turns, off=start - len(self.slots) - 1)
         self.open = [(left - 1, slot) for left, slot in self.open]
@@ -75,7 +78,7 @@ class _Body:
         self.open = [(left, slot) for left, slot in self.open if not when(left, slot)]
 
 
-def _number(body: _Body, digits: Digits) -> None:
+def _number(body: Body, digits: Digits) -> None:
     """A number that is not known, from a map's value or a helper, into a register."""
     dst, at = digits.below(6), digits.below(4) * 8
     row = digits.row(_LOADS)
@@ -86,13 +89,13 @@ def _number(body: _Body, digits: Digits) -> None:
     body.slots.append(make(row, dst, dst))
 
 
-def _mask(body: _Body, digits: Digits) -> None:
+def _mask(body: Body, digits: Digits) -> None:
     name = ("and64_imm", "and32_imm", "rsh64_imm", "rsh32_imm", "arsh64_imm", "mod64_imm")[digits.below(6)]
     imm = _MASKS[digits.below(len(_MASKS))]
     body.add(name, digits.below(6), imm=imm if "and" in name else (imm & 31) or 1)
 
 
-def _alu(body: _Body, digits: Digits) -> None:
+def _alu(body: Body, digits: Digits) -> None:
     row, dst = digits.row(_ALU), digits.below(6)
     imm = 0
     if "imm" in row.fields:
@@ -101,11 +104,11 @@ def _alu(body: _Body, digits: Digits) -> None:
     body.slots.append(make(row, dst, digits.below(6) if "src" in row.fields else 0, imm=imm))
 
 
-def _copy(body: _Body, digits: Digits) -> None:
+def _copy(body: Body, digits: Digits) -> None:
     body.add("mov64_reg", digits.below(6), digits.below(11))
 
 
-def _compare(body: _Body, digits: Digits) -> None:
+def _compare(body: Body, digits: Digits) -> None:
     row, reach = digits.row(_BRANCHES), 1 + digits.below(4)
     dst = (*range(6), POINTER, PACKET)[digits.below(8)]
     by_register = "src" in row.fields
@@ -113,7 +116,7 @@ def _compare(body: _Body, digits: Digits) -> None:
     body.jump(make(row, dst, digits.below(6) if by_register else 0, imm=imm), reach)
 
 
-def _move_pointer(body: _Body, digits: Digits) -> None:
+def _move_pointer(body: Body, digits: Digits) -> None:
     pointer = _POINTERS[digits.below(len(_POINTERS))]
     if digits.below(3):
         body.add("add64_reg", pointer, digits.below(6))
@@ -121,28 +124,30 @@ def _move_pointer(body: _Body, digits: Digits) -> None:
         body.add("add64_imm", pointer, imm=_SMALL[digits.below(len(_SMALL))])
 
 
-def _access(body: _Body, digits: Digits) -> None:
+def _access(body: Body, digits: Digits) -> None:
     rows = (_LOADS, _STORES, _LOADS, _ATOMICS)[digits.below(4)]
     row, pointer = digits.row(rows), _POINTERS[digits.below(len(_POINTERS))]
     off, other = _SMALL[digits.below(16)], digits.below(6)
     if row.kind is Kind.LOAD:
         body.slots.append(make(row, other, pointer, off))
     else:
-        body.slots.append(make(row, pointer, other if "src" in row.fields else 0, off, digits.below(4) if "imm" in row.fields else 0))
+        src, imm = other if "src" in row.fields else 0, digits.below(4) if "imm" in row.fields else 0
+        body.slots.append(make(row, pointer, src, off, imm))
 
 
-def _stack(body: _Body, digits: Digits) -> None:
+def _stack(body: Body, digits: Digits) -> None:
     store = digits.below(2) == 0
     row = digits.row(_STORES if store else _LOADS)
     size = row.width // 8
     off, other = -size * (1 + digits.below(64 // size)), digits.below(10)
     if store:
-        body.slots.append(make(row, FP, other if "src" in row.fields else 0, off, digits.below(3) if "imm" in row.fields else 0))
+        src, imm = other if "src" in row.fields else 0, digits.below(3) if "imm" in row.fields else 0
+        body.slots.append(make(row, FP, src, off, imm))
     else:
         body.slots.append(make(row, other % 6, FP, off))
 
 
-def _spill(body: _Body, digits: Digits) -> None:
+def _spill(body: Body, digits: Digits) -> None:
     off = -8 * (1 + digits.below(8))
     register = digits.below(10)
     if digits.below(2):
@@ -151,18 +156,18 @@ def _spill(body: _Body, digits: Digits) -> None:
         body.add("stx64", FP, register, off)
 
 
-def _stack_pointer(body: _Body, digits: Digits) -> None:
+def _stack_pointer(body: Body, digits: Digits) -> None:
     dst = digits.below(6)
     body.add("mov64_reg", dst, FP)
     body.add("add64_imm", dst, imm=-8 * (1 + digits.below(8)))
 
 
-def _after_call(body: _Body) -> None:
+def after_call(body: Body) -> None:
     for register in range(1, 6):
         body.add("mov64_imm", register, imm=register)
 
 
-def _look_up(body: _Body, digits: Digits) -> None:
+def _look_up(body: Body, digits: Digits) -> None:
     """A lookup; the null check may be left out."""
     index = 1 + digits.below(2)
     key = digits.below(6)
@@ -172,13 +177,13 @@ def _look_up(body: _Body, digits: Digits) -> None:
     body.add("lddw_map_idx", 1, imm=index)
     body.add("call_helper", imm=_LOOKUP)
     body.add("mov64_reg", POINTER, 0)
-    _after_call(body)
+    after_call(body)
     checked = digits.below(4)
     if checked:
         body.jump(make(ROW["jeq64_imm"], 0 if checked == 1 else POINTER), 1 + digits.below(4))
 
 
-def _packet(body: _Body, digits: Digits) -> None:
+def _packet(body: Body, digits: Digits) -> None:
     """The packet's bounds: data + n against data_end, either way round."""
     dst, far = digits.below(6), _SMALL[digits.below(16)]
     if digits.below(3) == 0:
@@ -191,7 +196,7 @@ def _packet(body: _Body, digits: Digits) -> None:
     body.jump(make(ROW[name], a, b), 1 + digits.below(3))
 
 
-def _memory_call(body: _Body, digits: Digits) -> None:
+def _memory_call(body: Body, digits: Digits) -> None:
     """A helper that reads or writes as many bytes at a pointer as a register says."""
     pointer, size = _POINTERS[digits.below(len(_POINTERS))], digits.below(6)
     bound = digits.below(3)
@@ -210,10 +215,10 @@ def _memory_call(body: _Body, digits: Digits) -> None:
         body.add("mov64_imm", 4)
         body.add("mov64_imm", 5)
         body.add("call_helper", imm=_CSUM_DIFF)
-    _after_call(body)
+    after_call(body)
 
 
-def _loop(body: _Body, digits: Digits) -> None:
+def _loop(body: Body, digits: Digits) -> None:
     """The head of a loop over the next gestures, counted by a register that they may touch."""
     if len(body.loops) >= 2:
         return
@@ -223,7 +228,7 @@ def _loop(body: _Body, digits: Digits) -> None:
     body.loops.append((2 + digits.below(3), len(body.slots), register, 1 + digits.below(8)))
 
 
-def _leave(body: _Body, digits: Digits) -> None:
+def _leave(body: Body, digits: Digits) -> None:
     row = digits.row(_BRANCHES)
     by_register = "src" in row.fields
     imm = 0 if by_register else _SMALL[digits.below(len(_SMALL))]
@@ -232,7 +237,7 @@ def _leave(body: _Body, digits: Digits) -> None:
     body.add("exit")
 
 
-Gesture = Callable[[_Body, Digits], None]
+Gesture = Callable[[Body, Digits], None]
 GESTURES: tuple[Gesture, ...] = (
     _number, _mask, _alu, _alu, _number, _mask, _copy, _compare, _compare, _move_pointer, _access, _access, _access,
     _stack, _stack, _spill, _spill, _stack_pointer, _look_up, _look_up, _packet, _packet, _memory_call, _loop, _leave,
@@ -240,19 +245,18 @@ GESTURES: tuple[Gesture, ...] = (
 )  # fmt: skip
 
 
-
-def _copy_number(body: _Body, digits: Digits) -> None:
+def _copy_number(body: Body, digits: Digits) -> None:
     body.add("mov64_reg", digits.below(6), digits.below(6))
 
 
-def _compare_number(body: _Body, digits: Digits) -> None:
+def _compare_number(body: Body, digits: Digits) -> None:
     row, reach = digits.row(_BRANCHES), 1 + digits.below(4)
     by_register = "src" in row.fields
     imm = 0 if by_register else _SMALL[digits.below(len(_SMALL))]
     body.jump(make(row, digits.below(6), digits.below(6) if by_register else 0, imm=imm), reach)
 
 
-def _store_number(body: _Body, digits: Digits) -> None:
+def _store_number(body: Body, digits: Digits) -> None:
     """A number to the stack or from there, all of it or a part."""
     off, number = -8 * (1 + digits.below(4)), digits.below(6)
     if digits.below(2):
@@ -276,12 +280,8 @@ def radices(genome: Sequence[int], gestures: Sequence[Gesture] = GESTURES) -> li
     return [digits.radices for digits in read] + [[]] * len(genome[MAX_GESTURES:])
 
 
-def decode(
-    genome: Sequence[int], order: str = "little", read: list[Digits] | None = None,
-    gestures: Sequence[Gesture] = GESTURES,
-) -> Program:  # fmt: skip
-    """The program of a genome. Total: never raises. read: gets the digits of each gesture. gestures: a profile's."""
-    body = _Body()
+def begin(body: Body) -> None:
+    """What every program starts with: something in each register."""
     body.add("mov64_reg", CONTEXT, 1)
     body.add("ldx32", PACKET, CONTEXT, _DATA)
     body.add("ldx32", END, CONTEXT, _DATA_END)
@@ -293,6 +293,25 @@ def decode(
     body.add("mov64_reg", 4, FP)
     body.add("add64_imm", 4, imm=-32)
     body.add("mov64_imm", 5, imm=1)
+
+
+def end(body: Body) -> None:
+    """Close what is open, and leave."""
+    while body.loops:
+        body.loops = [(0, *rest) for _, *rest in body.loops]  # type: ignore[misc]
+        body.tick()
+    body.land(lambda left, slot: True)
+    body.add("mov64_imm", 0)
+    body.add("exit")
+
+
+def decode(
+    genome: Sequence[int], order: str = "little", read: list[Digits] | None = None,
+    gestures: Sequence[Gesture] = GESTURES,
+) -> Program:  # fmt: skip
+    """The program of a genome. Total: never raises. read: gets the digits of each gesture. gestures: a profile's."""
+    body = Body()
+    begin(body)
     if gestures is NUMBERS:
         body.add("ldx64", 4, POINTER, 24)
     for number in genome[:MAX_GESTURES]:
@@ -301,10 +320,5 @@ def decode(
             read.append(digits)
         gestures[digits.below(len(gestures))](body, digits)
         body.tick()
-    while body.loops:
-        body.loops = [(0, *rest) for _, *rest in body.loops]  # type: ignore[misc]
-        body.tick()
-    body.land(lambda left, slot: True)
-    body.add("mov64_imm", 0)
-    body.add("exit")
+    end(body)
     return program(body.slots, name="border", order=order, maps=MAPS)

@@ -11,6 +11,7 @@ import multiprocessing
 import signal
 import sys
 from collections.abc import Iterator, Sequence
+from functools import cache
 from multiprocessing.connection import Connection
 from typing import Any, Self
 
@@ -98,7 +99,7 @@ class Worker:
         return answer  # type: ignore[no-any-return]
 
     def _start(self) -> None:
-        context = multiprocessing.get_context("spawn")  # a fork would share the guests' memory with us
+        context = _context()
         self._pipe, theirs = context.Pipe()
         process = context.Process(target=_serve, args=(theirs,), name="crossbpf worker", daemon=True)
         with _uninterrupted():
@@ -110,6 +111,18 @@ class Worker:
                 return
         self.stop()
         raise NotHere("no worker process can be started", remedy="run with --in-process")
+
+
+@cache
+def _context() -> Any:
+    """How processes are started: a fork of ours would share the guests' memory with us, so a server is forked that
+    has imported what a worker needs and nothing else. Where there is none, each imports it anew.
+    """
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    return context
 
 
 @contextlib.contextmanager

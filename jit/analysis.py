@@ -71,8 +71,8 @@ def liveness(unit: Unit, program: Program) -> list[int]:
                 again = again or insn.distance < 0
             elif kind is Kind.EXIT:
                 after = 0
-            elif row.op == "call_helper":
-                read = ((2 << unit.convention.helpers[imm].arguments) - 1) & _ARGUMENTS
+            elif row.op in ("call_helper", "call_kfunc"):
+                read = ((2 << unit.calls[imm].arguments) - 1) & _ARGUMENTS
             elif row.op == "call_local":
                 read = live[pc + 1 + imm] & _ARGUMENTS
                 again = again or imm < 0

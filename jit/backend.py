@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from bpf.plan import FRAME, STUB_SIZE
-from jit.image import Image, SourceMap
+from jit.image import Image, Rescue, SourceMap
 from jit.ops import Front, Op, OpFunction
-from jit.relax import Fixup, Form, Labels, relax
+from jit.relax import Fixup, Form, Labels, Layout, relax
 from jit.target import Target
 
 OP_NAMES = (
@@ -165,6 +165,7 @@ class Backend(ABC):
         layout = relax(fixups, labels, self.forms, plan.code)
         first = range(len(ops), len(ops) + len(functions))
         starts = [straight[label] + layout.prefix[before[label]] for label in first]
+        probes = [number for number, op in enumerate(ops) if op.probe]
         return Image(
             target=self.target,
             program=self.front.program,
@@ -174,7 +175,16 @@ class Backend(ABC):
             entries=b"".join(self._entry(plan.entry(i), plan.code + start) for i, start in enumerate(starts)),
             functions=tuple(starts),
             source_map=SourceMap(self.front, labels, layout),
+            rescues=tuple(self.rescue(number, layout) for number in probes),
         )
+
+    def rescue(self, number: int, layout: Layout) -> Rescue:
+        """The entry of the exception table for a load: any instruction of the Op may fault, it goes on behind it."""
+        straight, before, op = self.labels.straight, self.labels.before, self.front.ops[number]
+        start, end = (
+            self.front.unit.plan.code + straight[label] + layout.prefix[before[label]] for label in (number, number + 1)
+        )
+        return Rescue(start, end, op.dst, op.a, op.off, op.width, op.signed)
 
     def _assemble(self, distances: Sequence[int]) -> bytes:
         straight = self.straight()

@@ -6,7 +6,8 @@ function `host_code(target, base, block)` that gives a HostCode for these addres
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from jit.target import Target
 
@@ -32,6 +33,7 @@ class HostCode:
     common     address of what the stubs share
     entered, checked, destroyed   names of registers, see the words of the block
     flush      whether the CPU must be told of code that was written as data
+    saved      platform (of sys.platform) -> where a signal handler finds a register, and "pc": offset in ucontext_t
     """
 
     code: bytes
@@ -40,6 +42,7 @@ class HostCode:
     checked: tuple[str, ...]
     destroyed: tuple[str, ...]
     flush: bool
+    saved: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
 
 def entered(target: Target, without: frozenset[str] = frozenset()) -> tuple[str, ...]:

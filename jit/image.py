@@ -47,6 +47,22 @@ class SourceMap:
         ]
 
 
+@dataclass(frozen=True, slots=True)
+class Rescue:
+    """An entry of the exception table: a fault in [start, end) makes a load give 0 and goes on at `end`.
+
+    dst, a, off, width, signed   what is loaded: see Op
+    """
+
+    start: int
+    end: int
+    dst: int
+    a: int
+    off: int
+    width: int
+    signed: bool
+
+
 @dataclass(frozen=True)
 class Image:
     """Machine code of one program, linked for its plan's addresses.
@@ -56,6 +72,7 @@ class Image:
     entry_base  address of entries[0]; entries holds a 16-byte slot per function, a jump to it
     functions   offset in code of each function's first instruction
     source_map  which slot each byte of code belongs to
+    rescues     the exception table, by ascending addresses
     starts      slot -> offset of the first byte of its code: where the machine state is the program's state
     """
 
@@ -67,6 +84,12 @@ class Image:
     entries: bytes
     functions: tuple[int, ...]
     source_map: SourceMap
+    rescues: tuple[Rescue, ...] = ()
+
+    def rescue_at(self, address: int) -> Rescue | None:
+        """The entry of the exception table for a fault at a native address."""
+        index = bisect_right(self.rescues, address, key=lambda rescue: rescue.start) - 1
+        return self.rescues[index] if index >= 0 and address < self.rescues[index].end else None
 
     def pc_at(self, address: int) -> int:
         """The slot whose code the native address lies in; -1 for the JIT's own code or no code at all."""

@@ -38,6 +38,7 @@ class Op:
     cond    branch: jeq jne jgt ... ; atomic: add or and xor xchg cmpxchg
     bits    movsx and byte order: low bits read
     signed  load: sign-extend
+    probe   load: 0 where nothing is there
     fetch   atomic: old value goes to b (cmpxchg: to R0), zero-extended
     ordered load: with acquire, store: with release ordering; aligned, never with an immediate
     target  branch, goto: index of an Op; call_local: index of a function
@@ -56,6 +57,7 @@ class Op:
         "off",
         "ordered",
         "pc",
+        "probe",
         "signed",
         "target",
         "width",
@@ -64,7 +66,7 @@ class Op:
     def __init__(
         self, name: str, pc: int, width: int = 64, dst: int = NONE, a: int = NONE, b: int = NONE, imm: int = 0,
         off: int = 0, cond: str = "", bits: int = 0, signed: bool = False, fetch: bool = False, target: int = NONE,
-        ordered: bool = False,
+        ordered: bool = False, probe: bool = False,
     ) -> None:  # fmt: skip
         self.name = name
         self.pc = pc
@@ -79,6 +81,7 @@ class Op:
         self.signed = signed
         self.fetch = fetch
         self.ordered = ordered
+        self.probe = probe
         self.target = target
 
     def __repr__(self) -> str:
@@ -212,8 +215,7 @@ def _before(unit: Unit, pc: int, row: Row, record: bool) -> list[Op]:
 
 def _recorded(unit: Unit, program: Program) -> Container[int]:
     """The slots whose exits store the exit record: of every function that may end the run. The last to store counts."""
-    entered = unit.mains if unit.tail_calls else (0,)
-    functions = [program.functions[index] for index in entered]
+    functions = [program.functions[index] for index in unit.mains]
     if len(functions) == 1:
         return range(functions[0].end)
     return frozenset(pc for function in functions for pc in range(function.start, function.end))
@@ -339,7 +341,8 @@ def _op(program: Program, pc: int, insn: Insn, constants: dict[int, int]) -> Op:
     if kind is Kind.ALU:
         return _alu(pc, insn)
     if kind is Kind.LOAD:
-        return Op("load", pc, row.width, dst=dst, a=src, off=off, signed=row.signed, ordered=row.ordered)
+        probe = pc in program.probes
+        return Op("load", pc, row.width, dst=dst, a=src, off=off, signed=row.signed, ordered=row.ordered, probe=probe)
     if kind is Kind.STORE:
         b = src if "src" in row.fields else NONE
         return Op("store", pc, row.width, a=dst, b=b, imm=imm, off=off, ordered=row.ordered)

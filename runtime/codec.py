@@ -11,8 +11,11 @@ import zlib
 from dataclasses import asdict, replace
 from typing import Any
 
+from bpf.errors import Refused
+from bpf.object.btf import VOID, Btf
 from bpf.object.btf_wire import decode, encode
 from bpf.program import Line, Map, Program, program
+from bpf.spec.kfuncs import BY_NAME, KFUNCS
 
 _SHORT = 64
 
@@ -69,6 +72,10 @@ def map_of(record: dict[str, Any]) -> Map:
     return replace(Map(**{**record, "inner": None}), inner=None if inner is None else map_of(inner))
 
 
+UNTOLD = Btf((VOID,))
+"""The types of a machine that a program was loaded for, which are not kept: nothing is known of its structures."""
+
+
 def program_text(one: Program) -> bytes:
     """A program without its maps."""
     return dump(
@@ -78,6 +85,11 @@ def program_text(one: Program) -> bytes:
             "lines": [(pc, line.file, line.line, line.text, line.column) for pc, line in one.lines.items()],
             "section": one.section, "license": one.license, "version": one.version, "types": dict(one.types),
             "btf": None if one.btf is None else encode(one.btf),
+            "machine": one.kernel is not None, "symbols": sorted(one.symbols),
+            "kfuncs": {
+                pc: KFUNCS[insn.imm].name for pc, insn in enumerate(one.insns)
+                if insn is not None and insn.row.external and insn.imm in KFUNCS
+            },
         }
     )  # fmt: skip
 
@@ -89,7 +101,16 @@ def program_of(text: bytes) -> Program:
         found["code"], name=found["name"], order=found["order"], names=found["names"],
         lines={pc: Line(*rest) for pc, *rest in found["lines"]},
     )  # fmt: skip
+    insns = list(made.insns)
+    for pc, name in found.get("kfuncs", {}).items():
+        insn = insns[pc]
+        assert insn is not None
+        if name not in BY_NAME:
+            raise Refused(f"kernel function {name} is not implemented", place=f"program {found['name']}")
+        insns[pc] = insn._replace(imm=BY_NAME[name].number)  # the numbers are those of this version
+    machine, symbols = found.get("machine", False), found.get("symbols", ())
     return replace(
-        made, section=found["section"], license=found["license"], version=found["version"], types=found["types"],
+        made, insns=tuple(insns), kernel=UNTOLD if machine else None, symbols=dict.fromkeys(symbols, 0),
+        section=found["section"], license=found["license"], version=found["version"], types=found["types"],
         btf=None if found["btf"] is None else decode(found["btf"]),
     )  # fmt: skip

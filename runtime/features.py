@@ -1,4 +1,4 @@
-"""What a kernel release has: instructions, helpers, map types, program types; and what of it a program uses."""
+"""What a kernel release has: instructions, helpers, functions, kinds of maps, program types, hooks; what is used."""
 
 from __future__ import annotations
 
@@ -9,12 +9,16 @@ from bpf.errors import BadInput, CallFailed
 from bpf.isa import ROW
 from bpf.isa.table import ROWS, Row
 from bpf.program import Map, Program
+from bpf.spec.hooks import HOOKS
+from bpf.spec.kfuncs import KFUNCS
 from bpf.spec.maps import MAP_TYPES
+from bpf.spec.program_types import PROGRAM_TYPES
 from bpf.spec.prototypes import PROTOTYPES
 from bpf.spec.since import HELPERS, release
-from runtime import types
+from runtime.types import UNSPEC
 
-INSN, HELPER, MAP, PROGRAM = "instruction", "helper", "map type", "program type"
+INSN, HELPER, FUNCTION, MAP = "instruction", "helper", "kernel function", "map type"
+PROGRAM, HOOK = "program type", "hook"
 _BY_FD = {"lddw_map_idx": "lddw_map_fd", "lddw_map_idx_value": "lddw_map_fd_value"}
 """How a loader would write it: references to maps by index are only ours."""
 
@@ -44,10 +48,10 @@ def features() -> Iterator[Feature]:
     """Everything, by group."""
     yield from (Feature(INSN, row.name, row.since) for row in ROWS if row.name not in _BY_FD)
     yield from (Feature(HELPER, one.name, HELPERS[one.number]) for one in PROTOTYPES.values())
+    yield from (Feature(FUNCTION, one.name, one.since) for one in KFUNCS.values())
     yield from (Feature(MAP, one.name, one.since) for one in MAP_TYPES.values())
-    found = types.table()
-    if found is not None:
-        yield from (Feature(PROGRAM, one.name, one.since) for one in found.PROGRAM_TYPES.values())
+    yield from (Feature(PROGRAM, one.name, one.since) for one in PROGRAM_TYPES.values() if one.name != UNSPEC)
+    yield from (Feature(HOOK, one.name, one.since) for one in HOOKS.values())
 
 
 def _row(row: Row) -> Feature:
@@ -63,6 +67,9 @@ def used(program: Program) -> Iterator[tuple[str, Feature]]:
         yield f"insn {pc}", _row(insn.row)
         if insn.row.op == "call_helper" and insn.imm in PROTOTYPES:
             yield f"insn {pc}", Feature(HELPER, f"helper {PROTOTYPES[insn.imm].name}", HELPERS[insn.imm])
+        if insn.row.op == "call_kfunc" and insn.imm in KFUNCS:
+            one = KFUNCS[insn.imm]
+            yield f"insn {pc}", Feature(FUNCTION, f"kernel function {one.name}", one.since)
 
 
 def refuse_later(kernel: str | None, program: Program, kind: str = "") -> None:
@@ -77,10 +84,13 @@ def refuse_later(kernel: str | None, program: Program, kind: str = "") -> None:
         _refuse(kernel, feature, place)
     for map_ in program.maps:
         refuse_later_map(kernel, map_)
-    found = types.table()
-    if found is not None and kind in found.PROGRAM_TYPES and kind != types.UNSPEC:
-        feature = Feature(PROGRAM, f"program type {kind}", found.PROGRAM_TYPES[kind].since)
-        _refuse(kernel, feature, f"program {program.name}")
+    refuse_later_type(kernel, kind, f"program {program.name}")
+
+
+def refuse_later_type(kernel: str | None, kind: str, place: str = "") -> None:
+    """As refuse_later, for a program type alone."""
+    if kernel is not None and kind in PROGRAM_TYPES and kind != UNSPEC:
+        _refuse(kernel, Feature(PROGRAM, f"program type {kind}", PROGRAM_TYPES[kind].since), place)
 
 
 def refuse_later_map(kernel: str | None, map_: Map) -> None:

@@ -13,17 +13,19 @@ from bpf.errors import BadInput, CallFailed, CrossbpfError
 from bpf.map_rules import OF_MAPS, check_map, fits, value_bytes
 from bpf.object.btf import Btf, Kind
 from bpf.program import Map, Program
+from bpf.spec.hooks import HOOKS, MAP
 from bpf.spec.maps import RULES
 from bpf.spec.type_rules import GPL
 from runtime import features, types
 from runtime.permission import ROOT, Caller, may_create, may_load
 from runtime.tag import tag
+from runtime.verifying import accept
 from vm.maps import MapState, Order, new_map
+from vm.maps.outside import fields
 
 T = TypeVar("T")
 
 FS = "/sys/fs/bpf/"
-_UNRULED = ("prog_array", "arena")  # bpf/plan.py says what they may be
 _BY_MAP = frozenset({"map_fd", "map_fd_value", "map_idx", "map_idx_value"})
 
 
@@ -50,7 +52,7 @@ class MapObject:
 
     @cached_property
     def state(self) -> MapState | None:
-        """Its contents; None for a prog array, which has `cells`, and an arena, which keeps nothing.
+        """Its contents; None for a prog array, which has `cells`.
 
         An element of a map-in-map is the id of a map in decimal.
         """
@@ -70,6 +72,14 @@ class MapObject:
     def memlock(self) -> int:
         """Bytes that it takes, in whole pages."""
         return max(value_bytes(self.declared) + 4095 & -4096, 4096)
+
+    def passed(self) -> list[int]:
+        """Ids of the programs that its elements name: in a prog array, and in the values of a devmap or cpumap."""
+        found = list(self.cells.values())
+        if self.declared.kind in ("devmap", "devmap_hash", "cpumap") and self.state is not None:
+            values = map(self.state.value, self.state.keys())
+            found += [fields(value, self.order)[1] for value in values if isinstance(value, bytes)]
+        return [number for number in found if number]
 
     def members(self) -> list[int]:
         """Ids of the maps in a map-in-map."""
@@ -118,16 +128,37 @@ class Pin:
     id: int
 
 
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """A program at a hook (bpf/spec/hooks.py).
+
+    place     the name of a device, the path of a cgroup, the id of a map, what is traced; "" for a namespace
+    program   its id
+    flags     of a cgroup "multi", "override" or ""
+    priority  of a netfilter hook
+    """
+
+    hook: str
+    place: str
+    program: int
+    flags: str = ""
+    priority: int = 0
+
+
 One = TypeVar("One", ProgramObject, MapObject)
 
 
 @dataclass
 class Kernel:
-    """Everything that is loaded. Ids are never given twice. clock: seconds since 1970."""
+    """Everything that is loaded. Ids are never given twice. clock: seconds since 1970.
+
+    attached  programs at hooks, those of one hook in the order in which it has them
+    """
 
     programs: dict[int, ProgramObject] = field(default_factory=dict)
     maps: dict[int, MapObject] = field(default_factory=dict)
     pins: dict[str, Pin] = field(default_factory=dict)
+    attached: list[Attachment] = field(default_factory=list)
     next_program: int = 1
     next_map: int = 1
     clock: Callable[[], float] = time.time
@@ -140,10 +171,10 @@ class Kernel:
         """A new map, empty but for initial data. Raises CallFailed EPERM and Refused."""
         may_create(caller, map_)
         bare = replace(map_, programs=(), maps=())
-        if map_.kind not in _UNRULED:
+        if map_.kind != "prog_array":
             inner = map_.inner if map_.inner is not None or map_.kind not in OF_MAPS else Map("inner")
             check_map(replace(bare, inner=inner))
-        elif map_.kind == "prog_array" and (map_.key_size, map_.value_size) != (4, 4):
+        elif (map_.key_size, map_.value_size) != (4, 4):
             raise CallFailed("EINVAL", f"map {map_.name}: keys and values of a prog array have 4 bytes")
         made = MapObject(self.next_map, bare, order, frozen)
         self.next_map += 1
@@ -159,7 +190,7 @@ class Kernel:
     def set_cell(self, array: MapObject, index: int, program: ProgramObject | None) -> None:
         """Put a program into a prog array, None takes out what is there. Raises CallFailed."""
         if not 0 <= index < array.declared.max_entries:
-            raise CallFailed("E2BIG" if program else "EINVAL", f"index {index} of map {array.name}")
+            raise CallFailed("E2BIG", f"index {index} of map {array.name}")
         if program is None:
             if array.cells.pop(index, None) is None:
                 raise CallFailed("ENOENT", f"index {index} of map {array.name}")
@@ -184,17 +215,20 @@ class Kernel:
 
     def load(
         self, programs: Sequence[Program], *, kind: str = "", caller: Caller = ROOT, kernel: str | None = None,
-        reuse: Mapping[str, MapObject] | None = None, portable: bool = False,
+        reuse: Mapping[str, MapObject] | None = None, portable: bool = False, verify: bool = True,
     ) -> list[ProgramObject]:  # fmt: skip
         """Load programs that share their maps (Object.programs), and create the maps.
 
         kind: their type, else what the section's name says. kernel: a release; what came later is refused. reuse: name
-        -> a map to take instead of a new one. CallFailed, Refused; then nothing has changed.
+        -> a map to take instead of a new one. verify: whether the verifier must accept them. CallFailed (Rejected),
+        Refused; then nothing has changed.
         """
         kinds = [kind or types.of_section(program.section) for program in programs]
         for program, its in zip(programs, kinds, strict=True):
             may_load(caller, program, its)
             features.refuse_later(kernel, program, its)
+        if verify:
+            programs = [accept(program, its, caller) for program, its in zip(programs, kinds, strict=True)]
         before = dict(self.maps), self.next_map, self.next_program
         try:
             maps = self._maps(programs[0], caller, dict(reuse or {}))
@@ -261,10 +295,10 @@ class Kernel:
         self.collect()
 
     def collect(self) -> None:
-        """Forget what no pin leads to."""
+        """Forget what neither a pin nor a hook leads to."""
         programs: set[int] = set()
         maps: set[int] = set()
-        waiting = list(self.pins.values())
+        waiting = [*self.pins.values(), *(Pin("prog", one.program) for one in self.attached)]
         while waiting:
             pin = waiting.pop()
             found = programs if pin.kind == "prog" else maps
@@ -274,10 +308,11 @@ class Kernel:
             if pin.kind == "prog":
                 waiting += [Pin("map", number) for number in self.programs[pin.id].map_ids]
             else:
-                waiting += [Pin("prog", number) for number in self.maps[pin.id].cells.values()]
+                waiting += [Pin("prog", number) for number in self.maps[pin.id].passed()]
                 waiting += [Pin("map", number) for number in self.maps[pin.id].members()]
         self.programs = {number: one for number, one in self.programs.items() if number in programs}
         self.maps = {number: one for number, one in self.maps.items() if number in maps}
+        self.attached = [one for one in self.attached if not (HOOKS[one.hook].at == MAP and int(one.place) not in maps)]
 
     def pinned(self, made: ProgramObject | MapObject) -> list[str]:
         """The paths of a program or a map."""

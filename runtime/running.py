@@ -4,25 +4,29 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from bpf.errors import BadInput, Refused
-from bpf.isa import Kind
+from bpf.isa import SLOT, Kind
 from bpf.map_rules import OF_MAPS
-from bpf.plan import DEFAULT_PLAN, Plan, Unit
+from bpf.object.btf_build import Content
+from bpf.plan import DEFAULT_PLAN, PAGE, Plan, Unit
 from bpf.program import Program
-from bpf.spec.conventions import PACKET, PLAIN
+from bpf.spec.conventions import PACKET, PLAIN, TYPED, Convention
 from engines import engine
 from engines.base import Options
+from engines.binding import bind as rewritten
 from jit.image import Image
 from jit.pipeline import compile_program
 from jit.registry import TARGETS
 from jit.registry import target as find_target
 from jit.target import Target
+from runtime import types
 from runtime.kernel import Kernel, MapObject, ProgramObject
-from vm.maps import MapState, new_map
+from vm.contexts import from_user, to_user
+from vm.maps import MapState, Order, new_map
 from vm.outcome import Outcome
 from vm.world import Input, Limits, World
 
@@ -42,16 +46,35 @@ class Bound:
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """What runs of a program gave: the last outcome, what the data are now, mean time of a run."""
+    """What runs of a program gave.
+
+    outcome      the last; of a program of a type with its context and packet
+    data         what its packet or memory is now
+    nanoseconds  mean time of a run
+    convention   how it was entered; order: its byte order
+    """
 
     outcome: Outcome
     data: bytes
     nanoseconds: int
+    convention: Convention
+    order: Order
 
     @property
     def retval(self) -> int:
         """The low 32 bits of R0, which are what bpf() returns."""
         return self.outcome.r0 & _LOW
+
+    @property
+    def meaning(self) -> str:
+        """What the return value says to whom the program's type returns it, "" where it says nothing."""
+        kind = self.convention.type
+        return kind.meaning(self.outcome.r0) if kind is not None and self.outcome.status == "done" else ""
+
+    def context(self, before: bytes = b"") -> bytes:
+        """The context as the program sees it, after the run; what is not shown of it is as it was before."""
+        view = self.convention.view
+        return before if view is None else to_user(view, self.outcome.context or {}, self.order, before)
 
 
 def reached(kernel: Kernel, first: ProgramObject) -> tuple[list[ProgramObject], list[MapObject]]:
@@ -77,7 +100,7 @@ def _growing(found: dict[int, T]) -> Iterator[T]:
 
 
 def bind(kernel: Kernel, first: ProgramObject, *, order: str | None = None, plan: Plan = DEFAULT_PLAN) -> Bound:
-    """The unit that a run of a program needs. order: of portable code. Raises Refused."""
+    """The unit that a run of a program needs, entered as its type is. order: of portable code. Raises Refused."""
     programs, maps = reached(kernel, first)
     if order is not None and order != first.order and not (first.portable and not maps):
         raise Refused(f"program {first.name} is {first.order}-endian" + (", as its maps are" if maps else ""))
@@ -88,7 +111,9 @@ def bind(kernel: Kernel, first: ProgramObject, *, order: str | None = None, plan
     declared = tuple(replace(map_.declared, name=name) for name, map_ in names.items())
     bodies = tuple(_numbered(one, number, order) for one in programs)
     units = tuple(replace(body, maps=declared) for body in bodies)
-    convention = PACKET if _packets(units) else PLAIN
+    convention = types.convention(first.type, first.program.section)
+    if convention is PLAIN and _packets(units):
+        convention = PACKET
     return Bound(Unit(units, declared, convention, plan), names, tuple(programs))
 
 
@@ -111,34 +136,124 @@ def _packets(programs: Iterable[Program]) -> bool:
 # Running -----------------------------------------------------------------------------------------
 
 
-def run(
-    kernel: Kernel, program: ProgramObject, data: bytes = b"", *, engine_name: str = "interpreter", repeat: int = 1,
-    world: World | None = None, limits: Limits | None = None, plan: Plan = DEFAULT_PLAN,
-) -> Ran:  # fmt: skip
-    """Run a loaded program; the maps keep what it does to them.
+def entry_for(
+    convention: Convention, data: bytes, fields: Mapping[str, int] | None = None, record: Content = b""
+) -> Input:
+    """The input of a run: data are the packet, or the memory of a program without a context.
 
-    data: its memory, or the packet of a program that loads from one. world: everything else that helpers see. Raises
-    Refused, BadInput.
+    fields: of the context, over what vm/contexts.py gives it; of an xdp_md `data` too, which says how many of the bytes
+    are metadata. record: of a context that is memory, else data are. Raises BadInput.
     """
-    if not 1 <= repeat <= 1_000_000:
-        raise BadInput(f"{repeat} runs: 1 to 1,000,000 are possible", file="repeat")
-    chosen = engine(engine_name)
-    orders = chosen.abilities.orders
-    bound = bind(kernel, program, order=None if program.order in orders else min(orders), plan=plan)
-    prepared = chosen.prepare(bound.unit, Options())
-    world, limits = world or World(), limits or Limits()
-    states = _enter(bound, world)
-    packet = bound.unit.convention is PACKET
-    given = Input(packet=data) if packet else Input(data)
-    start = time.perf_counter_ns()
-    try:
-        for _ in range(repeat):
-            outcome = prepared.run(given, world, limits)
-    finally:
-        _leave(bound, world, states)
-    spent = (time.perf_counter_ns() - start) // repeat
-    region = (outcome.regions or {}).get("packet" if packet else "memory", data)
-    return Ran(outcome, bytes(region[: len(data)]), spent)
+    values, metadata = dict(fields or {}), 0
+    if convention.view is None:
+        if values:
+            raise BadInput(f"a program that is entered as {convention.name} has no context to set")
+        return Input(packet=data) if convention.context else Input(data)
+    if convention.view.layout.name == "xdp_md":
+        metadata = values.pop("data", 0)
+        if not 0 <= metadata <= len(data):
+            raise BadInput(f"data = {metadata} is outside the packet of {len(data)} bytes")
+    if not convention.view.layout.open:
+        return Input(packet=data, metadata=metadata, context=values)
+    if values:
+        raise BadInput(f"a {convention.view.layout.name} has bytes and no fields to set")
+    return Input(record=record or data)
+
+
+def user_fields(convention: Convention, data: bytes, order: Order, size: int) -> dict[str, int]:
+    """What the bytes of a context say (bpf()'s ctx_in) for a packet of `size` bytes: fields that are not 0.
+
+    Raises BadInput.
+    """
+    if convention.view is None:
+        raise BadInput(f"a program that is entered as {convention.name} has no context to set")
+    found = {name: value for name, value in from_user(convention.view, data, order).items() if value}
+    if convention.view.layout.name == "xdp_md" and found.pop("data_end", size) != size:
+        raise BadInput(f"data_end of the context is not where the packet of {size} bytes ends")
+    return found
+
+
+@dataclass
+class Runner:
+    """A loaded program on an engine, as often as one likes. Raises Refused, BadInput."""
+
+    kernel: Kernel
+    program: ProgramObject
+    engine: str = "interpreter"
+    plan: Plan = DEFAULT_PLAN
+
+    def __post_init__(self) -> None:
+        chosen = engine(self.engine)
+        orders = chosen.abilities.orders
+        order = None if self.program.order in orders else min(orders)
+        self.bound = bind(self.kernel, self.program, order=order, plan=self.plan)
+        self.prepared = chosen.prepare(self.bound.unit, Options())
+
+    @property
+    def convention(self) -> Convention:
+        """How it is entered."""
+        return self.bound.unit.convention
+
+    @property
+    def order(self) -> Order:
+        """The byte order that it runs in."""
+        return "big" if self.bound.unit.order == "big" else "little"
+
+    def entry(
+        self, data: bytes, fields: Mapping[str, int] | None = None, context: bytes = b"", record: Content = b""
+    ) -> Input:
+        """Its input (see entry_for). context: as bytes, under the fields. Raises BadInput."""
+        view = self.convention.view
+        if context and view is not None and view.layout.open:
+            return entry_for(self.convention, data, fields, context)
+        values = user_fields(self.convention, context, self.order, len(data)) if context else {}
+        return entry_for(self.convention, data, values | dict(fields or {}), record)
+
+    def run(self, entry: Input, world: World, limits: Limits | None = None, repeat: int = 1) -> Ran:
+        """Run it on an input, the last of `repeat` times being shown; the maps keep what it does to them.
+
+        Raises BadInput.
+        """
+        if not 1 <= repeat <= 1_000_000:
+            raise BadInput(f"{repeat} runs: 1 to 1,000,000 are possible", file="repeat")
+        limits = limits or Limits()
+        states = _enter(self.bound, world)
+        world.printed.clear()
+        start = time.perf_counter_ns()
+        try:
+            for _ in range(repeat):
+                world.sent.clear()
+                outcome = self.prepared.run(entry, world, limits)
+        finally:
+            _leave(self.bound, world, states)
+        spent = (time.perf_counter_ns() - start) // repeat
+        return Ran(outcome, data_after(self.bound.unit, entry, outcome), spent, self.convention, self.order)
+
+
+def data_after(unit: Unit, entry: Input, outcome: Outcome) -> bytes:
+    """What the packet or the memory is after a run."""
+    if outcome.packet is not None:
+        return outcome.packet
+    name, data = ("packet", entry.packet) if unit.convention.context else ("memory", entry.memory)
+    region = (outcome.regions or {}).get(name)
+    if region is None:
+        return data
+    at = unit.packet_start(len(data)) if unit.convention.context else unit.plan.place(unit.plan.memory, len(data))
+    return bytes(region[at % PAGE :][: len(data)])
+
+
+def run(
+    kernel: Kernel, program: ProgramObject, data: bytes = b"", *, fields: Mapping[str, int] | None = None,
+    context: bytes = b"", engine_name: str = "interpreter", repeat: int = 1, world: World | None = None,
+    limits: Limits | None = None, plan: Plan = DEFAULT_PLAN,
+) -> Ran:  # fmt: skip
+    """Run a loaded program as what its type says; the maps keep what it does to them.
+
+    data: the packet, or its memory. fields, context: of the context by name, and as bytes. world: everything else that
+    helpers see. Raises Refused, BadInput.
+    """
+    runner = Runner(kernel, program, engine_name, plan)
+    return runner.run(runner.entry(data, fields, context), world or World(), limits, repeat)
 
 
 def _enter(bound: Bound, world: World) -> dict[str, MapState]:
@@ -189,16 +304,40 @@ def here(order: str) -> Target:
     return next(target for target in TARGETS.values() if target.order == order)
 
 
+@dataclass(frozen=True, slots=True)
+class Translated:
+    """A program as it runs, accesses to its context converted.
+
+    maps: the ids of those that its instructions count; tag: of the program as given
+    """
+
+    program: Program
+    maps: tuple[int, ...]
+    tag: str
+
+
+def translated(kernel: Kernel, program: ProgramObject) -> Translated:
+    """What engines run; the program as given where its type does not run here. Raises Refused."""
+    if program.type != types.UNSPEC and program.type not in TYPED:
+        return Translated(program.program, program.maps, program.tag)
+    bound = bind(kernel, program)
+    return Translated(rewritten(bound.unit).programs[0], tuple(map_.id for map_ in bound.maps.values()), program.tag)
+
+
 def compiled(kernel: Kernel, program: ProgramObject, target: Target | None = None) -> Image:
     """A program's machine code. Raises Refused."""
     machine = target or here(program.order)
-    bound = bind(kernel, program, order=machine.order)
-    return compile_program(bound.unit, bound.unit.programs[0], machine)
+    unit = rewritten(bind(kernel, program, order=machine.order).unit)
+    return compile_program(unit, unit.programs[0], machine)
 
 
 def measure(kernel: Kernel, programs: Iterable[ProgramObject]) -> None:
-    """Note how long their machine code is, on this machine; where a backend refuses one nothing is noted."""
+    """Note how long they are as they run, and in machine code; where a backend refuses one nothing is noted.
+
+    Raises Refused for what no engine runs: a helper that is not there, an access that the context does not allow.
+    """
     for program in programs:
+        program.bytes_xlated = SLOT * len(translated(kernel, program).program)
         machine = here(program.order)
         try:
             program.jited[machine.name] = len(compiled(kernel, program, machine).code)

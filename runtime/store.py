@@ -19,7 +19,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from bpf.errors import BadInput
 from bpf.program import Program
 from bpf.spec.maps import RULES
 from runtime import codec
-from runtime.kernel import Kernel, MapObject, Pin, ProgramObject
+from runtime.kernel import Attachment, Kernel, MapObject, Pin, ProgramObject
 from vm.maps import MapState, new_map
 
 if sys.platform == "win32":
@@ -36,7 +36,7 @@ if sys.platform == "win32":
 else:
     import fcntl
 
-VERSION = 1
+VERSION = 2
 _PROGRAM = (
     "id", "name", "type", "tag", "order", "gpl", "loaded_at", "uid", "maps", "map_ids", "bytes_xlated", "jited",
     "portable",
@@ -127,7 +127,7 @@ class Store:
         except FileNotFoundError:
             found = {
                 "version": VERSION, "generation": 0, "next_program": 1, "next_map": 1, "programs": [], "maps": [],
-                "pins": {},
+                "pins": {}, "attached": [],
             }  # fmt: skip
             found["sum"] = _index_sum(found)
         except (OSError, ValueError, RecursionError) as error:
@@ -154,6 +154,7 @@ class Store:
                 **fields, open=partial(self._body, record["id"], record["sum"])
             )
         kernel.pins = {path: Pin(*pin) for path, pin in index["pins"].items()}
+        kernel.attached = [Attachment(*one) for one in index["attached"]]
         return kernel
 
     def _read(self, name: str, sum_: str) -> bytes:
@@ -173,7 +174,9 @@ class Store:
         if made.declared.kind not in RULES:
             return None
         state = new_map(made.declared, made.order)
-        state.load(codec.load(self._read(name, sum_)))
+        saved = codec.load(self._read(name, sum_))
+        if saved is not None:  # an arena's contents were once not kept
+            state.load(saved)
         return state
 
     # Writing -----------------------------------------------------------------------------------------
@@ -211,6 +214,7 @@ class Store:
                 for one in kernel.programs.values()
             ],
             "pins": {path: [pin.kind, pin.id] for path, pin in kernel.pins.items()},
+            "attached": [astuple(one) for one in kernel.attached],
         }  # fmt: skip
         after = json.loads(json.dumps(after))  # tuples as lists, as in `before`
         if after | {"generation": 0, "sum": ""} != before | {"generation": 0, "sum": ""}:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from bpf.errors import ERRNO, Rejected
 from bpf.isa import ROW, Insn, encode, make
 from bpf.program import Program
-from bpf.spec.attach import ATTACH_TYPES, attach_of
+from bpf.spec.attach import ATTACH_TYPES, TAKES, attach_of
+from bpf.spec.kfuncs import KFUNCS
 from bpf.spec.program_types import PROGRAM_TYPES
-from verifier import Subject
+from runtime.permission import Caller
+from runtime.types import UNSPEC
+from verifier import Options, Subject, verify
 
 PLAIN = "plain"
 _BY_INDEX = frozenset({"map_idx", "map_idx_value"})
@@ -15,19 +21,31 @@ _BY_INDEX = frozenset({"map_idx", "map_idx_value"})
 def subject(program: Program, kind: str, *, attach: str = "", memory: int = 0) -> Subject:
     """The program as one of type `kind`, or "plain": then R1 is the address of `memory` bytes, and R2 that number.
 
-    attach: name of its expected attach type; what its section says unless given.
+    attach: name of its expected attach type; what its section says unless given, else the first that the type has.
     """
     insns = [insn and _by_descriptor(insn) for insn in program.insns]
     plain = kind == PLAIN
     section = program.section
     return Subject(
         encode(insns, program.order), program.order, PROGRAM_TYPES["syscall" if plain else kind],
-        0 if plain else ATTACH_TYPES.get(attach or attach_of(section), 0), program.maps, program.btf, program.types,
+        0 if plain else ATTACH_TYPES.get(attach or attach_of(section) or TAKES.get(kind, ("",))[0], 0), program.maps, program.btf, program.types,
         {function.start: function.name for function in program.functions}, program.license or "GPL",
         sleepable=plain or kind == "syscall" or section.split("/")[0].endswith(".s"),
         target=section.partition("/")[2] if kind in ("tracing", "lsm") else "",
-        lines=program.lines, memory=memory if plain else -1,
+        kfuncs=_kfuncs(program), lines=program.lines, memory=memory if plain else -1,
     )  # fmt: skip
+
+
+def known(program: Program, kind: str, options: Options | None = None) -> Program:
+    """The program with the verifier's facts, which engines then go by; as it is where it is not accepted."""
+    verdict = verify(subject(program, kind), options or Options(log_level=0))
+    return program if verdict.facts is None else replace(program, facts=verdict.facts)
+
+
+def _kfuncs(program: Program) -> dict[int, str]:
+    """Slot of a call of a kernel function -> its name, "" for a number that is none."""
+    called = {slot: insn.imm for slot, insn in enumerate(program.insns) if insn and insn.row.op == "call_kfunc"}
+    return {slot: KFUNCS[number].name if number in KFUNCS else "" for slot, number in called.items()}
 
 
 def _by_descriptor(insn: Insn) -> Insn:
@@ -36,3 +54,22 @@ def _by_descriptor(insn: Insn) -> Insn:
     if op not in _BY_INDEX:
         return insn
     return make(ROW[f"lddw_{op.replace('idx', 'fd')}"], insn.dst, imm=insn.imm)
+
+
+def accept(program: Program, kind: str, caller: Caller) -> Program:
+    """Verify a program of a type that Linux has; of others nothing is asked. Raises Rejected.
+
+    The same program, with the verifier's facts.
+    """
+    if kind in (UNSPEC, PLAIN):
+        return program
+    verdict = verify(subject(program, kind), Options(caller.capabilities, log_level=0))
+    if verdict.accepted:
+        return replace(program, facts=verdict.facts)
+    name = next((name for name, number in ERRNO.items() if number == verdict.errno), "EINVAL")
+    said = verdict.message.splitlines()[-1] if verdict.message else "bpf() refuses it"
+    raise Rejected(
+        name, f"program {program.name}: verification failed: {said}",
+        place=f"insn {verdict.pc}" if verdict.pc >= 0 else "",
+        remedy="`crossbpf verify --explain` says more, --no-verify goes on",
+    )  # fmt: skip

@@ -105,7 +105,7 @@ def _given(register: int, base: str, size: int, map_: int) -> str:
 def _map_of(name: str) -> int:
     """A descriptor of a map that a helper takes, 0 where there is none."""
     kind = next((kind for kind, rules in RULES.items() if name in rules.helpers), "")
-    if not kind or "of_maps" in kind:
+    if not kind or "of_maps" in kind or kind.endswith("storage"):  # these are made with types
         return 0
     rules = RULES[kind]
     key, value = (max(least, min(8, most)) for least, most in (rules.keys, rules.values))

@@ -9,14 +9,15 @@ from bpf.isa.effects import signed
 from bpf.isa.opcodes import ADDR_SPACE_CAST
 from bpf.isa.table import Kind, Row
 from verifier import precision, speculation, tnum
-from verifier.arith import alu, byte_order, sign_extended, zext32
+from verifier.arith import alu, fork, sign_extended, zext32
+from verifier.branch import sane
 from verifier.env import Env
 from verifier.raw import Raw
 from verifier.registers import linkable, readable, writable
 from verifier.rejection import Rejection
 from verifier.scalar import UNBOUNDED, UNKNOWN, Scalar, constant, settled
-from verifier.state import ADD_CONST, ANY, MAX_VAR_OFF, Reg, scalar
-from verifier.tnum import S64_MAX, S64_MIN, U64
+from verifier.state import ADD_CONST, ADD_CONST32, ADD_CONST64, ANY, MAX_VAR_OFF, Reg, scalar
+from verifier.tnum import S64_MAX, S64_MIN, U32, U64
 from verifier.types import (
     ARENA,
     BASE,
@@ -40,6 +41,7 @@ from verifier.types import (
 )  # fmt: skip
 
 _S32_MAX = (1 << 31) - 1
+_NO_SWAP = {"little": "to_le", "big": "to_be"}  # byte order -> what leaves bytes where they are
 _MOVABLE = frozenset({CTX, MAP_VALUE, MAP_KEY, STACK, TP_BUFFER, BTF, MEM, BUF, FUNC, DYNPTR}) | PACKETS
 _SIGNS = {
     "add": "+=", "sub": "-=", "mul": "*=", "div": "/=", "sdiv": "/=", "or": "|=", "and": "&=", "lsh": "<<=",
@@ -70,11 +72,10 @@ def _unary(env: Env, raw: Raw, row: Row) -> None:
     if env.is_pointer(reg):
         raise Rejection(13, f"R{raw.dst} pointer arithmetic prohibited", env.pc)
     writable(env, raw.dst)
-    if row.op == "neg" and reg.type == SCALAR:
-        env.set(raw.dst, scalar(alu("neg", row.width, reg.num, reg.num)))
+    if reg.type == SCALAR and row.bits == 64 and row.op == _NO_SWAP[env.subject.order]:
+        env.set(raw.dst, reg)
     elif reg.type == SCALAR:
-        swaps = row.op == "bswap" or (row.op == "to_le") == (env.subject.order == "big")
-        env.set(raw.dst, scalar(byte_order(reg.num, row.bits, swaps)))
+        env.set(raw.dst, scalar(alu(row.op, row.width, reg.num, reg.num, row.bits, env.subject.order)))
     else:
         env.set(raw.dst, ANY)
 
@@ -143,6 +144,7 @@ def _binary(env: Env, raw: Raw, row: Row) -> None:
             raise Rejection(22, f"invalid shift {raw.imm}", env.pc)
     writable(env, raw.dst)
     if dst.type == ARENA:
+        env.aux[env.pc].narrowed = width == 64
         return
     if by_register:
         src = regs[raw.src]
@@ -168,12 +170,29 @@ def _binary(env: Env, raw: Raw, row: Row) -> None:
             return
     if op in ("add", "sub") and not env.spec_v1 and by_register and not shifts_too_far(op, width, src.num):
         speculation.scalar_alu(env, raw)
-    num = alu(op, width, dst.num, src.num)
-    if dst.id and op == "add" and width == 64 and env.capable and src.num.mask == 0:
-        if not dst.id & ADD_CONST and src.num.value <= _S32_MAX:
-            env.set(raw.dst, Reg(SCALAR, num, src.num.value, dst.id | ADD_CONST))
+    ways = fork(op, dst.num, src.num)
+    if ways is not None:
+        env.push(env.pc, env.pc).frames[-1].regs[raw.dst] = scalar(ways[1])
+        dst = scalar(ways[0])
+    num = sane(alu(op, width, dst.num, src.num), "alu", env.log.lines if env.level else None)
+    if dst.id and env.capable and op in ("add", "sub"):
+        by = _distance(op, width, src.num)
+        same = by_register and raw.src == raw.dst
+        if by is not None and not dst.id & ADD_CONST and not same and (width == 64 or dst.num.umax >> 32 == 0):
+            flag = ADD_CONST64 if width == 64 else ADD_CONST32
+            env.set(raw.dst, Reg(SCALAR, num, by, dst.id | flag))
             return
     env.set(raw.dst, scalar(num))
+
+
+def _distance(op: str, width: int, src: Scalar) -> int | None:
+    """How far an addition or subtraction moves a number, where that is known and fits in 32 bits."""
+    if src.mask & (U32 if width == 32 else U64):
+        return None
+    by = src.s32min if width == 32 else src.smin
+    if op == "sub":
+        by = -by if by > -_S32_MAX - 1 else by - 1
+    return by if -_S32_MAX - 1 <= by <= _S32_MAX else None
 
 
 def shifts_too_far(op: str, width: int, src: Scalar) -> bool:
@@ -249,11 +268,21 @@ def _sane(env: Env, reg: Reg, type_: int) -> None:
         raise Rejection(22, f"value {num.smin} makes {name(type_)} pointer be out of bounds", env.pc)
 
 
+def _at(base: Reg, off: int) -> Reg:
+    """A pointer at another fixed offset. One that lies behind the packet's end need not when it is moved back.
+
+    Linux 6.18 keeps that knowledge, and takes a way that can be gone for dead.
+    """
+    if base.aux < 0 and off < base.off and base.type in PACKETS:
+        return Reg(base.type, base.num, off, base.id, base.ref, base.of, 0)
+    return base.moved(base.num, off)
+
+
 def _plus(env: Env, base: Reg, by: Scalar) -> Reg:
     if by.mask == 0:
         off = base.off + by.smin
         if -(1 << 31) <= off <= _S32_MAX:
-            return base.moved(base.num, off)
+            return _at(base, off)
     num = base.num
     smin, smax = num.smin + by.smin, num.smax + by.smax
     if smin < S64_MIN or smax > S64_MAX:
@@ -272,7 +301,7 @@ def _minus(env: Env, base: Reg, by: Scalar) -> Reg:
     if by.mask == 0:
         off = base.off - by.smin
         if -(1 << 31) <= off <= _S32_MAX:
-            return base.moved(base.num, off)
+            return _at(base, off)
     num = base.num
     smin, smax = num.smin - by.smax, num.smax - by.smin
     if smin < S64_MIN or smax > S64_MAX:
@@ -284,6 +313,6 @@ def _minus(env: Env, base: Reg, by: Scalar) -> Reg:
     value, mask = tnum.sub(num.value, num.mask, by.value, by.mask)
     moved = settled(value, mask, smin, smax, umin, umax, *UNBOUNDED[4:])
     if base.type in PACKETS:
-        return Reg(base.type, moved, base.off, env.new_id(), base.ref, base.of, 0 if by.smin < 0 else base.aux)
+        return Reg(base.type, moved, base.off, env.new_id(), base.ref, base.of, 0 if by.smin < 0 else max(base.aux, 0))
     return base.moved(moved, base.off)
 

@@ -11,7 +11,7 @@ from functools import cache
 from bpf.object.btf import Btf
 from bpf.program import Map
 from bpf.spec.signatures import EXPECTED, Kind, Signature
-from verifier import dynptr_args, fields, locks, map_calls, memory, objects, precision, rules
+from verifier import dynptr_args, fields, graphs, locks, map_calls, memory, objects, precision, rules
 from verifier.env import Env
 from verifier.registers import readable, unmoved
 from verifier.rejection import Rejection
@@ -36,7 +36,7 @@ from verifier.types import (
     name,
 )  # fmt: skip
 
-_LOOSE = frozenset({
+LOOSE = frozenset({
     STACK, MAP_KEY, MAP_VALUE, MEM, MEM | RDONLY, MEM | RINGBUF, BUF, BUF | RDONLY, ARENA, SCALAR, *PACKETS,
 })  # fmt: skip
 _MAP_VALUES = frozenset({"ARG_PTR_TO_MAP_KEY", "ARG_PTR_TO_MAP_VALUE", "ARG_PTR_TO_MEM"})
@@ -49,7 +49,7 @@ class Call:
     raw           the memory argument need not be initialised; written, written_by: bytes that are marked as written
                   after the call, and the register they are at
     most          greatest size that it was given; mem_size: a constant size; function: its callback
-    owner         dynptr that its result belongs to
+    owner         dynptr that its result belongs to; dynptr: its initialized dynptr; makes: it makes one
     """
 
     __slots__ = (
@@ -57,6 +57,7 @@ class Call:
         "field",
         "function",
         "key",
+        "makes",
         "map",
         "map_uid",
         "mem_size",
@@ -89,6 +90,7 @@ class Call:
         self.owner: Owner = None
         self.object: tuple[Btf, int] | None = None
         self.dynptr: Reg | None = None
+        self.makes = False
         self.field: fields.Field | None = None
 
 
@@ -163,7 +165,7 @@ def _offset(env: Env, number: int, reg: Reg, kind: Kind) -> None:
                 22, f"R{number} must have zero offset when passed to release func or trusted arg to kfunc", env.pc
             )
         unmoved(env, number, reg)
-    elif reg.type not in _LOOSE:
+    elif reg.type not in LOOSE:
         unmoved(env, number, reg, fixed_allowed=reg.type & BASE == BTF)
 
 
@@ -182,7 +184,7 @@ def _map(env: Env, made: Call, number: int, reg: Reg, kind: Kind) -> None:
 def _key(env: Env, made: Call, number: int, reg: Reg, kind: Kind) -> None:
     assert made.map is not None
     memory.for_helper(env, number, made.map.key_size, False, False)
-    if made.map.kind in ("array", "percpu_array"):
+    if map_calls.has_all_keys(made.map):
         made.key = map_calls.constant_key(env, env.state.frames[-1].regs[number], made.map.key_size)
 
 
@@ -230,6 +232,11 @@ def _function(env: Env, made: Call, number: int, reg: Reg, kind: Kind) -> None:
 
 
 def _string(env: Env, made: Call, number: int, reg: Reg, kind: Kind) -> None:
+    string(env, number, reg)
+
+
+def string(env: Env, number: int, reg: Reg) -> None:
+    """A constant string in a map that nobody writes. Raises Rejection."""
     map_ = reg.of
     assert isinstance(map_, Map)
     if not map_.readonly:
@@ -245,11 +252,13 @@ def _string(env: Env, made: Call, number: int, reg: Reg, kind: Kind) -> None:
 
 
 def _lock(env: Env, made: Call, number: int, reg: Reg, kind: Kind) -> None:
+    if graphs.in_callback(env):
+        raise Rejection(13, "can't spin_{lock,unlock} in rbtree cb", env.pc)
     locks.process(env, number, reg, made.name == "spin_lock", "bpf_spin")
 
 
 def _timer(env: Env, made: Call, number: int, reg: Reg, kind: Kind) -> None:
-    made.map, made.map_uid = locks.timer(env, number, reg)
+    made.map, made.map_uid = locks.work(env, number, reg, "bpf_timer")
 
 
 def _dynptr(env: Env, made: Call, number: int, reg: Reg, kind: Kind) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from bpf.isa import effects
 from verifier import tnum
 from verifier.extend import Range, range32, reordered, sign_extended, truncated, zero_extended, zext32
-from verifier.scalar import UNBOUNDED, UNKNOWN, Scalar, constant, only_member, settled, within_bits32
+from verifier.scalar import UNKNOWN, Scalar, constant, only_member, settled, within_bits32
 from verifier.tnum import (
     HALF,
     S32_MAX,
@@ -356,13 +356,3 @@ _OPERATIONS: dict[tuple[str, int], Operation] = {
     ("lsh", WORD): _lsh64, ("lsh", HALF): _lsh32, ("rsh", WORD): _rsh64, ("rsh", HALF): _rsh32,
     ("arsh", WORD): _arsh64, ("arsh", HALF): _arsh32,
 }  # fmt: skip
-
-
-def byte_order(s: Scalar, bits: int, swaps: bool) -> Scalar:
-    """The low bits (16, 32, 64) in the other byte order if `swaps`, zero-extended: of the ranges nothing is kept."""
-    low = (1 << bits) - 1
-    value, mask = s.value & low, s.mask & low
-    if swaps:
-        value = int.from_bytes(value.to_bytes(bits // 8, "little"), "big")
-        mask = int.from_bytes(mask.to_bytes(bits // 8, "little"), "big")
-    return settled(value, mask, *UNBOUNDED)

@@ -314,7 +314,8 @@ def refine_same(op: str, a: Scalar, bits: int, said: list[str] | None = None) ->
         then, other = (cut, whole) if strict else (whole, cut)
     else:
         then = other = _settled(_settled(a))
-    return sane(then, "true_reg1", said), sane(other, "false_reg1", said)
+    then = sane(sane(then, "true_reg1", said), "true_reg2", said)
+    return then, sane(sane(other, "false_reg1", said), "false_reg2", said)
 
 
 def _ends_cut(a: Scalar, signed: bool, narrow: bool) -> Scalar:

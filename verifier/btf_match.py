@@ -26,6 +26,7 @@ def matches(btf: Btf, number: int, off: int, wanted: Btf, to: int, *, strict: bo
             return False, refused.message + "\n"
         if inner is None:
             return False, ""
+        inner = btf.strip(inner)
         if btf is wanted and inner == to:
             return True, ""
         number, off = inner, 0

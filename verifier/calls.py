@@ -5,8 +5,11 @@ As Linux 6.18's kernel/bpf/verifier.c asks it of helpers and kernel functions be
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from bpf.isa import opcodes
 from bpf.spec.callers import allowed
+from bpf.spec.kfunc_signatures import SIGNATURES as KFUNCS
 from bpf.spec.prototypes import PROTOTYPES
 from bpf.spec.signatures import SIGNATURES, Signature, signature
 from verifier.options import holds
@@ -21,15 +24,11 @@ KFUNC = 2
 
 TAIL_CALL = 12
 ASYNC_CALLBACK = frozenset({"timer_set_callback"})
-ASYNC_KFUNCS = frozenset({"bpf_wq_set_callback_impl", "bpf_task_work_schedule_signal", "bpf_task_work_schedule_resume"})
-SYNC_KFUNCS = frozenset({"bpf_rbtree_add_impl"})
-SLEEPING_KFUNCS = frozenset({
-    "bpf_copy_from_user_str", "bpf_copy_from_user_task_str", "bpf_copy_from_user_dynptr",
-    "bpf_copy_from_user_str_dynptr", "bpf_copy_from_user_task_dynptr", "bpf_copy_from_user_task_str_dynptr",
-    "bpf_arena_alloc_pages", "bpf_arena_free_pages", "bpf_get_file_xattr", "bpf_get_dentry_xattr",
-    "bpf_set_dentry_xattr", "bpf_remove_dentry_xattr", "bpf_cgroup_read_xattr", "bpf_verify_pkcs7_signature",
-    "bpf_lookup_user_key", "bpf_crypto_ctx_create", "bpf_wq_start",
+ASYNC_KFUNCS = frozenset({
+    "bpf_wq_set_callback_impl", "bpf_task_work_schedule_signal_impl", "bpf_task_work_schedule_resume_impl",
 })  # fmt: skip
+SYNC_KFUNCS = frozenset({"bpf_rbtree_add_impl"})
+FASTCALL_KFUNCS = frozenset({"bpf_cast_to_kern_ctx", "bpf_rdonly_cast"})
 MOVES_PACKET_KFUNCS = frozenset({"bpf_xdp_pull_data"})
 
 
@@ -70,6 +69,28 @@ def callable_signature(raw: Raw, subject: Subject, caps: frozenset[str]) -> Sign
     if needed is None or not all(holds(caps, one) for one in needed):
         return None
     return signature(raw.imm, kind, attach)
+
+
+class Summary(NamedTuple):
+    """A call: how many registers it reads, whether it gives nothing, whether it can be made to clobber R0 alone."""
+
+    reads: int
+    void: bool
+    fastcall: bool
+
+
+def summary(raw: Raw, pc: int, subject: Subject, caps: frozenset[str]) -> Summary | None:
+    """The summary of a call of a helper or kernel function that this program may call, else None."""
+    if is_kfunc_call(raw):
+        one = KFUNCS.get(subject.kfuncs.get(pc, ""))
+        if one is None or not one.allows(subject.type.name, attached_to(subject)):
+            return None
+        void = one.result.type == "void" and not one.result.pointer
+        return Summary(len(one.parameters), void, one.name in FASTCALL_KFUNCS)
+    found = callable_signature(raw, subject, caps)
+    if found is None:
+        return None
+    return Summary(len(found.arguments), found.result.base == "RET_VOID", found.fastcall)
 
 
 def calls_back(number: int) -> bool:

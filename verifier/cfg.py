@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from bpf.isa import opcodes
 from bpf.isa.opcodes import JMP, JMP32
+from bpf.spec.kfunc_signatures import SIGNATURES
 from verifier import calls
 from verifier.raw import Raw
-from verifier.rejection import Rejection
-from verifier.shape import EINVAL, Structure, Subprogram
+from verifier.rejection import EINVAL, Rejection
+from verifier.shape import Structure, Subprogram
 
 _JA, _CALL, _EXIT, _JCOND = (opcodes.JMP_OPS[op] for op in ("ja", "call", "exit", "jcond"))
 _GOTOL = JMP32 | _JA
@@ -152,7 +153,8 @@ class _Exploration:
         if kfunc and calls.is_iterator_step(raw, pc, found.subject):
             found.prune_point[pc] = found.force_checkpoint[pc] = True
         signature = calls.callable_signature(raw, found.subject, found.options.caps)
-        of.might_sleep |= kfunc in calls.SLEEPING_KFUNCS or (signature is not None and signature.might_sleep)
+        of.might_sleep |= kfunc in SIGNATURES and SIGNATURES[kfunc].sleeps
+        of.might_sleep |= signature is not None and signature.might_sleep
         of.changes_packet |= kfunc in calls.MOVES_PACKET_KFUNCS or (helper and calls.moves_packet(raw.imm))
 
 

@@ -53,6 +53,9 @@ class Visit:
         self.back: list[State] = []
 
 
+ANYTHING, NEVER = -1, -2
+
+
 class Aux:
     """What is noted of one instruction over all paths.
 
@@ -61,9 +64,11 @@ class Aux:
     nospec    a path that is only mispredicted ends before it; nospec_result: behind it
     alu_state, alu_limit  how a pointer's arithmetic is masked
     seen      whether a path that is not only mispredicted reaches it
+    narrowed  64-bit arithmetic on an arena's pointer, of which only the low half counts
+    inlined   of a call of bpf_loop: number of the function that it is compiled inline with; ANYTHING, NEVER
     """
 
-    __slots__ = ("alu_limit", "alu_state", "key", "map", "nospec", "nospec_result", "pointer", "seen")
+    __slots__ = ("alu_limit", "alu_state", "inlined", "map", "narrowed", "nospec", "nospec_result", "pointer", "seen")
 
     def __init__(self) -> None:
         self.pointer = -1
@@ -73,7 +78,8 @@ class Aux:
         self.alu_state = 0
         self.alu_limit = 0
         self.seen = False
-        self.key: int | None = None
+        self.inlined = ANYTHING
+        self.narrowed = False
 
 
 class Env:
@@ -89,6 +95,7 @@ class Env:
     lines     slot -> source line that starts there; shown: slot of an lddw -> the address that the log has for its map
     observer  is shown the state before each instruction on a path that can be taken; it must not change it
     void      what the program is attached to returns nothing
+    writes_packet  some path, which may be only mispredicted, stores through a packet pointer
     visits    cycles that are being walked, by where they are and who called (prune.py)
     """
 
@@ -103,6 +110,7 @@ class Env:
         "evicted",
         "explore_limits",
         "explored",
+        "frequent",
         "ids",
         "jumps",
         "last_jumps",
@@ -137,6 +145,7 @@ class Env:
         "visits",
         "void",
         "waiting",
+        "writes_packet",
     )  # fmt: skip
 
     def __init__(self, subject: Subject, options: Options, structure: Structure, log: Log) -> None:
@@ -155,6 +164,7 @@ class Env:
         self.capable = who.BPF in caps or who.SYS_ADMIN in caps
         self.leaks = self.uninit = self.spec_v1 = self.spec_v4 = who.PERFMON in caps or who.SYS_ADMIN in caps
         self.strict = options.strict and not options.any_alignment
+        self.frequent = options.frequent and self.capable
         self.aux = [Aux() for _ in structure.raws]
         self.processed = 0
         self.total_states = 0
@@ -167,7 +177,7 @@ class Env:
         self.scratched = 0
         self.scratched_slots = 0
         self.explore_limits = False
-        self.called: set[int] = set()
+        self.called = {structure.exception_callback} - {0}
         self.entries = 0
         self.recorded = -1
         self.returned = False
@@ -176,6 +186,7 @@ class Env:
         self.shown: dict[int, int] = {}
         self.arena = any(map_.kind == "arena" for map_ in subject.maps)
         self.void = False
+        self.writes_packet = False
         self.stored = 0
         self.evicted = 0
         self.observer: Callable[[int, State], None] | None = None
@@ -229,7 +240,7 @@ class Env:
             parent.branches += 1
         self.waiting.append(Waiting(new, pc, before, len(self.log)))
         if len(self.waiting) > self.options.sequence:
-            raise Rejection(7, f"The sequence of {len(self.waiting)} jumps is too complex.", self.pc)
+            raise Rejection(14, f"The sequence of {len(self.waiting)} jumps is too complex.", self.pc)
         return new
 
 

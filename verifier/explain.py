@@ -30,15 +30,20 @@ _MEANINGS: tuple[tuple[str, str], ...] = (
     (r"!read_ok", "The register is read, but nothing was written to it on this path. A call leaves R1-R5 undefined."),
     (r"invalid mem access '\w*_or_null_?'", "The pointer may be null here: compare it with 0 first."),
     (r"invalid mem access 'scalar'", "What is used as an address is a number: a pointer was lost, or never was one."),
-    (r"offset is outside of the packet", "No comparison with data_end has shown that these bytes of the packet are there."),
+    (r"offset is outside of the packet",
+     "No comparison with data_end has shown that these bytes of the packet are there."),
     (r"min value is negative", "The index may be negative: make it unsigned, mask it, or compare it with 0."),
     (r"min value is outside|max value is outside|invalid access to map value",
      "The index may lead outside of the map's value: compare it with a limit that leaves room for the access."),
-    (r"unbounded memory access", "Nothing limits the index or the size from above: mask it or compare it with a limit."),
-    (r"invalid (indirect )?read from stack|allocated_stack", "Bytes of the stack are read that nothing wrote on this path."),
+    (r"unbounded memory access",
+     "Nothing limits the index or the size from above: mask it or compare it with a limit."),
+    (r"invalid (indirect )?read from stack|allocated_stack",
+     "Bytes of the stack are read that nothing wrote on this path."),
     (r"invalid.* write to stack|invalid.* stack R\d+ off", "The access leaves the 512 bytes of the function's stack."),
-    (r"invalid bpf_context access", "The context has no such field for programs of this type, or it may not be accessed so."),
-    (r"dereference of modified ctx|variable ctx access", "The context's fields are accessed by fixed offsets from the pointer that was passed."),
+    (r"invalid bpf_context access",
+     "The context has no such field for programs of this type, or it may not be accessed so."),
+    (r"dereference of modified ctx|variable ctx access",
+     "The context's fields are accessed by fixed offsets from the pointer that was passed."),
     (r"infinite loop detected", "The same state comes again: the loop does not end as far as can be seen."),
     (r"too large\. Processed", "There are too many paths, or a loop turns too often, for the limit of instructions."),
     (r"too complex", "Too many branches wait to be looked at."),
@@ -53,7 +58,8 @@ _MEANINGS: tuple[tuple[str, str], ...] = (
     (r"leaks addr", "An address would get to where who loads the program could read it."),
     (r"prohibited for !root", "Only with CAP_PERFMON is this allowed, because of what processors do by misprediction."),
     (r"misaligned", "The access must be aligned to its size."),
-    (r"same insn cannot be used with different pointers", "On two paths this access is rewritten in two ways: split it."),
+    (r"same insn cannot be used with different pointers",
+     "On two paths this access is rewritten in two ways: split it."),
     (r"div by zero|invalid shift|reserved fields|unknown opcode|is invalid", "The instruction itself is malformed."),
     (r"GPL-restricted", "The helper is for programs with a license that is compatible with the GPL."),
     (r"jump out of range|last insn|jump into the middle", "Control would leave the program."),
@@ -115,5 +121,3 @@ def _trail(seen: list[_Seen], verdict: Verdict) -> list[_Seen]:
             trail.append(seen[back])
             at = back - 1
     return trail[::-1]
-
-

@@ -15,14 +15,14 @@ from verifier.insn_text import text
 from verifier.log import frame_text
 from verifier.raw import Raw
 from verifier.registers import readable, unmoved, writable
-from verifier.rejection import Rejection
+from verifier.rejection import E2BIG, EACCES, EAGAIN, EINVAL, EPERM, Rejection
 from verifier.rules import may_load_absolute
-from verifier.state import ANY, UNINIT, State
+from verifier.state import ANY, UNINIT, State, const
 from verifier.types import ARENA, BASE, BTF, CTX, FLOW_KEYS, MEM, PACKETS, SOCKETS, UNTRUSTED, name
 
 DONE = -1  # in place of the next slot: the path has ended
 ALL = -1
-_RECOVERABLE = frozenset({1, 13, 22})  # what a mispredicted path may fail with: it is then kept from being run
+_RECOVERABLE = frozenset({EPERM, EACCES, EINVAL})  # of a mispredicted path, which is then kept from being run
 _TICKS = 1024  # instructions between two looks at the clock
 
 
@@ -41,9 +41,9 @@ def explore(env: Env, state: State, start: int) -> None:
         state = env.state
         env.processed += 1
         if env.processed > most:
-            raise Rejection(7, f"BPF program is too large. Processed {env.processed} insn", pc)
+            raise Rejection(E2BIG, f"BPF program is too large. Processed {env.processed} insn", pc)
         if deadline and env.processed % _TICKS == 0 and time.monotonic() > deadline:
-            raise Rejection(11, f"time limit reached at insn {pc}", pc)
+            raise Rejection(EAGAIN, f"time limit reached at insn {pc}", pc)
         state.last = env.before
         state.pc = pc
         if prune_point[pc] and prune.visited(env, pc):
@@ -115,6 +115,9 @@ def _next(env: Env, state: State, raw: Raw, pc: int) -> int:
         after = execute(env, raw, pc)
     except Rejection as refusal:
         if state.speculative and refusal.errno in _RECOVERABLE:
+            env.live.failed()
+            if env.level and refusal.message:
+                env.log.add(refusal.message)
             aux.nospec = True
             aux.alu_state = 0
             return DONE
@@ -149,7 +152,7 @@ def _load(env: Env, raw: Raw, row: Row) -> int:
     type_ = env.state.frames[-1].regs[raw.src].type
     memory.access(env, raw.src, raw.off, row.width // 8, False, raw.dst, row.ordered, row.signed)
     if row.ordered and not _atomic_allowed(type_):
-        raise Rejection(13, f"BPF_ATOMIC loads from R{raw.src} {name(type_)} is not allowed", env.pc)
+        raise Rejection(EACCES, f"BPF_ATOMIC loads from R{raw.src} {name(type_)} is not allowed", env.pc)
     _one_pointer(env, type_, not row.ordered)
     return env.pc + 1
 
@@ -160,7 +163,7 @@ def _store(env: Env, raw: Raw, row: Row) -> int:
         readable(env, raw.src)
     type_ = readable(env, raw.dst).type
     if row.ordered and not _atomic_allowed(type_):
-        raise Rejection(13, f"BPF_ATOMIC stores into R{raw.dst} {name(type_)} is not allowed", env.pc)
+        raise Rejection(EACCES, f"BPF_ATOMIC stores into R{raw.dst} {name(type_)} is not allowed", env.pc)
     memory.access(env, raw.dst, raw.off, row.width // 8, True, raw.src if by_register else -1, row.ordered)
     env.live.stored(env.state, env.pc)
     _one_pointer(env, type_, False)
@@ -171,11 +174,11 @@ def _atomic(env: Env, raw: Raw, row: Row) -> int:
     src = readable(env, raw.src)
     type_ = readable(env, raw.dst).type
     if row.op == "cmpxchg" and env.is_pointer(readable(env, 0)):
-        raise Rejection(13, "R0 leaks addr into mem", env.pc)
+        raise Rejection(EACCES, "R0 leaks addr into mem", env.pc)
     if env.is_pointer(src):
-        raise Rejection(13, f"R{raw.src} leaks addr into mem", env.pc)
+        raise Rejection(EACCES, f"R{raw.src} leaks addr into mem", env.pc)
     if not _atomic_allowed(type_):
-        raise Rejection(13, f"BPF_ATOMIC stores into R{raw.dst} {name(type_)} is not allowed", env.pc)
+        raise Rejection(EACCES, f"BPF_ATOMIC stores into R{raw.dst} {name(type_)} is not allowed", env.pc)
     size = row.width // 8
     into = -1
     base = env.state.frames[-1].regs[raw.dst]
@@ -189,6 +192,7 @@ def _atomic(env: Env, raw: Raw, row: Row) -> int:
     if base.type == ARENA:
         _one_pointer(env, ARENA, False)
     memory.access(env, raw.dst, raw.off, size, True, -1, True)
+    env.live.stored(env.state, env.pc)
     return env.pc + 1
 
 
@@ -205,11 +209,11 @@ def _one_pointer(env: Env, type_: int, mismatch_allowed: bool) -> None:
     seen = aux.pointer
     if seen == type_ or (_same_access(seen) and _same_access(type_)):
         return
-    if mismatch_allowed and seen & BASE in (BTF, MEM) and type_ & BASE in (BTF, MEM):
-        if seen & BASE == type_ & BASE or UNTRUSTED & (seen | type_):
-            aux.pointer = seen | UNTRUSTED if seen & BASE == BTF else type_ | UNTRUSTED
-            return
-    raise Rejection(22, "same insn cannot be used with different pointers", env.pc)
+    alike = seen & BASE == type_ & BASE or UNTRUSTED & (seen | type_)
+    if mismatch_allowed and alike and seen & BASE in (BTF, MEM) and type_ & BASE in (BTF, MEM):
+        aux.pointer = seen | UNTRUSTED if seen & BASE == BTF else type_ | UNTRUSTED
+        return
+    raise Rejection(EINVAL, "same insn cannot be used with different pointers", env.pc)
 
 
 def _same_access(type_: int) -> bool:
@@ -258,14 +262,17 @@ def _packet(env: Env, raw: Raw, row: Row) -> int:
     readable(env, 6)
     held.check_leak(env, False, True, "BPF_LD_[ABS|IND]")
     if regs[6].type != CTX:
-        raise Rejection(22, "at the time of BPF_LD_ABS|IND R6 != pointer to skb", env.pc)
+        raise Rejection(EINVAL, "at the time of BPF_LD_ABS|IND R6 != pointer to skb", env.pc)
     if row.op == "ld_ind":
         readable(env, raw.src)
     unmoved(env, 6, regs[6])
     for number in range(6):
         env.set(number, UNINIT)
     env.set(0, ANY)
-    return env.pc + 1
+    if len(env.state.frames) == 1:
+        return env.pc + 1
+    env.push(env.pc + 1, env.pc)
+    return subprograms.leave_early(env, const(0))
 
 
 def _wide(env: Env, raw: Raw, row: Row) -> int:
@@ -280,7 +287,6 @@ _KINDS = {
 }  # fmt: skip
 
 
-
 def path(env: Env) -> tuple[tuple[int, int], ...]:
     """How the state that is being explored was reached: runs of slots without a jump, (first, last)."""
     runs: list[tuple[int, int]] = []
@@ -292,5 +298,5 @@ def path(env: Env) -> tuple[tuple[int, int], ...]:
                 runs.append((step.pc, last))
                 pc = last = step.before
         state = state.parent
-    runs.append((0 if not runs or runs[-1][0] else 0, last))
+    runs.append((0, last))
     return tuple(reversed([run for run in runs if run[0] <= run[1]]))

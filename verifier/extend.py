@@ -41,6 +41,8 @@ def truncated(s: Scalar, size: int) -> Scalar:
 def cut(s: Scalar, bits: int) -> Scalar:
     """The low bits, fewer than a register has, zero-extended."""
     low = (1 << bits) - 1
+    if s.mask == 0:
+        return constant(s.value & low)
     if s.umin & ~low == s.umax & ~low:
         umin, umax = s.umin & low, s.umax & low
     else:

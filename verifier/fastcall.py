@@ -9,7 +9,7 @@ from __future__ import annotations
 from bpf.isa import opcodes
 from bpf.isa.opcodes import LDX, MEM, STX
 from verifier import calls
-from verifier.shape import Structure, Subprogram
+from verifier.shape import NONE, Structure, Subprogram
 
 _CALLER_SAVED = 0x3F
 _STORE, _LOAD = STX | MEM | opcodes.SIZE[64], LDX | MEM | opcodes.SIZE[64]
@@ -29,13 +29,34 @@ def find(found: Structure) -> None:
                 _around(found, subprogram, pc, lowest)
 
 
+def touched(found: Structure, subprogram: Subprogram, pc: int) -> None:
+    """An access to where spills lie that may go: unless it is one of them, all of the function stay.
+
+    To be asked of an access below Subprogram.fastcall_stack.
+    """
+    if found.fastcall[pc]:
+        return
+    subprogram.fastcall_stack = NONE
+    for inside in range(subprogram.start, subprogram.end):
+        found.fastcall[inside] = False
+        found.spills[inside] = 0
+
+
+def remove(found: Structure) -> None:
+    """Functions whose spills go need less stack. To be done when all is walked."""
+    for subprogram in found.subprograms:
+        gone = any(found.spills[pc] for pc in range(subprogram.start, subprogram.end))
+        if gone and not subprogram.keep_fastcall_stack:
+            subprogram.stack = -subprogram.fastcall_stack
+
+
 def _around(found: Structure, subprogram: Subprogram, pc: int, lowest: int) -> None:
     """The pairs around one call; of a call that clobbers what it may, they stay, and their stack with them."""
     raws = found.raws
-    signature = calls.callable_signature(raws[pc], found.subject, found.options.caps)
-    if signature is None:
+    made = calls.summary(raws[pc], pc, found.subject, found.options.caps)
+    if made is None:
         return
-    clobbered = (2 << len(signature.arguments)) - (2 if signature.result.base == "RET_VOID" else 1)
+    clobbered = (2 << made.reads) - (2 if made.void else 1)
     expected = _CALLER_SAVED & ~clobbered
     pairs = 0
     while pairs < min(6, pc, len(raws) - 1 - pc):
@@ -50,8 +71,9 @@ def _around(found: Structure, subprogram: Subprogram, pc: int, lowest: int) -> N
         found.fastcall[pc - pairs] = found.fastcall[pc + pairs] = True
     if not pairs:
         return
-    if signature.fastcall:
+    if made.fastcall:
         found.spills[pc] = pairs
     else:
         subprogram.keep_fastcall_stack = True
-    subprogram.fastcall_stack = min(subprogram.fastcall_stack, lowest + 8 * pairs)
+    end = lowest + 8 * pairs
+    subprogram.fastcall_stack = end if subprogram.fastcall_stack == NONE else min(subprogram.fastcall_stack, end)

@@ -18,16 +18,22 @@ from verifier.types import ALLOC, BASE, BTF, MAP_VALUE
 
 _SIZES = {"bpf_spin_lock": 4, "bpf_res_spin_lock": 4, "bpf_timer": 16, "bpf_wq": 16, "bpf_task_work": 16}
 _POINTERS = {"kptr_untrusted": "kptr", "kptr": "kptr", "percpu_kptr": "percpu_kptr", "uptr": "uptr"}
+_MOST = 64  # fields that are looked for; Linux makes no map of more than 11
 LOCKS = frozenset({"bpf_spin_lock", "bpf_res_spin_lock"})
 
 
 class Field(NamedTuple):
-    """One field. kind: the struct's name, or "kptr", "kptr_untrusted", "percpu_kptr", "uptr"; type: what that points to."""
+    """One field.
+
+    kind      the struct's name, or "kptr", "kptr_untrusted", "percpu_kptr", "uptr"; type: what that points to
+    contains  of a list or tree its tag, `contains:struct:member`
+    """
 
     kind: str
     offset: int
     size: int
     type: int = 0
+    contains: str = ""
 
     @property
     def word(self) -> str:
@@ -47,27 +53,54 @@ def _of(lock: int | None, timer: int | None, value_type: int, btf: Btf | None) -
         found[lock] = Field("bpf_spin_lock", lock, 4)
     if timer is not None:
         found[timer] = Field("bpf_timer", timer, 16)
-    if btf is not None and value_type:
+    if btf is not None and 0 < value_type < len(btf):
         _walk(btf, value_type, 0, found, 0)
     return tuple(found[offset] for offset in sorted(found))
 
 
-def _walk(btf: Btf, number: int, base: int, found: dict[int, Field], depth: int) -> None:
+@lru_cache(maxsize=16)
+def _tags(btf: Btf) -> dict[tuple[int, int], str]:
+    """Structure and number of a member, or a variable and -1 -> what its tag says that it contains."""
+    return {
+        (one.type, one.component): one.name
+        for one in btf.types
+        if one.kind is Kind.DECL_TAG and one.name.startswith("contains:")
+    }
+
+
+def _walk(btf: Btf, number: int, base: int, found: dict[int, Field], depth: int, tag: str = "") -> None:
     number = btf.strip(number)
     type_ = btf[number]
+    if len(found) > _MOST or not _holds_fields(btf, number):
+        return
     if type_.kind is Kind.ARRAY and depth < 8:
         size = btf.size(type_.type)
         for at in range(min(type_.count, 64)):
             _walk(btf, type_.type, base + at * size, found, depth + 1)
     elif type_.kind in COMPOSITE and type_.name in SPECIAL:
-        found[base] = Field(type_.name, base, _SIZES.get(type_.name, type_.size))
+        found[base] = Field(type_.name, base, _SIZES.get(type_.name, type_.size), 0, tag)
     elif type_.kind is Kind.STRUCT and depth < 8:
-        for member in type_.members:
-            _walk(btf, member.type, base + member.offset // 8, found, depth + 1)
+        for at, member in enumerate(type_.members):
+            _walk(btf, member.type, base + member.offset // 8, found, depth + 1, _tags(btf).get((number, at), ""))
+    elif type_.kind is Kind.DATASEC:
+        for placed in type_.variables:
+            tag = _tags(btf).get((placed.type, -1), "")
+            _walk(btf, btf[placed.type].type, base + placed.offset, found, depth + 1, tag)
     elif type_.kind is Kind.PTR:
         target = btf[type_.type]
         if target.kind is Kind.TYPE_TAG and target.name in _POINTERS:
             found[base] = Field(target.name, base, 8, btf.strip(target.type))
+
+
+@lru_cache(maxsize=4096)
+def _holds_fields(btf: Btf, number: int) -> bool:
+    """Whether a type is worth a walk: a small one may stand for very many members."""
+    type_ = btf[btf.strip(number)]
+    if type_.kind is Kind.ARRAY:
+        return _holds_fields(btf, type_.type)
+    if type_.kind in COMPOSITE:
+        return type_.name in SPECIAL or any(_holds_fields(btf, member.type) for member in type_.members)
+    return type_.kind is Kind.DATASEC or (type_.kind is Kind.PTR and btf[type_.type].kind is Kind.TYPE_TAG)
 
 
 def of_value(map_: Map, btf: Btf | None) -> tuple[Field, ...]:

@@ -5,9 +5,10 @@ Source: setup_func_entry and clear_all_pkt_pointers of Linux 6.18.
 
 from __future__ import annotations
 
+from verifier.dynptrs import PACKET
 from verifier.env import Env, each_reg
 from verifier.rejection import Rejection
-from verifier.state import ANY, UNINIT, Frame, Reg, State
+from verifier.state import ANY, UNINIT, Frame, Reg, Slice, State
 from verifier.types import PACKET_END, PACKETS
 
 MAX_FRAMES = 8
@@ -33,10 +34,11 @@ def clobber(env: Env) -> None:
 
 
 def forget_packets(env: Env) -> None:
-    """The packet may have moved: its pointers are lost."""
+    """The packet may have moved: its pointers are lost, and slices of dynptrs of it."""
 
     def change(reg: Reg) -> Reg:
-        if reg.type in PACKETS or reg.type == PACKET_END:
+        slice_ = isinstance(reg.of, Slice) and reg.of.kind in PACKET
+        if reg.type in PACKETS or reg.type == PACKET_END or slice_:
             return ANY if env.leaks else UNINIT
         return reg
 

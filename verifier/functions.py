@@ -10,19 +10,22 @@ from bpf.isa.opcodes import JMP, JMP32, LD
 from bpf.object.btf import ENUMS, LINKAGE, Btf, Kind
 from verifier import calls, rules
 from verifier.raw import Raw
-from verifier.rejection import Rejection
-from verifier.shape import E2BIG, EINVAL, EPERM, EPROTO, Structure, Subprogram
+from verifier.rejection import E2BIG, EINVAL, EPERM, EPROTO, Rejection
+from verifier.shape import Structure, Subprogram
+from verifier.subject import Subject
 
 MAX_FUNCTIONS = 256  # BPF_MAX_SUBPROGS
 MAX_KFUNCS = 256  # MAX_KFUNC_DESCS
 _JA, _EXIT, _CALL = (opcodes.JMP_OPS[op] for op in ("ja", "exit", "call"))
 _LAST = frozenset({JMP | _EXIT, JMP | _JA, JMP32 | _JA})
 _PACKET_MODES = (opcodes.ABS, opcodes.IND)
+_METADATA = "bpf_xdp_metadata_rx_"  # what only a program can call that is made for one device
 _EXCEPTION = "exception_callback:"
 
 
 def find(found: Structure) -> None:
     """Where functions start: at slot 0, where calls go and addresses are taken, at the exception callback."""
+    _check_numbers(found.subject)
     raws = found.raws
     starts = {0}
     kfuncs: set[tuple[int, int]] = set()
@@ -51,6 +54,16 @@ def find(found: Structure) -> None:
         found.subprogram_of.extend([number] * (end - start))
 
 
+def _check_numbers(subject: Subject) -> None:
+    """The functions' types are functions."""
+    btf = subject.btf
+    if btf is None:
+        return
+    for _, number in sorted(subject.types.items()):
+        if not 0 <= number < len(btf) or btf[number].kind is not Kind.FUNC:
+            raise Rejection(EINVAL, f"invalid type id {number} in func info")
+
+
 def _add(starts: set[int], start: int, count: int, pc: int) -> None:
     if not 0 <= start < count:
         raise Rejection(EINVAL, "call to invalid destination", pc)
@@ -61,6 +74,8 @@ def _add(starts: set[int], start: int, count: int, pc: int) -> None:
 
 def _check_kfunc(found: Structure, pc: int, raw: Raw, seen: set[tuple[int, int]]) -> None:
     """A call of a kernel function: is there such a one?"""
+    if found.subject.kfuncs.get(pc, "").startswith(_METADATA):
+        raise Rejection(EINVAL, "metadata kfuncs require device-bound program", pc)
     if not rules.gpl_compatible(found.subject.license):
         raise Rejection(EINVAL, "cannot call kernel function from non-GPL compatible program", pc)
     if not raw.imm and not raw.off:

@@ -83,8 +83,8 @@ def _arguments(env: Env, subprog: int) -> tuple[Argument, ...]:
     if len(prototype.params) > _MOST:
         count = len(prototype.params)
         raise Rejection(22, f"Global function {function.name}() with {count} > {_MOST} args. Buggy compiler.", env.pc)
-    returned = btf[btf.strip(prototype.type)] if prototype.type else None
-    if returned is not None and returned.kind is not Kind.INT and returned.kind not in ENUMS:
+    returned = btf[btf.strip(prototype.type)].kind if prototype.type else None
+    if returned is not Kind.INT and returned not in ENUMS:
         raise Rejection(22, _UNSUPPORTED.format(function.name), env.pc)
     tags: dict[int, set[str]] = {}
     for one in btf.types:
@@ -222,8 +222,14 @@ def entered(env: Env, subprog: int) -> State:
     state = State()
     frame = Frame(0, subprog, -1)
     state.frames.append(frame)
+    state.first = env.structure.starts[subprog]
     state.sleepable = env.subject.sleepable
-    for number, argument in enumerate(arguments(env, subprog), 1):
+    wanted = arguments(env, subprog)
+    if env.structure.subprograms[subprog].exception:
+        frame.exception = True
+        if [argument.kind for argument in wanted] != ["number"]:
+            raise Rejection(22, "exception cb only supports single integer argument", env.pc)
+    for number, argument in enumerate(wanted, 1):
         frame.regs[number] = _given(env, argument)
     return state
 

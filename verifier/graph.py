@@ -42,11 +42,14 @@ def dot(subject: Subject, options: Options, name: str) -> tuple[str, Verdict]:
             if pc >= count or pc in heads:
                 break
         shown = states.get(head, [])
-        body = [*(f"[{one}]" for one in shown[:STATES]), *([f"[{len(shown) - STATES} more states]"] if len(shown) > STATES else []), *body]
-        label = "".join(_escaped(line) + "\\l" for line in body)
+        above = [f"[{one}]" for one in shown[:STATES]]
+        if len(shown) > STATES:
+            above.append(f"[{len(shown) - STATES} more states]")
+        label = "".join(_escaped(line) + "\\l" for line in above + body)
         colour = ' color="red"' if head <= verdict.pc <= last else "" if shown else ' style="dashed"'
         lines.append(f'  b{head} [label="{label}"{colour}];')
-        lines += [f"  b{head} -> b{after};" for after in dict.fromkeys(shape.successors[last]) if after in heads or after == pc]
+        behind = (after for after in dict.fromkeys(shape.successors[last]) if after in heads or after == pc)
+        lines += [f"  b{head} -> b{after};" for after in behind]
     return "\n".join([*lines, "}", ""]), verdict
 
 
@@ -56,5 +59,3 @@ def _escaped(line: str) -> str:
 
 def _quoted(name: str) -> str:
     return '"' + _escaped(name) + '"'
-
-

@@ -6,7 +6,7 @@ Source: acquire_reference, release_reference, check_resource_leak of Linux 6.18.
 from __future__ import annotations
 
 from verifier.env import Env, each_reg
-from verifier.rejection import Rejection
+from verifier.rejection import EINVAL, Rejection
 from verifier.state import ANY, UNINIT, Ref, Reg, State
 
 
@@ -46,13 +46,14 @@ def check_leak(env: Env, thrown: bool, locks: bool, what: str) -> None:
     if not state.refs and not (state.locks or state.irq or state.rcu or state.preempt):
         return
     if locks and state.locks:
-        raise Rejection(22, f"{what} cannot be used inside bpf_spin_lock-ed region", env.pc)
+        raise Rejection(EINVAL, f"{what} cannot be used inside bpf_spin_lock-ed region", env.pc)
     if thrown or len(state.frames) == 1:
         lingering = [ref for ref in state.refs if ref.kind == "ptr"]
         if lingering:
             lines = [f"Unreleased reference id={ref.id} alloc_insn={ref.pc}" for ref in lingering]
-            raise Rejection(22, "\n".join([*lines, f"{what} would lead to reference leak"]), env.pc)
+            raise Rejection(EINVAL, "\n".join([*lines, f"{what} would lead to reference leak"]), env.pc)
     if locks:
-        for held, word in ((state.irq, "local_irq_save"), (state.rcu, "rcu_read_lock"), (state.preempt, "preempt_disable")):
+        regions = ((state.irq, "local_irq_save"), (state.rcu, "rcu_read_lock"), (state.preempt, "preempt_disable"))
+        for held, word in regions:
             if held:
-                raise Rejection(22, f"{what} cannot be used inside bpf_{word}-ed region", env.pc)
+                raise Rejection(EINVAL, f"{what} cannot be used inside bpf_{word}-ed region", env.pc)

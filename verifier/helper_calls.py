@@ -8,12 +8,11 @@ from __future__ import annotations
 from bpf.program import Map
 from bpf.spec import callers
 from bpf.spec.attach import attach_name
-from bpf.spec.layout import CPUS
 from bpf.spec.prototypes import PROTOTYPES
-from bpf.spec.signatures import SIGNATURES, Kind, Signature, signature
-from verifier import callbacks, dynptr_args, fields, held, map_calls, memory, objects, precision, rules, types
+from bpf.spec.signatures import Kind, Signature, signature
+from verifier import callbacks, dynptr_args, fields, formats, held, map_calls, memory, objects, precision, rules, types
 from verifier.arguments import Call, check
-from verifier.env import Env, each_reg
+from verifier.env import ANYTHING, NEVER, Env, each_reg
 from verifier.frames import clobber, forget_packets
 from verifier.raw import Raw
 from verifier.rejection import Rejection
@@ -49,7 +48,6 @@ _CASTS = frozenset({
 _BOUNDED = frozenset({
     "get_stack", "get_task_stack", "probe_read_str", "probe_read_kernel_str", "probe_read_user_str",
 })  # fmt: skip
-_ELIDED = frozenset({"array", "percpu_array"})
 
 
 def call(env: Env, raw: Raw) -> int:
@@ -57,11 +55,11 @@ def call(env: Env, raw: Raw) -> int:
     state = env.state
     number = raw.imm
     prototype = PROTOTYPES.get(number)
-    name = prototype.name if prototype is not None else ""
+    name = prototype.name if prototype is not None else "" if number else "unspec"
     if state.locks and name not in ("spin_unlock", "kptr_xchg"):
         raise Rejection(22, "function calls are not allowed while holding a lock", env.pc)
     shown = f"bpf_{name}#{number}" if name else f"invalid func unknown#{number}"
-    if not name or number not in SIGNATURES:
+    if not name:
         raise Rejection(22, shown, env.pc)
     subject = env.subject
     attach = attach_name(subject.type.name, subject.attach)
@@ -83,11 +81,14 @@ def call(env: Env, raw: Raw) -> int:
     if sign.releases:
         _release(env, made, sign.releases, shown)
     _special(env, made)
-    moves = sign.changes_packet or dynptr_args.moves_packet(env, made)
+    own = made.name == "tail_call" and len(state.frames) == 1  # only a caller sees what another program did
+    moves = (sign.changes_packet and not own) or dynptr_args.moves_packet(env, made)
     clobber(env)
     _result(env, made, sign)
+    if made.dynptr is not None or made.makes:
+        env.live.stored(state, env.pc)
     map_calls.compatible(env, made)
-    if moves:
+    if moves and name != "tail_call":  # a program that goes on was not left
         forget_packets(env)
     assert regs is state.frames[-1].regs
     return env.pc + 1
@@ -145,8 +146,11 @@ def _special(env: Env, made: Call) -> None:
     elif name == "get_local_storage":
         if not (regs[2].type == SCALAR and regs[2].num == ZERO):
             raise Rejection(22, "get_local_storage() doesn't support non-zero flags", env.pc)
+    elif name == "snprintf":
+        formats.check(env)
     elif name in callbacks.CALLBACKS:
         if name == "loop":
+            _inlines(env, regs[2].aux)
             precision.register(env, 1)
             frame = env.state.frames[-1]
             if frame.depth >= regs[1].num.umax:
@@ -161,6 +165,18 @@ def _special(env: Env, made: Call) -> None:
         )
     elif name == "dynptr_data":
         dynptr_args.lends(env, made)
+
+
+def _inlines(env: Env, subprog: int) -> None:
+    """A loop is compiled inline if all ways to it have the same function and no flags, which is then relied on."""
+    aux = env.aux[env.pc]
+    if aux.inlined == NEVER:
+        return
+    flags = env.state.frames[-1].regs[4]
+    none = flags.type == SCALAR and flags.num == ZERO
+    if none:
+        precision.register(env, 4)
+    aux.inlined = subprog if none and aux.inlined in (ANYTHING, subprog) else NEVER
 
 
 # The result ------------------------------------------------------------------------------------------
@@ -185,7 +201,7 @@ def _result(env: Env, made: Call, sign: Signature) -> None:
     if base == "RET_VOID":
         return
     if base == "RET_INTEGER":
-        env.set(0, _number(made))
+        env.set(0, _number(env, made))
         return
     flags = _flags(kind)
     id_ = 0
@@ -193,7 +209,7 @@ def _result(env: Env, made: Call, sign: Signature) -> None:
         map_ = made.map
         assert isinstance(map_, Map)
         if (
-            made.name == "map_lookup_elem" and map_.kind in _ELIDED and made.key is not None
+            made.name == "map_lookup_elem" and map_calls.has_all_keys(map_) and made.key is not None
             and 0 <= made.key < map_.max_entries
         ):  # fmt: skip
             flags &= ~MAYBE_NULL
@@ -216,14 +232,14 @@ def _result(env: Env, made: Call, sign: Signature) -> None:
     env.set(0, Reg(reg.type, reg.num, reg.off, id_, ref, reg.of, reg.aux))
 
 
-def _number(made: Call) -> Reg:
+def _number(env: Env, made: Call) -> Reg:
     """An integer; of a few helpers it is known between what it lies."""
     if made.name in _BOUNDED and made.most >= 0:
         most = made.most
         num = settled(0, U64, -_MAX_ERRNO, most, 0, U64, -_MAX_ERRNO, min(most, (1 << 31) - 1), 0, 0xFFFF_FFFF)
         return scalar(num)
     if made.name == "get_smp_processor_id":
-        most = CPUS - 1
+        most = env.options.cpus - 1
         return scalar(settled(0, U64, 0, most, 0, most, 0, most, 0, most))
     return ANY
 

@@ -13,8 +13,8 @@ from verifier.env import Env, each_reg
 from verifier.raw import Raw
 from verifier.registers import readable
 from verifier.rejection import Rejection
-from verifier.scalar import Scalar, constant, meet
-from verifier.state import ADD_CONST, SPILL, ZERO, Reg, Slot, State
+from verifier.scalar import Scalar, constant
+from verifier.state import ADD_CONST, ADD_CONST32, SPILL, ZERO, Reg, Slot, State
 from verifier.types import (
     ALLOC,
     BASE,
@@ -100,7 +100,7 @@ def step(env: Env, raw: Raw, row: Row) -> int:
             _sync(env.state, regs[raw.dst], linked)
             _sync(other, others[raw.dst], linked)
     elif not narrow and by_register and SCALAR not in (dst.type, src.type):
-        _one_is_not_null(env.state, other, raw, op, dst, src)
+        _one_is_not_null(env, other, raw, op, dst, src)
     dst = regs[raw.dst]
     if not narrow and not by_register and raw.imm == 0 and op in ("jeq", "jne") and dst.type & MAYBE_NULL:
         nullness.decide(env, env.state, raw.dst, op == "jne")
@@ -167,18 +167,17 @@ def _packet_taken(a: Reg, b: Reg, op: str) -> bool | None:
 
 def _narrow(env: Env, raw: Raw, row: Row, dst: Reg, src: Reg, others: list[Reg], by_register: bool) -> None:
     said: list[str] = []
-    dst_then, src_then, dst_else, src_else = branch.refine(row.op, dst.num, src.num, row.width, said)
-    for line in said:
-        env.log.add(line)
     regs = env.state.frames[-1].regs
+    if by_register and raw.src == raw.dst:
+        dst_then, dst_else = branch.refine_same(row.op, dst.num, row.width, said)
+    else:
+        dst_then, src_then, dst_else, src_else = branch.refine(row.op, dst.num, src.num, row.width, said)
+        if by_register:
+            others[raw.src] = _numbered(src, src_then)
+            regs[raw.src] = _numbered(src, src_else)
     others[raw.dst] = _numbered(dst, dst_then)
     regs[raw.dst] = _numbered(dst, dst_else)
-    if by_register and raw.src != raw.dst:
-        others[raw.src] = _numbered(src, src_then)
-        regs[raw.src] = _numbered(src, src_else)
-    elif by_register:
-        others[raw.src] = _numbered(src, meet(dst_then, src_then))
-        regs[raw.src] = _numbered(src, meet(dst_else, src_else))
+    env.log.lines += said
 
 
 def _numbered(reg: Reg, num: Scalar) -> Reg:
@@ -220,11 +219,14 @@ def _sync(state: State, known: Reg, linked: list[tuple[int, int, bool]]) -> None
         reg = frame.regs[at] if is_reg else frame.stack[at].reg
         if reg.type != SCALAR or reg is known or (reg.id ^ known.id) & ~ADD_CONST:
             continue
+        if reg.id & ADD_CONST and known.id & ADD_CONST and (reg.id ^ known.id) & ADD_CONST:
+            continue  # one wrapped at 32 bits, the other did not
         if not (reg.id | known.id) & ADD_CONST or reg.off == known.off:
             new = known
         else:
             delta = constant(reg.off - known.off)
-            new = Reg(SCALAR, alu("add", 64, known.num, delta), reg.off, reg.id)
+            width = 32 if (reg.id | known.id) & ADD_CONST32 else 64
+            new = Reg(SCALAR, alu("add", width, known.num, delta), reg.off, reg.id)
         if is_reg:
             frame.regs[at] = new
         else:
@@ -234,17 +236,16 @@ def _sync(state: State, known: Reg, linked: list[tuple[int, int, bool]]) -> None
 # Pointers to one thing ----------------------------------------------------------------------------
 
 
-def _one_is_not_null(state: State, other: State, raw: Raw, op: str, dst: Reg, src: Reg) -> None:
+def _one_is_not_null(env: Env, other: State, raw: Raw, op: str, dst: Reg, src: Reg) -> None:
     """Two pointers are equal and one is not null: the other is not either."""
     if bool(dst.type & MAYBE_NULL) == bool(src.type & MAYBE_NULL) or BTF in (dst.type & BASE, src.type & BASE):
         return
-    equal = other if op == "jeq" else state if op == "jne" else None
+    equal = other if op == "jeq" else env.state if op == "jne" else None
     if equal is None:
         return
     number = raw.src if src.type & MAYBE_NULL else raw.dst
     regs = equal.frames[-1].regs
-    reg = regs[number]
-    regs[number] = reg.typed(reg.type & ~MAYBE_NULL)
+    regs[number] = nullness.as_not_null(env, regs[number])
 
 
 # Packets -------------------------------------------------------------------------------------------

@@ -38,7 +38,7 @@ class Liveness:
     def __init__(self, shape: Structure) -> None:
         self._shape = shape
         self._called: dict[_Chain, _Called] = {}
-        self._pending: tuple[int, int] | None = None
+        self._pending = (0, 0)
         self._before: list[list[int]] = [[] for _ in shape.raws]
         for pc, successors in enumerate(shape.successors):
             for after in successors:
@@ -48,6 +48,8 @@ class Liveness:
         chain = tuple(frame.callsite for frame in frames[: depth + 1])
         found = self._called.get(chain)
         if found is None:
+            if depth:
+                self._at(frames, depth - 1)  # what is read of its slots reaches a caller that touches none itself
             found = self._called[chain] = _Called(chain, self._shape.starts[frames[depth].subprog])
         return found
 
@@ -57,12 +59,17 @@ class Liveness:
 
     def wrote(self, frame: int, slots: int) -> None:
         """The instruction writes whole slots of a frame; `stored` says when it is done."""
-        self._pending = (frame, slots)
+        before = self._pending
+        self._pending = (frame, slots | before[1] if before is not None and before[0] == frame else slots)
+
+    def failed(self) -> None:
+        """A store was not done after all."""
+        self._pending = (0, 0)
 
     def stored(self, state: State, pc: int) -> None:
         """A store is done: what it wrote this time and every time before is surely written."""
-        now = self._pending or (0, 0)
-        self._pending = None
+        now = self._pending
+        self._pending = (0, 0)
         called = self._at(state.frames, len(state.frames) - 1)
         before = called.writes.get(pc)
         if before is None:
@@ -127,6 +134,4 @@ class Liveness:
         callsite = called.chain[-1]
         if frame >= len(called.chain) - 1 or callsite < 0:
             return
-        caller = self._called.get(called.chain[:-1])
-        if caller is not None:
-            self._add(caller, callsite, frame, slots)
+        self._add(self._called[called.chain[:-1]], callsite, frame, slots)

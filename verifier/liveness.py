@@ -16,7 +16,7 @@ _MOV, _END = opcodes.ALU_OPS["mov"], opcodes.ALU_OPS["end"]
 _JA, _JCOND, _EXIT, _CALL = (opcodes.JMP_OPS[op] for op in ("ja", "jcond", "exit", "call"))
 
 
-def effect(raw: Raw, subject: Subject, caps: frozenset[str]) -> tuple[int, int]:
+def effect(raw: Raw, pc: int, subject: Subject, caps: frozenset[str]) -> tuple[int, int]:
     """The registers that an instruction reads, and those that it writes, as bits."""
     code = raw.code
     cls, mode = code & 7, code & _MODE
@@ -35,8 +35,8 @@ def effect(raw: Raw, subject: Subject, caps: frozenset[str]) -> tuple[int, int]:
         if op == _EXIT:
             return 1, 0
         if op == _CALL:
-            signature = calls.callable_signature(raw, subject, caps)
-            reads = _CALLER_SAVED & ~1 if signature is None else (2 << len(signature.arguments)) - 2
+            found = calls.summary(raw, pc, subject, caps)
+            reads = _CALLER_SAVED & ~1 if found is None else (2 << found.reads) - 2
             return reads, _CALLER_SAVED
         return (dst | src if code & X else dst), 0
     if cls == LDX and mode in (MEM, MEMSX):
@@ -60,7 +60,7 @@ def live(found: Structure) -> list[int]:
     """Per slot, as bits, the registers that may be read before they are written, from just before it on."""
     raws, order, of = found.raws, found.postorder, found.successors
     before = [0] * len(raws)
-    effects = [effect(raws[pc], found.subject, found.options.caps) for pc in order]
+    effects = [effect(raws[pc], pc, found.subject, found.options.caps) for pc in order]
     changed = True
     while changed:
         changed = False

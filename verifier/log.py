@@ -90,7 +90,7 @@ def reg_text(reg: Reg, frame: int, precise: bool) -> str:
     """A register as print_reg_state writes it; frame: the number of the one that it is shown in."""
     type_, num = reg.type, reg.num
     if type_ == SCALAR and num.mask == 0:
-        return ("P" if precise else "") + _signed(num.value + (reg.off if reg.id & ADD_CONST else 0))
+        return ("P" if precise else "") + _signed(num.value)
     text = ("P" if precise and type_ == SCALAR else "") + name(type_)
     base = type_ & BASE
     if base == ARENA:

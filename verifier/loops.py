@@ -65,7 +65,7 @@ def widen(env: Env, old: State, state: State) -> None:
 def _widened(old: Reg, reg: Reg, ids: Ids, precise: bool) -> Reg:
     if old.type != SCALAR or reg.type != SCALAR or precise:
         return reg
-    if old.num == reg.num and old.off == reg.off and ids.scalars(old.id, reg.id):
+    if old.num == reg.num and old.off == reg.off and ids.same(old.id, reg.id):
         return reg
     return ANY if reg.num is not UNKNOWN or reg.id else reg
 

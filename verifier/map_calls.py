@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from bpf.isa.effects import signed
 from bpf.program import Map
-from bpf.spec.maps import MAP_TYPES, RDONLY_PROG
+from bpf.spec.maps import INNER_MAP, MAP_TYPES, RDONLY_PROG
 from verifier import precision, rules
 from verifier.env import Env
-from verifier.rejection import Rejection
+from verifier.rejection import EACCES, EINVAL, Rejection
 from verifier.state import SPILL, ZEROS, Reg
 from verifier.types import SCALAR, STACK
 
@@ -97,6 +97,11 @@ def holds_sockets(map_: Map | None) -> bool:
     return map_ is not None and map_.kind in ("sockmap", "sockhash")
 
 
+def has_all_keys(map_: Map) -> bool:
+    """Whether each key below max_entries has a value, and max_entries is that of every map that comes here."""
+    return map_.kind in ("array", "percpu_array") and not map_.flags & INNER_MAP
+
+
 def _may_update_sockets(env: Env, name: str) -> bool:
     kind = env.subject.type.name
     if name not in _UPDATES:
@@ -120,7 +125,7 @@ def compatible(env: Env, made: Call) -> None:
         said = "cannot update sockmap in this context\n" if name in _UPDATES else ""
     if not ok:
         number = MAP_TYPES[map_.kind].number if map_.kind in MAP_TYPES else 0
-        raise Rejection(22, f"{said}cannot pass map_type {number} into func bpf_{name}#{made.number}", env.pc)
+        raise Rejection(EINVAL, f"{said}cannot pass map_type {number} into func bpf_{name}#{made.number}", env.pc)
 
 
 def record(env: Env, made: Call) -> None:
@@ -128,8 +133,8 @@ def record(env: Env, made: Call) -> None:
     map_ = made.map
     if map_ is None:
         return
-    if map_.flags & RDONLY_PROG and made.name in _CHANGES:
-        raise Rejection(13, "write into map forbidden", env.pc)
+    if (map_.readonly or map_.flags & RDONLY_PROG) and made.name in _CHANGES:
+        raise Rejection(EACCES, "write into map forbidden", env.pc)
     aux = env.aux[env.pc]
     aux.map = map_ if aux.map is None or aux.map is map_ else False
     if made.name == "tail_call":

@@ -7,6 +7,7 @@ that takes null for no bytes is given no pointer that may be null for some.
 from __future__ import annotations
 
 from bpf.program import Map
+from bpf.spec import type_rules
 from verifier import context, fields, kptr, objects, precision, rules, stack, tnum
 from verifier.arith import sign_extended, truncated
 from verifier.env import Env
@@ -170,7 +171,7 @@ def may_access_map(env: Env, reg: Reg, off: int, size: int, write: bool) -> None
     """A map whose creator lets programs only read, or only write it. Raises Rejection."""
     map_ = reg.of
     assert isinstance(map_, Map)
-    if write and map_.flags & _RDONLY_PROG:
+    if write and (map_.readonly or map_.flags & _RDONLY_PROG):
         text = f"write into map forbidden, value_size={map_.value_size} off={off} size={size}"
     elif not write and map_.flags & _WRONLY_PROG:
         text = f"read from map forbidden, value_size={map_.value_size} off={off} size={size}"
@@ -257,8 +258,10 @@ def _loaded(env: Env, found: context.Access) -> Reg:
 
 
 def _packet(env: Env, number: int, reg: Reg, off: int, size: int, write: bool, value: int, sign: bool) -> None:
-    if write and not rules.may_write_packet(env.subject):
-        raise Rejection(13, rules.CANNOT_WRITE, env.pc)
+    if write:
+        if not rules.may_write_packet(env.subject):
+            raise Rejection(13, rules.CANNOT_WRITE, env.pc)
+        env.writes_packet = True
     packet_access(env, number, reg, off, size, False)
     if not write and value >= 0:
         env.set_unknown(value)
@@ -384,7 +387,7 @@ def for_helper(env: Env, number: int, size: int, write: bool, zero_allowed: bool
         return stack.initialized(env, number, reg.off, size, zero_allowed, write, raw_mode)
     elif base == BTF:
         objects.for_helper(env, number, reg, size, write)
-    elif base == CTX and env.subject.type.name == "syscall":
+    elif base == CTX and env.subject.type.name in type_rules.UNCONVERTED:
         _context_memory(env, number, reg, size, write, zero_allowed)
     elif zero_allowed and size == 0 and reg.type == SCALAR and reg.num.mask == 0 and reg.num.value == 0:
         pass
@@ -394,7 +397,7 @@ def for_helper(env: Env, number: int, size: int, write: bool, zero_allowed: bool
 
 
 def _context_memory(env: Env, number: int, reg: Reg, size: int, write: bool, zero_allowed: bool) -> None:
-    """A context that is memory of the program's caller (syscall programs). Raises Rejection."""
+    """A context that is memory as it stands. Raises Rejection."""
     off = reg.off + size - 1
     if size == 0 and not zero_allowed:
         raise Rejection(13, f"R{number} invalid zero-sized read", env.pc)

@@ -15,6 +15,7 @@ from verifier.explore import DONE, execute
 from verifier.rejection import Rejection
 from verifier.scalar import Scalar, settled
 from verifier.state import (
+    ADD_CONST,
     DYNPTR_SLOT,
     EMPTY,
     INVALID,
@@ -51,12 +52,14 @@ class _Ids:
         self.pairs: dict[tuple[int, int], int] = {}
 
     def of(self, one: int, other: int) -> int:
-        if not one or not other:
+        flags = one & ADD_CONST
+        if not one or not other or other & ADD_CONST != flags:
             return 0
+        one, other = one & ~ADD_CONST, other & ~ADD_CONST
         found = self.pairs.get((one, other))
         if found is None:
             found = self.pairs[one, other] = one if one == other else self.new()
-        return found
+        return found | flags
 
 
 def joinable(env: Env) -> bool:
@@ -103,6 +106,7 @@ def _block(env: Env, state: State, pc: int, points: list[bool], arrive: Callable
             raise Rejection(7, f"BPF program is too large. Processed {env.processed} insn", pc)
         env.state, env.pc = state, pc
         state.history = []
+        env.aux[pc].seen = True
         after = execute(env, env.structure.raws[pc], pc)
         for left in env.waiting:
             left.state.history = []

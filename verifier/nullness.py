@@ -5,11 +5,20 @@ Source: mark_ptr_or_null_regs and mark_ptr_not_null_reg of Linux 6.18.
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import lru_cache
+
 from bpf.program import Map
 from verifier import fields, held
 from verifier.env import Env, each_reg
 from verifier.state import ZERO, Reg, State
 from verifier.types import ALLOC, BASE, MAP_PTR, MAP_VALUE, MAYBE_NULL, NON_OWNING, RCU, SCALAR, SOCKET, XDP_SOCK
+
+
+@lru_cache(maxsize=64)
+def _nameless(map_: Map) -> Map:
+    """What all inner maps are like: none of them has that one's name."""
+    return replace(map_, name="")
 
 
 def decide(env: Env, state: State, number: int, null: bool) -> None:
@@ -30,14 +39,20 @@ def decide(env: Env, state: State, number: int, null: bool) -> None:
 
 
 def not_null(env: Env, reg: Reg) -> Reg:
-    """A pointer that is no longer null."""
+    """A pointer that is no longer null; its id is kept where it tells locks apart."""
+    new = as_not_null(env, reg)
+    return new if not new.id or fields.may_hold_lock(new, env.subject.btf) else new.identified(0)
+
+
+def as_not_null(env: Env, reg: Reg) -> Reg:
+    """The same pointer where it is not null."""
     if reg.type & BASE == MAP_VALUE and isinstance(reg.of, Map):
         map_ = reg.of
         if map_.inner is not None:
-            return Reg(MAP_PTR, ZERO, 0, 0, 0, map_.inner, reg.id if fields.has_timers(map_.inner, env.subject.btf) else 0)
+            uid = reg.id if fields.has_timers(map_.inner, env.subject.btf) else 0
+            return Reg(MAP_PTR, ZERO, 0, 0, 0, _nameless(map_.inner), uid)
         if map_.kind == "xskmap":
             return Reg(XDP_SOCK, ZERO, 0, 0, reg.ref)
         if map_.kind in ("sockmap", "sockhash"):
             return Reg(SOCKET, ZERO, 0, 0, reg.ref)
-    keeps = fields.may_hold_lock(reg, env.subject.btf)
-    return Reg(reg.type & ~MAYBE_NULL, reg.num, reg.off, reg.id if keeps else 0, reg.ref, reg.of, reg.aux)
+    return reg.typed(reg.type & ~MAYBE_NULL)

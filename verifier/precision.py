@@ -13,6 +13,7 @@ from verifier import calls, global_functions
 from verifier.env import Env
 from verifier.insn_text import text
 from verifier.log import frame_text
+from verifier.rejection import Rejection
 from verifier.state import FP, SPILL, State, Step
 from verifier.types import SCALAR
 
@@ -264,6 +265,8 @@ def _call(env: Env, pc: int, later: int, wanted: _Wanted) -> None:
     raw = env.structure.raws[pc]
     regs, frame = wanted.regs, wanted.frame
     if calls.is_local_call(raw) and not global_functions.is_global(env, env.structure.subprogram_at(pc + 1 + raw.imm)):
+        if frame == 0 and regs[0] & ~_ARGUMENTS:  # a function that ended in a packet load: the kernel loses count here
+            raise Rejection(14, f"verifier bug: static subprog unexpected regs {regs[0]:x}", env.pc)
         if regs[frame] & ~_ARGUMENTS or wanted.slots[frame] or frame == 0:
             raise _Unsupported
         regs[frame - 1] |= regs[frame]

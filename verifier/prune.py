@@ -62,7 +62,7 @@ def visited(env: Env, pc: int) -> bool:
     """Whether the state at pc is covered by an explored one; if not, it may be stored. Raises Rejection."""
     state = env.state
     shape = env.structure
-    forced = shape.force_checkpoint[pc] or len(state.history) > _LONG_HISTORY
+    forced = env.frequent or shape.force_checkpoint[pc] or len(state.history) > _LONG_HISTORY
     add = forced or (env.jumps - env.last_jumps >= 2 and env.processed - env.last_processed >= 8)
     where = key(env, state, pc)
     kept = env.explored.get(where)
@@ -76,7 +76,8 @@ def visited(env: Env, pc: int) -> bool:
                 continue
             hit = loop = False
             if old.branches:
-                hit = loop = _looping(env, old, state, pc)
+                hit = _looping(env, old, state, pc)
+                loop = hit and not shape.calls_callback[pc]
                 if not hit and not forced and env.jumps - env.last_jumps < 20 and env.processed - env.last_processed < 100:
                     add = False
             else:
@@ -257,7 +258,7 @@ def _leave(env: Env, state: State) -> None:
         env.log.add(f"SCC exit {_place_text(place)}")
     visit.entry = None
     _peak(env)
-    back, visit.back = visit.back, []
+    back, visit.back = visit.back[::-1], []  # the newest first
     rounds = 0
     changed = bool(back)
     while changed:
@@ -277,6 +278,8 @@ def _add_back(env: Env, old: State, state: State, pc: int) -> None:
     visit = env.visits.get(place) if place else None
     if visit is None:
         return
+    if env.level == 2:
+        env.log.add(f"SCC backedge {_place_text(place)}")
     new = state.copy()
     new.pc = pc
     new.equal = old
@@ -393,7 +396,7 @@ def _stack_covers(env: Env, old: Frame, frame: Frame, ids: Ids, how: int) -> boo
     precise = old.precise_slots if env.capable else -1
     for index, slot in enumerate(old.stack):
         have = index < len(stack)
-        if how == EXACT and (not have or slot.kinds != stack[index].kinds):
+        if how != NOT_EXACT and (not have or slot.kinds != stack[index].kinds):
             return False
         kinds = slot.kinds
         if not any(kinds) or (env.uninit and all(kind in (INVALID, MISC) for kind in kinds)):
@@ -407,7 +410,7 @@ def _stack_covers(env: Env, old: Frame, frame: Frame, ids: Ids, how: int) -> boo
                 return False
             continue
         for a, b in zip(kinds, other.kinds, strict=True):
-            if a in (b, INVALID) or a == MISC and (env.uninit or b == ZEROS):
+            if a in (b, INVALID) or (a == MISC and (env.uninit or b == ZEROS)):
                 continue
             return False
         last = kinds[7]

@@ -36,7 +36,7 @@ def slots(code: bytes, order: str) -> list[Raw]:
 
 
 def row_of(raw: Raw) -> Row | None:
-    """The row that a slot's opcode and selecting field name; None for no instruction. Reserved fields are not looked at."""
+    """The row that a slot's opcode and selecting field name, whatever reserved fields hold; None for no instruction."""
     row = BY_OPCODE.get(raw.code)
     if row is None or isinstance(row, Row):
         return row

@@ -13,9 +13,10 @@ from bpf.object.btf import COMPOSITE, Btf, Kind
 from bpf.program import Map
 from bpf.spec import type_rules
 from verifier import calls
+from verifier.kernel_types import kernel_types
 from verifier.raw import Raw
-from verifier.rejection import Rejection
-from verifier.shape import E2BIG, EBADF, EBUSY, EINVAL, ENOTSUPP, EPERM, EPROTO, ERANGE, Structure
+from verifier.rejection import E2BIG, EBADF, EBUSY, EFAULT, EINVAL, ENOENT, ENOTSUPP, EPERM, EPROTO, ERANGE, Rejection
+from verifier.shape import Structure
 
 MAX_MAPS = 64  # MAX_USED_MAPS
 MAX_OFFSET = 1 << 29  # BPF_MAX_VAR_OFF
@@ -56,6 +57,8 @@ def _wide(found: Structure, pc: int, raw: Raw) -> None:
         raise Rejection(EINVAL, "invalid bpf_ld_imm64 insn", pc)
     high = raws[pc + 1].imm
     form = _FORM.get(raw.src, "")
+    if form == "btf_id":
+        _check_variable(raw.imm, high, pc)
     if form in ("imm", "btf_id", "func"):
         return
     value = form in ("map_fd_value", "map_idx_value")
@@ -64,6 +67,8 @@ def _wide(found: Structure, pc: int, raw: Raw) -> None:
     if form.startswith("map_idx") and not found.subject.maps:
         raise Rejection(EPROTO, "fd_idx without fd_array is invalid", pc)
     number = raw.imm
+    if form.startswith("map_idx") and not 0 <= number < len(found.subject.maps):
+        raise Rejection(EFAULT, "", pc)
     if not 0 <= number < len(found.subject.maps):
         errno = EINVAL if 0 <= number < _STANDARD_STREAMS else EBADF
         raise Rejection(errno, f"fd {number} is not pointing to valid bpf_map", pc)
@@ -77,6 +82,17 @@ def _wide(found: Structure, pc: int, raw: Raw) -> None:
     if value:
         _check_value(map_, high & 0xFFFFFFFF, pc)
         found.values[pc] = high & 0xFFFFFFFF
+
+
+def _check_variable(number: int, module: int, pc: int) -> None:
+    """A variable or function of the kernel is named; of its modules none is known."""
+    if module:
+        raise Rejection(EINVAL, "invalid module BTF object FD specified.", pc)
+    types = kernel_types()
+    if types is None or not 0 <= number < len(types):
+        raise Rejection(ENOENT, f"ldimm64 insn specifies invalid btf_id {number}.", pc)
+    if types[number].kind not in (Kind.VAR, Kind.FUNC):
+        raise Rejection(EINVAL, f"pseudo btf_id {number} in ldimm64 isn't KIND_VAR or KIND_FUNC", pc)
 
 
 def _check_value(map_: Map, offset: int, pc: int) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from verifier.env import Env
 from verifier.log import tnum_text
-from verifier.rejection import Rejection
+from verifier.rejection import EACCES, Rejection
 from verifier.state import ADD_CONST, FP, Reg
 from verifier.types import NOT_INIT, SCALAR, name
 
@@ -17,14 +17,14 @@ def readable(env: Env, number: int) -> Reg:
     env.scratched |= 1 << number
     reg = env.state.frames[-1].regs[number]
     if reg.type == NOT_INIT:
-        raise Rejection(13, f"R{number} !read_ok", env.pc)
+        raise Rejection(EACCES, f"R{number} !read_ok", env.pc)
     return reg
 
 
 def writable(env: Env, number: int) -> None:
     """A register is written. Raises Rejection for the frame pointer."""
     if number == FP:
-        raise Rejection(13, "frame pointer is read only", env.pc)
+        raise Rejection(EACCES, "frame pointer is read only", env.pc)
     env.scratched |= 1 << number
 
 
@@ -51,10 +51,10 @@ def with_id(env: Env, reg: Reg) -> Reg:
 def unmoved(env: Env, number: int, reg: Reg, fixed_allowed: bool = False) -> None:
     """A pointer that may only be used as it was given. Raises Rejection."""
     if reg.off < 0:
-        raise Rejection(13, f"negative offset {name(reg.type)} ptr R{number} off={reg.off} disallowed", env.pc)
+        raise Rejection(EACCES, f"negative offset {name(reg.type)} ptr R{number} off={reg.off} disallowed", env.pc)
     if not fixed_allowed and reg.off:
         raise Rejection(
-            13, f"dereference of modified {name(reg.type)} ptr R{number} off={reg.off} disallowed", env.pc
+            EACCES, f"dereference of modified {name(reg.type)} ptr R{number} off={reg.off} disallowed", env.pc
         )
     if reg.num.mask or reg.num.value:
-        raise Rejection(13, f"variable {name(reg.type)} access var_off={tnum_text(reg.num)} disallowed", env.pc)
+        raise Rejection(EACCES, f"variable {name(reg.type)} access var_off={tnum_text(reg.num)} disallowed", env.pc)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+# Linux's numbers, which are not those of the host
+EPERM, ENOENT, E2BIG, EBADF, EAGAIN, EACCES, EFAULT, EBUSY = 1, 2, 7, 9, 11, 13, 14, 16
+EINVAL, ERANGE, EPROTO, ENOTSUPP = 22, 34, 71, 524
+
 
 class Rejection(Exception):
     """The verdict "no".
 
-    errno    what bpf() gives: 13 (EACCES), 22 (EINVAL), 1 (EPERM), 7 (E2BIG), ...
+    errno    what bpf() gives: EACCES, EINVAL, EPERM, E2BIG, ...
     message  the kernel's sentence; where it says more than one line, several
     pc       slot of the instruction, -1 where it is none's fault
     """

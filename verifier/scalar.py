@@ -100,12 +100,15 @@ def constant(x: int) -> Scalar:
     found = _constants.get(x)
     if found is not None:
         return found
-    x &= U64
-    low = x & U32
-    signed = x - SPAN64 if x >= SIGN64 else x
-    signed32 = low - SPAN32 if low >= SIGN32 else low
-    found = Scalar(x, 0, signed, signed, x, x, signed32, signed32, low, low)
-    found.still = True
+    word = x & U64
+    if word != x:
+        found = constant(word)
+    else:
+        low = x & U32
+        signed = x - SPAN64 if x >= SIGN64 else x
+        signed32 = low - SPAN32 if low >= SIGN32 else low
+        found = Scalar(x, 0, signed, signed, x, x, signed32, signed32, low, low)
+        found.still = True
     if len(_constants) < _KEPT:
         _constants[x] = found
     return found
@@ -126,6 +129,23 @@ def settled(
             only = only_member(value, mask, umin, umax)
             if only >= 0:
                 return constant(only)
+    if umax <= S32_MAX and ((smin >= 0 and smax <= S32_MAX) or (smin == S64_MIN and smax == S64_MAX)):
+        # a small number: what follows gives all views the same range
+        low, high = umin, umax
+        if u32min > low:
+            low = u32min
+        if s32min > low:
+            low = s32min
+        if smin > low:
+            low = smin
+        if u32max < high:
+            high = u32max
+        if s32max < high:
+            high = s32max
+        if smax < high:
+            high = smax
+        if low <= high:
+            return _small(value, mask, low, high)
     for _ in range(ROUNDS):
         before = (smin, smax, umin, umax, s32min, s32max, u32min, u32max)
 
@@ -258,6 +278,24 @@ def settled(
     return Scalar(value, mask, smin, smax, umin, umax, s32min, s32max, u32min, u32max)
 
 
+def _small(value: int, mask: int, low: int, high: int) -> Scalar:
+    """The end of `settled` for numbers below 2**31."""
+    unknown = (1 << (low ^ high).bit_length()) - 1
+    value |= low & ~unknown
+    mask &= unknown
+    value &= ~mask
+    most = value | mask
+    if value > low:
+        low = value
+    if most < high:
+        high = most
+    if low >= high or mask & (mask + 1):
+        only = only_member(value, mask, low, high)
+        if only >= 0:
+            return constant(only)
+    return Scalar(value, mask, low, high, low, high, low, high, low, high)
+
+
 def only_member(value: int, mask: int, umin: int, umax: int) -> int:
     """The member of a tnum that an unsigned range leaves alone; -1 if it leaves more, or none that Linux would see."""
     following = tnum.following(value, mask, umin)
@@ -318,14 +356,3 @@ def within(old: Scalar, new: Scalar) -> bool:
         and new.mask & ~old.mask == 0
         and new.value & ~old.mask == old.value
     )
-
-
-def meet(a: Scalar, b: Scalar) -> Scalar:
-    """What is in both, where both say something of the same number."""
-    if a is b:
-        return a
-    value, mask = tnum.intersect(a.value, a.mask, b.value, b.mask)
-    return settled(
-        value, mask, max(a.smin, b.smin), min(a.smax, b.smax), max(a.umin, b.umin), min(a.umax, b.umax),
-        max(a.s32min, b.s32min), min(a.s32max, b.s32max), max(a.u32min, b.u32min), min(a.u32max, b.u32max),
-    )  # fmt: skip

@@ -7,7 +7,7 @@ from verifier.options import BPF, PERFMON, Options, holds
 from verifier.raw import Raw, row_of
 from verifier.subject import Subject
 
-EPERM, E2BIG, EBADF, EACCES, EBUSY, EINVAL, ERANGE, EPROTO, ENOTSUPP = 1, 7, 9, 13, 16, 22, 34, 71, 524
+NONE = -1 << 15  # below all that a store can reach: no part of the stack is for spills that may go
 
 
 class Subprogram:
@@ -20,8 +20,8 @@ class Subprogram:
     callback, asynchronous   set when a call that takes it as callback is met: such a call now, such a call later
     exception       it is the exception callback
     stack           bytes of stack that it uses, set as stores are met
-    fastcall_stack  below this offset its stack is only for spills around calls that need none, 0 where none is (see
-                    verifier/fastcall.py); keep_fastcall_stack: they stay
+    fastcall_stack  below this offset its stack is only for spills around calls that need none (verifier/fastcall.py);
+                    keep_fastcall_stack: they stay
     """
 
     __slots__ = (
@@ -39,7 +39,7 @@ class Subprogram:
         self.might_sleep = self.changes_packet = False
         self.callback = self.asynchronous = self.exception = False
         self.stack = 0
-        self.fastcall_stack = 0
+        self.fastcall_stack = NONE
         self.keep_fastcall_stack = False
 
 

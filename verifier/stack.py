@@ -7,14 +7,13 @@ the frame pointer and negative; byte `off` is kind number (-off - 1) % 8 of slot
 from __future__ import annotations
 
 from bpf.isa.effects import signed
-from verifier import dynptrs, precision
+from verifier import dynptrs, fastcall, precision
 from verifier.env import Env
 from verifier.log import tnum_text
 from verifier.registers import with_id
 from verifier.rejection import Rejection
 from verifier.scalar import constant
 from verifier.state import (
-    ADD_CONST,
     ANY,
     DYNPTR_SLOT,
     INVALID,
@@ -83,6 +82,13 @@ def within(env: Env, number: int, off: int, size: int, write: bool) -> None:
 # Writing -----------------------------------------------------------------------------------------
 
 
+def _touch(env: Env, frame: Frame, off: int) -> None:
+    """An access reaches down to an offset."""
+    subprogram = env.structure.subprograms[frame.subprog]
+    if off < subprogram.fastcall_stack:
+        fastcall.touched(env.structure, subprogram, env.pc)
+
+
 def write(env: Env, number: int, off: int, size: int, value: int) -> None:
     """Store register `value` (-1: none, an immediate or an atomic's result) through stack pointer `number`."""
     reg = env.state.frames[-1].regs[number]
@@ -100,6 +106,7 @@ def _immediate(env: Env) -> int | None:
 
 def write_at(env: Env, frame: Frame, off: int, size: int, value: int) -> None:
     """Store to a fixed offset. Raises Rejection."""
+    _touch(env, frame, off)
     at = -off - 1
     index = at // 8
     slot = frame.stack[index]
@@ -125,15 +132,15 @@ def write_at(env: Env, frame: Frame, off: int, size: int, value: int) -> None:
         if fits:
             reg = with_id(env, reg)
             running.regs[value] = reg
-        _save(env, frame, index, reg if fits else reg.identified(0), size)
+        _save(frame, index, reg if fits else reg.identified(0), size)
     elif reg is None and aligned and immediate is not None and env.capable:
-        _save(env, frame, index, Reg(SCALAR, constant(immediate)), size)
+        _save(frame, index, Reg(SCALAR, constant(immediate)), size)
     elif reg is not None and reg.type not in (SCALAR, NOT_INIT):
         if size != 8:
             raise Rejection(13, "invalid size of register spill", env.pc)
         if frame is not running and reg.type == STACK:
             raise Rejection(22, "cannot spill pointers to stack into stack frame of the caller", env.pc)
-        _save(env, frame, index, reg, size)
+        _save(frame, index, reg, size)
     else:
         _write_data(env, frame, index, at, size, value, immediate)
         return
@@ -159,15 +166,13 @@ def _write_data(
     frame.stack[index] = Slot(bytes(kinds))
 
 
-def _save(env: Env, frame: Frame, index: int, reg: Reg, size: int) -> None:
+def _save(frame: Frame, index: int, reg: Reg, size: int) -> None:
     """Spill a register; the bytes above one of fewer than eight are data."""
     if size == 8:
         frame.stack[index] = Slot(SPILL_KINDS, reg)
         return
     old = frame.stack[index].kinds
-    above = bytes(
-        kind if kind == ZEROS or (env.leaks and kind == INVALID) else MISC for kind in old[: 8 - size]
-    )
+    above = bytes(kind if kind in (ZEROS, INVALID) else MISC for kind in old[: 8 - size])
     frame.stack[index] = Slot(above + bytes([SPILL]) * size, reg)
 
 
@@ -175,6 +180,7 @@ def _write_somewhere(env: Env, pointer: Reg, off: int, size: int, value: int) ->
     """Store to an offset that is not known: every byte it may reach is data then. Raises Rejection."""
     frame = frame_of(env, pointer)
     low, high = pointer.num.smin + off, pointer.num.smax + off + size
+    _touch(env, frame, low)
     reg = env.state.frames[-1].regs[value] if value >= 0 else None
     zero = (reg is not None and reg.type == SCALAR and reg.num == ZERO) or (reg is None and _immediate(env) == 0)
     used = False
@@ -224,10 +230,12 @@ def read(env: Env, number: int, off: int, size: int, into: int) -> None:
             env.pc,
         )
     initialized(env, number, off, size, False, READ)
+    _touch(env, frame_of(env, reg), num.smin + off)
     _read_bytes(env, frame_of(env, reg), num.smin + off, num.smax + off + size, into)
 
 
 def _read_at(env: Env, frame: Frame, off: int, size: int, into: int) -> None:
+    _touch(env, frame, off)
     at = -off - 1
     index = at // 8
     slot = frame.stack[index]
@@ -242,11 +250,6 @@ def _read_at(env: Env, frame: Frame, off: int, size: int, into: int) -> None:
     spilled = 8 - kinds.index(SPILL)
     if size == 8 and spilled == 8:
         if into >= 0:
-            if env.capable and reg.type == SCALAR and (reg.id & ADD_CONST or not reg.id):
-                new = with_id(env, reg)
-                if new is not reg:
-                    frame.stack[index] = Slot(kinds, new)
-                    reg = new
             env.set(into, reg)
         elif env.is_pointer(reg):
             raise Rejection(13, f"leaking pointer from stack off {off}", env.pc)
@@ -256,8 +259,7 @@ def _read_at(env: Env, frame: Frame, off: int, size: int, into: int) -> None:
         raise Rejection(13, "invalid size of register fill", env.pc)
     if into < 0:
         return
-    start = off - (spilled - size if env.subject.order == "big" else 0)  # a narrower load is the low part there
-    if size <= spilled and start % 8 == 0:
+    if size <= spilled and _is_low(env, off, size, spilled):
         if env.capable and size == 4 and spilled == 4 and width(reg) <= 32:
             new = with_id(env, reg)
             if new is not reg:
@@ -277,6 +279,11 @@ def _read_at(env: Env, frame: Frame, off: int, size: int, into: int) -> None:
         env.set(into, _ZERO)
     else:
         env.set(into, ANY)
+
+
+def _is_low(env: Env, off: int, size: int, spilled: int) -> bool:
+    """Whether a load of part of a spilled register gets its low bytes."""
+    return (off if env.subject.order == "little" else off - (spilled - size)) % 8 == 0
 
 
 def _check_bytes(env: Env, kinds: bytes, at: int, off: int, size: int) -> None:

@@ -6,10 +6,10 @@ As check_max_stack_depth of Linux 6.18's kernel/bpf/verifier.c with its x86_64 J
 from __future__ import annotations
 
 from bpf.program import MAX_FRAMES
-from verifier import calls
-from verifier.rejection import Rejection
+from verifier import calls, fastcall
+from verifier.rejection import E2BIG, EACCES, EINVAL, Rejection
 from verifier.rules import attached_to
-from verifier.shape import E2BIG, EACCES, EINVAL, Structure, Subprogram
+from verifier.shape import Structure, Subprogram
 from verifier.subject import Subject
 
 LIMIT = 512  # MAX_BPF_STACK
@@ -23,6 +23,7 @@ def check(found: Structure) -> None:
 
     Subprogram.stack, callback and asynchronous say what exploration found. Raises Rejection.
     """
+    fastcall.remove(found)
     own = may_have_own_stack(found.subject) and not any(part.has_tail_call for part in found.subprograms)
     apart = [own and _size(part) >= OWN_STACK for part in found.subprograms]
     for subprogram in reversed(found.subprograms):

@@ -16,17 +16,22 @@ from verifier.types import CTX, MEM, NOT_INIT, SCALAR, STACK
 MAX_STACK = 512
 MAX_VAR_OFF = 1 << 29  # how far arithmetic may move a pointer
 FP = 10
-ADD_CONST = 1 << 31  # of a scalar's id: it is the register of that id plus `off`
+ADD_CONST64, ADD_CONST32 = 1 << 31, 1 << 30  # of a scalar's id: it is that of the id plus `off`, at that width
+ADD_CONST = ADD_CONST64 | ADD_CONST32
 
 ZERO = constant(0)
 
 
 class Iterator(NamedTuple):
-    """An open-coded iterator in its slots. state: "active" or "drained"; depth: how often next was called."""
+    """An open-coded iterator in its slots. state: "active" or "drained"; depth: how often next was called.
+
+    trust: of one that RCU guards "rcu" while its read section lasts, "untrusted" after it; "" of others
+    """
 
     kind: str
     state: str
     depth: int
+    trust: str = ""
 
 
 class Dynptr(NamedTuple):
@@ -36,7 +41,20 @@ class Dynptr(NamedTuple):
     first: bool
 
 
-Owner = Union[Map, Btf, Iterator, Dynptr, None]
+class Slice(NamedTuple):
+    """Memory of a dynptr: its number, and the kind of one whose slices outlast it, else ""."""
+
+    dynptr: int
+    kind: str
+
+
+class IrqFlag(NamedTuple):
+    """What bpf_local_irq_save ("native") or bpf_res_spin_lock_irqsave ("lock") left in its slot."""
+
+    by: str
+
+
+Owner = Union[Map, Btf, Iterator, Dynptr, Slice, IrqFlag, None]
 
 
 class Reg:
@@ -48,7 +66,7 @@ class Reg:
     id    equal for what was equal: scalars that move together, packet pointers with the same variable part, results
           that one null check decides, locks' map values; 0 for none
     ref   the acquired reference that it belongs to, 0 for none
-    of    the map, types, dynptr or iterator that it belongs to
+    of    the map, types, dynptr, iterator or interrupt flag that it belongs to
     aux   of a packet pointer how many bytes from it may be read (range; -1, -2 for AT_PKT_END, BEYOND_PKT_END); of
           memory its size; of the stack its frame; of a map pointer or value the lookup that gave the inner map (0:
           none); of a BTF pointer the type's number; of a function the subprogram; of a dynptr its number

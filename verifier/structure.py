@@ -5,8 +5,6 @@ As bpf_prog_load and bpf_check of Linux 6.18 do it before do_check; sentences an
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from verifier import btf_context, cfg, fastcall, functions, liveness, references, rules
 from verifier.calls import WIDE
 from verifier.insn_text import text
@@ -15,13 +13,13 @@ from verifier.raw import slots
 from verifier.shape import Structure
 from verifier.subject import Subject
 
-__all__ = ["Structure", "live_lines", "structure"]
+_ADDRESSES = range(0xFFFF_8881_0000_0000, 1 << 64, 1 << 16)  # by number of a map
+
+__all__ = ["Structure", "address", "live_lines", "structure"]
 
 
-def structure(
-    subject: Subject, options: Options, log: list[str] | None = None, pointers: Sequence[int] = ()
-) -> Structure:
-    """All that is decided before the first state. log: gets the lines of log level 2; pointers: see live_lines.
+def structure(subject: Subject, options: Options, log: list[str] | None = None) -> Structure:
+    """All that is decided before the first state. log: gets the lines of log level 2.
 
     Raises Rejection; a size, a type or an attach type that is refused has no sentence, since the verifier is not asked.
     """
@@ -42,29 +40,31 @@ def structure(
     found.scc = cfg.components(len(raws), found.successors)
     found.live_before = liveness.live(found)
     if log is not None:
-        log.extend(live_lines(found, pointers))
+        log.extend(live_lines(found))
     fastcall.find(found)
     return found
 
 
-def live_lines(found: Structure, pointers: Sequence[int] = ()) -> list[str]:
-    """The table of live registers of log level 2. pointers: what an lddw of each of the subject's maps loads."""
+def live_lines(found: Structure) -> list[str]:
+    """The table of live registers of log level 2."""
     lines = ["Live regs before insn:"]
     raws, pc = found.raws, 0
     while pc < len(raws):
         live, cycle = found.live_before[pc], found.scc[pc]
         registers = "".join(str(n) if live >> n & 1 else "." for n in range(10))
         number = f"{cycle:3d} " if cycle else "    "
-        lines.append(f"{number}{pc:3d}: {registers} {text(raws, pc, found.subject, pointer(found, pc, pointers))}")
+        lines.append(f"{number}{pc:3d}: {registers} {text(raws, pc, found.subject, address(found, pc))}")
         pc += 2 if raws[pc].code == WIDE else 1
     return lines
 
 
-def pointer(found: Structure, pc: int, pointers: Sequence[int]) -> int | None:
-    """What the lddw of a map at a slot loads, as who may see pointers sees it; None for other instructions."""
-    if pc not in found.map_of or not found.sees_pointers:
+def address(found: Structure, pc: int) -> int | None:
+    """What the lddw of a map at a slot loads, as the log shows it; None for other instructions.
+
+    It is made up, but for its length: a map has no address before it is loaded. 0 for who may not see addresses.
+    """
+    if pc not in found.map_of:
         return None
-    number = found.maps[found.map_of[pc]]
-    if number >= len(pointers):
-        return None
-    return pointers[number] + found.values.get(pc, 0)
+    if not found.sees_pointers:
+        return 0
+    return _ADDRESSES[found.maps[found.map_of[pc]]] + found.values.get(pc, 0)

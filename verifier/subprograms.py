@@ -11,9 +11,9 @@ from verifier.exits import check_range
 from verifier.frames import clobber, enter, forget_packets
 from verifier.log import frame_text
 from verifier.raw import Raw
-from verifier.rejection import Rejection
+from verifier.rejection import EACCES, EINVAL, Rejection
 from verifier.rules import Range
-from verifier.state import ANY, UNINIT, Frame
+from verifier.state import ANY, UNINIT, Frame, Reg
 from verifier.types import SCALAR, STACK
 
 _ALL = -1
@@ -25,7 +25,18 @@ def call(env: Env, raw: Raw) -> int:
         return _local(env, raw)
     if calls.is_kfunc_call(raw):
         return kfunc_calls.call(env, raw)
-    return helper_calls.call(env, raw)
+    after = helper_calls.call(env, raw)
+    if raw.imm != calls.TAIL_CALL or len(env.state.frames) == 1:
+        return after
+    env.push(after, env.pc)
+    forget_packets(env)
+    return leave_early(env, ANY)
+
+
+def leave_early(env: Env, result: Reg) -> int:
+    """Return from a called function in its middle with a result: a tail call was taken, a packet load failed."""
+    env.set(0, result)
+    return leave(env)
 
 
 def _local(env: Env, raw: Raw) -> int:
@@ -66,13 +77,14 @@ def leave(env: Env) -> int:
     callee = state.frames[-1]
     result = callee.regs[0]
     if result.type == STACK:
-        raise Rejection(22, "cannot return stack pointer to the caller", env.pc)
+        raise Rejection(EINVAL, "cannot return stack pointer to the caller", env.pc)
     caller = state.frames[-2]
     if callee.callback:
         if result.type != SCALAR:
-            raise Rejection(13, "R0 not a scalar value", env.pc)
-        precision.register(env, 0)
-        if callee.returns is not None:
+            raise Rejection(EACCES, "R0 not a scalar value", env.pc)
+        if callee.returns is None:
+            precision.register(env, 0)
+        else:
             check_range(env, result, Range(*callee.returns), "At callback return")
         after = callee.callsite
     else:

@@ -6,21 +6,20 @@ Source: bpf_check of Linux 6.18 (kernel/bpf/verifier.c): its order of checks and
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
+from bpf.facts import Facts
 from verifier import btf_context, global_functions, merge, stack_depth
 from verifier.env import Env
 from verifier.explore import explore, path
+from verifier.facts import facts
 from verifier.log import Log
 from verifier.options import Options
 from verifier.rejection import Rejection
 from verifier.state import State, entry, entry_with_memory
-from verifier.structure import pointer, structure
+from verifier.structure import address, structure
 from verifier.subject import Subject
-
-_ADDRESSES = range(0xFFFF_8881_0000_0000, 0xFFFF_8881_0100_0000, 0x1_0000)
-"""What the log has for the addresses of maps: those of no kernel, which differ from load to load."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +31,7 @@ class Verdict:
     log        lines with newlines, of the level that was asked for
     processed  how many instructions were walked
     path       the runs of slots without a jump that led to the refusal, (first, last); empty for an accepted program
+    facts      what is known of an accepted program; None for a refused one, and for one that was walked in parts
     """
 
     accepted: bool
@@ -41,6 +41,7 @@ class Verdict:
     log: str
     processed: int
     path: tuple[tuple[int, int], ...] = ()
+    facts: Facts | None = field(default=None, compare=False)
 
 
 def verify(
@@ -83,7 +84,8 @@ def walked(
     else:
         figures = Figures(env.processed, env.max_states, env.total_states, env.peak_states)
     runs = path(env) if env is not None and refusal is not None and refusal.pc >= 0 else ()
-    return decided(options, log.lines, refusal, figures, runs), env
+    verdict = decided(options, log.lines, refusal, figures, runs)
+    return (verdict if env is None or refusal is not None else replace(verdict, facts=facts(env))), env
 
 
 class Figures(NamedTuple):
@@ -118,9 +120,9 @@ def decided(
 
 def prepare(subject: Subject, options: Options, log: Log, lines: list[str] | None = None) -> Env:
     """Decide what is decided before the walk. lines: gets what the log has of it. Raises Rejection."""
-    shape = structure(subject, options, lines, _ADDRESSES)
+    shape = structure(subject, options, lines)
     env = Env(subject, options, shape, log)
-    env.shown = {pc: where for pc in shape.map_of if (where := pointer(shape, pc, _ADDRESSES)) is not None}
+    env.shown = {pc: address(shape, pc) or 0 for pc in shape.map_of}
     env.void = btf_context.void(subject)
     env.lines = dict(subject.lines)
     log.lines += lines or []
@@ -138,6 +140,8 @@ def entered(env: Env) -> State:
 def walk(env: Env, subprog: int) -> None:
     """Walk the program (0), or a global function on its own. Raises Rejection."""
     env.last_jumps, env.last_processed = env.jumps, env.processed
+    env.explored.clear()  # each is looked at afresh, whatever was walked before
+    env.visits.clear()
     if not subprog:
         explore(env, entered(env), 0)
         if env.level == 1:

@@ -36,5 +36,3 @@ def load(env: Env, raw: Raw, row: Row) -> None:
             env.set(raw.dst, ANY)
         else:
             env.set(raw.dst, Reg(MAP_VALUE, ZERO, env.structure.values.get(pc, 0), 0, 0, map_))
-
-

@@ -9,6 +9,9 @@ from collections.abc import Callable, Mapping
 from typing import Literal, cast
 
 from bpf.errors import BadInput
+from bpf.object.attach import RETURNING, attached
+from bpf.object.attach import words as attached_words
+from bpf.object.btf_build import content
 from bpf.plan import PAGE, Unit
 from bpf.spec.contexts import OBJECT, PACKET, PACKET_END, PACKET_META, XDP_MOST, View
 from bpf.spec.conventions import Convention
@@ -37,6 +40,8 @@ def build(unit: Unit, entry: Input, packet: int) -> bytes:
     """The internal context of a run. packet: address of the frame's first byte. Raises BadInput."""
     view = unit.convention.view
     assert view is not None
+    if view.layout.open:
+        return _memory(unit, content(entry.record, unit.order))
     order = cast(Order, unit.order)
     numbers = _checked(view, entry.context)
     found = defaults(unit.convention, entry, order) | numbers
@@ -44,7 +49,14 @@ def build(unit: Unit, entry: Input, packet: int) -> bytes:
     meta = packet if unit.convention.type is not None and unit.convention.type.data == LINK else start
     pointers = {PACKET: start, PACKET_END: packet + len(entry.packet), PACKET_META: meta, OBJECT: 0}
     data = bytearray(view.layout.internal)
+    given = content(entry.record, unit.order)
+    if given and (not view.layout.words or len(given) > view.layout.size):
+        what = f"at most {view.layout.size}" if view.layout.words else "no"
+        raise BadInput(f"{len(given)} bytes of context: a {view.layout.name} takes {what} bytes")
+    data[: len(given)] = given
     for one in view.layout.fields:
+        if given and one.name not in found:
+            continue
         value = pointers[one.pointer] if one.pointer else found.get(one.name, 0)
         data[one.at : one.at + one.kept] = value.to_bytes(one.kept, order)
     for word, value in _state(unit, entry, packet, start, found).items():
@@ -53,12 +65,28 @@ def build(unit: Unit, entry: Input, packet: int) -> bytes:
     return bytes(data)
 
 
+def _memory(unit: Unit, record: bytes) -> bytes:
+    """A context that is memory. Raises BadInput where the program uses more than is given, or more than can be is."""
+    view = unit.convention.view
+    assert view is not None
+    if not unit.reach <= len(record) <= view.layout.size:
+        what = f"the program uses {unit.reach}" if len(record) < unit.reach else f"at most {view.layout.size} can be"
+        raise BadInput(f"a context of {len(record)} bytes, and {what}", remedy="give the bytes that the program reads")
+    return record.ljust(max(-(-len(record) // WORD), 1) * WORD, b"\0")
+
+
 def _state(unit: Unit, entry: Input, packet: int, start: int, found: Mapping[str, int]) -> dict[str, int]:
     """What only helpers see of a context (Layout.state). start: address of the packet's data."""
     assert unit.convention.view is not None
     size, words = len(entry.packet), unit.convention.view.layout.state
     if not words:
         return {}
+    if "arguments" in words:
+        program = unit.programs[0].source or unit.programs[0]
+        returned = attached(program.section)[0] in RETURNING
+        known = attached_words(program) or ()
+        has = returned and bool(known) and known[-1].name == "ret"
+        return {"arguments": len(known) - has, "returned": int(returned)}
     head, tail = unit.room(size)
     first, last = packet - head, packet + size + tail
     if "mac" not in words:
@@ -74,7 +102,8 @@ def _state(unit: Unit, entry: Input, packet: int, start: int, found: Mapping[str
 def _checked(view: View, given: Mapping[str, int]) -> dict[str, int]:
     """The fields that a user sets, as unsigned numbers. Raises BadInput."""
     numbers = {}
-    for name, value in given.items():
+    for given_name, value in given.items():
+        name = view.layout.aliases.get(given_name, given_name)
         one = view.layout.by_name.get(name)
         if one is None or one.pointer or name in DERIVED:
             settable = (f.name for f in view.layout.fields if not f.pointer and f.name not in DERIVED)
@@ -86,6 +115,29 @@ def _checked(view: View, given: Mapping[str, int]) -> dict[str, int]:
     return numbers
 
 
+def to_user(view: View, values: Mapping[str, int], order: Order, before: bytes = b"") -> bytes:
+    """Fields in the user layout, over what its bytes were before; of memory `+N` is the word at byte N."""
+    if view.layout.open:
+        memory = bytearray(before.ljust(-(-len(before) // WORD) * WORD, b"\0"))
+        for name, value in values.items():
+            memory[int(name) : int(name) + WORD] = value.to_bytes(WORD, order)
+        return bytes(memory[: len(before)])
+    data = bytearray(before[: view.layout.size].ljust(view.layout.size, b"\0"))
+    for name, value in values.items():
+        one = view.layout.by_name[name]
+        data[one.offset : one.offset + one.size] = (value & (1 << 8 * one.size) - 1).to_bytes(one.size, order)
+    return bytes(data)
+
+
+def from_user(view: View, data: bytes, order: Order) -> dict[str, int]:
+    """The fields of a context in the user layout; missing bytes are 0, as those behind it must be. Raises BadInput."""
+    layout = view.layout
+    if any(data[layout.size :]):
+        raise BadInput(f"a context of {len(data)} bytes: {layout.name} has {layout.size}")
+    data = data[: layout.size].ljust(layout.size, b"\0")
+    return {one.name: int.from_bytes(data[one.offset : one.offset + one.size], order) for one in layout.fields}
+
+
 def read_back(unit: Unit, content: bytes, packet: int) -> dict[str, int]:
     """Field name -> value as a program loads it; a pointer into the packet as the distance from its first byte.
 
@@ -94,7 +146,10 @@ def read_back(unit: Unit, content: bytes, packet: int) -> dict[str, int]:
     view = unit.convention.view
     assert view is not None
     layout, found = view.layout, {}
-    if layout.state:
+    if layout.open:
+        words = range(0, len(content) // WORD * WORD if view.writable else 0, WORD)
+        return {f"+{at}": int.from_bytes(content[at : at + WORD], cast(Order, unit.order)) for at in words}
+    if "first" in layout.state:
         at = layout.state["mac"] if "mac" in layout.state else layout.by_name["data_meta"].at
         packet = int.from_bytes(content[at : at + WORD], cast(Order, unit.order))
     for one in layout.fields:
@@ -111,7 +166,7 @@ def packet_after(unit: Unit, entry: Input, context: bytes, packet: bytes) -> byt
     size, layout = len(entry.packet), view.layout
     start = unit.packet_start(size)
     base = start - unit.room(size)[0] & -PAGE
-    if not layout.state and "skb_data_end" not in layout.by_name:
+    if "first" not in layout.state and "skb_data_end" not in layout.by_name:
         return packet[start - base :][:size]
 
     def word(at: int) -> int:
@@ -139,8 +194,8 @@ def _xdp(convention: Convention, entry: Input, order: Order) -> dict[str, int]:
 
 
 def _sk_buff(convention: Convention, entry: Input, order: Order) -> dict[str, int]:
-    frame = entry.packet
-    length = max(len(frame) - data_offset(convention, entry), 0)
+    frame = entry.packet[entry.metadata :]
+    length = max(len(entry.packet) - data_offset(convention, entry), 0)
     found = {"len": length, "wire_len": length, "ifindex": LOOPBACK}
     if entry.network < 14 or len(frame) < entry.network:
         return found

@@ -7,61 +7,30 @@ instruction is `registers[d] = effect(registers[d], registers[s])` whatever its 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from bpf.isa import Insn, Kind
 from bpf.plan import CELL, FRAME, PAGE, POISON, Unit
 from bpf.program import Program
-from vm.helpers import Calling, Exit, Helper, Invoke, Place, entered, expire, implementations
-from vm.maps.bound import NO_MAPS, Bound, named_regions
-from vm.memory import Memory, OutOfReach, lay_out
-from vm.outcome import Call, Fault, Outcome, Status, located
+from vm.cpus import ALONE, Schedule, Turn, Turns
+from vm.helpers import Exit, Helper, Invoke, Place, entered, expire, implementations
+from vm.maps.bound import Bound, named_regions
+from vm.memory import Memory, OutOfReach, lay_out, private, sharing
+from vm.outcome import Call, Fault, Outcome, located
 from vm.services import Packet, Trap, load_packet
+from vm.state import State
 from vm.step import Step, Watch
 from vm.world import Input, Limits, World
 
-ALU, BRANCH, LOAD, STORE, GOTO, ATOMIC, ORDERED, HELPER, LOCAL, EXIT, COUNTDOWN, CALLX, PACKET, CAST, TAIL = range(15)
+ALU, BRANCH, LOAD, STORE, GOTO, ATOMIC, ORDERED, HELPER, LOCAL, EXIT, COUNTDOWN, CALLX, PACKET, CAST = range(14)
+TAIL, PROBE = 14, 15
 
 M64 = (1 << 64) - 1
 
 # (kind, effect, d, s, extra): `extra` is the next slot (ALU), a jump target, the callee's start, or (offset, size) of
 # an access.
 Code = tuple[int, Any, int, int, Any]
-
-
-@dataclass(slots=True)
-class State:
-    """A run in the middle: what the next instruction sees.
-
-    registers  R0-R10, then the program's immediates
-    frames     per active local call: (return slot, R6, R7, R8, R9, passes)
-    calling    helpers that wait for a function they have called: (frames before the call, the helper)
-    final      R0-R9 where the program has ended and its timers go on; None before
-    outer      R6-R9 at entry; tails: tail calls that the run may still take
-    passes     how often the active function may still pass a may_goto; allowance: what a function starts with
-    ran_out    how many may_goto have found no passes left
-    """
-
-    registers: list[int]
-    memory: Memory
-    world: World
-    packet: Packet
-    passes: int
-    allowance: int
-    outer: Sequence[int] = ()
-    tails: int = 0
-    pc: int = 0
-    frames: list[tuple[int, int, int, int, int, int]] = field(default_factory=list)
-    calling: list[tuple[int, Calling]] = field(default_factory=list)
-    ran_out: int = 0
-    calls: list[Call] = field(default_factory=list)
-    executed: int = 0
-    ended: Status | None = None
-    fault: Fault | None = None
-    overruns: list[tuple[int, int]] = field(default_factory=list)
-    maps: Bound = NO_MAPS
-    final: list[int] | None = None
 
 
 class Interpreter:
@@ -101,6 +70,8 @@ class Interpreter:
             return ALU, row.effect_in(self.program.order), dst, source, pc + 1
         if kind is Kind.BRANCH:
             return BRANCH, row.effect_in(self.program.order), dst, source, pc + 1 + insn.distance
+        if pc in self.program.probes:
+            return PROBE, row.effect_in(self.program.order), dst, src, (off, row.width // 8)
         if kind is Kind.LOAD:
             return LOAD, row.effect_in(self.program.order) if row.signed else None, dst, src, (off, row.width // 8)
         if kind is Kind.STORE:
@@ -131,14 +102,21 @@ class Interpreter:
             return TAIL, None, 0, 0, (self.unit.map_regions[index].start, self.unit.maps[index].max_entries)
         return HELPER, self._helpers[imm], 0, 0, 0
 
-    def start(self, entry: Input, world: World, limits: Limits) -> State:
-        """The state before the first instruction."""
-        memory = Memory(lay_out(self.unit, entry, world))
+    def start(
+        self, entry: Input, world: World, limits: Limits, *, program: int = 0, turn: Turn = ALONE,
+        beside: Memory | None = None,
+    ) -> State:  # fmt: skip
+        """The state before the first instruction.
+
+        program: which one is entered; turn: that of its CPU; beside: the memory of another CPU, whose maps it shares.
+        """
+        memory = Memory(lay_out(self.unit, entry, world), sharing(self.unit, beside) if beside else private)
         registers = entry.entry_registers(memory.address("memory"), self.unit.context)
         allowance, packet = limits.may_goto, Packet.of(self.unit, entry)
         return State(
             [*registers, self.unit.plan.stack, *self._constants], memory, world, packet, allowance, allowance,
-            registers[6:10], limits.tail_calls, maps=Bound(self._maps, self.unit.plan.handles, world, memory),
+            registers[6:10], limits.tail_calls, self.unit.starts[program], turn=turn,
+            maps=Bound(self._maps, self.unit.plan.handles, world, memory),
         )  # fmt: skip
 
     def run(self, entry: Input, world: World, limits: Limits, *, exact: bool = False) -> Outcome:
@@ -151,6 +129,18 @@ class Interpreter:
         else:
             self.advance(state, limits.instructions)
         return self.outcome(state)
+
+    def run_cpus(self, entries: Sequence[Input], world: World, limits: Limits, schedule: Schedule) -> list[Outcome]:
+        """A run on each CPU; all have the memory of the maps in common."""
+        schedule.check(self.unit, len(entries))
+        turns = Turns(schedule, world)
+        states: list[State] = []
+        for cpu, entry in enumerate(entries):
+            beside = states[0].memory if states else None
+            program, turn = schedule.entered(cpu), turns.of(cpu)
+            states.append(self.start(entry, world, limits, program=program, turn=turn, beside=beside))
+        turns.run([partial(self.advance, state, limits.instructions) for state in states])
+        return turns.told([self.outcome(state) for state in states])
 
     def outcome(self, state: State) -> Outcome:
         """The Outcome of a state that has ended, or ran into its limit."""
@@ -290,6 +280,9 @@ class Interpreter:
         elif kind == CAST:
             registers[d] = effect(extra[0], registers[s], extra[1])
             state.pc += 1
+        elif kind == PROBE:
+            registers[d] = effect(0, state.memory.probe(registers[s] + extra[0] & M64, extra[1], self.program.order))
+            state.pc += 1
         elif kind == ORDERED:
             self._ordered(state, effect, d, s, *extra)
         else:
@@ -304,7 +297,7 @@ class Interpreter:
             state.final = registers[:10]
             state.pc += 1  # timers are called as if from here
             registers[6:10] = state.outer
-            place = Place(state.world, state.memory, self.program.order, state.maps)
+            place = Place(state.world, state.memory, self.program.order, state.maps, turn=state.turn)
             state.calling.append((0, expire(place)))
             self._resume(state, None)
             return
@@ -323,7 +316,7 @@ class Interpreter:
         state.pc = start
 
     def _callx(self, state: State, value: int) -> None:
-        if value in self._helpers:
+        if value in self._helpers and value in self.unit.convention.helpers:
             self._helper(state, *self._helpers[value])
             return
         start = self._callee(state, state.pc, value)
@@ -380,10 +373,10 @@ class Interpreter:
     def _helper(self, state: State, name: str, count: int, function: Helper) -> None:
         registers = state.registers
         state.calls.append(Call(name, tuple(registers[1 : 1 + count])))
+        state.turn.step()
+        place = Place(state.world, state.memory, self.program.order, state.maps, state.packet, state.turn)
         try:
-            result = function(
-                Place(state.world, state.memory, self.program.order, state.maps, state.packet), registers[1:6]
-            )
+            result = function(place, registers[1:6])
         except (OutOfReach, Trap) as bad:
             self._fault(state, bad, state.pc)
             return
@@ -405,6 +398,7 @@ class Interpreter:
             registers[0] = result.r0
             state.ended = "done"
             return
+        state.turn.step()
         registers[0] = result & M64
         registers[1:6] = (POISON + register for register in range(1, 6))
 
@@ -459,6 +453,8 @@ class Interpreter:
                 # Some machines write the old value back, which faults; others do not write at all.
                 state.ended = "unspecified"
                 return
+        if bad is None:  # what can only be written cannot be changed either
+            bad = state.memory.first_bad(address, size, False)
         if bad is not None:
             # A machine reads first, so memory that is not there at all is a read fault on some; the kind is a write.
             self._fault(state, OutOfReach(True, bad), state.pc)

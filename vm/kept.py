@@ -18,7 +18,8 @@ if TYPE_CHECKING:  # it lays this region out
     from vm.memory import Memory
 
 SLOT, TCP_PART = 256, 128
-"""Bytes of a socket: a struct bpf_sock, and from TCP_PART on a struct bpf_tcp_sock."""
+"""Bytes of a socket: a struct bpf_sock (of one of protocol xdp a struct bpf_xdp_sock), and from TCP_PART on a struct
+bpf_tcp_sock."""
 
 MOST = (KEPT_SIZE - PAGE) // SLOT
 """How many sockets there may be."""
@@ -101,9 +102,8 @@ def with_socket(unit: Unit, context: bytes, net: Network) -> bytes:
 
 
 def _slot(cookie: int, socket: Socket, order: Order) -> bytes:
-    return (
-        bpf_sock(socket, order).ljust(TCP_PART, b"\0") + _tcp_sock(socket, order) + cookie.to_bytes(8, order)
-    ).ljust(SLOT, b"\0")
+    seen = socket.queue.to_bytes(4, order) if socket.protocol == "xdp" else bpf_sock(socket, order)
+    return (seen.ljust(TCP_PART, b"\0") + _tcp_sock(socket, order) + cookie.to_bytes(8, order)).ljust(SLOT, b"\0")
 
 
 def bpf_sock(socket: Socket, order: Order) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, ip_address, ip_network
 from typing import NamedTuple
@@ -52,15 +52,31 @@ class Sent(NamedTuple):
         return f"a copy of {len(self.packet)} bytes sent to {to}" if self.clone else f"redirected to {to}"
 
 
+def carried(sent: Iterable[Sent], meaning: str) -> list[Sent]:
+    """Of what a run has directed somewhere, what counts: clones, and what was named last, if the program says so.
+
+    meaning: what its return value says. A redirect counts with _REDIRECT, a socket with SK_PASS.
+    """
+    sent = tuple(sent)
+    redirects = [one for one in sent if one.helper.startswith("redirect")]
+    sockets = [one for one in sent if not one.clone and one not in redirects]
+    last = redirects[-1:] if meaning.endswith("_REDIRECT") else sockets[-1:] if meaning == "SK_PASS" else []
+    return [one for one in sent if one.clone] + last
+
+
 @dataclass(frozen=True, slots=True)
 class Device:
-    """A network device. header: bytes of its link-layer header; forwarding: whether it is let through to others."""
+    """A network device. header: bytes of its link-layer header; forwarding: whether it is let through to others.
+
+    peer  the ifindex of the device at the other end of it (a veth pair), 0 for none that is described
+    """
 
     name: str
     mtu: int = 1500
     mac: bytes = bytes(6)
     header: int = 14
     forwarding: bool = True
+    peer: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +84,7 @@ class Socket:
     """A socket. protocol: tcp, udp or xdp; state: of tcp, LISTEN or ESTABLISHED; cgroup: the path of its cgroup.
 
     local, remote   addresses, "" for any; device: the ifindex that it is bound to, 0 for none; queue: of xdp
+    reuseport       whether others may have its address too, SO_REUSEPORT
     flooded         its queue of SYNs is full, so that it gives and takes SYN cookies
     mark, priority  of what it sends
     """
@@ -82,9 +99,23 @@ class Socket:
     uid: int = 0
     device: int = 0
     queue: int = 0
+    reuseport: bool = False
     flooded: bool = False
     mark: int = 0
     priority: int = 0
+
+    @property
+    def mappable(self) -> bool:
+        """Whether a sockmap takes it: TCP that listens or is connected, UDP that has an address."""
+        if self.protocol == "tcp":
+            return self.state in (LISTEN, ESTABLISHED)
+        return self.protocol == "udp" and bool(self.local_port)
+
+    @property
+    def group(self) -> tuple[str, str, int] | None:
+        """What the sockets that share its address have in common; None where it shares none."""
+        shared = self.reuseport and self.mappable and (self.protocol != "tcp" or self.state == LISTEN)
+        return (self.protocol, self.local, self.local_port) if shared else None
 
     @property
     def version(self) -> int:
@@ -162,6 +193,10 @@ class Network:
     tunnel: Tunnel | None = None
     transforms: tuple[Transform, ...] = ()
 
+    def device_named(self, name: str) -> int:
+        """The ifindex of a device, 0 where there is none of that name."""
+        return next((index for index, device in self.devices.items() if device.name == name), 0)
+
     def socket(self, cookie: int) -> Socket | None:
         """The socket with this cookie. A packet's own is one that is connected, where it is not described."""
         return self.sockets.get(cookie) or (Socket() if cookie == self.cookie else None)
@@ -169,3 +204,23 @@ class Network:
 
 NETWORK = Network()
 """The loopback device alone."""
+
+
+def best_route(net: Network, address: str, table: int = 254) -> Route | None:
+    """The route with the longest prefix, of those the one with the least metric."""
+    wanted = ip_address(address)
+    fitting = [route for route in net.routes if route.table == table and wanted in ip_network(route.to)]
+    return min(fitting, key=lambda route: (-route.length, route.metric), default=None)
+
+
+def next_hop(net: Network, packet: bytes) -> str:
+    """The address that a packet goes to next, by its route in the main table; "" where it has no address of IP."""
+    version = packet[0] >> 4 if packet else 0
+    if version == 4 and len(packet) >= 20:
+        to = str(ip_address(packet[16:20]))
+    elif version == 6 and len(packet) >= 40:
+        to = str(ip_address(packet[24:40]))
+    else:
+        return ""
+    route = best_route(net, to)
+    return route.via if route is not None and route.via else to

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from bpf.isa.effects import signed
 from bpf.plan import CALL_TARGET, LOAD_PACKET, SERVICES, Unit
 from bpf.spec.contexts import LAYOUTS
+from bpf.spec.program_types import READERS
 from vm.contexts import data_offset
 from vm.memory import Memory
 from vm.world import Input
@@ -42,6 +43,7 @@ class Packet:
     start    address of its link-layer header; size: bytes from there on
     network  bytes up to the network header; data: up to where an offset of 0 is
     layout   name of the context's layout, "" for one with nothing in it; order: byte order of the program
+    writable whether programs of the type may change it
     """
 
     context: int
@@ -51,6 +53,7 @@ class Packet:
     data: int
     layout: str = ""
     order: str = "little"
+    writable: bool = True
 
     @classmethod
     def of(cls, unit: Unit, entry: Input) -> Packet:
@@ -59,7 +62,9 @@ class Packet:
         data = data_offset(unit.convention, entry)
         view = unit.convention.view
         name = view.layout.name if view else ""
-        return cls(unit.context, unit.packet_start(size), size, entry.network, data, name, unit.order)
+        kind = unit.convention.type
+        writable = kind is None or kind.name not in READERS
+        return cls(unit.context, unit.packet_start(size), size, entry.network, data, name, unit.order, writable)
 
     def now(self, memory: Memory) -> Packet:
         """As it is by now: the context says where helpers have moved it."""

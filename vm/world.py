@@ -7,8 +7,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bpf.errors import BadInput
+from bpf.object.btf_build import Content, content
 from bpf.plan import POISON, RECORD_WORDS, Unit
 from bpf.program import Map
+from bpf.spec.layout import CPUS
 from bpf.spec.maps import RULES
 from bpf.tail import MAX_TAIL_CALLS
 from vm.maps import MapState, new_map
@@ -27,6 +29,8 @@ class Input:
                 network header is, which is where the packet's data begin
     metadata    how many of the packet's first bytes come before the frame (data_meta)
     context     field name -> value of the context, over what vm/contexts.py gives it
+    record      the bytes of a context that is memory (the record of a tracepoint, what a syscall program is called
+                with), or words (registers, arguments), under the fields
     registers   register number (1-9) -> value, over the convention's; the others hold the patterns of DIRTY.
                 R0 always starts as the poison: no calling convention carries it in
     stack_fill  the byte that the BPF stack is full of
@@ -39,6 +43,7 @@ class Input:
     network: int = 14
     metadata: int = 0
     context: Mapping[str, int] = field(default_factory=dict)
+    record: Content = b""
 
     def entry_registers(self, address: int, context: int = 0) -> list[int]:
         """R0-R9 at entry, when the memory lies at `address` and the convention has a context, or not, at `context`."""
@@ -80,8 +85,13 @@ class World:
     netns    number of its network namespace
     counters name of a perf event array -> for each CPU, what its event counted, and how long it was enabled and ran
     cookie   what the program was attached with
-    kernel, user   address -> bytes there, of the kernel and of the task, for the probe_read family
+    kernel, user   address -> bytes there, of the kernel and of the task, for the probe_read family and for loads of the
+             kernel's structures
     symbols  name -> address of the kernel's symbols
+    tasks    pid -> address of its task_struct; cgroup_objects: id -> address of its struct cgroup
+    per_cpu  for each CPU, how far its variables are from the addresses of the kernel's per-CPU symbols
+    context_object   address of the structure that a program's context stands for (sk_buff, xdp_buff); 0: none
+    held     address of a structure -> how often programs have acquired it and not released it
     signals  (process or thread, number) of each signal sent; overridden: what override_return last said
     timers   number of a bpf_timer (which its bytes hold) -> map, offset of it there, callback (0: none), when it
              expires (-1: never), how many were started before it
@@ -92,6 +102,10 @@ class World:
     printed  lines that trace_printk wrote
     net      devices, routes, neighbours, and the socket and cgroup of a packet
     sent     where programs have directed packets, in order
+    inodes   number -> address of its struct inode; socket_objects: cookie -> address of its struct sock, where that is
+             not the one that vm/helpers/owners.py gives the sockets of `net`
+    stack, user_stack   return addresses of the kernel and of the task where the program is called, the innermost first
+    attach_type   BPF_CGROUP_* that the program is attached as
     sysctl   the setting that a cgroup_sysctl program is asked about
     """
 
@@ -110,9 +124,14 @@ class World:
     netns: int = 1
     counters: dict[str, Sequence[tuple[int, int, int]]] = field(default_factory=dict)
     cookie: int = 0
-    kernel: dict[int, bytes] = field(default_factory=dict)
+    kernel: dict[int, Content] = field(default_factory=dict)
     user: dict[int, bytes] = field(default_factory=dict)
     symbols: dict[str, int] = field(default_factory=dict)
+    tasks: dict[int, int] = field(default_factory=dict)
+    cgroup_objects: dict[int, int] = field(default_factory=dict)
+    per_cpu: tuple[int, ...] = tuple(cpu << 20 for cpu in range(CPUS))
+    context_object: int = 0
+    held: dict[int, int] = field(default_factory=dict)
     signals: list[tuple[str, int]] = field(default_factory=list)
     overridden: int | None = None
     timers: dict[int, Timer] = field(default_factory=dict)
@@ -123,18 +142,29 @@ class World:
     maps: dict[str, MapState] = field(default_factory=dict)
     net: Network = NETWORK
     sent: list[Sent] = field(default_factory=list)
+    inodes: dict[int, int] = field(default_factory=dict)
+    socket_objects: dict[int, int] = field(default_factory=dict)
+    stack: tuple[int, ...] = ()
+    user_stack: tuple[int, ...] = ()
+    attach_type: int = 0
     sysctl: Sysctl = field(default_factory=Sysctl)
+
+    def plain(self, order: str) -> World:
+        """The same world, with the kernel's memory as bytes of a byte order."""
+        if all(isinstance(data, bytes) for data in self.kernel.values()):
+            return self
+        return replace(self, kernel={address: content(data, order) for address, data in self.kernel.items()})
 
     def snapshot(self) -> Snapshot:
         """What a run can change, besides the printed lines; plain data."""
         maps = {name: state.save() for name, state in self.maps.items()}
-        task = dict(self.user), tuple(self.signals), self.overridden, dict(self.timers)
+        task = dict(self.user), tuple(self.signals), self.overridden, dict(self.timers), dict(self.held)
         return self.clock, self.random, self.cpu, maps, task
 
     def restore(self, snapshot: Snapshot) -> None:
         """Go back to a snapshot; nothing has been printed, and maps that came to be later are gone."""
-        self.clock, self.random, self.cpu, maps, (user, signals, self.overridden, timers) = snapshot
-        self.user, self.signals, self.timers = dict(user), list(signals), dict(timers)
+        self.clock, self.random, self.cpu, maps, (user, signals, self.overridden, timers, held) = snapshot
+        self.user, self.signals, self.timers, self.held = dict(user), list(signals), dict(timers), dict(held)
         self.printed.clear()
         self.sent.clear()
         for name, state in list(self.maps.items()):
@@ -157,16 +187,21 @@ class World:
             user=dict(self.user),
             signals=list(self.signals),
             timers=dict(self.timers),
+            held=dict(self.held),
         )
 
     def open_maps(self, unit: Unit) -> None:
         """Have all maps of a unit. One of the same name that was declared otherwise gives way. Raises BadInput."""
         for map_ in unit.maps:
             there = self.maps.get(map_.name)
-            if map_.kind not in RULES or (there is not None and (there.map, there.order) == (map_, unit.order)):
+            if map_.kind not in RULES:
+                continue
+            if there is not None and (there.map, there.order) == (map_, unit.order):
+                there.describe(self.net)
                 continue
             state = self.maps[map_.name] = new_map(map_, "big" if unit.order == "big" else "little")
-            first = self.values.get(map_.name, b"")[: map_.value_size]
+            state.describe(self.net)
+            first = self.values.get(map_.name, b"")[: len(state.values) if map_.kind == "arena" else map_.value_size]
             state.values[: len(first)] = first
             members = [(n, unit.maps[number].name) for n, number in enumerate(map_.maps) if number != -1]
             for key, value in (*members, *self.elements.get(map_.name, ())):

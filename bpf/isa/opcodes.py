@@ -64,7 +64,7 @@ STORE_RELEASE = 0x110
 WIDE_FORMS = {"imm": 0, "map_fd": 1, "map_fd_value": 2, "btf_id": 3, "func": 4, "map_idx": 5, "map_idx_value": 6}
 
 # The src field of call.
-CALL_HELPER, CALL_LOCAL = 0, 1
+CALL_HELPER, CALL_LOCAL, CALL_KFUNC = 0, 1, 2
 
 # The src field of jcond: the condition.
 MAY_GOTO = 0

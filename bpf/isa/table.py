@@ -97,6 +97,11 @@ class Row:
         return self.kind in (Kind.CALL, Kind.PACKET)
 
     @property
+    def external(self) -> bool:
+        """Whether it names something of the kernel's, which instructions alone do not say: of its BTF."""
+        return self.op in ("btf_id", "call_kfunc")
+
+    @property
     def aligned(self) -> bool:
         """Whether the memory access must be aligned to its width."""
         return self.kind is Kind.ATOMIC or self.ordered
@@ -226,6 +231,10 @@ def _jump_rows() -> Iterator[Row]:
     yield Row(
         "call_local", call, Kind.CALL, "call_local", 64, frozenset({"imm"}), "call pc{target}", 1, "base32", "4.16",
         select=("src", opcodes.CALL_LOCAL),
+    )  # fmt: skip
+    yield Row(
+        "call_kfunc", call, Kind.CALL, "call_kfunc", 64, frozenset({"imm"}), "call kfunc {imm}", 1, "linux", "5.13",
+        select=("src", opcodes.CALL_KFUNC),
     )  # fmt: skip
     yield Row("callx", call | X, Kind.CALL, "callx", 64, frozenset({"dst"}), "callx r{dst}", 1, "linux", "")
     yield Row("exit", JMP | opcodes.JMP_OPS["exit"], Kind.EXIT, "exit", 64, frozenset(), "exit", 1, "base32", "3.18")

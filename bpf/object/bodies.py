@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from bpf.errors import BadObject, BadProgram, Refused, UnknownOpcode
-from bpf.isa import SLOT, Insn, decode, opcodes
+from bpf.isa import ROW, SLOT, Insn, decode, make, opcodes
 from bpf.isa.effects import signed
-from bpf.object.btf import Btf
+from bpf.object.btf import Btf, essential
+from bpf.object.btf import Kind as BtfKind
 from bpf.object.core import Resolver
 from bpf.object.core_patch import patch, poison
 from bpf.object.declarations import BTF_SECTION, MAX_SLOTS, OLD_SECTION, Declared, declared
@@ -16,6 +17,7 @@ from bpf.object.externs import Externs
 from bpf.object.parts import Parts
 from bpf.object.reader import Relocation, Section, Symbol
 from bpf.object.relocation import R_BPF_64_32, R_BPF_64_64, R_BPF_64_ABS64, addend, kind_name
+from bpf.spec.kfuncs import BY_NAME
 
 WHOLE = -1  # in a Key: the map that is a whole section
 Key = tuple[int, int]  # where a map is declared, or (section, WHOLE)
@@ -33,6 +35,7 @@ class Body:
     functions  slot of a call or lddw -> the function meant
     data       slot of an lddw -> the map, and the byte of its value that is meant, or None for the map itself
     poisoned   slot of an instruction that no run may reach -> why
+    symbols    slot of an lddw of a kernel variable's address -> its type
     """
 
     place: Place
@@ -42,6 +45,7 @@ class Body:
     data: dict[int, tuple[Key, int | None]] = field(default_factory=dict)
     poisoned: dict[int, str] = field(default_factory=dict)
     configuration: dict[str, Symbol] = field(default_factory=dict)
+    symbols: dict[int, int] = field(default_factory=dict)
 
 
 class Bodies:
@@ -182,9 +186,21 @@ class Bodies:
         """What another file, or the kernel, should have defined."""
         is_call, name = insn.row.op == "call_local", symbol.name
         kernel = name in self._externs.ksyms
+        function = BY_NAME.get(essential(name)) if kernel and self._is_function(name) else None
         if not is_call and name in self._externs.offsets:
             body.data[slot] = self.kconfig, self._externs.offsets[name] + signed(insn.imm, 32)
             body.configuration[name] = symbol
+        elif function is not None:
+            insns = list(body.insns)
+            row = ROW["call_kfunc" if is_call else "lddw_btf_id"]
+            insns[slot] = make(row, 0 if is_call else insn.dst, imm=function.number)
+            body.insns = tuple(insns)
+        elif kernel and not is_call and name in self._externs.symbols:
+            insns = list(body.insns)
+            insns[slot] = insn._replace(imm=self._externs.symbols[name] + signed(insn.imm, 32) & (1 << 64) - 1)
+            body.insns = tuple(insns)
+            if number := self._externs.kernel_type(name):
+                body.symbols[slot] = number
         elif kernel and symbol.binding == "WEAK":
             insns = list(body.insns)
             if is_call:
@@ -194,16 +210,20 @@ class Bodies:
                 insns[slot] = insn._replace(imm=0)
             body.insns = tuple(insns)
         elif kernel:
-            what = "function" if is_call else "symbol"
-            raise Refused(
-                f"kernel {what} {name} is not here (kfuncs and other kernel symbols are not supported yet)",
-                place=place, remedy="declare it __weak and ask whether it exists",
-            )  # fmt: skip
+            if is_call or self._is_function(name):
+                what, remedy = f"kernel function {name} is not implemented", "docs/helpers.md lists those that are"
+            else:
+                what, remedy = f"kernel symbol {name} has no address", "give it one, with --ksyms FILE"
+            raise Refused(what, place=place, remedy=remedy)
         else:
             raise Refused(
                 f"{'function' if is_call else 'variable'} {name} is not defined",
                 place=place, remedy="define it in this file, or link the one that does (--link)",
             )  # fmt: skip
+
+    def _is_function(self, name: str) -> bool:
+        types = self.parts.types
+        return types is not None and types[self._externs.ksyms[name]].kind is BtfKind.FUNC
 
     def _defined(self, symbol: Symbol, place: str) -> int:
         """The index of the section that the symbol is in."""

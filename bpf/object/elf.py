@@ -43,16 +43,17 @@ def load(
     name: str | None = None,
     target: Btf | None = None,
     kconfig: Mapping[str, int | str] | None = None,
+    symbols: Mapping[str, int] | None = None,
 ) -> list[Program]:
     """The programs of an object file of either byte order.
 
     section: the section to load from; without it, the first one named by SEC(...) that has a global function, else
     .text. name: a function; without it, every global function of the section, in file order: the first is the one
-    to run unless the user says another. target, kconfig: see Object. file: for error messages and nothing else.
+    to run unless the user says another. target, kconfig, symbols: see Object. file: for error messages only.
     Raises BadObject for a broken file or a choice that it does not offer, Refused for what is not supported.
     """
     try:
-        opened = Object(data, target=target, kconfig=kconfig)
+        opened = Object(data, target=target, kconfig=kconfig, symbols=symbols)
         return [opened.program(entry) for entry in opened.choose(section, name)]
     except CrossbpfError as error:
         raise error.at(file=file) from None
@@ -63,13 +64,16 @@ class Object:
 
     target   the types of the machine that the program shall run on, for CO-RE; None: the object's own
     kconfig  kernel configuration: LINUX_KERNEL_VERSION and CONFIG_* -> a number, "y", "n", "m" or text
+    symbols  the kernel's symbols -> their addresses
     """
 
     def __init__(
-        self, data: bytes | Parts, *, target: Btf | None = None, kconfig: Mapping[str, int | str] | None = None
-    ) -> None:
+        self, data: bytes | Parts, *, target: Btf | None = None, kconfig: Mapping[str, int | str] | None = None,
+        symbols: Mapping[str, int] | None = None,
+    ) -> None:  # fmt: skip
         self._parts = data if isinstance(data, Parts) else open_parts(data)
-        self._externs = Externs(self._parts, kconfig or {})
+        self._externs = Externs(self._parts, kconfig or {}, symbols or {}, target)
+        self._target = target
         self._bodies = Bodies(self._parts, target, self._externs)
         elf = self._parts.elf
         self.order = elf.order
@@ -173,6 +177,7 @@ class Object:
         lines: dict[int, Line] = {}
         poisoned: dict[int, str] = {}
         types: dict[int, int] = {}
+        symbols: dict[int, int] = {}
         sections = self._parts.elf.sections
         for body in bodies:
             base = len(insns)
@@ -183,6 +188,7 @@ class Object:
                 if line is not None and insn is not None:
                     lines[pc] = line
                 insns.append(_patched(insn, body, slot, pc, starts, keys))
+            symbols |= {base + slot: number for slot, number in body.symbols.items()}
             poisoned |= {base + slot: reason for slot, reason in body.poisoned.items()}
             number = self._parts.ext.functions.get((sections[index].name, start))
             if number is not None:
@@ -198,6 +204,7 @@ class Object:
         return replace(
             made, insns=tuple(settle(made, poisoned)), btf=self.types, types=types,
             section=sections[bodies[0].place[0]].name, license=self.license, version=self.version,
+            kernel=self._target, symbols=symbols,
         )  # fmt: skip
 
 

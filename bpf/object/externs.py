@@ -1,7 +1,7 @@
 """What a program takes from the kernel: configuration (.kconfig) and kernel symbols (.ksyms).
 
-Configuration becomes a read-only map, as libbpf makes one; its values come from the caller. No kernel symbol is
-here: a weak one has address 0, any other is Refused by name.
+Configuration becomes a read-only map, as libbpf makes one; its values come from the caller, as the addresses of
+symbols do. Kernel functions are those of bpf/spec/kfuncs.py. What is not there is 0 where it is weak, else Refused.
 """
 
 from __future__ import annotations
@@ -22,10 +22,17 @@ _REMEDY = "give it a value, with --kconfig NAME=VALUE"
 
 @dataclass(slots=True)
 class Externs:
-    """Undefined symbols by what they are. values: names of .kconfig -> a number, "y", "n", "m" or text."""
+    """Undefined symbols by what they are.
+
+    values   names of .kconfig -> a number, "y", "n", "m" or text
+    symbols  the kernel's symbols -> their addresses
+    target   the machine's types, None for the object's own
+    """
 
     parts: Parts
     values: Mapping[str, int | str]
+    symbols: Mapping[str, int] = field(default_factory=dict)
+    target: Btf | None = None
     kconfig: dict[str, int] = field(default_factory=dict)  # name -> VAR
     ksyms: dict[str, int] = field(default_factory=dict)  # name -> VAR or FUNC
     offsets: dict[str, int] = field(default_factory=dict)  # name -> where in the map
@@ -45,6 +52,20 @@ class Externs:
             at += -at % min(max(size & -size, 1), 8)
             self.offsets[name] = at
             at += size
+
+    def kernel_type(self, name: str) -> int:
+        """The type of a kernel variable in the machine's types, 0 for one without (`extern const void x __ksym`)."""
+        own = self.parts.types
+        assert own is not None
+        declared = own[self.ksyms[name]].type
+        if not own.strip(declared):
+            return 0
+        if self.target is None:
+            return declared
+        known = self.target.find(name, Kind.VAR)
+        if known is not None:
+            return self.target[known].type
+        return self.target.find(own[own.strip(declared)].name, Kind.STRUCT) or 0
 
     def configured(self, names: Mapping[str, Symbol], place: str) -> Map:
         """The map of configuration values, of which `names` are used. Raises Refused for a name without a value."""

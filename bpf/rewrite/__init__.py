@@ -2,6 +2,8 @@
 
 from bpf.rewrite.context import convert_context
 from bpf.rewrite.insert import Rewritten, insert
-from bpf.rewrite.replace import replace
+from bpf.rewrite.remove import remove
+from bpf.rewrite.replace import Away, replace
+from bpf.rewrite.verdict import after_verdict, reduced
 
-__all__ = ["Rewritten", "convert_context", "insert", "replace"]
+__all__ = ["Away", "Rewritten", "after_verdict", "convert_context", "insert", "reduced", "remove", "replace"]

@@ -1,5 +1,7 @@
 """Accesses to the context, from the user layout to the internal one: what Linux calls convert_ctx_accesses.
 
+The sizes of new objects are put in too: a call that names a type gets its size, as do_misc_fixups has it.
+
 A load of a number becomes a load of all that is kept of the field; a part of it is cut out by a shift and a mask. As in
 Linux, a load no smaller than what is kept gives all of it, whichever part of the field it names. A load of a pointer
 field takes 64 bits. A store writes what is kept. Offsets and sizes that are not allowed are refused.
@@ -8,23 +10,43 @@ field takes 64 bits. A store writes what is kept. Offsets and sizes that are not
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace as changed
 
 from bpf.errors import Refused
 from bpf.facts import Base, Facts
 from bpf.isa import ROW, Insn, Kind, make
+from bpf.object.btf import Kind as BtfKind
 from bpf.program import Program
 from bpf.rewrite.replace import replace
 from bpf.spec.contexts import OBJECT, SOCKET_FIELD, Field, View
 
 
-def convert_context(prog: Program, facts: Facts, view: View) -> Program:
-    """The program for the internal layout. Raises Refused naming the instruction."""
-    by = {}
-    for pc, pointer in facts.pointers.items():
-        insn = prog.insns[pc]
-        if insn is not None and pointer.base is Base.CONTEXT:
+def convert_context(prog: Program, facts: Facts, view: View | None) -> Program:
+    """The program for the internal layout, which knows its probe loads. Raises Refused naming the instruction."""
+    by: dict[int, tuple[Insn, ...]] = {}
+    reach = 0
+    given = prog.source or prog
+    for pc, insn in enumerate(prog.insns):
+        at = prog.origin_of(pc)
+        if insn is None or insn != given.insns[at]:
+            continue
+        if at in facts.constants:
+            by[pc] = (make(ROW["mov64_imm"], 1, imm=_size(prog, facts.constants[at], pc)), insn)
+        pointer = facts.pointers.get(at)
+        if pointer is not None and view is not None and pointer.base is Base.CONTEXT:
             by[pc] = tuple(_convert(insn, pc, pointer.offset, view, prog.order))
-    return replace(prog, by)
+            reach = max(reach, pointer.offset + insn.off + insn.row.width // 8)
+    made = replace(prog, by)
+    probes = frozenset(at for at, pc in enumerate(made.origin) if pc in facts.probes and made.insns[at] is not None)
+    return changed(made, probes=probes, reach=reach if view is not None and view.layout.open else 0)
+
+
+def _size(prog: Program, number: int, pc: int) -> int:
+    """The size of a structure of the program's own. Raises Refused."""
+    types = prog.btf
+    if types is None or number >= len(types) or types[number].kind is not BtfKind.STRUCT:
+        raise Refused(f"type {number} is no structure of the program's", place=f"insn {pc}", remedy="compile with -g")
+    return types.size(number)
 
 
 def _convert(insn: Insn, pc: int, fixed: int, view: View, order: str) -> Iterator[Insn]:

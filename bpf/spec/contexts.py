@@ -11,6 +11,8 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from bpf.spec.attach import INET4, INET6, SOCK, UDP4, UDP6, UNIX
+from bpf.spec.registers import REGISTERS as MACHINES
+from bpf.spec.registers import aliases
 
 PACKET, PACKET_END, PACKET_META, OBJECT = "packet", "packet end", "packet meta", "object"
 """What a pointer field leads to. An OBJECT is something of the kernel's that is not described here."""
@@ -24,6 +26,9 @@ HEADROOM = 256  # XDP_PACKET_HEADROOM
 XDP_MOST = 4096 - HEADROOM - 320  # a page less its headroom and skb_shared_info
 OPS_MOST = 512  # of a packet to whose TCP header options are added
 SKB_MOST = 4 * 4096 - 320  # SKB_MAX_ALLOC
+FUNCTION_ARGUMENTS = 12  # MAX_BPF_FUNC_ARGS
+RECORD = 8192  # PERF_MAX_TRACE_SIZE: a tracepoint's record at most
+SYSCALL = 1 << 16  # U16_MAX, in whole words
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +42,7 @@ class Field:
                   reach: the parts are those of a number of so many bytes, which is what lies there
     raw           its bytes lie in both layouts alike, together with the raw fields beside it: any aligned access
                   inside them is carried out as it is; `least` bytes are the smallest store
+    whole         raw: an access to its first byte takes all of it
     kept          bytes of it in the internal layout, at offset `at` there
     ceiling       a store of this value or a greater one does nothing; 0: every store counts
     """
@@ -49,6 +55,7 @@ class Field:
     head: bool = False
     reach: int = 0
     raw: bool = False
+    whole: bool = False
     least: int = 1
     kept: int = 0
     at: int = 0
@@ -62,6 +69,8 @@ class Layout:
 
     state  what only helpers see: name -> offset in the internal layout of a word of 8 bytes
     room   bytes from a packet's start to the end of its buffer, where a helper may move it
+    aliases  other names of fields
+    open   it is memory, as long as what is given; fields have no names here; accesses start at first <= offset < end
     """
 
     name: str
@@ -71,10 +80,19 @@ class Layout:
     by_name: Mapping[str, Field] = field(compare=False)
     state: Mapping[str, int] = field(default_factory=dict, compare=False)
     room: int = 0
+    aliases: Mapping[str, str] = field(default_factory=dict, compare=False)
+    open: bool = False
+    first: int = 0
+    end: int = 1 << 32
 
     def at(self, offset: int) -> Field | None:
         """The field that the byte at an offset of the user layout belongs to; None in padding."""
         return next((one for one in self.fields if one.offset <= offset < one.offset + one.size), None)
+
+    @property
+    def words(self) -> bool:
+        """Whether both layouts are the same words, so that bytes say what a context is."""
+        return all(one.raw and one.at == one.offset for one in self.fields)
 
     def run_end(self, inside: Field) -> int:
         """Where the raw fields around a field end, in the user layout."""
@@ -123,10 +141,27 @@ def _layout(name: str, size: int, fields: Iterable[Field], state: str = "", room
     return Layout(name, size, at + 8 * len(words), ordered, by_name, MappingProxyType(words), room)
 
 
-def _words(offset: int, names: str, size: int = 4, **same: object) -> Iterator[Field]:
-    """Fields one after the other; `name[N]` is N of them."""
+def _memory(name: str, first: int, size: int, end: int) -> Layout:
+    """A context that is memory. first, end: see Layout."""
+    return replace(_layout(name, size, (Field("", 0, size, raw=True),)), open=True, first=first, end=end)
+
+
+def _of_machines() -> Iterator[Layout]:
+    """The contexts that each machine has its own."""
+    for machine, names in MACHINES.items():
+        size, text = 8 * len(names), " ".join(names)
+        registers = _layout(f"pt_regs.{machine}", size, _words(0, text, 8, raw=True, named=True))
+        event = _layout(
+            f"bpf_perf_event_data.{machine}", size + 16,
+            (*_words(0, text, 8, narrow=False, named=True), *_words(size, "sample_period addr", 8)),
+        )  # fmt: skip
+        yield from (replace(one, aliases=MappingProxyType(aliases(machine))) for one in (registers, event))
+
+
+def _words(offset: int, names: str, size: int = 4, *, named: bool = False, **same: object) -> Iterator[Field]:
+    """Fields one after the other; `name[N]` is N of them, unless `named`, when it is a name."""
     for name in names.split():
-        stem, _, count = name.partition("[")
+        stem, _, count = ("", "", "") if named else name.partition("[")
         for index in range(int(count[:-1]) if count else 1):
             yield Field(f"{stem}[{index}]" if count else name, offset, size, **same)  # type: ignore[arg-type]
             offset += size
@@ -217,24 +252,42 @@ LAYOUTS: Mapping[str, Layout] = MappingProxyType({
         )),
         _layout("raw_tracepoint", 96, _words(0, "args[12]", 8, raw=True)),
         _layout("lirc_mode2", 4, _words(0, "sample", narrow=False)),
+        _layout(
+            "tracing", 8 * (FUNCTION_ARGUMENTS + 1), _words(0, f"args[{FUNCTION_ARGUMENTS + 1}]", 8, raw=True),
+            "arguments returned",
+        ),
+        _layout("bpf_nf_ctx", 16, _words(0, "state skb", 8, narrow=False)),
+        _layout("raw_tracepoint_writable", 96, (
+            *_words(0, "buffer", 8, raw=True, whole=True), *_words(8, "args[11]", 8, raw=True),
+        )),
+        *_of_machines(),
+        _memory("tracepoint", 8, RECORD, RECORD),
+        _memory("syscall", 0, SYSCALL, SYSCALL - 1),
     )
 })  # fmt: skip
-"""Layouts by name. Left out: pt_regs and bpf_perf_event_data, which each machine has its own; the records of
-tracepoints, which each tracepoint has its own; contexts that are described by BTF."""
+"""Layouts by name. Those with a machine behind the dot are that machine's; `tracing` is for all whose words BTF
+describes."""
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What programs of a type may do with a context: hidden fields cannot be read, writable ones can be written."""
+    """What programs of a type may do with a context: hidden fields cannot be read, writable ones can be written.
+
+    objects  its words are numbers and pointers to the kernel's structures, which BTF tells apart
+    """
 
     layout: Layout
     hidden: frozenset[str] = frozenset()
     writable: frozenset[str] = frozenset()
+    objects: bool = False
 
     def access(self, offset: int, size: int, *, write: bool, signed: bool = False) -> Field | None:
         """The field that an aligned access of `size` bytes means; None where it is not allowed."""
-        one = self.layout.at(offset) if offset >= 0 and offset % size == 0 else None
+        inside = self.layout.first <= offset < self.layout.end and offset % size == 0
+        one = self.layout.at(offset) if inside else None
         if one is None or one.name in self.hidden or (write and one.name not in self.writable):
+            return None
+        if one.whole and offset == one.offset and size != one.size:
             return None
         if one.raw:
             return one if offset + size <= self.layout.run_end(one) and (not write or size >= one.least) else None
@@ -387,3 +440,15 @@ REGIONS: Mapping[str, tuple[Region, ...]] = MappingProxyType({
     ),
 })  # fmt: skip
 """Program type -> its context, for other types; registers are those of x86_64, whose verifier this is."""
+
+OTHERS: Mapping[str, View] = MappingProxyType({
+    "tracepoint": View(LAYOUTS["tracepoint"]),
+    "raw_tracepoint_writable": View(LAYOUTS["raw_tracepoint_writable"]),
+    "tracing": View(LAYOUTS["tracing"], objects=True),
+    "lsm": View(LAYOUTS["tracing"], objects=True),
+    "syscall": View(LAYOUTS["syscall"], frozenset(), frozenset({""})),
+    "netfilter": View(LAYOUTS["bpf_nf_ctx"], objects=True),
+    **{f"kprobe.{machine}": View(LAYOUTS[f"pt_regs.{machine}"]) for machine in MACHINES},
+    **{f"perf_event.{machine}": View(LAYOUTS[f"bpf_perf_event_data.{machine}"]) for machine in MACHINES},
+})  # fmt: skip
+"""As VIEWS, of contexts that are words or memory; per machine where they are its registers: `kprobe.arm64`."""

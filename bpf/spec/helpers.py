@@ -23,6 +23,7 @@ class Helper:
     lends      it shows that function bytes that are no program's
     typed      it acts on the context of programs of a type, or says where a packet goes: others have no use for it
     moves      it may move the packet or change its length
+    gives      the structure of the kernel's that it returns a pointer to; "?" for one that only the program knows
     keeps      it needs the room where sockets are, or what a run keeps beside its packet
     """
 
@@ -36,6 +37,7 @@ class Helper:
     lends: bool = False
     typed: bool = False
     moves: bool = False
+    gives: str = ""
     keeps: bool = False
 
 
@@ -84,6 +86,31 @@ _PACKET = (
 )
 """Helpers that take a packet's context or say where a packet goes (net/core/filter.c)."""
 
+_SOCKETS = (
+    Helper(52, "sk_redirect_map", 4, "4.14", typed=True),
+    Helper(53, "sock_map_update", 4, "4.14", typed=True),
+    Helper(60, "msg_redirect_map", 4, "4.17", typed=True),
+    Helper(70, "sock_hash_update", 4, "4.18", typed=True),
+    Helper(71, "msg_redirect_hash", 4, "4.18", typed=True),
+    Helper(72, "sk_redirect_hash", 4, "4.18", typed=True),
+    Helper(81, "get_local_storage", 2, "4.19"),
+    Helper(82, "sk_select_reuseport", 4, "4.19", typed=True),
+    Helper(107, "sk_storage_get", 4, "5.2", keeps=True),
+    Helper(108, "sk_storage_delete", 2, "5.2", keeps=True),
+    Helper(145, "inode_storage_get", 4, "5.10"),
+    Helper(146, "inode_storage_delete", 2, "5.10"),
+)
+"""Helpers of maps whose keys or values are objects of the kernel."""
+
+_TRACING = (
+    Helper(126, "seq_printf", 5, "5.8", typed=True),
+    Helper(127, "seq_write", 3, "5.8", typed=True),
+    Helper(153, "per_cpu_ptr", 2, "5.10", gives="?"),
+    Helper(154, "this_cpu_ptr", 1, "5.10", gives="?"),
+    Helper(183, "get_func_arg", 3, "5.17", typed=True),
+    Helper(184, "get_func_ret", 2, "5.17", typed=True),
+    Helper(185, "get_func_arg_cnt", 1, "5.17", typed=True),
+)
 _KEEPING = (
     Helper(20, "skb_get_tunnel_key", 4, "4.3", typed=True, keeps=True),
     Helper(21, "skb_set_tunnel_key", 4, "4.3", typed=True, keeps=True),
@@ -174,7 +201,7 @@ KERNEL = _table(
     Helper(133, "ringbuf_discard", 2, "5.8"),
     Helper(134, "ringbuf_query", 2, "5.8"),
     Helper(148, "copy_from_user", 3, "5.10"),
-    Helper(158, "get_current_task_btf", 0, "5.11"),
+    Helper(158, "get_current_task_btf", 0, "5.11", gives="task_struct"),
     Helper(160, "ktime_get_coarse_ns", 0, "5.11"),
     Helper(164, "for_each_map_elem", 4, "5.13", callback=2, lends=True),
     Helper(165, "snprintf", 5, "5.13"),
@@ -204,7 +231,16 @@ KERNEL = _table(
     Helper(207, "tcp_raw_check_syncookie_ipv6", 2, "6.0"),
     Helper(208, "ktime_get_tai_ns", 0, "6.1"),
     Helper(209, "user_ringbuf_drain", 4, "6.1", callback=2, lends=True),
+    Helper(27, "get_stackid", 3, "4.6"),
+    Helper(67, "get_stack", 4, "4.18"),
+    Helper(141, "get_task_stack", 4, "5.9"),
+    Helper(156, "task_storage_get", 4, "5.11"),
+    Helper(157, "task_storage_delete", 2, "5.11"),
+    Helper(210, "cgrp_storage_get", 4, "6.2"),
+    Helper(211, "cgrp_storage_delete", 2, "6.2"),
     *_PACKET,
+    *_SOCKETS,
+    *_TRACING,
     *_KEEPING,
 )
 """The kernel's helpers that exist here, by the kernel's number."""

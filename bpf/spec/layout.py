@@ -11,6 +11,7 @@ CPUS = 4
 """The machine's CPUs: per-CPU maps hold a value for each."""
 
 RECORD_HEADER = 8  # BPF_RINGBUF_HDR_SZ: in front of each record of a ring buffer
+LOCK_SIZE = 4  # struct bpf_spin_lock
 TIMER_SIZE = 16  # struct bpf_timer: its number in the world, 0 for none; zeros
 
 DYNPTR_SIZE = 16

@@ -36,6 +36,7 @@ BY_NUMBER: Mapping[int, MapType] = MappingProxyType({map_type.number: map_type f
 
 NO_PREALLOC, NO_COMMON_LRU, NUMA_NODE, RDONLY, WRONLY = 1, 2, 4, 8, 0x10  # BPF_F_*, at creation
 ZERO_SEED, RDONLY_PROG, WRONLY_PROG, MMAPABLE, PRESERVE_ELEMS, INNER_MAP = 0x40, 0x80, 0x100, 0x400, 0x800, 0x1000
+STACK_BUILD_ID, CLONE, SEGV_ON_FAULT, NO_USER_CONV = 0x20, 0x200, 0x2_0000, 0x4_0000
 ACCESS = RDONLY | WRONLY | RDONLY_PROG | WRONLY_PROG
 
 ANY, NOEXIST, EXIST, F_LOCK = 0, 1, 2, 4  # flags of an update
@@ -77,14 +78,36 @@ _UNDER = frozenset({"current_task_under_cgroup", "skb_under_cgroup"})
 TIMERS = frozenset({"array", "hash", "lru_hash"})
 """Kinds whose values may hold a bpf_timer."""
 
+LOCAL = {"sk_storage": "socket", "inode_storage": "inode", "task_storage": "task", "cgrp_storage": "cgroup"}
+"""Storage kind -> the objects of the kernel that it has values for."""
+
+PER_CGROUP = frozenset({"cgroup_storage", "percpu_cgroup_storage"})
+"""Storage of the cgroup that a program is attached to."""
+
+LOCKS = frozenset({"array", "hash", "cgroup_storage", *LOCAL})
+"""Kinds whose values may hold a bpf_spin_lock."""
+
+STORED = 64
+"""How many elements a storage has room for here, whose max_entries is 0."""
+
+SOCKETS = frozenset({"sockmap", "sockhash", "reuseport_sockarray", "xskmap"})
+"""Kinds whose values are sockets."""
+
 _KMALLOC = 4 << 20  # KMALLOC_MAX_SIZE
+HASHED = _KMALLOC - 48 - 1
+"""Bytes that key and value of a hash may have together: less than an allocation, without struct htab_elem."""
+
 _BIG = (1, (1 << 31) - 1)
 _PER_CPU = (1, 32 << 10)  # PCPU_MIN_UNIT_SIZE
 _WORD, _NONE = (4, 4), (0, 0)
+_LOCAL = (1, 0xFFFF - 128)  # BPF_LOCAL_STORAGE_MAX_VALUE_SIZE: 16 bits, without struct bpf_local_storage_elem
 _HASH = NO_PREALLOC | NUMA_NODE | ACCESS | ZERO_SEED
 _LRU = _HASH & ~NO_PREALLOC | NO_COMMON_LRU
-_KEY = (1, 64 << 10)
-_ENTRY = (1, _KMALLOC - (65 << 10))
+_KEY = _ENTRY = (1, HASHED - 1)
+_HELD = (1, _KMALLOC)
+_OUTSIDE = NUMA_NODE | RDONLY | WRONLY
+_CGROUP = frozenset({"get_local_storage"})
+_SOCKMAP = frozenset({LOOKUP, UPDATE, DELETE, "sk_select_reuseport"})
 
 RULES: Mapping[str, Rules] = MappingProxyType(
     {
@@ -94,10 +117,10 @@ RULES: Mapping[str, Rules] = MappingProxyType(
         "percpu_hash": Rules(_KEY, _PER_CPU, _CPU_ELEMENTS, _HASH & ~NUMA_NODE, per_cpu=True),
         "lru_hash": Rules(_KEY, _ENTRY, _ELEMENTS, _LRU),
         "lru_percpu_hash": Rules(_KEY, _PER_CPU, _CPU_ELEMENTS, _LRU & ~NUMA_NODE, per_cpu=True),
-        "lpm_trie": Rules((5, 260), _ENTRY, _TRIE, NO_PREALLOC | NUMA_NODE | ACCESS, NO_PREALLOC),
-        "queue": Rules(_NONE, _ENTRY, _QUEUE),
-        "stack": Rules(_NONE, _ENTRY, _QUEUE),
-        "bloom_filter": Rules(_NONE, _ENTRY, frozenset({PUSH, PEEK}), NUMA_NODE | ZERO_SEED | ACCESS),
+        "lpm_trie": Rules((5, 260), (1, _KMALLOC - 280), _TRIE, NO_PREALLOC | NUMA_NODE | ACCESS, NO_PREALLOC),
+        "queue": Rules(_NONE, _HELD, _QUEUE),
+        "stack": Rules(_NONE, _HELD, _QUEUE),
+        "bloom_filter": Rules(_NONE, _HELD, frozenset({PUSH, PEEK}), NUMA_NODE | ZERO_SEED | ACCESS),
         "ringbuf": Rules(_NONE, _NONE, _RING, NUMA_NODE),
         "user_ringbuf": Rules(_NONE, _NONE, frozenset({"user_ringbuf_drain"}), NUMA_NODE),
         "perf_event_array": Rules(_WORD, _WORD, _PERF, NUMA_NODE | RDONLY | WRONLY | PRESERVE_ELEMS),
@@ -105,13 +128,43 @@ RULES: Mapping[str, Rules] = MappingProxyType(
             _WORD, _WORD, frozenset({"current_task_under_cgroup", "skb_under_cgroup"}), NUMA_NODE | RDONLY | WRONLY
         ),
         "array_of_maps": Rules(_WORD, _WORD, _LOOKUP, NUMA_NODE | RDONLY | WRONLY),
-        "hash_of_maps": Rules(_KEY, _WORD, _LOOKUP, _HASH & ~(RDONLY_PROG | WRONLY_PROG)),
+        "hash_of_maps": Rules(_KEY, _WORD, _LOOKUP, _HASH),
         "devmap": Rules(_WORD, (4, 8), _LOOKUP | _REDIRECT, NUMA_NODE | RDONLY | WRONLY),
         "devmap_hash": Rules(_WORD, (4, 8), _LOOKUP | _REDIRECT, NUMA_NODE | RDONLY | WRONLY),
         "cpumap": Rules(_WORD, (4, 8), _REDIRECT, NUMA_NODE),
+        "xskmap": Rules(_WORD, _WORD, _LOOKUP | _REDIRECT, _OUTSIDE),
+        "sockmap": Rules(
+            _WORD, (4, 8), _SOCKMAP | {"sk_redirect_map", "msg_redirect_map", "sock_map_update"}, _OUTSIDE
+        ),
+        "sockhash": Rules(
+            (1, 512), (4, 8), _SOCKMAP | {"sk_redirect_hash", "msg_redirect_hash", "sock_hash_update"}, _OUTSIDE
+        ),
+        "reuseport_sockarray": Rules(_WORD, (4, 8), frozenset({"sk_select_reuseport"})),
+        **{
+            kind: Rules(_WORD, _LOCAL, frozenset({kind + "_get", kind + "_delete"}), NO_PREALLOC | CLONE, NO_PREALLOC)
+            for kind in LOCAL
+        },
+        "cgroup_storage": Rules((8, 16), _LOCAL, _CGROUP),
+        "percpu_cgroup_storage": Rules((8, 16), _PER_CPU, _CGROUP, per_cpu=True),
+        "stack_trace": Rules(_WORD, (8, 1016), frozenset({"get_stackid"}), _OUTSIDE | STACK_BUILD_ID),
+        "arena": Rules(_NONE, _NONE, frozenset(), MMAPABLE | SEGV_ON_FAULT | NO_USER_CONV, MMAPABLE),
     }
 )
-"""The map types that exist here, besides the arena."""
+"""The map types that exist here, besides the prog array."""
+
+_TABLES = ("hash", "percpu_hash", "lru_hash", "lru_percpu_hash")
+TAKEN_FROM = frozenset({*_TABLES, "queue", "stack", "stack_trace"})
+"""Kinds of which bpf() looks an element up and deletes it in one call."""
+
+BATCHES: Mapping[str, frozenset[str]] = MappingProxyType({
+    **dict.fromkeys((*_TABLES, "hash_of_maps"), frozenset({"lookup", "lookup_and_delete", "update", "delete"})),
+    **dict.fromkeys(("array", "percpu_array", "array_of_maps"), frozenset({"lookup", "update"})),
+    "lpm_trie": frozenset({"lookup", "update", "delete"}),
+})  # fmt: skip
+"""Kind -> what bpf() does with many elements in one call."""
+
+BUCKETS = frozenset({*_TABLES, "hash_of_maps"})
+"""Kinds that are gone through by buckets, and not by keys."""
 
 MAP_HELPERS = frozenset(name for rules in RULES.values() for name in rules.helpers)
 """The helpers that take a map."""

@@ -61,6 +61,12 @@ class ProgramType:
         return best
 
 
+READERS = frozenset({
+    "socket_filter", "cgroup_skb", "lwt_in", "lwt_out", "lwt_seg6local", "sk_reuseport", "flow_dissector", "netfilter",
+})  # fmt: skip
+"""Types whose programs may not change their packet through pointers into it, or a dynptr."""
+
+
 def _attach(*names: str) -> tuple[str, ...]:
     """The sections of programs that are attached to a cgroup's socket addresses."""
     return tuple(f"cgroup/{name}{end}" for name in names for end in ("4", "6", "_unix"))
@@ -105,17 +111,17 @@ _TYPES = (
     ProgramType(21, "sk_reuseport", "4.19", ("sk_reuseport", "sk_reuseport/migrate"), "sk_reuseport_md", NETWORK, SK),
     ProgramType(22, "flow_dissector", "4.20", ("flow_dissector",), "__sk_buff", NETWORK, FLOW),
     ProgramType(23, "cgroup_sysctl", "5.2", ("cgroup/sysctl",), "bpf_sysctl", "", CGROUP),
-    ProgramType(24, "raw_tracepoint_writable", "5.2", ("raw_tp.w+", "raw_tracepoint.w+"), "raw_tracepoint"),
+    ProgramType(24, "raw_tracepoint_writable", "5.2", ("raw_tp.w+", "raw_tracepoint.w+"), "raw_tracepoint_writable"),
     ProgramType(25, "cgroup_sockopt", "5.3", ("cgroup/getsockopt", "cgroup/setsockopt"), "bpf_sockopt", "", CGROUP),
     ProgramType(26, "tracing", "5.5", (
         "fentry+", "fentry.s+", "fexit+", "fexit.s+", "fmod_ret+", "fmod_ret.s+", "tp_btf+", "iter+", "iter.s+",
-    )),
+    ), "tracing"),
     ProgramType(27, "struct_ops", "5.6", ("struct_ops+", "struct_ops.s+")),
     ProgramType(28, "ext", "5.6", ("freplace+",)),
-    ProgramType(29, "lsm", "5.7", ("lsm+", "lsm.s+", "lsm_cgroup+")),
+    ProgramType(29, "lsm", "5.7", ("lsm+", "lsm.s+", "lsm_cgroup+"), "tracing", "", {0: "allow"}),
     ProgramType(30, "sk_lookup", "5.9", ("sk_lookup",), "bpf_sk_lookup", "", SK),
-    ProgramType(31, "syscall", "5.14", ("syscall",)),
-    ProgramType(32, "netfilter", "6.4", ("netfilter",), "", "", NETFILTER),
+    ProgramType(31, "syscall", "5.14", ("syscall",), "syscall"),
+    ProgramType(32, "netfilter", "6.4", ("netfilter",), "bpf_nf_ctx", NETWORK, NETFILTER),
 )  # fmt: skip
 
 PROGRAM_TYPES: Mapping[str, ProgramType] = MappingProxyType({found.name: found for found in _TYPES})

@@ -37,6 +37,12 @@ PACKET_WRITE = frozenset({"sched_cls", "sched_act", "xdp", "lwt_xmit", "sk_skb",
 PACKET_READ = PACKET_WRITE | _READ
 """The types whose programs may hand their packet to a helper that reads it."""
 
+UNCONVERTED = frozenset({
+    "kprobe", "tracepoint", "raw_tracepoint", "raw_tracepoint_writable", "tracing", "lsm", "struct_ops", "syscall",
+    "cgroup_device", "netfilter", "lirc_mode2",
+})  # fmt: skip
+"""The types whose context is memory as it stands (no convert_ctx_access), so that a helper may be given it."""
+
 SLEEPABLE = frozenset({"lsm", "kprobe", "struct_ops", "syscall"})
 """The types whose programs may sleep; beside them the tracing programs of SLEEPABLE_ATTACH."""
 SLEEPABLE_ATTACH = frozenset({"trace_fentry", "trace_fexit", "modify_return", "trace_iter"})

@@ -13,6 +13,7 @@ from difflib import get_close_matches
 from bpf.errors import BadProgram, BadText
 from bpf.isa import Insn, Kind
 from bpf.program import Line, Program, program
+from bpf.spec.kfuncs import BY_NAME
 from bpf.text.grammar import FORMS, WORDS, find, reduce
 from bpf.text.operands import check_distance, fill, short
 
@@ -96,7 +97,9 @@ class _Reader:
                 return
         slot = len(self.slots)
         insn, label = _instruction(text, opcode)
-        if label:
+        if insn.row.op == "call_kfunc" and label:
+            insn = insn._replace(imm=_kernel_function(label))
+        elif label:
             self.waiting.append((slot, label))
         self.lines[slot] = Line(self.file, at, text)
         self.slots.append(insn)
@@ -195,6 +198,13 @@ def _statements(line: str) -> list[str]:
             return [*statements, rest]
         statements.append(rest[: mark.start()])
         rest = rest[mark.end() :]
+
+
+def _kernel_function(name: str) -> int:
+    """The number of a kernel function. Raises BadText."""
+    if name not in BY_NAME:
+        raise BadText(f"no kernel function {short(name)} is here", remedy="docs/helpers.md lists those that are")
+    return BY_NAME[name].number
 
 
 def _reads(text: str) -> bool:

@@ -40,6 +40,8 @@ def texts(row: Row) -> Iterator[str]:
         yield text.replace("call", "call helper")
     elif row.op == "call_local":
         yield from ("call local {target}", "call local {label}", "call {label}")
+    elif row.op == "call_kfunc":
+        yield text.replace("{imm}", "{label}")  # by its name
     elif row.op == "ld_ind":
         yield text.replace("{imm}", "{negative}")  # `r1 + -4`
         yield text.replace(" + {imm}", "")  # LLVM

@@ -71,7 +71,7 @@ MUTANTS = (
            _CONTEXT + NUMBER + "r1 &= 255; r7 = *(u32 *)(r6 + 76); r8 = *(u32 *)(r6 + 80); r3 = r7; r3 += r1; r2 = r7; r2 += 8; "
            "if r2 > r8 goto +2; r0 = *(u8 *)(r3 + 0); r0 += 0; " + END, data=(255,)),
     _calls("range-survives-a-move", "packets: pointers are kept when a helper has moved the packet",
-           "    if moves:\n", '    if moves and made.name != "xdp_adjust_head":\n',
+           '    if moves and name != "tail_call":', '    if moves and name not in ("tail_call", "xdp_adjust_head"):',
            "r6 = r1; r7 = *(u32 *)(r6 + 0); r8 = *(u32 *)(r6 + 4); r2 = r7; r2 += 40; if r2 > r8 goto +4; r2 = 32; call 44; "
            "r0 = *(u8 *)(r7 + 39); r0 += 0; r0 = 2; exit", kind="xdp"),
     _memory("size-by-its-minimum", "helpers: the least size that they may be given is checked",

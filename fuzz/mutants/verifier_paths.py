@@ -7,7 +7,6 @@ from fuzz.mutants.verifier_mutant import DATA_ADDRESS, END, MERGE, NUMBER, fault
 
 _alu = faults_in("paths", "verifier.alu")
 _arguments = faults_in("paths", "verifier.arguments")
-_callbacks = faults_in("paths", "verifier.callbacks")
 _calls = faults_in("paths", "verifier.helper_calls")
 _exits = faults_in("paths", "verifier.exits")
 _explore = faults_in("paths", "verifier.explore")
@@ -109,7 +108,7 @@ MUTANTS = (
                _two("r1 = *(u64 *)(r9 + 8); r2 = r1", "r1 = *(u64 *)(r9 + 8); r2 = *(u64 *)(r9 + 16)",
                     "if r1 > 7 goto out; r9 += r2; r1 = *(u8 *)(r9 + 0); out: " + END), data=(0, 0, int(_FAR)), prune=True),
     _exits("result-is-not-precise", "precision: a result that must lie in a range is not marked",
-           "    precision.register(env, 0)\n    num = reg.num\n", "    num = reg.num\n",
+           "    precision.register(env, number)\n    num = reg.num\n", "    num = reg.num\n",
            _two("r0 = 1", "r0 = 77", "exit"), kind="sk_lookup", prune=True),
     _arguments("null-is-not-precise", "precision: a null argument covers a number that is none",
                '        precision.register(env, number)\n    if "OBJ_RELEASE" in flags:', '        pass\n    if "OBJ_RELEASE" in flags:',
@@ -127,12 +126,14 @@ MUTANTS = (
     _held("exit-under-a-lock", "locks: the program ends while one is held",
           "    if locks and state.locks:\n", "    if False:\n", _LOCK + END),
     _locks("two-locks", "locks: a second one is taken",
-           '        if state.locks:\n            raise Rejection(22, "Locking two', '        if False:\n            raise Rejection(22, "Locking two',
+           '        if not resilient and any(ref.kind == "lock" for ref in state.refs):\n            raise', "        if False:\n            raise",
            _LOCK + "r1 = r6; r1 += 4; call 93; " + _UNLOCK + _UNLOCK + END,
            also=[Edit("verifier.helper_calls", 'name not in ("spin_unlock"', 'name not in ("spin_lock", "spin_unlock"')]),
-    _callbacks("callback-once", "callbacks: one that runs many times is walked once",
-               "    state = env.push(start, env.pc)\n    frame = enter(", "    if caller.depth:\n        caller.depth = 0\n        return\n    state = env.push(start, env.pc)\n    frame = enter(",
-               "*(u64 *)(r10 - 8) = 0; r1 = 3; r2 = func[f]; r3 = r10; r3 += -8; r4 = 0; call 181; " + END
+    _calls("callback-once", "callbacks: one that runs many times is walked once",
+           "        callbacks.push(env, made)\n",
+           "        if env.state.frames[-1].depth:\n            env.state.frames[-1].depth = 0\n        else:\n"
+           "            callbacks.push(env, made)\n",
+           "*(u64 *)(r10 - 8) = 0; r1 = 3; r2 = func[f]; r3 = r10; r3 += -8; r4 = 0; call 181; " + END
                + "; f: r3 = *(u64 *)(r2 + 0); r3 += 1; *(u64 *)(r2 + 0) = r3; r0 = 0; exit"),
     _subprograms("caller-keeps-arguments", "calls: R1-R5 of the caller survive a call",
                  "    for number in range(6):\n        caller.regs[number] = UNINIT\n", "    caller.regs[0] = UNINIT\n",
@@ -146,7 +147,7 @@ MUTANTS = (
         DATA_ADDRESS + "*(u64 *)(r9 + 0) = r10; " + END),
     unprivileged(_explore)(
         "pointer-by-an-atomic", "unprivileged: a pointer is added to a map's value",
-        '    if env.is_pointer(src):\n        raise Rejection(13, f"R{raw.src} leaks addr into mem", env.pc)\n', "",
+        '    if env.is_pointer(src):\n        raise Rejection(EACCES, f"R{raw.src} leaks addr into mem", env.pc)\n', "",
         DATA_ADDRESS + "r1 = r10; lock *(u64 *)(r9 + 0) += r1; " + END),
     unprivileged(_jumps)(
         "pointer-compared", "unprivileged: a pointer is compared with a number",
@@ -166,7 +167,7 @@ MUTANTS = (
         "*(u64 *)(r10 - 8) = r10; r0 = *(u32 *)(r10 - 8); exit"),
     unprivileged(_prune)(
         "data-for-a-pointer", "pruning: bytes on the stack cover a spilled pointer",
-        "            if a in (b, INVALID) or a == MISC and", "            if a in (b, INVALID, MISC) or a == MISC and",
+        "            if a in (b, INVALID) or (a == MISC and", "            if a in (b, INVALID, MISC) or (a == MISC and",
         DATA_ADDRESS + "r8 = *(u64 *)(r9 + 0); " + "r0 = 0; " * 8 + "if r8 == 0 goto other; *(u64 *)(r10 - 8) = r8; goto both; "
         "other: *(u64 *)(r10 - 8) = r10; both: r0 = *(u64 *)(r10 - 8); exit", prune=True),
     unprivileged(_speculation)(

@@ -64,13 +64,17 @@ def judge(task: Task) -> tuple[Case, Given]:
     """Verify one record. Raises nothing: a fault of the verifier is an answer."""
     case = records.case(task.record, unprivileged=task.unprivileged)
     options = replace(case.options, log_level=task.level, seconds=task.seconds)
-    answer: Callable[[Subject, Options], Given] = shaped if task.only_shape else verified
+    return case, answered(case.subject, options, shaped if task.only_shape else verified)
+
+
+def answered(subject: Subject, options: Options, how: Callable[[Subject, Options], Given] = verified) -> Given:
+    """The verifier's answer, its own fault being one."""
     try:
-        return case, answer(case.subject, options)
+        return how(subject, options)
     except RecursionError:
-        return case, Given(CRASH, "RecursionError")
+        return Given(CRASH, "RecursionError")
     except Exception:  # noqa: BLE001 - whatever it is, it is counted and shown
-        return case, Given(CRASH, "".join(traceback.format_exc(limit=-2)))
+        return Given(CRASH, "".join(traceback.format_exc(limit=-2)))
 
 
 def judge_all(tasks: Iterable[Task], jobs: int) -> Iterator[tuple[Case, Given]]:

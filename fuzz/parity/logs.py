@@ -22,6 +22,7 @@ from fuzz.parity.records import Case
 _ADDRESS = re.compile(r"0xffff[0-9a-f]{12}\b")
 _TABLE = re.compile(r"(?: {4}| *\d+ ) *\d+: [.\d]{10} ")
 _SLOTS = re.compile(r"\([\d,]+\) (?:frame \d+ insn|live stack update)")
+_KFUNC = re.compile(r"(\(85\) call \w+)#\d{4,}( *)")
 _FIGURES = re.compile(r"processed \d+ insns")
 _CUT = "..."
 _SHOWN = 160
@@ -47,6 +48,7 @@ def read(text: str) -> Reading:
         if _FIGURES.match(line):
             figures = line
         elif line != "Live regs before insn:" and not _TABLE.match(line) and not _SLOTS.match(line):
+            line = _KFUNC.sub(r"\1 ", line)  # the running kernel's number of it, and what it moves
             lines.append(_ADDRESS.sub("0xADDRESS", line.rstrip()))
     if not whole and lines:
         lines.pop()
@@ -61,6 +63,25 @@ def first_difference(kernel: Reading, here: Reading) -> int:
     if len(here.lines) < len(kernel.lines) or (kernel.whole and len(here.lines) > len(kernel.lines)):
         return min(len(kernel.lines), len(here.lines))
     return -1
+
+
+def difference_group(kernel: str, here: str) -> str:
+    """What sort of difference is first between two logs, "" for none."""
+    one, other = read(kernel), read(here)
+    at = first_difference(one, other)
+    return _group(_line(one, at), _line(other, at)) if at >= 0 else ""
+
+
+def difference_text(kernel: str, here: str) -> str:
+    """The first lines that differ."""
+    one, other = read(kernel), read(here)
+    at = first_difference(one, other)
+    lines = (("after", _line(one, at - 1)), ("kernel", _line(one, at)), ("here", _line(other, at)))
+    return "\n      ".join(f"{who:6} {line[:_SHOWN]}" for who, line in lines)
+
+
+def _line(reading: Reading, at: int) -> str:
+    return "" if at < 0 else reading.lines[at] if at < len(reading.lines) else "(end)"
 
 
 @dataclass
@@ -87,12 +108,10 @@ class Score:
             self.same += 1
             self.figures += kernel.figures == here.figures
             return
-        one, other = (part.lines[at] if at < len(part.lines) else "(end)" for part in (kernel, here))
-        before = kernel.lines[at - 1] if at else ""
-        group = _group(one, other) if given.errno != judging.CRASH else judging.shape(given.message)
-        lines = [f"{case.set} | {case.name} | line {at}"]
-        lines += [f"    {who:6} {line[:_SHOWN]}" for who, line in (("after", before), ("kernel", one), ("here", other))]
-        self.parts.append((group, "\n  ".join(lines)))
+        group = _group(_line(kernel, at), _line(here, at))
+        if given.errno == judging.CRASH:
+            group = judging.shape(given.message)
+        self.parts.append((group, f"{case.set} | {case.name} | line {at}\n      {difference_text(text, given.log)}"))
 
     def report(self, show: int) -> None:
         """Print it."""

@@ -2,28 +2,46 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
-import sys
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from bpf.errors import Refused
 from bpf.isa import opcodes
-from bpf.object.btf import Btf, Kind
+from bpf.object.btf import LINKAGE, Btf, Kind, Type
 from bpf.object.btf_wire import encode
 from bpf.program import Map
 from bpf.spec.attach import PREFIXES, attach_name
-from bpf.spec.maps import MAP_TYPES
+from bpf.spec.maps import MAP_TYPES, RDONLY_PROG
 from engines import syscall
 from engines.function_info import FunctionInfo
+from engines.linux import LinuxEngine
 from verifier import calls
 from verifier.kernel_types import kernel_types
-from verifier.options import Options
+from verifier.options import ALL, BPF, NET_ADMIN, PERFMON, SYS_ADMIN, Options
 from verifier.raw import SLOT, slots
 from verifier.subject import Subject
+from vm.maps import Order
 
-STRICT, ANY, SLEEPABLE = 1, 2, 16  # BPF_F_*
+STRICT, ANY, FREQUENT, SLEEPABLE = 1, 2, 8, 16  # BPF_F_*
+_NUMBERS = {NET_ADMIN: 12, SYS_ADMIN: 21, PERFMON: 38, BPF: 39}  # CAP_* of linux/capability.h
+_CAPABILITY_VERSION = 0x20080522
+HOST: Order = "little" if "little" in LinuxEngine().abilities.orders else "big"
+"""The byte order of the machine."""
+_STANDARD_STREAMS, _MANY = 2, 1024  # descriptors up to the first are open, from the second on they are not
+_BY_INDEX = (opcodes.WIDE_FORMS["map_idx"], opcodes.WIDE_FORMS["map_idx_value"])
+_BY_DESCRIPTOR = (opcodes.WIDE_FORMS["map_fd"], opcodes.WIDE_FORMS["map_fd_value"])
+_UNTYPED = frozenset({
+    "perf_event_array", "cgroup_array", "stack_trace", "array_of_maps", "hash_of_maps", "devmap", "devmap_hash",
+    "cpumap", "xskmap", "sockmap", "sockhash", "prog_array", "ringbuf", "user_ringbuf", "queue", "stack",
+    "bloom_filter", "lpm_trie",
+})  # fmt: skip
+"""Kinds whose maps are made without types, as libbpf makes most of them."""
+
 _FIGURES = ("processed ", "verification time ", "stack depth ")
 
 
@@ -33,6 +51,12 @@ class Answer:
 
     errno: int
     log: str
+
+    @property
+    def processed(self) -> int:
+        """How many instructions were walked."""
+        found = re.search(r"^processed (\d+) insns", self.log, re.MULTILINE)
+        return int(found[1]) if found else 0
 
     @property
     def message(self) -> str:
@@ -58,21 +82,72 @@ def target(subject: Subject) -> int:
 
 
 def ask(subject: Subject, options: Options, flags: int = 0, level: int | None = None) -> Answer:
-    """The live kernel's answer, to a loader with all capabilities. flags: further BPF_F_*. Raises OSError, NotHere."""
-    flags |= STRICT * options.strict | ANY * options.any_alignment | SLEEPABLE * subject.sleepable
-    with _maps(subject) as descriptors:
+    """The live kernel's answer to a loader with the capabilities of the options. flags: further BPF_F_*.
+
+    Without CAP_BPF a kernel asks no verifier unless its unprivileged_bpf_disabled is 0. Raises OSError, NotHere,
+    and Refused for a program of the other byte order.
+    """
+    if subject.order != HOST:
+        raise Refused(f"the live kernel takes no {subject.order}-endian program")
+    flags |= STRICT * options.strict | ANY * options.any_alignment | FREQUENT * options.frequent
+    flags |= SLEEPABLE * subject.sleepable
+    with syscall.same_types(), _maps(subject) as descriptors:
         code = _bound(subject, descriptors)
-        answer = _load(subject, code, flags, options.log_level if level is None else level)
-        if answer.errno == errno.ENOSPC:  # the log has no room
-            answer = _load(subject, code, flags, syscall.LOG_STATS)
+        with without(ALL - options.caps):
+            answer = _load(subject, code, flags, options.log_level if level is None else level, descriptors)
+            if answer.errno == errno.ENOSPC:  # the log has no room
+                answer = _load(subject, code, flags, syscall.LOG_STATS, descriptors)
     return answer
 
 
-def _load(subject: Subject, code: bytes, flags: int, level: int) -> Answer:
+@contextmanager
+def loaded(subject: Subject, options: Options) -> Iterator[int]:
+    """A descriptor of a program that a loader has loaded. Raises LoadError, OSError, NotHere."""
+    with _maps(subject) as descriptors:
+        code = _bound(subject, descriptors)
+        with without(ALL - options.caps):
+            descriptor, _ = syscall.load(
+                code, kind=subject.type.number, flags=SLEEPABLE * subject.sleepable, attach=subject.attach,
+                target=target(subject), functions=_functions(subject), license_name=subject.license,
+            )  # fmt: skip
+        try:
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+
+@contextmanager
+def without(capabilities: Iterable[str]) -> Iterator[None]:
+    """Have this thread do without some capabilities meanwhile; it keeps the right to take them back. Raises OSError."""
+    dropped = sum(1 << _NUMBERS[name] for name in capabilities)
+    if not dropped:
+        yield
+        return
+    library = ctypes.CDLL(None, use_errno=True)
+    head = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION, 0)
+    before, now = (ctypes.c_uint32 * 6)(), (ctypes.c_uint32 * 6)()  # effective, permitted, inheritable; twice
+
+    def call(name: str, data: ctypes.Array[ctypes.c_uint32]) -> None:
+        if getattr(library, name)(head, data) < 0:
+            raise OSError(ctypes.get_errno(), name)
+
+    call("capget", before)
+    for index, value in enumerate(before):
+        kept = {0: ~dropped, 3: ~(dropped >> 32)}.get(index, -1)
+        now[index] = value & kept & 0xFFFFFFFF
+    call("capset", now)
+    try:
+        yield
+    finally:
+        call("capset", before)
+
+
+def _load(subject: Subject, code: bytes, flags: int, level: int, descriptors: Sequence[int]) -> Answer:
+    by_index = any(raw.code == calls.WIDE and raw.src in _BY_INDEX for raw in slots(subject.code, subject.order))
     try:
         descriptor, log = syscall.load(
             code, log_level=level, kind=subject.type.number, flags=flags, attach=subject.attach, target=target(subject),
-            functions=_functions(subject), license_name=subject.license,
+            functions=_functions(subject), license_name=subject.license, descriptors=descriptors if by_index else (),
         )  # fmt: skip
     except syscall.LoadError as error:
         return Answer(error.errno or 0, error.log)
@@ -83,11 +158,23 @@ def _load(subject: Subject, code: bytes, flags: int, level: int) -> Answer:
 def _functions(subject: Subject) -> FunctionInfo | None:
     if subject.btf is None or not subject.types:
         return None
-    order = sys.byteorder
+    order = HOST
     records = b"".join(
         start.to_bytes(4, order) + number.to_bytes(4, order) for start, number in sorted(subject.types.items())
     )
-    return FunctionInfo(encode(subject.btf, order), records)
+    return FunctionInfo(encode(_plain(subject.btf), order), records)
+
+
+def _plain(btf: Btf) -> Btf:
+    """Types without what only a loader completes: sections, variables, functions elsewhere. Numbers stay."""
+    if not any(_completed(one) for one in btf.types):
+        return btf
+    number = Type(Kind.INT, "int", 4, encoding=1, bits=32)
+    return replace(btf, types=tuple(number if _completed(one) else one for one in btf.types))
+
+
+def _completed(one: Type) -> bool:
+    return one.kind in (Kind.DATASEC, Kind.VAR) or (one.kind is Kind.FUNC and LINKAGE[one.linkage] == "extern")
 
 
 @contextmanager
@@ -100,16 +187,21 @@ def _maps(subject: Subject) -> Iterator[list[int]]:
 def _map(map_: Map, btf: Btf | None, stack: ExitStack) -> int:
     inner = _map(map_.inner, btf, stack) if map_.inner is not None else 0
     types = None
-    if btf is not None and map_.value_type:
+    if btf is not None and map_.value_type and map_.kind not in _UNTYPED:
         key = map_.key_type or next(
             number for number, one in enumerate(btf.types) if one.kind is Kind.INT and one.size == 4
         )
-        types = (encode(btf, sys.byteorder), key, map_.value_type)
-    flags = map_.flags
+        types = (encode(_plain(btf), HOST), key, map_.value_type)
+    flags = map_.flags | RDONLY_PROG * map_.readonly
     descriptor = syscall.create_map(
-        map_.name, MAP_TYPES[map_.kind].number, map_.key_size, map_.value_size, map_.max_entries, flags, inner, types
+        map_.name, MAP_TYPES[map_.kind].number, map_.key_size, map_.value_size, map_.max_entries, flags, inner, types,
+        map_.extra,
     )
     stack.callback(os.close, descriptor)
+    if map_.initial:
+        syscall.update(descriptor, bytes(map_.key_size), map_.initial.ljust(map_.value_size, b"\0"))
+    if map_.readonly:
+        syscall.freeze(descriptor)
     return descriptor
 
 
@@ -117,16 +209,18 @@ def _bound(subject: Subject, descriptors: list[int]) -> bytes:
     """The code with the maps' descriptors, and the kernel's numbers of its functions, in it."""
     code = bytearray(subject.code)
     wide = False
-    named = (opcodes.WIDE_FORMS["map_fd"], opcodes.WIDE_FORMS["map_fd_value"])
     for pc, raw in enumerate(slots(subject.code, subject.order)):
         if wide:
             wide = False
             continue
         wide = raw.code == calls.WIDE
         number = raw.imm
-        if wide and raw.src in named and 0 <= raw.imm < len(descriptors):
-            number = descriptors[raw.imm]
+        if wide and raw.src in _BY_DESCRIPTOR:
+            if 0 <= raw.imm < len(descriptors):
+                number = descriptors[raw.imm]
+            elif _STANDARD_STREAMS < raw.imm < _MANY:
+                raise OSError(errno.EMFILE, f"descriptor {raw.imm} may be one of this process")
         elif calls.is_kfunc_call(raw) and pc in subject.kfuncs:
             number = kernel_type(subject.kfuncs[pc], Kind.FUNC)
-        code[pc * SLOT + 4 : pc * SLOT + 8] = number.to_bytes(4, sys.byteorder, signed=True)
+        code[pc * SLOT + 4 : pc * SLOT + 8] = number.to_bytes(4, HOST, signed=True)
     return bytes(code)

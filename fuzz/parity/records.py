@@ -20,13 +20,13 @@ from bpf.program import Map
 from bpf.spec.maps import BY_NUMBER as MAP_TYPES
 from bpf.spec.program_types import BY_NUMBER
 from engines.function_info import header
-from verifier import calls
+from fuzz.parity import shapes
 from verifier.options import ALL, Options
-from verifier.raw import SLOT, slots
+from verifier.raw import SLOT
 from verifier.subject import Subject
 
 STRICT, ANY, RANDOM, FREQUENT, SLEEPABLE = 1, 2, 4, 8, 16  # BPF_F_* of a load
-OTHERS = ~(STRICT | ANY | SLEEPABLE)  # flags that a Subject and Options do not have
+OTHERS = ~(STRICT | ANY | FREQUENT | SLEEPABLE)  # flags that a Subject and Options do not have
 EPERM = 1
 
 
@@ -56,29 +56,29 @@ class Case:
 
 
 KINDS: Mapping[str, Map] = {
-    "map_hash_8b": Map("map_hash_8b", "hash", 8, 8, 1),
-    "map_hash_16b": Map("map_hash_16b", "hash", 8, 16, 1),
-    "map_hash_48b": Map("map_hash_48b", "hash", 8, 48, 1),
-    "map_array_48b": Map("map_array_48b", "array", 4, 48, 1),
-    "map_array_small": Map("map_array_small", "array", 4, 1, 1),
-    "map_array_ro": Map("map_array_ro", "array", 4, 48, 1, flags=0x80),
-    "map_array_wo": Map("map_array_wo", "array", 4, 48, 1, flags=0x100),
-    "prog1": Map("prog1", "prog_array", 4, 4, 4),
-    "prog2": Map("prog2", "prog_array", 4, 4, 8),
-    "map_in_map": Map("map_in_map", "array_of_maps", 4, 4, 1, inner=Map("inner", "array", 4, 4, 1)),
-    "map_sockmap": Map("map_sockmap", "sockmap", 4, 4, 1),
-    "map_sockhash": Map("map_sockhash", "sockhash", 4, 4, 1),
-    "map_xskmap": Map("map_xskmap", "xskmap", 4, 4, 1),
-    "map_stacktrace": Map("map_stacktrace", "stack_trace", 4, 8, 1),
-    "map_ringbuf": Map("map_ringbuf", "ringbuf", 0, 0, 4096),
-    "map_event_output": Map("map_event_output", "perf_event_array", 4, 4, 1),
-    "map_reuseport_array": Map("map_reuseport_array", "reuseport_sockarray", 4, 8, 1),
-    "cgroup_storage": Map("cgroup_storage", "cgroup_storage", 16, 64, 0),
-    "percpu_cgroup_storage": Map("percpu_cgroup_storage", "percpu_cgroup_storage", 16, 64, 0),
-    "sk_storage_map": Map("sk_storage_map", "sk_storage", 4, 8, 0, flags=1, lock=4),
-    "map_spin_lock": Map("map_spin_lock", "array", 4, 8, 1, lock=4),
-    "map_timer": Map("map_timer", "array", 4, 16, 1, timer=0),
-    "map_kptr": Map("map_kptr", "array", 4, 24, 1),
+    "map_hash_8b": Map("", "hash", 8, 8, 1),
+    "map_hash_16b": Map("", "hash", 8, 16, 1),
+    "map_hash_48b": Map("", "hash", 8, 48, 1),
+    "map_array_48b": Map("", "array", 4, 48, 1),
+    "map_array_small": Map("", "array", 4, 1, 1),
+    "map_array_ro": Map("", "array", 4, 48, 1, flags=0x80),
+    "map_array_wo": Map("", "array", 4, 48, 1, flags=0x100),
+    "prog1": Map("", "prog_array", 4, 4, 4),
+    "prog2": Map("", "prog_array", 4, 4, 8),
+    "map_in_map": Map("", "array_of_maps", 4, 4, 1, inner=Map("inner", "array", 4, 4, 1)),
+    "map_sockmap": Map("", "sockmap", 4, 4, 1),
+    "map_sockhash": Map("", "sockhash", 4, 4, 1),
+    "map_xskmap": Map("", "xskmap", 4, 4, 1),
+    "map_stacktrace": Map("", "stack_trace", 4, 8, 1),
+    "map_ringbuf": Map("", "ringbuf", 0, 0, 4096),
+    "map_event_output": Map("", "perf_event_array", 4, 4, 1),
+    "map_reuseport_array": Map("", "reuseport_sockarray", 4, 8, 1),
+    "cgroup_storage": Map("", "cgroup_storage", 16, 64, 0),
+    "percpu_cgroup_storage": Map("", "percpu_cgroup_storage", 16, 64, 0),
+    "sk_storage_map": Map("test_map", "sk_storage", 4, 8, 0, flags=1, lock=4),
+    "map_spin_lock": Map("test_map", "array", 4, 8, 1, lock=4),
+    "map_timer": Map("test_map", "array", 4, 16, 1, timer=0),
+    "map_kptr": Map("test_map", "array", 4, 24, 1),
 }
 """The maps by their customary names."""
 
@@ -146,8 +146,8 @@ def case(record: Mapping[str, Any], *, unprivileged: bool = False) -> Case:
     btf, functions = _types(record, types)
     offset = len(btf.types) - len(types)
     numbered = tuple(
-        replace(map_, value_type=value_types[map_.name] + offset - 1) if map_.name in value_types else map_
-        for map_ in maps
+        replace(map_, value_type=value_types[number] + offset - 1) if number in value_types else map_
+        for number, map_ in enumerate(maps)
     )
     flags = record["flags"]
     section = record.get("section") or ""
@@ -164,6 +164,7 @@ def case(record: Mapping[str, Any], *, unprivileged: bool = False) -> Case:
         caps=frozenset() if unprivileged else ALL,
         strict=bool(flags & strict),
         any_alignment=bool(flags & any_alignment),
+        frequent=bool(flags & FREQUENT),
         log_level=2,
     )
     verdict = None
@@ -201,19 +202,19 @@ def _imm(code: bytearray, slot: int) -> bytes:
     return bytes(code[slot * SLOT + 4 : slot * SLOT + 8])
 
 
-_Found = tuple[list[Map], list[Type], dict[str, int]]
+_Found = tuple[list[Map], list[Type], dict[int, int]]
 
 
 def _listed_maps(record: Mapping[str, Any], code: bytearray) -> _Found:
     """Maps of {kind: [slot]}."""
     maps: list[Map] = []
     types: list[Type] = []
-    numbers: dict[str, int] = {}
+    numbers: dict[int, int] = {}
     for kind, users in record["maps"].items():
         for slot in users:
             _put(code, slot, len(maps))
+        _append(kind, len(maps), types, numbers)
         maps.append(KINDS[kind])
-        _append(kind, kind, types, numbers)
     _hide(code, {slot for users in record["maps"].values() for slot in users}, len(maps))
     return maps, types, numbers
 
@@ -222,19 +223,18 @@ def _named_maps(record: Mapping[str, Any], code: bytearray) -> _Found:
     """Maps of [[slot, lddw's src, name]] and a list that describes them."""
     maps: list[Map] = []
     types: list[Type] = []
-    numbers: dict[str, int] = {}
+    numbers: dict[int, int] = {}
     for one in record["maps"]:
         name = one["name"].removesuffix("_socket").removesuffix("_tc")
-        customary = KINDS.get({"map_prog1": "prog1", "map_prog2": "prog2"}.get(name, name))
-        map_ = customary or Map("", MAP_TYPES[one["type"]].name)
+        map_ = KINDS.get({"map_prog1": "prog1", "map_prog2": "prog2"}.get(name, name))
+        map_ = map_ or Map("", MAP_TYPES[one["type"]].name)
+        _append(name, len(maps), types, numbers)
         maps.append(
             replace(
                 map_, name=one["name"], key_size=one["ks"], value_size=one["vs"], max_entries=one["n"],
                 flags=one["flags"],
             )
         )  # fmt: skip
-        if customary is not None:
-            _append(customary.name, one["name"], types, numbers)
     named = set()
     for slot, src, name in record["map_relocs"]:
         if name is not None:
@@ -254,11 +254,11 @@ def _index(maps: list[Map], name: str) -> int:
     return found
 
 
-def _append(kind: str, name: str, types: list[Type], numbers: dict[str, int]) -> None:
+def _append(kind: str, number: int, types: list[Type], numbers: dict[int, int]) -> None:
     """The types of a map's value go behind those that are there; all of them counted from 1."""
     if kind in _VALUES:
         types.extend([_moved(one, len(types)) for one in _VALUES[kind]])
-        numbers[name] = len(types)
+        numbers[number] = len(types)
 
 
 def _moved(one: Type, by: int) -> Type:
@@ -296,29 +296,8 @@ def _types(record: Mapping[str, Any], more: Sequence[Type]) -> tuple[Btf, dict[i
         types, strings = bytes.fromhex(record["btf_types"]), bytes.fromhex(record["btf_strings"])
         base = decode(header(types, strings, "little"))
         functions = dict(record["func_info"] or ())
-    elif "map_relocs" in record:
-        starts = _starts(record["insns"])
-        if len(starts) > 1:
-            base, functions = _ordinary(starts)
+    elif "map_relocs" in record:  # these leave types out
+        found = shapes.starts(bytes.fromhex(record["insns"]))
+        if len(found) > 1:
+            base, functions = shapes.ordinary(found)
     return replace(base, types=(*base.types, *(_moved(one, len(base.types) - 1) for one in more))), functions
-
-
-def _starts(insns: str) -> list[int]:
-    """Where the functions of a program start."""
-    code = bytes.fromhex(insns)
-    starts = {0}
-    for pc, raw in enumerate(slots(code, "little")):
-        if calls.is_local_call(raw) or calls.is_function_address(raw):
-            starts.add(pc + 1 + raw.imm)
-    return sorted(starts)
-
-
-def _ordinary(starts: Sequence[int]) -> tuple[Btf, dict[int, int]]:
-    """What a compiler says of static functions that return an int. The records by name leave their types out."""
-    types = [
-        Type(Kind.TYPEDEF, "void"),
-        Type(Kind.INT, "int", 4, encoding=1, bits=32),
-        Type(Kind.FUNC_PROTO, "", type=1),
-        *(Type(Kind.FUNC, f"f{number}", type=2) for number in range(len(starts))),
-    ]
-    return Btf(tuple(types)), {start: 3 + number for number, start in enumerate(starts)}

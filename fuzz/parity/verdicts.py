@@ -12,7 +12,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from fuzz.parity import judging, records
+from engines import syscall
+from fuzz.parity import judging, oracle, records
 from fuzz.parity.judging import CRASH, DATA, Given, Task
 from fuzz.parity.records import Case
 
@@ -105,6 +106,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--show", type=int, default=10, help="groups, and lines of each; 0: the figures alone")
     parser.add_argument("--unpriv", action="store_true", help="score the verdicts for a loader without capabilities")
+    parser.add_argument("--live", action="store_true", help="compare with what the live kernel says now")
     parser.add_argument("--structure", action="store_true", help="only what is decided before the walk")
     parser.add_argument("--seconds", type=float, default=60.0, help="time limit of a program")
     parser.add_argument("--save", type=Path, help="write a line per program, for diff(1)")
@@ -120,18 +122,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if (not given.set or record["set"] in given.set) and given.only in f"{record['name']} {record.get('file')}"
     ]
     tasks = (Task(record, given.unpriv, given.structure, 0, given.seconds) for record in chosen)
-    scores = _score(tasks, given.jobs, given.unpriv, given.structure, given.save)
+    scores = _score(tasks, given)
     for title, score in scores.items():
         if score.all:
             score.report(title, given.show)
     return int(any(score.lines for score in scores.values()))
 
 
-def _score(tasks: Iterable[Task], jobs: int, unprivileged: bool, shape: bool, save: Path | None) -> dict[str, Score]:
+def _asked_now(case: Case) -> Case:
+    """The same program with the live kernel's verdict and words."""
+    if case.verdict is None:
+        return case
+    answer = oracle.ask(case.subject, case.options, case.flags & records.OTHERS, syscall.LOG_STATS)
+    return replace(case, verdict=answer.errno, message=answer.message, said=())
+
+
+def _score(tasks: Iterable[Task], options: argparse.Namespace) -> dict[str, Score]:
     """Sort the answers into what has a verdict of the kernel's verifier, and what its authors expect."""
     asked, expected = Score(), Score()
+    unprivileged, shape = options.unpriv, options.structure
     saved: list[str] = []
-    for case, given in judging.judge_all(tasks, jobs):
+    for recorded, given in judging.judge_all(tasks, options.jobs):
+        case = _asked_now(recorded) if options.live and not unprivileged else recorded
         saved.append(f"{case.set} | {case.name} | {given.errno} | {judging.last(given.message)}")
         if unprivileged:
             if case.unprivileged is not None:
@@ -143,8 +155,8 @@ def _score(tasks: Iterable[Task], jobs: int, unprivileged: bool, shape: bool, sa
             asked.add(case, given, case.verdict)
         elif case.expected is not None:
             expected.add(case, given, 0 if case.expected else given.errno or 22)
-    if save is not None:
-        save.write_text("\n".join(saved) + "\n", "utf-8")
+    if options.save is not None:
+        options.save.write_text("\n".join(saved) + "\n", "utf-8")
     what = "refused before the walk" if shape else "with a verdict of the kernel's verifier"
     return {
         "without capabilities" if unprivileged else what: asked,

@@ -38,7 +38,8 @@ def bare_cases(name: str) -> Iterator[tuple[Case, bytes]]:
 
 def _suits(prog: Program) -> bool:
     return len(prog.functions) == 1 and all(
-        insn.row.op != "call_helper" and (insn.row.kind is not Kind.WIDE or insn.row.op in ("imm", "map_idx_value"))
+        insn.row.op not in ("call_helper", "call_kfunc")
+        and (insn.row.kind is not Kind.WIDE or insn.row.op in ("imm", "map_idx_value"))
         for insn in prog.insns
         if insn is not None
     )

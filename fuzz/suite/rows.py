@@ -36,9 +36,9 @@ def exercises(row: Row, order: str, every: int = 1) -> Iterator[Case]:
         yield from _access_registers(row, order, every)
         if row.kind is not Kind.LOAD:
             yield from operands(row, order, every)
-    elif row.kind is Kind.WIDE and row.op != "btf_id":
+    elif row.kind is Kind.WIDE and not row.external:
         yield _wide(row, order)
-    if row.op != "btf_id":
+    if not row.external:
         yield from uses(row, order, every)
         yield from flow(row, order)
     if row.op == "call_helper":

@@ -19,6 +19,8 @@ _ROOM = 96  # x19-x30
 _PAIRS = tuple((register, register + 1, 16 * at) for at, register in enumerate(range(19, 30, 2)))
 _BLR = 0xD63F0000
 _PLATFORM = frozenset({"x18"})
+_REGS, _PC = 184, 440  # of ucontext_t: uc_mcontext.regs and .pc
+_SAVED = {"linux": {"pc": _PC, **{f"x{number}": _REGS + host.WORD * number for number in range(31)}}}
 
 
 def _number(name: str) -> int:
@@ -71,7 +73,7 @@ def host_code(target: Target, base: int, block: int) -> HostCode:
     out.append(e.cbz(1, 0, 0, leave - (base + 4 * len(out))))
     out += [*to_block, *(_load(_number(name), host.DESTROYED + at) for at, name in enumerate(destroyed))]
     out += [_load(0, host.ANSWER), e.mov(1, _SCRATCH, ZR), e.RET]
-    return HostCode(_words(*out), common, entered, checked, destroyed, flush=True)
+    return HostCode(_words(*out), common, entered, checked, destroyed, flush=True, saved=_SAVED)
 
 
 def stub(number: int, address: int, common: int) -> bytes:

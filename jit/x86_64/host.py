@@ -16,6 +16,15 @@ NUMBERS = {
 }
 _CALLEE_SAVED = (x.RBX, x.RBP, x.R12, x.R13, x.R14, x.R15)
 _CALL = 2  # /digit of the group FF
+_GREGS = 40  # of ucontext_t: uc_mcontext.gregs, whose order is that of sys/ucontext.h
+_SAVED = {
+    "linux": {
+        name: _GREGS + host.WORD * at
+        for at, name in enumerate(
+            (*(f"r{number}" for number in range(8, 16)), "rdi", "rsi", "rbp", "rbx", "rdx", "rax", "rcx", "rsp", "pc")
+        )
+    }
+}
 
 
 def _load(register: int, base: int, word: int) -> bytes:
@@ -54,7 +63,7 @@ def host_code(target: Target, base: int, block: int) -> HostCode:
         _load(NUMBERS[name], RAX, host.DESTROYED + at) for at, name in enumerate(destroyed)
     )
     code += _load(RAX, RAX, host.ANSWER) + x.RET
-    return HostCode(code, common, entered, checked, destroyed, flush=False)
+    return HostCode(code, common, entered, checked, destroyed, flush=False, saved=_SAVED)
 
 
 def stub(number: int, address: int, common: int) -> bytes:

@@ -6,13 +6,15 @@ import json
 
 import pytest
 
-from bench import check, compile, fuzzing, interpret, load, maps, measure, programs, share, suite
+from bench import check, compile, fuzzing, interpret, load, maps, measure, packets, programs, share, suite
 from bpf.isa import Kind
 from engines.compare import compare
 from jit.registry import TARGETS
 
 
-@pytest.mark.parametrize("bench", [compile, interpret, maps, check, fuzzing, share], ids=lambda module: module.__name__)
+@pytest.mark.parametrize(
+    "bench", [compile, interpret, maps, packets, check, fuzzing, share], ids=lambda module: module.__name__
+)
 def test_tables(bench: object) -> None:
     (table,) = bench.tables(True)  # type: ignore[attr-defined]
     assert {len(row) for row in table.rows} == {len(table.columns)}

@@ -43,7 +43,11 @@ INNER = Map("inner", "hash", 4, 8, 4)
         (Map("m", "array_of_maps", 4, 4, 1, inner=INNER, maps=(7,)), "map 7 is not there"),
         (Map("m", "array_of_maps", 4, 4, 1, inner=INNER, maps=(-1, -1)), "2 maps are given, max_entries is 1"),
         (Map("m", "array_of_maps", 4, 4, 1, inner=INNER, maps=(2,)), "map other is not like its inner maps"),
-        (Map("m", "sockmap", 4, 4, 1), "is not supported so far"),
+        (Map("m", "struct_ops", 4, 4, 1), "is not supported so far"),
+        (Map("m", "sockmap", 4, 5, 1), "a value of 5 bytes: 4 or 8 are allowed"),
+        (Map("m", "task_storage", 4, 8, 1, flags=NO_PREALLOC), "max_entries is 1, and must be 0"),
+        (Map("m", "cgroup_storage", 12, 8, 0), "a key of 12 bytes: 8 or 16 are allowed"),
+        (Map("m", "stack_trace", 4, 12, 1), "a value of 12 bytes: 1 to 127 entries of 8 are allowed"),
         (Map("m", "table", 4, 4, 1), "no such type"),
     ],
 )  # fmt: skip

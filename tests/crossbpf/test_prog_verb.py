@@ -123,7 +123,7 @@ class TestPrograms:
     def test_xlated(self, loaded: Prompt) -> None:
         number = loaded.record("map show name counts")["id"]
         text = loaded("prog dump xlated name count")
-        assert f"   4: (18) r1 = map[id:{number}]\n   6: (85) call bpf_map_lookup_elem#1\n" in text
+        assert f"   4: (18) r1 = map[id:{number}]\n   6: (85) call __htab_map_lookup_elem#" in text
         assert "; seen += step;\n" in text
         assert re.search(r"; seen \+= step; \[file:\S+ line_num:\d+ line_col:\d+\]",
                          loaded("prog dump xlated name count linum"))  # fmt: skip
@@ -163,7 +163,7 @@ class TestPrograms:
         ("line", "message"),
         [
             ("prog load FILE", "Missing PATH"), ("prog load FILE x kind y", "what is 'kind'?"),
-            ("prog load FILE x type strange", "no program type 'strange'"),
+            ("prog load FILE x type strange", "no program type named 'strange'"),
             ("prog load FILE x map idx 9 id 1", "the object has no map idx 9"),
             ("prog load FILE x map name zz id 1", "the object has no map named 'zz'"),
             ("prog load FILE x --caps none", "needs CAP_BPF where unprivileged_bpf_disabled is 2: EPERM"),
@@ -174,7 +174,7 @@ class TestPrograms:
             ("prog show id 9", "no program with id 9: ENOENT"), ("prog show number 9", "is not named by 'number'"),
             ("prog dump native id 1", "'native' where xlated or jited belongs"),
             ("prog run id 1 data_in no-such", "no-such: no such file"), ("prog run id 1 repeat x", "'x' is no number"),
-            ("prog run id 1 ctx_in f", "what is 'ctx_in'?"), ("prog run id", "Missing"),
+            ("prog run id 1 ctx f", "what is 'ctx'?"), ("prog run id", "Missing"),
             ("prog dump jited id 1 --target mips", "mips"),
         ],
     )  # fmt: skip
@@ -222,6 +222,36 @@ class TestMaps:
         prompt("map delete id 1 key 1 0 0 0")
         assert prompt("map lookup id 1 key 1 0 0 0", 1) == "key:\n01 00 00 00\n\nNot found\n"
         assert json.loads(prompt("map lookup id 1 key 1 0 0 0 -j", 1)) is None
+
+    def test_values_without_keys(self, prompt: Prompt) -> None:
+        for kind, first, (put, take) in (("stack", "02", ("push", "pop")), ("queue", "01", ("enqueue", "dequeue"))):
+            prompt(f"map create {kind} type {kind} value 4 entries 2 name {kind}")
+            for number in (1, 2):
+                prompt(f"map {put} name {kind} value {number} 0 0 0")
+            assert "E2BIG" in prompt(f"map {put} name {kind} value 3 0 0 0", 2)
+            assert prompt(f"map peek name {kind}") == f"value: {first} 00 00 00\n"
+            assert prompt(f"map {take} name {kind}") == f"value: {first} 00 00 00\n"
+            assert prompt.record(f"map {take} name {kind}") == {"value": [f"0x0{3 - int(first)}", *["0x00"] * 3]}
+            assert prompt(f"map {take} name {kind}", 1) == "Error: empty map\n"
+            assert json.loads(prompt(f"map peek name {kind} -j", 1)) is None
+        prompt("map create h type hash key 4 value 4 entries 1 name h")
+        assert "map h of type hash is no queue or stack: EINVAL" in prompt("map pop name h", 2)
+
+    def test_a_frozen_map(self, prompt: Prompt) -> None:
+        prompt("map create a type array key 4 value 4 entries 1 name a")
+        prompt("map freeze name a")
+        assert "map a is frozen: EPERM" in prompt("map freeze name a", 2)
+        assert "EPERM" in prompt("map update name a key 0 0 0 0 value 1 0 0 0", 2)
+        assert "frozen" in prompt("map show name a")
+
+    def test_values_of_tasks(self, prompt: Prompt) -> None:
+        prompt("map create t type task_storage key 4 value 4 entries 0 flags 1 name t")
+        prompt("map update name t key 7 0 0 0 value 1 0 0 0")
+        assert prompt("map dump name t") == "key: 07 00 00 00  value: 01 00 00 00\nFound 1 element\n"
+        assert "ENOTSUPP" in prompt("map getnext name t", 2)
+        assert "max_entries is 1, and must be 0: EINVAL" in prompt(
+            "map create u type task_storage key 4 value 4 entries 1 flags 1 name u", 2
+        )
 
     def test_long_elements_take_lines(self, prompt: Prompt) -> None:
         prompt("map create a type array key 4 value 20 entries 1 name a")

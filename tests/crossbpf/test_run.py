@@ -131,7 +131,11 @@ def test_printed_lines_and_faults(source: Path, capsys: pytest.CaptureFixture[st
         "r2 = 0x0a6968 ll; *(u64 *)(r10 - 8) = r2; r1 = r10; r1 += -8; r2 = 4; call 6; "
         "r1 = 8; r0 = *(u64 *)(r1 + 0); exit"
     )
-    code, out, _ = run(capsys, "run", source, "--type", "xdp", "--data-in", FRAME.hex(), "--engine", "riscv64")
+    given = ("run", source, "--type", "xdp", "--data-in", FRAME.hex(), "--engine", "riscv64")
+    code, out, err = run(capsys, *given)
+    assert (code, out) == (1, "")
+    assert "insn 8: program prog: verification failed: R1 invalid mem access 'scalar': EACCES" in err
+    code, out, _ = run(capsys, *given, "--no-verify")
     assert code == 1
     assert out.splitlines()[0] == "read fault of 0x8 at insn 8"
     assert "printed: hi" in out
@@ -208,15 +212,15 @@ def test_maps_keep_their_contents(engine: str, tmp_path: Path, capsys: pytest.Ca
     ("arguments", "what"),
     [
         (("--type", "nonsense"), "no program type named 'nonsense' (types: plain, socket_filter"),
-        (("--type", "kprobe"), "programs of type kprobe have a context that is not described here"),
+        (("--type", "struct_ops"), "programs of type struct_ops have a context that is not described here"),
         (("--ctx", "mark=1"), "there is no context (say --type)"),
         (("--type", "tc", "--ctx", "mark"), "'mark' is neither NAME=VALUE nor a file"),
         (("--type", "tc", "--ctx", "mark=x"), "'mark=x' has no number"),
         (("--type", "tc", "--ctx", "marks=1"), "__sk_buff has no field 'marks' to set (fields: "),
         (("--type", "tc", "--ctx", "data=1"), "__sk_buff has no field 'data' to set"),
         (("--type", "tc", "--ctx", "tc_index=65536"), "tc_index = 65536 does not fit 16 bits"),
-        (("--type", "xdp"), "insn 0: invalid bpf_context access off=80 size=4 (xdp_md has 24 bytes)"),
-        (("--type", "socket"), "insn 0: invalid bpf_context access off=80 size=4 (__sk_buff.data_end)"),
+        (("--type", "xdp", "--no-verify"), "insn 0: invalid bpf_context access off=80 size=4 (xdp_md has 24 bytes)"),
+        (("--type", "socket", "--no-verify"), "insn 0: invalid bpf_context access off=80 size=4 (__sk_buff.data_end)"),
         (("--type", "tc", "--data-in", "xyz"), "neither a file nor hex bytes"),
     ],
 )

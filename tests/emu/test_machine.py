@@ -195,9 +195,9 @@ class _Guest:
 def test_the_watchdog_leaves_what_is_not_armed() -> None:
     watchdog, guest = Watchdog(), _Guest()
     watchdog.arm(guest, 1000)
-    assert not watchdog.disarm()
+    assert not watchdog.disarm(guest)
     watchdog.arm(guest, 1000)
-    assert not watchdog.disarm()
+    assert not watchdog.disarm(guest)
     assert not guest.stopped
 
 
@@ -205,8 +205,8 @@ def test_the_watchdog_leaves_what_is_not_armed() -> None:
 @pytest.mark.filterwarnings("ignore:This process.*multi-threaded:DeprecationWarning")
 def test_the_watchdog_after_a_fork() -> None:
     """The thread stays behind in the parent, the lock may be held: a child starts afresh."""
-    watchdog = Watchdog()
-    watchdog.arm(_Guest(), 1000)
+    watchdog, guest = Watchdog(), _Guest()
+    watchdog.arm(guest, 1000)
     watchdog._lock.acquire()
     child = os.fork()
     if child == 0:
@@ -214,7 +214,7 @@ def test_the_watchdog_after_a_fork() -> None:
         os._exit(3 if watchdog._thread is not None and watchdog._thread.is_alive() else 4)
     watchdog._lock.release()
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 3
-    watchdog.disarm()
+    watchdog.disarm(guest)
 
 
 @each_target

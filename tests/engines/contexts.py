@@ -8,6 +8,13 @@ from bpf.spec.contexts import PACKET, PACKET_END, View
 from bpf.spec.conventions import TYPED, Convention
 from tests.engines.typed import FRAME
 
+MACHINES = ("kprobe.arm64", "perf_event.ppc64")
+WITH_FIELDS = [
+    name for name, one in TYPED.items()
+    if one.view and not one.view.layout.open and not one.orders and ("." not in name or name in MACHINES)
+]  # fmt: skip
+"""Types whose contexts have fields; of those that each machine has its own, one."""
+
 PACKETS = {"xdp": "any", "sched_cls": "any", "sched_act": "any", "cgroup_skb": "reads", "lwt_in": "reads"}
 """Types with direct access to the packet, and what they may do there."""
 

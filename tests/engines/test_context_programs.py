@@ -18,11 +18,11 @@ from engines import ENGINES, Options
 from engines.linux import LinuxEngine, unavailable
 from engines.lockstep import lockstep
 from engines.surroundings import judge
-from tests.engines.contexts import context_programs, frames
+from tests.engines.contexts import WITH_FIELDS, context_programs, frames
 from vm.outcome import difference
 from vm.world import Input, Limits, World
 
-NAMES = [name for name in TYPED if name != "flow_dissector"]
+NAMES = [name for name in WITH_FIELDS if name != "flow_dissector"]
 LIMITS = Limits(seconds=2.0)
 
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from bpf.errors import Refused
 from bpf.plan import PLANS, Unit
 from bpf.program import Map
-from bpf.spec.maps import NO_PREALLOC
+from bpf.spec.maps import NO_PREALLOC, WRONLY_PROG
 from bpf.text import assemble
 from engines import ENGINES, Options, engine
 from engines.judging import trial
@@ -185,6 +185,36 @@ def test_written_programs(name: str, plan: str) -> None:
         for map_name, left in case.left.items():
             expected = tuple(left) if isinstance(left, list) else left
             assert numbers(outcome.maps[map_name], order) == expected
+
+
+FIND = "*(u32 *)(r10 - 4) = 1; r2 = r10; r2 += -4; r1 = map[idx:0]; call 1; r6 = r0; r1 = 7; r0 = 1; "
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("*(u64 *)(r6 + 0) = r1", ""),
+        ("store_release((u64 *)(r6 + 0), r1)", ""),
+        ("r0 = *(u8 *)(r6 + 7)", "read"),
+        ("r0 = load_acquire((u64 *)(r6 + 0))", "read"),
+        ("lock *(u64 *)(r6 + 0) += r1", "write"),
+        ("r0 = atomic_cmpxchg((u64 *)(r6 + 0), r0, r1)", "write"),
+        ("r1 = map[idx:0]; r2 = r6; call 1", "read"),
+        ("*(u64 *)(r6 + 0) = r1; r0 = *(u64 *)(r6 + 0)", "read"),
+        ("*(u64 *)(r6 + 0) = r1; lock *(u64 *)(r6 + 0) += r1", "write"),
+        ("*(u32 *)(r6 + 4) = r1; r1 = atomic_fetch_or((u32 *)(r6 + 4), r1)", "write"),
+    ],
+)
+def test_values_that_can_only_be_written(text: str, fault: str) -> None:
+    maps = (Map("m", "array", 4, 8, 4, flags=WRONLY_PROG),)
+    for order in ORDERS:
+        outcome = everywhere(f"{FIND}{text}; exit", maps, Input(), World(), "fence", order)
+        assert (outcome.fault.kind if outcome.fault else "") == fault
+        assert bool((outcome.maps or {})["m"]) == (not fault or text.startswith("*"))
+    if HOST:
+        unit = Unit((assemble(f"{FIND}exit", order=sys.byteorder),), maps)
+        with pytest.raises(Refused, match="can be written but not read"):
+            engine("native").prepare(unit)
 
 
 @pytest.mark.skipif(bool(unavailable()), reason=unavailable() or "the kernel is there")

@@ -55,10 +55,11 @@ def to_map(key: int, flags: int) -> str:
 @each_engine
 def test_a_map_says_where_a_packet_goes(engine: str, order: str) -> None:
     def directed(map_: Map, key: int, flags: int) -> tuple[int, tuple[Sent, ...] | None]:
-        outcome = run(engine, order, "xdp", to_map(key, flags), map_, world=World(elements={map_.name: [(1, 7)]}))
+        world = World(net=NET, elements={map_.name: [(1, 2)]})
+        outcome = run(engine, order, "xdp", to_map(key, flags), map_, world=world)
         return outcome.r0, outcome.sent
 
-    assert directed(DEVICES, 1, 0) == (4, (Sent("redirect_map", 7, "tx", 1),))
+    assert directed(DEVICES, 1, 0) == (4, (Sent("redirect_map", 2, "tx", 1),))
     assert directed(DEVICES, 2, 0) == (0, ())
     assert directed(DEVICES, 2, 2) == (2, ())
     assert directed(DEVICES, 1, 32) == (0, ())
@@ -155,7 +156,7 @@ def test_programs_of_other_types_are_refused(number: int) -> None:
     helper = KERNEL[number]
     program = assemble(f"call {number}; exit")
     for name, convention in TYPED.items():
-        if name in callers(number):
+        if name.partition(".")[0] in callers(number):
             assert Unit((program,), convention=convention)
         else:
             with pytest.raises(Refused, match=f"insn 0: program of this type cannot use helper bpf_{helper.name}#"):

@@ -113,6 +113,12 @@ BODY: dict[str, Typed] = {
     "lwt_xmit looks at its packet": Typed("lwt_xmit", f"""
         {SKB_DATA}; r3 = r7; r3 += 20; r0 = 2; if r3 > r2 goto out
         r0 = *(u8 *)(r7 + 0); if r0 != 0x45 goto out; r0 = 0; out: exit""", 0),
+    "sk_lookup takes what is for a port": Typed("sk_lookup", """
+        r0 = 0; r2 = *(u32 *)(r1 + 60); if r2 != 53 goto out
+        r2 = *(u16 *)(r1 + 36); r2 = be16 r2; if r2 != 0x909 goto out
+        r2 = *(u8 *)(r1 + 40); if r2 != 10 goto out; r2 = *(u32 *)(r1 + 12); if r2 != 17 goto out
+        r2 = *(u32 *)(r1 + 8); if r2 != 2 goto out; r0 = 1; out: exit""", 1, given=b"",
+        fields={"family": 2, "protocol": 17, "local_port": 53, "remote_port": 0x909, "local_ip4": 0x0A00000A}),
     "a raw tracepoint adds its arguments": Typed("raw_tracepoint", """
         r0 = *(u64 *)(r1 + 0); r2 = *(u64 *)(r1 + 8); r0 += r2; exit""", 42, given=b"",
         fields={"args[0]": 40, "args[1]": 2}),

@@ -93,7 +93,7 @@ def test_the_simplest() -> None:
 def test_every_row_is_drawn() -> None:
     programs = (decode(draw(Random(n)), packet=n % 2 == 1) for n in range(4000))
     seen = {insn.row.name for program in programs for insn in program.insns if insn is not None}
-    missing = {row.name for row in ROWS if row.kind not in (Kind.GOTO, Kind.WIDE)} - seen
+    missing = {row.name for row in ROWS if row.kind not in (Kind.GOTO, Kind.WIDE) and not row.external} - seen
     assert not missing
 
 

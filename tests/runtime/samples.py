@@ -51,3 +51,8 @@ def built() -> tuple[Program, ...]:
     except NotHere as error:
         pytest.skip(str(error))
     return read_programs(str(SOURCE))[0]
+
+
+def returning(name: str = "p", section: str = "", code: int = 0) -> Program:
+    """A program that does nothing but return."""
+    return text(f"r0 = {code}; exit", name, section)

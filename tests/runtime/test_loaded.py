@@ -11,6 +11,7 @@ from samples import COUNTS, SOURCE, built, counter, text
 import crossbpf
 from bpf.program import Map
 from runtime import Caller, Loaded
+from vm.world import World
 
 EXAMPLES = SOURCE.parents[3] / "examples"
 
@@ -40,6 +41,21 @@ def test_values_are_views() -> None:
     assert loaded.run(engine="riscv64").retval == 42
 
 
+def test_values_of_each_cpu_are_views() -> None:
+    words = """
+        r1 = 0; *(u32 *)(r10 - 4) = r1; r2 = r10; r2 += -4; r1 = map[idx:0]; call 1; if r0 == 0 goto out
+        r1 = 1; r2 = *(u64 *)(r0 + 0); r2 += r1; *(u64 *)(r0 + 0) = r2; r0 = r2; out: exit"""
+    loaded = Loaded([text(words, maps=(Map("each", "percpu_array", 4, 8, 1),))], world=World(cpu=2))
+    views = loaded.maps["each"][0]
+    assert not isinstance(views, memoryview) and len(views) == 4
+    mine = views[2]
+    assert mine is not None
+    loaded.run()
+    assert [bytes(view or b"")[0] for view in views] == [0, 0, 1, 0]
+    mine[0] = 40
+    assert loaded.run(engine="arm64").retval == 41
+
+
 def test_keys_that_are_not_there() -> None:
     loaded = Loaded([text("r0 = 0; exit", maps=(Map("h", "hash", 4, 8, 1),))])
     view = loaded.maps["h"]
@@ -59,18 +75,26 @@ def test_records() -> None:
     loaded = Loaded([text(words, maps=(Map("ring", "ringbuf", 0, 0, 4096),))])
     loaded.run(engine="x86_64", repeat=2)
     assert [bytes(record) for record in loaded.maps["ring"].records()] == [b"\7" + bytes(7)] * 2
+    loaded.maps["ring"].records()[1][0] = 9  # a view of the ring's memory
+    assert [record[0] for record in loaded.maps["ring"].records()] == [7, 9]
     with pytest.raises(crossbpf.CrossbpfError, match="no records"):
         Loaded([counter()]).maps["counts"].records()
 
 
-def test_who_may_and_which_kernel() -> None:
+def test_who_may_and_which_kernel(tmp_path: Path) -> None:
     example = str(EXAMPLES / "crc32.bpfel.o")
-    assert crossbpf.load(example, type="xdp", caps=frozenset({"CAP_SYS_ADMIN"})).programs
-    with pytest.raises(crossbpf.CrossbpfError, match=r"crc32\.bpfel\.o.*EPERM"):
-        crossbpf.load(example, type="xdp", caps=frozenset())
+    path = tmp_path / "two.bpf"
+    path.write_text("r0 = 2\nexit\n")
+    assert crossbpf.load(str(path), type="xdp", caps=frozenset({"CAP_SYS_ADMIN"})).programs
+    with pytest.raises(crossbpf.CrossbpfError, match=r"two\.bpf.*EPERM"):
+        crossbpf.load(str(path), type="xdp", caps=frozenset())
+    with pytest.raises(crossbpf.CrossbpfError, match=r"program type xdp came in Linux 4\.8, --kernel is 4\.7"):
+        crossbpf.load(str(path), type="xdp", kernel="4.7")
+    with pytest.raises(crossbpf.CrossbpfError, match=r"crc32\.bpfel\.o: insn 0: program crc32: verification failed: R2 !read_ok: EACCES"):
+        crossbpf.load(example, type="xdp")
     with pytest.raises(crossbpf.CrossbpfError, match=r"came in Linux"):
         crossbpf.load(example, kernel="3.18")
-    with pytest.raises(crossbpf.CrossbpfError, match="no program type 'strange'"):
+    with pytest.raises(crossbpf.CrossbpfError, match="no program type named 'strange'"):
         crossbpf.load(example, type="strange")
     with pytest.raises(crossbpf.CrossbpfError, match="no program named 'x'"):
         crossbpf.load(example).run("x")

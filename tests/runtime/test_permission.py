@@ -11,6 +11,7 @@ from samples import text
 from bpf.errors import BadInput, CallFailed
 from bpf.program import Map
 from bpf.spec.maps import MAP_TYPES
+from bpf.spec.program_types import PROGRAM_TYPES
 from bpf.spec.prototypes import PROTOTYPES
 from runtime import Kernel
 from runtime.permission import (
@@ -22,7 +23,6 @@ from runtime.permission import (
     may_create,
     may_load,
 )
-from runtime.types import NUMBERED
 
 BPF, PERFMON, NET, SYS = CAPABILITIES
 EVERY = [frozenset(some) for count in range(5) for some in combinations(CAPABILITIES, count)]
@@ -70,7 +70,7 @@ def answer(act: object, *arguments: object) -> str:
 
 def test_the_tables_are_whole() -> None:
     assert sorted(" ".join(MAPS.values()).split()) == sorted(MAP_TYPES)
-    assert sorted(" ".join(TYPES.values()).split()) == sorted(NUMBERED)
+    assert sorted(" ".join(TYPES.values()).split()) == sorted(PROGRAM_TYPES)
 
 
 @pytest.mark.parametrize("disabled", [0, 1, 2])

@@ -191,7 +191,7 @@ def test_an_error_changes_nothing(store: Store) -> None:
 _HAMMER = """
 import sys
 from pathlib import Path
-from runtime import Store
+from runtime import Store, hooks
 from runtime.running import run
 from bpf.program import Map
 store = Store(Path(sys.argv[1]))
@@ -199,11 +199,13 @@ for turn in range(int(sys.argv[3])):
     with store.open() as kernel:
         run(kernel, kernel.find_programs("pinned", "count")[0])
         kernel.pin(f"{sys.argv[2]}/{turn}", kernel.create_map(Map("m", "array", 4, 8, 1)))
+        hooks.attach(kernel, kernel.programs[1], *hooks.hook_named(kernel, f"xdp:{sys.argv[2]}{turn}"))
     with store.open(write=False) as kernel:
         assert len(kernel.find_maps("name", "counts")) == 1
     if turn % 2:
         with store.open() as kernel:
             kernel.unpin(f"{sys.argv[2]}/{turn}")
+            hooks.detach(kernel, *hooks.hook_named(kernel, f"xdp:{sys.argv[2]}{turn}"))
 """
 
 
@@ -224,6 +226,8 @@ def test_two_processes_at_once(store: Store) -> None:
     with store.open(write=False) as kernel:
         assert len(kernel.pins) == 1 + turns
         assert kernel.next_map == 2 + 2 * turns
+        assert {one.place for one in kernel.attached} == {f"{n}{t}" for n in ("one", "two") for t in range(0, turns, 2)}
+        assert len(kernel.attached) == turns
     kept = {path.name for path in store.directory.iterdir()}
     assert len(kept) == 3 + 1 + turns
     assert not [name for name in kept if name.endswith(".new")]

@@ -15,7 +15,7 @@ _PACKET = "r2 = *(u32 *)(r1 + 76); r3 = *(u32 *)(r1 + 80)"
 PROGRAMS: dict[str, str] = {
     "constants": "r0 = 5; r0 += 7; w0 *= 3; r1 = 0x123456789abcdef0 ll; r0 ^= r1; r0 >>= 3; r0 = 0; exit",
     "ranges": "call 7; r6 = r0; r6 &= 255; if r6 > 40 goto +2; r6 += 2; r6 <<= 1; w6 -= 1; r6 s>>= 1; r0 = 0; exit",
-    "signs": "call 7; w6 = w0; r6 s>>= 4; if r6 s< -3 goto +1; r7 = (s8)r6; r8 = -r6; r0 = 0; exit",
+    "signs": "call 7; w6 = w0; r6 s>>= 4; if r6 s< -3 goto +1; r7 = (s8)r6; r6 = -r6; r0 = 0; exit",
     "swaps": "call 7; r0 &= 0xff; r0 = be16 r0; r1 = 0x1234; r1 = bswap32 r1; r0 = le32 r0; r0 = 0; exit",
     "spills": "call 7; *(u64 *)(r10 - 8) = r0; r1 = *(u64 *)(r10 - 8); *(u32 *)(r10 - 16) = r1; "
               "r2 = *(u32 *)(r10 - 16); r3 = *(u8 *)(r10 - 16); r0 = 0; exit",
@@ -43,7 +43,8 @@ PROGRAMS: dict[str, str] = {
     "a-context-moved": "r1 += 8; r0 = *(u32 *)(r1 + 0); exit",
     "another-context-field": "r0 = *(u64 *)(r1 + 0); exit",
     "a-loop": "r1 = 0; r1 += 1; if r1 < 12 goto -2; r0 = 0; exit",
-    "a-loop-that-joins": "call 7; r6 = r0; r1 = 0; if r6 > 5 goto +1; r6 = 1; r1 += 1; if r1 < 20 goto -4; r0 = 0; exit",
+    "a-loop-that-joins":
+        "call 7; r6 = r0; r1 = 0; if r6 > 5 goto +1; r6 = 1; r1 += 1; if r1 < 20 goto -4; r0 = 0; exit",
     "an-endless-loop": "r1 = 0; if r1 == 0 goto -1; r0 = 0; exit",
     "may-goto": "r6 = 0; may_goto +2; r6 += 1; goto -3; r0 = 0; exit",
     "a-function": "r1 = 3; call f; r0 = 0; exit; f: r0 = r1; r0 += 1; exit",

@@ -5,18 +5,18 @@ A register may have at most twice the bits of its subregister: Linux looks at wh
 
 from __future__ import annotations
 
-import itertools
 import sys
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import Any, NamedTuple
 
 import verifier
 
 ROOMS = ("tnum", "scalar", "extend", "arith", "branch")  # each imports only those before it
 _WIDTHS = "WORD, HALF = 64, 32"
-_numbers = itertools.count()
+_PACKAGE = "narrow"
 
 
 class Domain(NamedTuple):
@@ -36,29 +36,30 @@ Edit = tuple[str, str, str]  # room, text that it has once, text that it gets
 
 def domain(word: int, half: int, edits: tuple[Edit, ...] = ()) -> Domain:
     """The scalars of `word` bits whose subregister has `half`."""
-    package = f"narrow{next(_numbers)}"
-    home = Path(verifier.__file__).parent
-    modules: dict[str, ModuleType] = {package: ModuleType(package)}
-    sys.modules[package] = modules[package]
+    modules = {_PACKAGE: ModuleType(_PACKAGE)}
+    sys.modules[_PACKAGE] = modules[_PACKAGE]
     try:
         for room in ROOMS:
-            text = (home / f"{room}.py").read_text()
-            if room == "tnum":
-                assert text.count(_WIDTHS) == 1
-                text = text.replace(_WIDTHS, f"WORD, HALF = {word}, {half}")
-            for where, old, new in edits:
-                if where == room:
-                    assert text.count(old) == 1, (room, old)
-                    text = text.replace(old, new)
-            text = text.replace("from verifier", f"from {package}")
-            module = ModuleType(f"{package}.{room}")
+            module = ModuleType(f"{_PACKAGE}.{room}")
             modules[module.__name__] = sys.modules[module.__name__] = module
-            exec(compile(text, f"{room} of {word} bits", "exec"), module.__dict__)
-            setattr(modules[package], room, module)
+            exec(_code(room, word, half, tuple(edit for edit in edits if edit[0] == room)), module.__dict__)
+            setattr(modules[_PACKAGE], room, module)
     finally:
         for name in modules:
             sys.modules.pop(name, None)
-    return Domain(word, half, *(modules[f"{package}.{room}"] for room in ROOMS))
+    return Domain(word, half, *(modules[f"{_PACKAGE}.{room}"] for room in ROOMS))
+
+
+@cache
+def _code(room: str, word: int, half: int, edits: tuple[Edit, ...]) -> CodeType:
+    text = (Path(verifier.__file__).parent / f"{room}.py").read_text()
+    if room == "tnum":
+        assert text.count(_WIDTHS) == 1
+        text = text.replace(_WIDTHS, f"WORD, HALF = {word}, {half}")
+    for _, old, new in edits:
+        assert text.count(old) == 1, (room, old)
+        text = text.replace(old, new)
+    return compile(text.replace("from verifier", f"from {_PACKAGE}"), f"{room} of {word} bits", "exec")
 
 
 def members(d: Domain, s: Any) -> list[int]:

@@ -1,4 +1,4 @@
-"""Programs of the tests, malformed ones too, as text: a word per slot, `opcode:dst:src:off:imm`; what is left out is 0."""
+"""Programs of the tests, malformed ones too: a word per slot, `opcode:dst:src:off:imm`; what is left out is 0."""
 
 from __future__ import annotations
 

@@ -57,6 +57,8 @@ def _operation(rng: random.Random, row: Row, dst: int, src: int) -> Insn:
 
 def _narrowing(rng: random.Random, dst: int, src: int) -> Insn:
     """What turns an unknown number into one of which something is known."""
+    if rng.random() < 0.1:  # a sign, which `arith.fork` takes apart
+        return rng.choice((make(ROW["arsh64_imm"], dst, imm=63), make(ROW["arsh32_imm"], dst, imm=31)))
     name = rng.choice(
         ("and64_imm", "and64_imm", "or64_imm", "rsh64_imm", "arsh64_imm", "add64_imm", "and32_imm", "rsh32_imm")
     )
@@ -102,6 +104,28 @@ def generate(rng: random.Random, row: Row, steps: int = 6) -> list[Insn]:
             insn = insn.with_distance(size + 2 * ends - at)
         found.append(insn)
     return found + end * (ends + 1)
+
+
+def step(text: str) -> Insn:
+    """A step of R1: `add64 5`, `movsx8_64`, `!jgt32 7`."""
+    name, _, given = text.removeprefix("!").partition(" ")
+    row = ROW.get(name) or ROW[f"{name}_imm"]
+    return make(row, 1, 1 if "src" in row.fields else 0, imm=int(given, 0) if given else 0)
+
+
+def stepped(steps: str) -> list[Insn]:
+    """A program of steps of R1, which ends where a comparison goes the other way; the last slot of a path stores R1."""
+    body = [make(ROW["ldx64"], 1, 1)]
+    end = [make(ROW["mov64_imm"], 0), make(ROW["exit"])]
+    for text in steps.split("; "):
+        insn = step(text)
+        if insn.row.kind is not Kind.BRANCH:
+            body.append(insn)
+        elif text[0] == "!":
+            body += [insn.with_distance(2), *end]
+        else:
+            body += [insn.with_distance(1), make(ROW["ja"], off=2), *end]
+    return [*body, make(ROW["stx64"], 10, 1, -8), *end]
 
 
 def operand(insn: Insn, state: Mapping[int, Scalar]) -> Scalar:
@@ -160,6 +184,7 @@ def _texts(state: State) -> dict[int, str]:
 
 
 _REGISTER = re.compile(r"R(\d+)(?:_\w+)?=(P?)(scalar\([^()]*(?:\([^()]*\)[^()]*)?\)|-?\w+)(?=\s|$)")
+_STORED = re.compile(r"\*\(u64 \*\)\(r10 -8\) = r1\s*; R1=(.*) R10=")
 _ID = re.compile(r"id=\d+(?:[+-]\d+)?,?")
 
 
@@ -178,9 +203,21 @@ def read(log: str) -> dict[str, dict[int, str]]:
     return found
 
 
+def stored(log: str) -> str:
+    """What a kernel's log says of R1 where a program of `stepped` stores it."""
+    found = _STORED.search(log)
+    assert found is not None, log
+    return _ID.sub("", found[1])
+
+
 def warnings(log: str) -> list[str]:
     """What a kernel's log says of registers that contradict themselves."""
     return [line for line in log.splitlines() if line.startswith("verifier bug: ")]
+
+
+def forked(ours: dict[str, dict[int, str]]) -> bool:
+    """Whether the kernel walks a second path, not looked at here, from the middle of the first (arith.fork)."""
+    return any(a == b for a, _, b in (where.partition(" to ") for where in ours))
 
 
 def differences(ours: dict[str, dict[int, str]], theirs: dict[str, dict[int, str]]) -> list[str]:

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import z3
 
-WIDTH = 72  # bits: 64, a sign, carries, and some to spare
+WIDTH = 68  # bits: 64, a sign, and what carries
 _BINARY: dict[type, Callable[[Any, Any], Any]] = {
     ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.BitAnd: operator.and_,
     ast.BitOr: operator.or_, ast.BitXor: operator.xor, ast.LShift: operator.lshift, ast.RShift: operator.rshift,
@@ -48,11 +48,21 @@ class _Length(NamedTuple):
     of: Any
 
 
+class _Given(NamedTuple):
+    """A method that only gives something back."""
+
+    value: Any
+
+
 class Returned(NamedTuple):
     """One way out of a function."""
 
     when: Any
     value: Any
+
+
+class Unreachable(Exception):
+    """A call that no path makes."""
 
 
 Env = dict[str, Any]
@@ -74,6 +84,11 @@ def both(a: Any, b: Any) -> Any:
     if a is True or b is False:
         return b
     return a if b is True or a is False else z3.And(a, b)
+
+
+def _number(x: Any) -> Any:
+    """x in a sum: a condition counts 1."""
+    return z3.If(x, z3.BitVecVal(1, WIDTH), z3.BitVecVal(0, WIDTH)) if isinstance(x, z3.BoolRef) else x
 
 
 def negation(a: Any) -> Any:
@@ -174,9 +189,8 @@ class Machine:
             return found
         assert isinstance(function, FunctionType), function
         if function in self.stack and not self.possible(when):
-            return None  # the other way of a function that calls itself with its operands exchanged
-        ways = [each for each in self.run(function, *arguments, when=when) if each.value is not None or len(self.stack) == 0]
-        ways = ways or [Returned(True, None)]
+            raise Unreachable  # a function that calls itself with its operands exchanged does so once
+        ways = self.run(function, *arguments, when=when)
         found = ways[-1].value
         for each in reversed(ways[:-1]):
             found = join(each.when, each.value, found)
@@ -238,12 +252,21 @@ class Machine:
         test = truth(self.value(s.test, env, when))
         if not is_symbolic(test):
             return self.block(s.body if test else s.orelse, state, found)
-        yes = self.block(s.body, (env, both(when, test)), found)
-        no = self.block(s.orelse, (env, both(when, negation(test))), found)
+        before = len(found)
+        yes = self.reachable(s.body, (env, both(when, test)), found)
+        no = self.reachable(s.orelse, (env, both(when, negation(test))), found)
         if yes is None or no is None:
             return yes or no
         joined = {name: join(test, x, no[0][name]) for name, x in yes[0].items() if name in no[0]}
-        return joined, z3.Or(yes[1], no[1]) if s.body and (yes[1] is not when) else when
+        return joined, when if len(found) == before else z3.Or(yes[1], no[1])
+
+    def reachable(self, statements: Sequence[ast.stmt], state: State, found: list[Returned]) -> State | None:
+        depth = len(self.stack)
+        try:
+            return self.block(statements, state, found)
+        except Unreachable:
+            del self.stack[depth:]
+            return None
 
     def loop(self, s: ast.For, state: State, found: list[Returned]) -> State:
         assert self.holds is not None
@@ -274,6 +297,8 @@ class Machine:
                 return tuple(self.several(e.elts, env, when))
             case ast.Attribute():
                 return self.attribute(self.value(e.value, env, when), e.attr)
+            case ast.Slice(lower=ast.Constant(value=start), upper=None, step=None):
+                return slice(start, None)
             case ast.Subscript():
                 return self.value(e.value, env, when)[self.value(e.slice, env, when)]
             case ast.BinOp():
@@ -297,6 +322,8 @@ class Machine:
                 function = self.value(e.func, env, when)
                 if isinstance(function, _Length):
                     return function
+                if isinstance(function, _Given):
+                    return function.value
                 given = [*self.several(e.args, env, when), *(self.value(k.value, env, when) for k in e.keywords)]
                 return self.call(function, given, when)
         raise AssertionError(ast.dump(e))
@@ -314,14 +341,14 @@ class Machine:
         if name == "bit_length":
             return _Length(of)
         if isinstance(of, Record) and name == "fields":
-            return of.__dict__["fields"]
+            return _Given(of.__dict__["fields"])
         return getattr(of, name)
 
     def binary(self, e: ast.BinOp, env: Env, when: Any) -> Any:
         a, b = self.value(e.left, env, when), self.value(e.right, env, when)
         if isinstance(b, _Length):  # 1 << x.bit_length()
             return smeared(b.of) + 1
-        return _BINARY[type(e.op)](a, b)
+        return _BINARY[type(e.op)](_number(a), _number(b))
 
     def connected(self, e: ast.BoolOp, env: Env, when: Any) -> Any:
         wanted = isinstance(e.op, ast.And)
@@ -358,10 +385,12 @@ class Machine:
         return z3.And(*found)
 
 
-def refuted(*claims: Any, seconds: int = 60) -> str:
-    """ "" if all that is claimed cannot be at once, else a case in which it is, or why none was looked for to the end."""
-    solver = z3.Solver()
+def refuted(*claims: Any, seconds: int = 300, logic: str = "QF_BV") -> str:
+    """Nothing if what is claimed cannot be true all at once; else a case in which it is, or why none was found."""
+    solver = z3.SolverFor(logic)
     solver.set("timeout", seconds * 1000)
     solver.add(*claims)
     result = solver.check()
-    return "" if result == z3.unsat else str(solver.model()) if result == z3.sat else f"not decided: {solver.reason_unknown()}"
+    if result == z3.unsat:
+        return ""
+    return str(solver.model()) if result == z3.sat else f"not decided: {solver.reason_unknown()}"

@@ -18,6 +18,8 @@ SHIFTS = ("lsh", "rsh", "arsh")
 UNKNOWN_RESULT = ("div", "mod", "sdiv", "smod")
 COMPARISONS = ("jeq", "jne", "jset", "jgt", "jge", "jlt", "jle", "jsgt", "jsge", "jslt", "jsle")
 
+Known = tuple[Any, list[int]]  # a scalar, and members of it
+
 
 def contained(v: int, m: int, numbers: set[int]) -> bool:
     return all(x & ~m == v for x in numbers) and v & m == 0
@@ -67,11 +69,12 @@ def test_known_bits_of_every_pair() -> None:
 
 
 @pytest.mark.deep
-def test_known_bits_of_every_pair_of_five_bits() -> None:
-    check_known_bits(domain(5, 3))
+@pytest.mark.parametrize(("word", "half"), [(5, 3), (6, 3)])
+def test_known_bits_of_every_pair_of_more(word: int, half: int) -> None:
+    check_known_bits(domain(word, half))
 
 
-def scalars(d: Domain, rng: random.Random, count: int) -> list[tuple[Any, list[int]]]:
+def scalars(d: Domain, rng: random.Random, count: int) -> list[Known]:
     """Scalars with members, each settled and as it was: around few numbers, and with views that know less.
 
     All members up to 6 bits, some of them above.
@@ -103,29 +106,45 @@ def check_settling(d: Domain, rng: random.Random, count: int) -> None:
         assert all(found.in_(x) for x in inside), (s, found)
 
 
+def check_operation(d: Domain, op: str, bits: int, a: Known, b: Known) -> None:
+    effect = effects.alu(bits)[op]
+    found = d.arith.alu(op, bits, a[0], b[0])
+    for x in a[1]:
+        for y in b[1]:
+            assert found.in_(effect(x, y)), (op, bits, a[0], b[0], x, y, found)
+
+
+def check_comparison(d: Domain, op: str, bits: int, a: Known, b: Known) -> None:
+    effect = effects.conditions(bits)[op]
+    decided = d.branch.taken(op, a[0], b[0], bits)
+    a_then, b_then, a_else, b_else = d.branch.refine(op, a[0], b[0], bits)
+    for x in a[1]:
+        for y in b[1]:
+            holds = bool(effect(x, y))
+            assert decided is None or decided == holds, (op, bits, a[0], b[0], x, y)
+            here, there = (a_then, b_then) if holds else (a_else, b_else)
+            assert here.in_(x) and there.in_(y), (op, bits, a[0], b[0], x, y)
+
+
 def check_arithmetic(d: Domain, rng: random.Random, count: int, each: int) -> None:
     """Every result of members is a member of the result."""
     known = scalars(d, rng, count)
     constants = [(d.scalar.constant(x), [x]) for x in range(1 << d.word)]
     for bits in (d.word, d.half):
-        effect = effects.alu(bits)
         for op in ALU:
             if op in SHIFTS and bits & (bits - 1):
                 continue  # counts are cut to the width, which needs a power of two
             for _ in range(each):
-                a, xs = rng.choice(known)
+                a = rng.choice(known)
                 if op in SHIFTS:
-                    b, ys = rng.choice(constants[:bits] if rng.random() < 0.8 else constants)
+                    b = rng.choice(constants[:bits] if rng.random() < 0.8 else constants)
                 else:
-                    b, ys = rng.choice(constants if rng.random() < 0.3 else known)
-                found = d.arith.alu(op, bits, a, b)
-                for x in xs:
-                    for y in ys:
-                        assert found.in_(effect[op](x, y)), (op, bits, a, b, x, y, found)
-                both = d.arith.fork(op, a, b)
+                    b = rng.choice(constants if rng.random() < 0.3 else known)
+                check_operation(d, op, bits, a, b)
+                both = d.arith.fork(op, a[0], b[0])
                 if both is not None:
-                    for x in xs:
-                        assert both[0].in_(x) or both[1].in_(x), (op, a, both)
+                    for x in a[1]:
+                        assert both[0].in_(x) or both[1].in_(x), (op, a[0], both)
 
 
 def check_parts(d: Domain, rng: random.Random, count: int) -> None:
@@ -145,21 +164,14 @@ def check_comparisons(d: Domain, rng: random.Random, count: int, each: int) -> N
     """What a comparison decides holds; where it does not decide, both ways keep the members that go there."""
     known = scalars(d, rng, count)
     for bits in (d.word, d.half):
-        effect = effects.conditions(bits)
         for op in COMPARISONS:
+            effect = effects.conditions(bits)[op]
             for _ in range(each):
-                (a, xs), (b, ys) = rng.choice(known), rng.choice(known)
-                decided = d.branch.taken(op, a, b, bits)
-                a_then, b_then, a_else, b_else = d.branch.refine(op, a, b, bits)
-                for x in xs:
-                    for y in ys:
-                        holds = bool(effect[op](x, y))
-                        assert decided is None or decided == holds, (op, bits, a, b, x, y)
-                        here, there = (a_then, b_then) if holds else (a_else, b_else)
-                        assert here.in_(x) and there.in_(y), (op, bits, a, b, x, y)
-                a_then, a_else = d.branch.refine_same(op, a, bits)
-                for x in xs:
-                    assert (a_then if effect[op](x, x) else a_else).in_(x), (op, bits, a, x)
+                a, b = rng.choice(known), rng.choice(known)
+                check_comparison(d, op, bits, a, b)
+                a_then, a_else = d.branch.refine_same(op, a[0], bits)
+                for x in a[1]:
+                    assert (a_then if effect(x, x) else a_else).in_(x), (op, bits, a[0], x)
 
 
 def check_everything(d: Domain, seed: int, size: int) -> None:
@@ -181,6 +193,38 @@ def test_every_result_of_members_is_a_member(word: int, half: int) -> None:
 @pytest.mark.parametrize(("word", "half"), [(4, 2), (5, 3), (6, 3), (6, 4), (8, 4)])
 def test_every_result_of_many_members_is_a_member(word: int, half: int, seed: int) -> None:
     check_everything(domain(word, half), seed, 6000)
+
+
+def single_views(d: Domain) -> list[Known]:
+    """Every tnum, every signed and every unsigned range, settled."""
+    found = {}
+    every = list(range(1 << d.word))
+    for v, m in tnums(d.word):
+        s = d.scalar.settled(v, m, *d.scalar.UNBOUNDED)
+        found[s.fields()] = s
+    for low in every:
+        for high in every[low:]:
+            half = 1 << (d.word - 1)
+            for view, numbers in (("u", [low, high]), ("s", [low - half & d.tnum.U64, high - half & d.tnum.U64])):
+                views = dict.fromkeys(("bits", "s", "u", "s32", "u32"), every) | {view: numbers}
+                s = d.scalar.settled(*fields_around(d, views))
+                found[s.fields()] = s
+    return [(s, members(d, s)) for s in found.values()]
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize(("word", "half"), [(3, 2), (4, 2)])
+def test_every_pair_of_single_views(word: int, half: int) -> None:
+    d = domain(word, half)
+    known = single_views(d)
+    for bits in (word, half) if word == 3 else (word,):
+        for a in known:
+            for b in known:
+                for op in ALU:
+                    if op not in (*SHIFTS, "neg", "mov"):
+                        check_operation(d, op, bits, a, b)
+                for op in COMPARISONS if word == 3 else ():
+                    check_comparison(d, op, bits, a, b)
 
 
 def test_division_says_nothing() -> None:

@@ -10,6 +10,7 @@ from bpf.errors import BadInput
 from bpf.plan import PAGE, PLANS, Unit
 from bpf.spec.conventions import TYPED
 from bpf.text import assemble
+from tests.engines.contexts import WITH_FIELDS
 from tests.engines.typed import FRAME
 from vm.contexts import DERIVED, build, read_back
 from vm.memory import lay_out
@@ -29,7 +30,7 @@ def fields(name: str, entry: Input, order: str = "little") -> dict[str, int]:
 
 
 @pytest.mark.parametrize("order", ORDERS)
-@pytest.mark.parametrize("name", TYPED)
+@pytest.mark.parametrize("name", WITH_FIELDS)
 @settings(max_examples=20, deadline=None)
 @given(data=st.data())
 def test_what_is_set_is_read_back(name: str, order: str, data: st.DataObject) -> None:

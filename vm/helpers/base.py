@@ -6,6 +6,7 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 
 from bpf.plan import POISON
+from vm.cpus import ALONE, Turn
 from vm.maps.bound import NO_MAPS, Bound
 from vm.memory import Memory
 from vm.services import NO_PACKET, Packet
@@ -32,13 +33,17 @@ class Invoke:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a helper acts: the world, the run's memory, maps and packet, the byte order of the program."""
+    """Where a helper acts: the world, the run's memory, maps and packet, the byte order of the program.
+
+    turn  what it has to do with other CPUs
+    """
 
     world: World
     memory: Memory
     order: str
     maps: Bound = NO_MAPS
     packet: Packet = NO_PACKET
+    turn: Turn = ALONE
 
 
 Calling = Generator[Invoke, int, int | Exit]

@@ -12,16 +12,20 @@ from bpf.spec import layout
 from vm.helpers.base import Calling, Invoke, Place
 from vm.helpers.errno import E2BIG, EBUSY, EINVAL
 from vm.helpers.maps import end_record, map_of, ring
+from vm.helpers.packet import XDP, Buffer
 from vm.maps.ring import FORCE_WAKEUP, NO_WAKEUP, UserRingState
 
 M32 = (1 << 32) - 1
-LOCAL, RINGBUF = 1, 2  # enum bpf_dynptr_type
+LOCAL, RINGBUF, SKB_KIND, XDP_KIND = 1, 2, 3, 4  # enum bpf_dynptr_type
 MOST = 128 << 10  # BPF_MAX_USER_RINGBUF_SAMPLES
 
 
 @dataclass(frozen=True, slots=True)
 class Dynptr:
-    """data: address of what it points to, 0 for null; size in bytes; kind; offset of its first byte; read-only."""
+    """data: address of what it points to, 0 for null; size in bytes; kind; offset of its first byte; read-only.
+
+    Of a packet `data` is the context.
+    """
 
     data: int
     size: int
@@ -37,9 +41,24 @@ class Dynptr:
             data, size & layout.DYNPTR_MAX, size >> layout.DYNPTR_KIND & 7, offset, bool(size & layout.DYNPTR_READONLY)
         )
 
+    def start(self, place: Place) -> int:
+        """The address of its first byte."""
+        if self.kind in (SKB_KIND, XDP_KIND):
+            return packet_data(place) + self.offset
+        return self.data + self.offset
+
     def outside(self, offset: int, size: int) -> bool:
         """Whether `size` bytes from an offset on are not all in it."""
         return size > self.size or offset > self.size - size
+
+
+def packet_data(place: Place) -> int:
+    """The address of the packet's data, wherever helpers have moved them."""
+    packet = place.packet
+    if packet.layout == XDP:
+        return Buffer(place, packet.context, XDP)["data"]
+    now = packet.now(place.memory)
+    return now.start + now.data
 
 
 def _set(place: Place, address: int, data: int = 0, size: int = 0, kind: int = 0) -> None:
@@ -64,7 +83,7 @@ def dynptr_read(place: Place, arguments: Sequence[int]) -> int:
         return EINVAL
     if found.outside(offset, size):
         return E2BIG
-    place.memory.write(to, place.memory.read(found.data + found.offset + offset, size))
+    place.memory.write(to, place.memory.read(found.start(place) + offset, size))
     return 0
 
 
@@ -78,16 +97,17 @@ def dynptr_write(place: Place, arguments: Sequence[int]) -> int:
         return E2BIG
     if flags:
         return EINVAL
-    place.memory.write(found.data + found.offset + offset, place.memory.read(source, size))
+    place.memory.write(found.start(place) + offset, place.memory.read(source, size))
     return 0
 
 
 def dynptr_data(place: Place, arguments: Sequence[int]) -> int:
     """The address of R3 bytes at offset R2 of dynptr R1; 0 where they are not in it."""
     found, offset, size = Dynptr.at(place, arguments[0]), arguments[1] & M32, arguments[2] & M32
-    if not found.data or found.readonly or found.outside(offset, size):
+    packet = found.kind in (SKB_KIND, XDP_KIND)  # those have slices
+    if not found.data or packet or found.readonly or found.outside(offset, size):
         return 0
-    return found.data + found.offset + offset
+    return found.start(place) + offset
 
 
 def ringbuf_reserve_dynptr(place: Place, arguments: Sequence[int]) -> int:

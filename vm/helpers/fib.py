@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_address
 from typing import Literal, cast
 
 from vm.contexts import AF_INET, AF_INET6
 from vm.helpers.base import Place
 from vm.helpers.packet import EAFNOSUPPORT, EINVAL, ENODEV, M32, SKB, XDP, Buffer, signed32
-from vm.network import BLACKHOLE, PROHIBIT, UNICAST, UNREACHABLE, Network, Route
+from vm.network import BLACKHOLE, PROHIBIT, UNICAST, UNREACHABLE, Network, best_route
 
 DIRECT, OUTPUT, SKIP_NEIGH, TBID, SRC, MARK = 1, 2, 4, 8, 16, 32
 FLAGS = DIRECT | OUTPUT | SKIP_NEIGH | TBID | SRC | MARK
@@ -53,13 +53,6 @@ class Params:
 FAMILY, LENGTH, IFINDEX, METRIC, SOURCE, DESTINATION, VLAN, SMAC, DMAC = 0, 6, 8, 12, 16, 32, 48, 52, 58
 
 
-def _best(net: Network, address: str, table: int) -> Route | None:
-    """The route with the longest prefix, of those the one with the least metric."""
-    wanted = ip_address(address)
-    fitting = [route for route in net.routes if route.table == table and wanted in ip_network(route.to)]
-    return min(fitting, key=lambda route: (-route.length, route.metric), default=None)
-
-
 def fib_lookup(place: Place, arguments: Sequence[int]) -> int:
     """Look up where the packet that R2 (R3 bytes) describes goes on; the next hop's addresses are written there."""
     packet = Buffer(place, arguments[0], SKB, XDP)
@@ -88,7 +81,7 @@ def _looked_up(params: Params, net: Network, flags: int, *, checks: bool) -> tup
         return FORWARDING_OFF, False
     destination = params.address(DESTINATION)
     table = params.number(VLAN, 4) if flags & DIRECT and flags & TBID else MAIN
-    route = _best(net, destination, table)
+    route = best_route(net, destination, table)
     if route is None:
         return NOT_FORWARDED, False
     if route.kind != UNICAST:

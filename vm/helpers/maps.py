@@ -8,10 +8,12 @@ from bpf.spec import maps as spec
 from bpf.spec.layout import CPUS
 from bpf.spec.maps import RULES
 from vm.helpers.base import Place
+from vm.helpers.owners import SOCKET, number_of, socket_address
 from vm.helpers.packet import EFAULT, SKB, XDP, Buffer
 from vm.maps.base import E2BIG, EINVAL, ENOENT, MapState
 from vm.maps.outer import OuterArrayState
 from vm.maps.ring import CURRENT_CPU, PerfState, RingState
+from vm.maps.sockets import SocketArrayState
 from vm.services import Trap
 
 M64 = (1 << 64) - 1
@@ -44,20 +46,32 @@ def _key(place: Place, state: MapState, address: int) -> bytes:
 
 
 def map_lookup_elem(place: Place, arguments: Sequence[int]) -> int:
-    """The address of the value of the key at R2 in map R1, on this CPU; of a map-in-map the map; 0 for none."""
+    """The address of the value of the key at R2 in map R1, on this CPU; 0 for none.
+
+    Of a map-in-map it is the map, of a map of sockets the socket.
+    """
     state = map_of(place, arguments[0], spec.LOOKUP)
     key = _key(place, state, arguments[1])
     if isinstance(state, OuterArrayState):
         name = state.member(key)
         return 0 if name is None else place.maps.handle(name)
+    if isinstance(state, SocketArrayState):
+        cookie = state.member(key)
+        return 0 if cookie is None else socket_address(place, cookie)
     offset = state.at(key, place.world.cpu)
     return 0 if offset is None else place.maps.address(state, offset)
 
 
 def map_update_elem(place: Place, arguments: Sequence[int]) -> int:
-    """Give the key at R2 the value at R3, on this CPU. R4: BPF_ANY, NOEXIST, EXIST, F_LOCK."""
+    """Give the key at R2 the value at R3, on this CPU. R4: BPF_ANY, NOEXIST, EXIST, F_LOCK.
+
+    Of a map of sockets R3 is a socket.
+    """
     state = _changed(place, arguments[0], spec.UPDATE)
     key = _key(place, state, arguments[1])
+    if isinstance(state, SocketArrayState):
+        cookie = number_of(place, SOCKET, arguments[2])
+        return EINVAL if cookie is None else state.join(key, cookie, arguments[3])
     value = place.memory.read(arguments[2], state.map.value_size)
     return state.put(key, value, arguments[3], place.world.cpu)
 
@@ -207,9 +221,10 @@ def perf_event_read_value(place: Place, arguments: Sequence[int]) -> int:
 
 
 def spin_lock(place: Place, arguments: Sequence[int]) -> int:
-    """Take the bpf_spin_lock at R1. There is one CPU at a time: a lock that is taken stays so, which is a Fault."""
-    if any(place.memory.read(arguments[0], LOCK)):
-        raise Trap("deadlock", arguments[0])
+    """Take the bpf_spin_lock at R1; wait for the CPU that has it. A lock that nobody will open is a Fault."""
+    while any(place.memory.read(arguments[0], LOCK)):
+        if not place.turn.wait():
+            raise Trap("deadlock", arguments[0])
     place.memory.write(arguments[0], (1).to_bytes(LOCK, place.order))  # type: ignore[arg-type]
     return 0
 
@@ -217,6 +232,7 @@ def spin_lock(place: Place, arguments: Sequence[int]) -> int:
 def spin_unlock(place: Place, arguments: Sequence[int]) -> int:
     """Give the bpf_spin_lock at R1 back."""
     place.memory.write(arguments[0], bytes(LOCK))
+    place.turn.opened()
     return 0
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from bpf.object.btf_build import Content, content
 from vm.helpers.base import Place
 from vm.helpers.errno import EFAULT, EINVAL, ERANGE
 from vm.memory import OutOfReach
@@ -18,12 +19,13 @@ M32 = (1 << 32) - 1
 USER_TOP = 1 << 63
 
 
-def _described(memory: Mapping[int, bytes], address: int, size: int) -> bytes | None:
+def _described(memory: Mapping[int, Content], address: int, size: int, order: str) -> bytes | None:
     """Bytes of described memory, from as many neighbours as it takes."""
     found = b""
     while len(found) < size:
         at = address + len(found)
-        for start, data in memory.items():
+        for start, given in memory.items():
+            data = content(given, order)
             if start <= at < start + len(data):
                 found += data[at - start :]
                 break
@@ -34,19 +36,20 @@ def _described(memory: Mapping[int, bytes], address: int, size: int) -> bytes | 
 
 def kernel_bytes(place: Place, address: int, size: int) -> bytes | int:
     """Bytes of the kernel's memory, or an errno."""
-    found = _described(place.world.kernel, address, size)
+    found = _described(place.world.kernel, address, size, place.order)
     if found is not None and size:
         return found
     try:
-        place.memory.read(address, 1)
-        return place.memory.read(address, size)
+        if place.memory.own(address) and place.memory.own(address + max(size, 1) - 1 & M64):
+            return place.memory.read(address, size)
+        raise OutOfReach(False, address)
     except OutOfReach:
         return ERANGE if address < USER_TOP else EFAULT
 
 
 def user_bytes(place: Place, address: int, size: int) -> bytes | int:
     """Bytes of the task's memory, or an errno."""
-    found = _described(place.world.user, address, size) if address + size <= USER_TOP else None
+    found = _described(place.world.user, address, size, place.order) if address + size <= USER_TOP else None
     return EFAULT if found is None else found
 
 
@@ -62,6 +65,11 @@ def _string(place: Place, address: int, size: int, *, user: bool) -> bytes | int
         if byte == b"\0":
             return bytes(found)
     return bytes(found[: size - 1]) + b"\0" if size else b""
+
+
+def user_string(place: Place, address: int, size: int) -> bytes | int:
+    """A string of the task's memory with its zero, cut to `size` bytes; or an errno."""
+    return _string(place, address, size, user=True)
 
 
 def kernel_string(place: Place, address: int, size: int) -> bytes | int:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bpf.spec import maps as spec
 from bpf.spec.program_types import TC, XDP
 from vm.helpers.base import Place
+from vm.helpers.maps import map_of
 from vm.helpers.packet import EINVAL, ENODEV, M32, SKB, Buffer, signed32, skb
 from vm.helpers.packet import XDP as XDP_MD
+from vm.maps.sockets import SocketArrayState
 from vm.network import BROADCAST, INGRESS, Sent
-from vm.services import Trap
 
 EXCLUDE_INGRESS = 16
 ACTIONS = 3  # those of XDP that redirect_map may return in place of a redirect
@@ -65,22 +65,20 @@ def clone_redirect(place: Place, arguments: Sequence[int]) -> int:
 
 def redirect_map(place: Place, arguments: Sequence[int]) -> int:
     """To what entry R2 of map R1 names; where there is none, the result is the action in R3's low bits."""
-    state, key, flags = place.maps.state(arguments[0]), arguments[1] & M32, arguments[2]
-    if state is None:
-        raise Trap("map handle", arguments[0])
-    kind = state.map.kind
-    if "redirect_map" not in spec.RULES[kind].helpers:
-        raise Trap("map operation", arguments[0])
-    devices = kind.startswith("devmap")
+    state, key, flags = map_of(place, arguments[0], "redirect_map"), arguments[1] & M32, arguments[2]
+    devices = state.map.kind.startswith("devmap")
     if flags & ~(ACTIONS | (BROADCAST | EXCLUDE_INGRESS if devices else 0)):
         return 0
-    offset = state.at(key.to_bytes(4, state.order), place.world.cpu)
-    if offset is None and not flags & BROADCAST:
+    index, socket = key.to_bytes(4, state.order), 0
+    offset = state.at(index, place.world.cpu)
+    if isinstance(state, SocketArrayState):
+        socket = state.member(index) or 0
+    if offset is None and not socket and not flags & BROADCAST:
         return flags & ACTIONS
     device = 0
     if devices and offset is not None and not flags & BROADCAST:
-        device = int.from_bytes(state.values[offset : offset + 4], state.order)
-    place.world.sent.append(Sent("redirect_map", device, state.map.name, key, flags))
+        device = int.from_bytes(state.store[offset : offset + 4], state.order)
+    place.world.sent.append(Sent("redirect_map", device, state.map.name, key, flags, socket=socket))
     return _XDP_REDIRECT
 
 

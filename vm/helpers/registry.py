@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from bpf.spec.conventions import Convention
+from bpf.spec.maps import LOCAL
 from vm.helpers import (
     basic,
     clocks,
@@ -17,16 +20,21 @@ from vm.helpers import (
     skb_room,
     sock_options,
     sockets,
+    sockmap,
+    stack,
+    storage,
     syncookie,
     sysctl,
     task,
     tcp_options,
     text,
     timers,
+    tracing,
     tunnel,
     xdp,
 )
 from vm.helpers.base import Helper
+from vm.helpers.kfuncs import KFUNCS
 
 _IMPLEMENTATIONS: dict[str, Helper] = {
     "get_prandom_u32": basic.get_prandom_u32,
@@ -143,6 +151,26 @@ _IMPLEMENTATIONS: dict[str, Helper] = {
     "redirect_map": redirect.redirect_map,
     "check_mtu": redirect.check_mtu,
     "fib_lookup": fib.fib_lookup,
+    "sock_map_update": sockmap.sock_map_update,
+    "sock_hash_update": sockmap.sock_hash_update,
+    "sk_redirect_map": sockmap.sk_redirect_map,
+    "sk_redirect_hash": sockmap.sk_redirect_hash,
+    "msg_redirect_map": sockmap.msg_redirect_map,
+    "msg_redirect_hash": sockmap.msg_redirect_hash,
+    "sk_select_reuseport": sockmap.sk_select_reuseport,
+    "get_stackid": stack.get_stackid,
+    "get_stack": stack.get_stack,
+    "get_task_stack": stack.get_task_stack,
+    "get_local_storage": storage.get_local_storage,
+    **{f"{kind}_get": storage.get_from(kind) for kind in LOCAL},
+    **{f"{kind}_delete": storage.delete_from(kind) for kind in LOCAL},
+    "get_func_arg": tracing.get_func_arg,
+    "get_func_ret": tracing.get_func_ret,
+    "get_func_arg_cnt": tracing.get_func_arg_cnt,
+    "seq_printf": tracing.seq_printf,
+    "seq_write": tracing.seq_write,
+    "per_cpu_ptr": tracing.per_cpu_ptr,
+    "this_cpu_ptr": tracing.this_cpu_ptr,
     "skb_get_tunnel_key": tunnel.skb_get_tunnel_key,
     "skb_set_tunnel_key": tunnel.skb_set_tunnel_key,
     "skb_get_tunnel_opt": tunnel.skb_get_tunnel_opt,
@@ -185,14 +213,15 @@ _IMPLEMENTATIONS: dict[str, Helper] = {
 
 
 def implementation(name: str) -> Helper:
-    """The function of a helper that bpf/spec/helpers.py lists."""
-    return _IMPLEMENTATIONS[name]
+    """The function of a helper that bpf/spec/helpers.py lists, or of a kernel function of bpf/spec/kfuncs.py."""
+    return _IMPLEMENTATIONS.get(name) or KFUNCS[name]
 
 
+@cache
 def implementations(convention: Convention) -> dict[int, tuple[str, int, Helper]]:
-    """Of the helpers that somebody is called for: number -> (name, how many arguments, what it does)."""
+    """Helpers and kernel functions that somebody is called for: number -> (name, how many arguments, what it does)."""
     return {
         number: (helper.name, helper.arguments, implementation(helper.name))
-        for number, helper in convention.helpers.items()
+        for number, helper in (*convention.helpers.items(), *convention.kfuncs.items())
         if not helper.inline
     }

@@ -10,6 +10,7 @@ from ipaddress import IPv6Address, ip_address
 
 from vm.helpers.base import Place
 from vm.helpers.errno import EINVAL, ENOENT
+from vm.helpers.owners import SOCKET, number_of
 from vm.helpers.packet import M32, Buffer, signed32
 from vm.helpers.syncookie import TCP, check, generate
 from vm.kept import AF_INET, PROTOCOLS, TCP_PART, Kept, address_of
@@ -25,7 +26,7 @@ IPV4_TUPLE, IPV6_TUPLE = 12, 36
 
 def socket_at(place: Place, address: int) -> tuple[int, Socket]:
     """The cookie of the socket at an address, and what it is. Raises Trap where there is none."""
-    cookie = Kept(place.memory, place.order).cookie(address)
+    cookie = number_of(place, SOCKET, address)
     socket = None if cookie is None else place.world.net.socket(cookie)
     if cookie is None or socket is None:
         raise Trap("socket", address)

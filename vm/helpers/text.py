@@ -176,6 +176,14 @@ def _numbers(place: Place, address: int, size: int) -> list[int] | int:
     return [int.from_bytes(data[at : at + 8], place.order) for at in range(0, size, 8)]  # type: ignore[arg-type]
 
 
+def line_of(place: Place, address: int, size: int, data: int, data_size: int) -> bytes | int:
+    """Numbers in `data_size` bytes formatted by a string of `size` bytes, or a negative errno."""
+    numbers, text = _numbers(place, data, data_size), _format_at(place, address, size)
+    if isinstance(numbers, int) or text is None:
+        return numbers if isinstance(numbers, int) else EINVAL
+    return formatted(place, text, numbers)
+
+
 def _print(place: Place, text: bytes | None, numbers: Sequence[int]) -> int:
     line = EINVAL if text is None else formatted(place, text, numbers)
     if isinstance(line, int):

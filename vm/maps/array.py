@@ -1,13 +1,19 @@
-"""Arrays, of one value or one for each CPU; and arrays of which elements may be missing."""
+"""Arrays, of one value or one for each CPU."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 from bpf.program import Map
 from bpf.spec.maps import EXIST, F_LOCK, NOEXIST
 from vm.maps.base import E2BIG, EEXIST, EINVAL, Contents, MapState, Order, Value
+
+
+def next_index(state: MapState, key: bytes | None) -> bytes | None:
+    """The index after one, whether there is something at it or not; None after the last."""
+    at = -1 if key is None else int.from_bytes(key, state.order)
+    after = at + 1 if at < state.map.max_entries else 0
+    return after.to_bytes(4, state.order) if after < state.map.max_entries else None
 
 
 class ArrayState(MapState):
@@ -49,6 +55,10 @@ class ArrayState(MapState):
         """See MapState."""
         return (index.to_bytes(4, self.order) for index in range(self.map.max_entries))
 
+    def next_key(self, key: bytes | None = None) -> bytes | None:
+        """See MapState."""
+        return next_index(self, key)
+
     def value(self, key: bytes) -> Value | None:
         """See MapState."""
         index = self._index(self._key(key))
@@ -60,47 +70,3 @@ class ArrayState(MapState):
             return {}
         found = {key: value for key in self.keys() if (value := self.value(key)) is not None}
         return {key: value for key, value in found.items() if any(b"".join(value) if self.per_cpu else value)}  # type: ignore[arg-type]
-
-
-class SparseState(ArrayState):
-    """devmap, cpumap, cgroup_array: elements may be missing. Only Python's side changes it."""
-
-    __slots__ = ("_there",)
-
-    def __init__(self, map_: Map, order: Order) -> None:
-        super().__init__(map_, order)
-        self._there: set[int] = set()
-
-    def at(self, key: bytes, cpu: int) -> int | None:
-        """See MapState."""
-        return super().at(key, cpu) if self._index(key) in self._there else None
-
-    def put(self, key: bytes, value: bytes, flags: int, cpu: int) -> int:
-        """See MapState."""
-        if flags > EXIST:
-            return EINVAL
-        failed = super().put(key, value, flags, cpu)
-        if not failed:
-            self._there.add(self._index(key))
-        return failed
-
-    def remove(self, key: bytes) -> int:
-        """See MapState. Linux removes what is not there, too."""
-        if self._index(key) >= self.map.max_entries:
-            return EINVAL
-        self._there.discard(self._index(key))
-        return 0
-
-    def value(self, key: bytes) -> Value | None:
-        """See MapState."""
-        return super().value(key) if self._index(self._key(key)) in self._there else None
-
-    def contents(self) -> Contents:
-        """See MapState."""
-        return MapState.contents(self)
-
-    def _save(self) -> Any:
-        return tuple(sorted(self._there))
-
-    def _load(self, saved: Any) -> None:
-        self._there = set(saved)

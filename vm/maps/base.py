@@ -15,16 +15,20 @@ from bpf.map_rules import slots, value_bytes
 from bpf.program import Map
 from bpf.spec import layout
 from bpf.spec.maps import ANY, EXIST, F_LOCK, RULES
+from vm.network import Network
 
-ENOENT, E2BIG, EAGAIN, EEXIST, EINVAL, ENOSPC, EOPNOTSUPP = -2, -7, -11, -17, -22, -28, -95
+ENOENT, E2BIG, EBADF, EAGAIN, ENOMEM, EFAULT, EBUSY, EEXIST = -2, -7, -9, -11, -12, -14, -16, -17
+ENODEV, EINVAL, ENOSPC, EOVERFLOW, EOPNOTSUPP, ENOTSUPP = -19, -22, -28, -75, -95, -524
 """Linux's numbers, which are not every host's."""
 
 _WORDS = {
-    ENOENT: "No such file or directory", E2BIG: "Argument list too long", EAGAIN: "Resource temporarily unavailable",
-    EEXIST: "File exists", EINVAL: "Invalid argument", ENOSPC: "No space left on device",
-    EOPNOTSUPP: "Operation not supported",
+    ENOENT: "No such file or directory", E2BIG: "Argument list too long", EBADF: "Bad file descriptor",
+    EAGAIN: "Resource temporarily unavailable", ENOMEM: "Cannot allocate memory", EFAULT: "Bad address",
+    EBUSY: "Device or resource busy", EEXIST: "File exists", ENODEV: "No such device", EINVAL: "Invalid argument",
+    ENOSPC: "No space left on device", EOVERFLOW: "Value too large for defined data type",
+    EOPNOTSUPP: "Operation not supported", ENOTSUPP: "Unknown error 524",
 }  # fmt: skip
-_LOCK_SIZE = 4
+_LOCK_SIZE = layout.LOCK_SIZE
 
 Value = bytes | tuple[bytes | None, ...]
 """A value; of a per-CPU map one for each CPU, None where an engine cannot show it."""
@@ -56,7 +60,12 @@ class MapState:
     map     its declaration; order: byte order of the programs that see it
     values  its memory, as the plan's region lays it out
     store   `values`, or during a run the guest's memory
+
+    NO_LOOKUP, NO_NEXT  what bpf() answers to a lookup and to a search for the next key, 0 where they are possible
     """
+
+    NO_LOOKUP: int = 0
+    NO_NEXT: int = 0
 
     __slots__ = ("_cpu_stride", "_size", "_stride", "map", "order", "per_cpu", "store", "values")
 
@@ -124,6 +133,9 @@ class MapState:
             return EINVAL
         return 0
 
+    def describe(self, net: Network) -> None:
+        """What the numbers in its keys or values may name. Without it they may be anything."""
+
     # A program's side ------------------------------------------------------------------------------
 
     def at(self, key: bytes, cpu: int) -> int | None:
@@ -169,30 +181,45 @@ class MapState:
         at = self.find(self._key(key), cpu)
         return None if at is None else memoryview(self.store)[at : at + self._size]
 
+    def hidden(self) -> int:
+        """0, or what bpf() answers to every lookup."""
+        return self.NO_LOOKUP
+
+    def named(self, key: bytes) -> int:
+        """0, or an errno where a key is the number of something that is not there."""
+        return 0
+
     def find(self, key: bytes, cpu: int) -> int | None:
         """As `at`, without the traces that a program's lookup leaves."""
         return self.at(key, cpu)
 
-    def update(self, key: bytes, value: bytes, flags: int = ANY) -> None:
-        """Set the value of a key, on all CPUs. Raises OSError."""
+    def update(self, key: bytes, value: Value, flags: int = ANY) -> None:
+        """Set the value of a key, on all CPUs, or to one for each. Raises OSError."""
         key = self._key(key)
-        if len(value) != self._size:
-            raise ValueError(f"a value of {len(value)} bytes: map {self.map.name} has {self._size}")
+        each = (value,) * (layout.CPUS if self.per_cpu else 1) if isinstance(value, bytes) else value
+        for one in each:
+            if one is None or len(one) != self._size:
+                size = 0 if one is None else len(one)
+                raise ValueError(f"a value of {size} bytes: map {self.map.name} has {self._size}")
         if flags & F_LOCK and self.map.lock is None:
             checked(EINVAL)  # before anything else is looked at
         if not self.map.key_size:
-            checked(self.push(value, flags))
+            checked(self.push(each[0] or b"", flags))
             return
-        checked(self.put(key, value, flags, 0))
-        for cpu in range(1, layout.CPUS if self.per_cpu else 1):
-            checked(self.put(key, value, ANY, cpu))
+        checked(self.named(key))
+        for cpu, one in enumerate(each[: layout.CPUS if self.per_cpu else 1]):
+            checked(self.put(key, one or b"", ANY if cpu else flags, cpu))
 
     def delete(self, key: bytes) -> None:
         """Delete a key. Raises OSError."""
-        checked(self.remove(self._key(key)))
+        checked(self.named(self._key(key)) or self.remove(key))
 
     def next_key(self, key: bytes | None = None) -> bytes | None:
-        """The key after this one; the first for None, or for a key that is not there; None after the last."""
+        """The key after this one; the first for None, or for a key that is not there; None after the last.
+
+        Raises OSError where there are no keys to go through.
+        """
+        checked(self.NO_NEXT)
         keys = list(self.keys())
         at = keys.index(key) + 1 if key in keys else 0
         return keys[at] if at < len(keys) else None

@@ -22,8 +22,7 @@ def named_regions(unit: Unit) -> tuple[Named, ...]:
 class Bound:
     """A run's maps: those of the World, with their values in the run's memory until `end`.
 
-    handles  the address of the first handle; maps: in the order of the handles. The World has opened them. An arena is
-             memory only: it has a handle and no state.
+    handles  the address of the first handle; maps: in the order of the handles. The World has opened them.
     """
 
     __slots__ = ("_handles", "_lent", "_maps", "_memory", "_regions", "_starts", "_states", "draining", "expiring")
@@ -88,7 +87,9 @@ class Bound:
     def contents(self) -> dict[str, Contents]:
         """Name -> canonical contents, of the maps that are more than a region."""
         return {
-            state.map.name: state.contents() for state in self._states if state is not None and not state.map.is_data
+            state.map.name: state.contents()
+            for state in self._states
+            if state is not None and not state.map.is_data and state.map.kind != "arena"
         }
 
     def evicted(self) -> int:

@@ -1,4 +1,4 @@
-"""Hash tables: hash, percpu_hash, their LRU kinds, devmap_hash; and the longest-prefix trie, which stores alike.
+"""Hash tables: hash, percpu_hash, their LRU kinds; and the longest-prefix trie, which stores alike.
 
 Where a value lies is part of a run's result, so it follows from the operations alone: an element takes the value that
 was freed last, else the first that was never used. As in Linux a changed element moves (to the CPU's spare value, and
@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from bpf.map_rules import entries
 from bpf.program import Map
 from bpf.spec.layout import CPUS
 from bpf.spec.maps import ANY, EXIST, F_LOCK, NOEXIST
@@ -24,7 +25,7 @@ class HashState(MapState):
     longest time (Linux comes near to that); `evicted` counts those.
     """
 
-    __slots__ = ("_free", "_index", "_lru", "_spare", "_unused", "evicted")
+    __slots__ = ("_free", "_index", "_lru", "_room", "_spare", "_unused", "evicted")
     FULL = E2BIG
 
     def __init__(self, map_: Map, order: Order) -> None:
@@ -33,7 +34,8 @@ class HashState(MapState):
         self._index: dict[bytes, int] = {}  # key -> slot; of an LRU kind the least recently used first
         self._free: list[int] = []
         self._unused = 0  # the first slot that never held an element
-        self._spare = [map_.max_entries + cpu for cpu in range(CPUS)]
+        self._room = entries(map_)
+        self._spare = [self._room + cpu for cpu in range(CPUS)]
         self.evicted = 0
 
     def at(self, key: bytes, cpu: int) -> int | None:
@@ -81,7 +83,7 @@ class HashState(MapState):
         return 0
 
     def _make(self, key: bytes, value: bytes, cpu: int) -> int:
-        if len(self._index) >= self.map.max_entries:
+        if len(self._index) >= self._room:
             if not self._lru:
                 return self.FULL
             self.remove(next(iter(self._index)))

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from bpf.program import Map
-from bpf.spec.maps import EXIST, NOEXIST
+from bpf.spec.maps import ANY, EXIST, F_LOCK, NOEXIST
+from vm.maps.array import next_index
 from vm.maps.base import E2BIG, EEXIST, EINVAL, ENOENT, MapState, Order, Value, checked
 
 
@@ -28,17 +29,20 @@ class OuterArrayState(MapState):
 
     def join(self, key: bytes, name: str, flags: int = 0) -> int:
         """Put a map there, by its name: 0 or a negative errno."""
-        if flags > EXIST:
-            return EINVAL
-        if failed := self._room(key, flags):
+        if failed := self.room(key, flags):
             return failed
         self._members[key] = name
         return 0
 
-    def _room(self, key: bytes, flags: int) -> int:
-        if int.from_bytes(key, self.order) >= self.map.max_entries:
-            return E2BIG
-        return EEXIST if flags == NOEXIST else 0
+    def room(self, key: bytes, flags: int) -> int:
+        """0, or what making or changing an element fails with, whichever map it is given."""
+        if flags != ANY:
+            return EINVAL
+        return E2BIG if int.from_bytes(key, self.order) >= self.map.max_entries else 0
+
+    def next_key(self, key: bytes | None = None) -> bytes | None:
+        """See MapState."""
+        return next_index(self, key)
 
     def remove(self, key: bytes) -> int:
         """See MapState."""
@@ -46,8 +50,11 @@ class OuterArrayState(MapState):
             return E2BIG
         return 0 if self._members.pop(key, None) is not None else ENOENT
 
-    def update(self, key: bytes, value: bytes, flags: int = 0) -> None:
+    def update(self, key: bytes, value: Value, flags: int = 0) -> None:
         """See MapState; value: the name of a map."""
+        assert isinstance(value, bytes)
+        if flags & F_LOCK:
+            checked(EINVAL)
         checked(self.join(self._key(key), value.decode(), flags))
 
     def keys(self) -> Iterable[bytes]:
@@ -71,7 +78,10 @@ class OuterHashState(OuterArrayState):
 
     __slots__ = ()
 
-    def _room(self, key: bytes, flags: int) -> int:
+    def room(self, key: bytes, flags: int) -> int:
+        """See OuterArrayState."""
+        if flags > EXIST:
+            return EINVAL
         if key in self._members:
             return EEXIST if flags == NOEXIST else 0
         if flags == EXIST:
@@ -81,3 +91,7 @@ class OuterHashState(OuterArrayState):
     def remove(self, key: bytes) -> int:
         """See MapState."""
         return 0 if self._members.pop(key, None) is not None else ENOENT
+
+    def next_key(self, key: bytes | None = None) -> bytes | None:
+        """See MapState."""
+        return MapState.next_key(self, key)

@@ -6,13 +6,14 @@ from typing import Any
 
 from bpf.program import Map
 from bpf.spec.maps import ANY, EXIST, NOEXIST
-from vm.maps.base import E2BIG, EINVAL, ENOENT, Contents, MapState, Order
+from vm.maps.base import E2BIG, EINVAL, ENOENT, EOPNOTSUPP, Contents, MapState, Order
 
 
 class QueueState(MapState):
     """queue and stack. Contents: the values, the oldest first."""
 
     __slots__ = ("_held",)
+    NO_NEXT = EINVAL
 
     def __init__(self, map_: Map, order: Order) -> None:
         super().__init__(map_, order)
@@ -42,6 +43,10 @@ class QueueState(MapState):
         """See MapState."""
         return self._held[self._next] if self._held else ENOENT
 
+    def remove(self, key: bytes) -> int:
+        """See MapState."""
+        return EINVAL
+
     def contents(self) -> Contents:
         """See MapState."""
         return tuple(self._held)
@@ -62,6 +67,7 @@ class BloomState(MapState):
     """bloom_filter: a set of values, without the chance hits that Linux's has. Contents: the values, sorted."""
 
     __slots__ = ("_held",)
+    NO_NEXT = EOPNOTSUPP
 
     def __init__(self, map_: Map, order: Order) -> None:
         super().__init__(map_, order)

@@ -11,7 +11,21 @@ from typing import Any
 from bpf.program import Map
 from bpf.spec.layout import CPUS, RECORD_HEADER, up
 from bpf.spec.maps import ANY
-from vm.maps.base import E2BIG, EAGAIN, EINVAL, ENOENT, EOPNOTSUPP, Contents, MapState, Order, checked
+from vm.maps.array import next_index
+from vm.maps.base import (
+    E2BIG,
+    EAGAIN,
+    EBADF,
+    EINVAL,
+    ENOENT,
+    ENOTSUPP,
+    EOPNOTSUPP,
+    Contents,
+    MapState,
+    Order,
+    Value,
+    checked,
+)
 
 NO_WAKEUP, FORCE_WAKEUP = 1, 2
 AVAILABLE, RING_SIZE, CONSUMER, PRODUCER = range(4)
@@ -23,12 +37,21 @@ class RingState(MapState):
     """ringbuf. Contents: the records that a reader would get now, in the order in which they were reserved."""
 
     __slots__ = ("_busy", "_records", "consumer", "producer")
+    NO_LOOKUP = NO_NEXT = ENOTSUPP
 
     def __init__(self, map_: Map, order: Order) -> None:
         super().__init__(map_, order)
         self.producer = self.consumer = 0  # positions only grow
         self._records: list[list[int]] = []  # position, size, how it is; not yet read
         self._busy: dict[int, list[int]] = {}  # offset -> record that is not ended
+
+    def push(self, value: bytes, flags: int) -> int:
+        """See MapState. Records come from programs."""
+        return ENOTSUPP
+
+    def remove(self, key: bytes) -> int:
+        """See MapState."""
+        return ENOTSUPP
 
     def _place(self, position: int) -> int:
         """The offset of the record at a position."""
@@ -119,8 +142,9 @@ class UserRingState(RingState):
 
     __slots__ = ()
 
-    def update(self, key: bytes, value: bytes, flags: int = ANY) -> None:
+    def update(self, key: bytes, value: Value, flags: int = ANY) -> None:
         """Add a record. Raises OSError."""
+        assert isinstance(value, bytes)
         checked(self.output(value, flags))
 
     def first(self) -> tuple[int, int] | None:
@@ -140,10 +164,25 @@ class PerfState(MapState):
     """perf_event_array, with an event open on each CPU of the machine. Contents: the records of all, in their order."""
 
     __slots__ = ("_records",)
+    NO_LOOKUP = ENOTSUPP
 
     def __init__(self, map_: Map, order: Order) -> None:
         super().__init__(map_, order)
         self._records: list[bytes] = []
+
+    def put(self, key: bytes, value: bytes, flags: int, cpu: int) -> int:
+        """See MapState. The events are there from the start; no number is one of another."""
+        if flags:
+            return EINVAL
+        return E2BIG if int.from_bytes(key, self.order) >= self.map.max_entries else EBADF
+
+    def remove(self, key: bytes) -> int:
+        """See MapState."""
+        return E2BIG if int.from_bytes(key, self.order) >= self.map.max_entries else ENOENT
+
+    def next_key(self, key: bytes | None = None) -> bytes | None:
+        """See MapState."""
+        return next_index(self, key)
 
     def output(self, data: bytes, flags: int, cpu: int) -> int:
         """What perf_event_output returns."""

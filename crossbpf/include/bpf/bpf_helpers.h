@@ -85,6 +85,37 @@ enum libbpf_pin_type {
 		bpf_trace_printk(__format, sizeof(__format), ##__VA_ARGS__); \
 	})
 
+/* Loops that the kernel bounds: the kernel's own iterators, which a program declares and a `break` leaves. */
+struct bpf_iter_num {
+	__u64 __opaque[1];
+} __attribute__((aligned(8)));
+
+extern int bpf_iter_num_new(struct bpf_iter_num *it, int start, int end) __weak __ksym;
+extern int *bpf_iter_num_next(struct bpf_iter_num *it) __weak __ksym;
+extern void bpf_iter_num_destroy(struct bpf_iter_num *it) __weak __ksym;
+
+/* bpf_for_each(num, pointer, 0, 10) { ... }: pointer goes through what iterator TYPE gives. */
+#define bpf_for_each(type, pointer, args...) \
+	for (struct bpf_iter_##type __it __attribute__((aligned(8), cleanup(bpf_iter_##type##_destroy))), \
+	     *__once __attribute__((unused)) = (bpf_iter_##type##_new(&__it, ##args), (void *)0); \
+	     ((pointer) = bpf_iter_##type##_next(&__it));)
+
+/* bpf_for(i, start, end) { ... }: i from start to before end. */
+#define bpf_for(i, start, end) \
+	for (struct bpf_iter_num __it __attribute__((aligned(8), cleanup(bpf_iter_num_destroy))), \
+	     *__at __attribute__((unused)) = (bpf_iter_num_new(&__it, (start), (end)), (void *)0); \
+	     ({ \
+		     int *__next = bpf_iter_num_next(&__it); \
+		     (i) = __next ? *__next : 0; \
+		     __next && (i) >= (start) && (i) < (end); \
+	     });)
+
+/* bpf_repeat(n) { ... }: n times. */
+#define bpf_repeat(count) \
+	for (struct bpf_iter_num __it __attribute__((aligned(8), cleanup(bpf_iter_num_destroy))), \
+	     *__once __attribute__((unused)) = (bpf_iter_num_new(&__it, 0, (count)), (void *)0); \
+	     bpf_iter_num_next(&__it);)
+
 /* Format numbers, and pointers that are cast to such, into a buffer; the length that it takes. */
 #define BPF_SNPRINTF(to, to_size, format, ...) \
 	({ \

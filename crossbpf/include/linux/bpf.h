@@ -59,11 +59,16 @@ enum {
 	BPF_F_NUMA_NODE = 1 << 2,
 	BPF_F_RDONLY = 1 << 3,
 	BPF_F_WRONLY = 1 << 4,
+	BPF_F_STACK_BUILD_ID = 1 << 5,
 	BPF_F_ZERO_SEED = 1 << 6,
 	BPF_F_RDONLY_PROG = 1 << 7,
 	BPF_F_WRONLY_PROG = 1 << 8,
+	BPF_F_CLONE = 1 << 9,
 	BPF_F_MMAPABLE = 1 << 10,
+	BPF_F_PRESERVE_ELEMS = 1 << 11,
 	BPF_F_INNER_MAP = 1 << 12,
+	BPF_F_SEGV_ON_FAULT = 1 << 17,
+	BPF_F_NO_USER_CONV = 1 << 18,
 };
 
 /* Flags of the packet helpers. */
@@ -74,6 +79,27 @@ enum {
 	BPF_F_PSEUDO_HDR = 1 << 4,
 	BPF_F_MARK_MANGLED_0 = 1 << 5,
 	BPF_F_INGRESS = 1 << 0,
+};
+
+/* Flags of bpf_redirect_map: to all devices of a map, but not to the one that the packet has come from. */
+enum {
+	BPF_F_BROADCAST = 1 << 3,
+	BPF_F_EXCLUDE_INGRESS = 1 << 4,
+};
+
+/* Flags of bpf_sk_storage_get and its kin. */
+enum {
+	BPF_LOCAL_STORAGE_GET_F_CREATE = 1 << 0,
+	BPF_SK_STORAGE_GET_F_CREATE = BPF_LOCAL_STORAGE_GET_F_CREATE,
+};
+
+/* Flags of bpf_get_stackid and bpf_get_stack. */
+enum {
+	BPF_F_SKIP_FIELD_MASK = 0xff,
+	BPF_F_USER_STACK = 1 << 8,
+	BPF_F_FAST_STACK_CMP = 1 << 9,
+	BPF_F_REUSE_STACKID = 1 << 10,
+	BPF_F_USER_BUILD_ID = 1 << 11,
 };
 
 /* Flags of bpf_timer_start. */
@@ -320,6 +346,24 @@ enum xdp_action {
 	XDP_REDIRECT = 4,
 };
 
+/* What an entry of a devmap holds: a device, and the program that its frames meet (a descriptor going in, an id here). */
+struct bpf_devmap_val {
+	__u32 ifindex;
+	union {
+		int fd;
+		__u32 id;
+	} bpf_prog;
+};
+
+/* What an entry of a cpumap holds: the length of its queue, and a program. */
+struct bpf_cpumap_val {
+	__u32 qsize;
+	union {
+		int fd;
+		__u32 id;
+	} bpf_prog;
+};
+
 struct bpf_spin_lock {
 	__u32 val;
 };
@@ -331,6 +375,34 @@ struct bpf_timer {
 struct bpf_dynptr {
 	__u64 __opaque[2];
 } __attribute__((aligned(8)));
+
+/* What sk_skb, sk_msg and sk_reuseport programs answer. */
+enum sk_action {
+	SK_DROP = 0,
+	SK_PASS = 1,
+};
+
+/* Key of a cgroup_storage. */
+struct bpf_cgroup_storage_key {
+	__u64 cgroup_inode_id;
+	__u32 attach_type;
+};
+
+enum {
+	BPF_STACK_BUILD_ID_EMPTY = 0,
+	BPF_STACK_BUILD_ID_VALID = 1,
+	BPF_STACK_BUILD_ID_IP = 2,
+};
+
+/* An entry of a stack trace with build ids. */
+struct bpf_stack_build_id {
+	__s32 status;
+	unsigned char build_id[20];
+	union {
+		__u64 offset;
+		__u64 ip;
+	};
+};
 
 /* What bpf_get_ns_current_pid_tgid writes. */
 struct bpf_pidns_info {

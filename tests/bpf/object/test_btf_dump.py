@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from elfs import ORDERS, built, compiled
+from elfs import EXAMPLES, ORDERS, built, compiled
 from elfs import PROGRAMS as PROGRAMS_THERE
 from hypothesis import given
 from typelists import EVERY_KIND, KERNEL, type_lists
@@ -56,6 +56,31 @@ def test_raw_and_json_are_bpftools(name: str, order: str, tmp_path: Path) -> Non
     path.write_bytes(data)
     assert list(raw_lines(raw_types(data))) == bpftool("btf", "dump", "file", str(path)).splitlines()
     assert json_records(raw_types(data)) == json.loads(bpftool("-j", "btf", "dump", "file", str(path)))["types"]
+
+
+def header_of(path: Path) -> str:
+    """What bpftool prints as C, in the order of the types: from 7.5 on it sorts them, if it is not told not to."""
+    assert BPFTOOL is not None
+    arguments = [BPFTOOL, "btf", "dump", "file", str(path), "format", "c"]
+    done = subprocess.run([*arguments, "unsorted"], capture_output=True, text=True, check=False)
+    return bpftool(*arguments[1:]) if done.returncode else done.stdout
+
+
+SHIPPED = sorted(path.relative_to(EXAMPLES) for path in EXAMPLES.rglob("*.o"))
+
+
+@needs_bpftool
+@pytest.mark.parametrize(
+    "name",
+    [one if n % 14 == 0 else pytest.param(one, marks=pytest.mark.deep) for n, one in enumerate(SHIPPED)],
+    ids=str,
+)
+def test_shipped_objects_are_dumped_as_by_bpftool(name: Path) -> None:
+    path = EXAMPLES / name
+    types = raw_types(path.read_bytes())
+    assert list(raw_lines(types)) == bpftool("btf", "dump", "file", str(path)).splitlines()
+    assert json_records(types) == json.loads(bpftool("-j", "btf", "dump", "file", str(path)))["types"]
+    assert c_header(types) == header_of(path)
 
 
 @needs_bpftool

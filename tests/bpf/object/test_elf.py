@@ -201,7 +201,7 @@ SEC("xdp") long without_map(void *ctx) { return 2; }
 REFUSED = {
     "kfunc": (
         'extern int kf(int) __attribute__((section(".ksyms"))); int f(int x) { return kf(x) + 1; }',
-        "f", r"kernel function kf is not here \(kfuncs",
+        "f", r"kernel function kf is not implemented",
     ),
     "undefined function": ("int other(int); int f(int x) { return other(x) + 1; }", "f", "function other is not def"),
     "undefined variable": ("extern int other; int f(int x) { return other; }", "f", "variable other is not defined"),

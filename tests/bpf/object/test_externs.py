@@ -66,5 +66,5 @@ class TestSymbols:
             program(order, "careless")
 
     def test_a_function_that_is_needed(self, order: str) -> None:
-        with pytest.raises(Refused, match=r"section syscall\+0x\w+: kernel function needed_function is not here"):
+        with pytest.raises(Refused, match=r"syscall\+0x\w+: kernel function needed_function is not implemented"):
             program(order, "needed")

@@ -17,6 +17,7 @@ from bpf.spec.conventions import TYPED, Convention
 from bpf.text import assemble
 from engines.binding import bind
 from engines.interpreter import InterpreterEngine
+from tests.engines.contexts import WITH_FIELDS
 from verifier.provenance import provenance
 from vm.contexts import DERIVED
 from vm.outcome import Outcome
@@ -24,7 +25,7 @@ from vm.world import Input, Limits, World
 
 ORDERS = ("little", "big")
 each_order = pytest.mark.parametrize("order", ORDERS)
-each_type = pytest.mark.parametrize("convention", TYPED.values(), ids=TYPED)
+each_type = pytest.mark.parametrize("convention", [TYPED[name] for name in WITH_FIELDS], ids=WITH_FIELDS)
 
 
 def run(text: str, order: str, convention: Convention, entry: Input) -> Outcome:

@@ -106,7 +106,7 @@ def test_what_is_allowed(golden: Callable[[str, str], None]) -> None:
             allowed = summary(name, attach)
             same = seen.setdefault((name, allowed), attach)
             text += f"{name} {attach}\n" + (allowed if same == attach else f"  as {same}\n")
-    golden("contexts.txt", text)
+    golden("verifier/contexts.txt", text)
 
 
 @pytest.mark.parametrize("name", ATTACHED)
