@@ -270,7 +270,7 @@ def _store_number(body: Body, digits: Digits) -> None:
 NUMBERS: tuple[Gesture, ...] = (
     _number, _mask, _alu, _compare_number, _alu, _compare_number, _copy_number, _alu, _store_number, _number,
 )  # fmt: skip
-"""Gestures that access nothing but the stack and known places: what a verifier accepts, for the sake of its arithmetic."""
+"""Gestures that access nothing but the stack and known places: a verifier accepts them; what it thinks of is tested."""
 
 
 def radices(genome: Sequence[int], gestures: Sequence[Gesture] = GESTURES) -> list[list[int]]:

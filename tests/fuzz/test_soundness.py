@@ -114,13 +114,15 @@ def test_many_plain_programs() -> None:
 # What was wrong once: type, byte order, words of the data map, program.
 REGRESSIONS = {
     "the low half of a spill of a big-endian program": (
-        "sched_cls", "big", NUMBER + "r1 &= 255; r1 |= 4; *(u64 *)(r10 - 8) = r1; r2 = *(u32 *)(r10 - 8); r0 = r2; exit",
+        "sched_cls", "big",
+        NUMBER + "r1 &= 255; r1 |= 4; *(u64 *)(r10 - 8) = r1; r2 = *(u32 *)(r10 - 8); r0 = r2; exit",
     ),
     "a half of a constant of a big-endian program": (
         "sched_cls", "big", "*(u64 *)(r10 - 8) = 5; r1 = *(u32 *)(r10 - 8); r2 = *(u32 *)(r10 - 4); r0 = r1; exit",
     ),
     "what has moved stays at its distance when both operands are linked to it": (
-        "sched_cls", "little", NUMBER + "r1 &= 255; r2 = r1; r2 += 1; r3 = r1; if r1 == r3 goto +0; r2 += 0; r0 = 0; exit",
+        "sched_cls", "little",
+        NUMBER + "r1 &= 255; r2 = r1; r2 += 1; r3 = r1; if r1 == r3 goto +0; r2 += 0; r0 = 0; exit",
     ),
     "the number of the processor": ("socket_filter", "little", "call 8; r0 += 0; exit"),
 }  # fmt: skip
@@ -146,9 +148,9 @@ def test_a_null_argument_covers_no_number() -> None:
 
 SOCKET_PROGRAM = (
     "r6 = r1; *(u32 *)(r10 - 16) = 0x0200000a; *(u32 *)(r10 - 12) = 0x0100000a; *(u16 *)(r10 - 8) = 99; "
-    "*(u16 *)(r10 - 6) = 0x5000; r2 = r10; r2 += -16; r3 = 12; r4 = -1; r5 = 0; call 84; if r0 == 0 goto none; r7 = r0; "
-    "r1 = r7; call 95; r8 = r0; r1 = r7; call 96; if r0 == 0 goto other; r8 = *(u32 *)(r0 + 0); other: r1 = r7; call 86; "
-    "r0 = 1; exit; none: r0 = 0; exit"
+    "*(u16 *)(r10 - 6) = 0x5000; r2 = r10; r2 += -16; r3 = 12; r4 = -1; r5 = 0; call 84; if r0 == 0 goto none; "
+    "r7 = r0; r1 = r7; call 95; r8 = r0; r1 = r7; call 96; if r0 == 0 goto other; r8 = *(u32 *)(r0 + 0); "
+    "other: r1 = r7; call 86; r0 = 1; exit; none: r0 = 0; exit"
 )
 
 
