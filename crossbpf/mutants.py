@@ -1,4 +1,4 @@
-"""`crossbpf mutants`: faults put into our own JITs, one at a time, and what finds them."""
+"""`crossbpf mutants`: faults put into our own JITs or verifier, one at a time, and what finds them."""
 
 from __future__ import annotations
 
@@ -13,19 +13,24 @@ from typing import Literal
 import click
 from rich.table import Table
 
+from bpf.errors import BadInput
 from crossbpf.options import wide_console
-from fuzz.mutants import Mutant, Search, Standing, named, search_for
+from fuzz.mutants import Mutant, Search, Standing, VerifierMutant, named, named_verifier, search_for
 
 By = Literal["suite", "fuzz"]
+Fault = Mutant | VerifierMutant
+_PROGRAMS, _VERIFIER_PROGRAMS = 2000, 300
 
 
 @click.command()
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.option("--target", metavar="NAME,...", help="Only mutants that change code of these targets.")
 @click.option("--by", type=click.Choice(["suite", "fuzz"]), help="Let only this one look for them. Default: both.")
+@click.option("--verifier", is_flag=True, help="Mutants of the verifier instead of the JITs.")
 @click.option(
-    "--programs", type=int, metavar="N", help="Programs that fuzzing may take. Default: 2000, or as --time says."
-)
+    "--programs", type=int, metavar="N",
+    help="Programs that fuzzing may take. Default: 2000, of the verifier 300, or as --time says.",
+)  # fmt: skip
 @click.option("--time", "seconds", type=float, metavar="S", help="Seconds that fuzzing may take.")
 @click.option("--seed", default=0, show_default=True, metavar="N", help="Seed of fuzzing.")
 @click.option("--jobs", type=click.IntRange(1), metavar="N", help="Processes. Default: one per CPU.")
@@ -33,26 +38,30 @@ By = Literal["suite", "fuzz"]
 @click.option("--markdown", is_flag=True, help="Print the tables of docs/mutants.md.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON record.")
 def mutants(
-    names: Sequence[str], target: str | None, by: By | None, programs: int | None, seconds: float | None, seed: int,
-    jobs: int | None, only_list: bool, markdown: bool, as_json: bool,
+    names: Sequence[str], target: str | None, by: By | None, verifier: bool, programs: int | None,
+    seconds: float | None, seed: int, jobs: int | None, only_list: bool, markdown: bool, as_json: bool,
 ) -> int:  # fmt: skip
     """Re-inject faults that JITs have had into ours, one at a time, and show what finds them.
 
     A mutant is found by the suite (that of `crossbpf conform`) or by fuzzing (the first programs of a campaign) when a
     program does something else than on the interpreter; the number of that program is shown. NAME is part of a mutant's
-    name.
+    name. With --verifier the faults are in the verifier, the suite is that of all witnesses, and one is found when a
+    program that is accepted does what the verifier thought impossible.
 
     Exit code: 0 all are found, by one or the other; 1 one survives.
     """
-    chosen = named(names, target.split(",") if target is not None else None)
+    if verifier and target is not None:
+        raise BadInput("the verifier has no targets", remedy="leave out --target, or --verifier")
+    chosen: Sequence[Fault] = (
+        named_verifier(names) if verifier else named(names, target.split(",") if target is not None else None)
+    )
     if only_list:
         _list(chosen, as_json=as_json)
         return 0
     if programs is None and seconds is None:
-        programs = 2000
-    searches = [
-        search for search in (Search("suite"), Search("fuzz", programs, seed, seconds)) if by in (None, search.name)
-    ]
+        programs = _VERIFIER_PROGRAMS if verifier else _PROGRAMS
+    every = (Search("suite", verifier=verifier), Search("fuzz", programs, seed, seconds, verifier))
+    searches = [search for search in every if by in (None, search.name)]
     standings: dict[str, Standing] = {}
     start, interrupted = time.perf_counter(), False
     try:
@@ -73,7 +82,7 @@ def mutants(
     return 1 if _survivors(chosen, standings) else 0
 
 
-def _run(chosen: Sequence[Mutant], search: Search, standings: dict[str, Standing], jobs: int) -> None:
+def _run(chosen: Sequence[Fault], search: Search, standings: dict[str, Standing], jobs: int) -> None:
     """Let a search look for the mutants; how it stands is put into `standings`."""
     standings[search.name] = Standing(0, {}, chosen)
     shown = time.monotonic()
@@ -87,12 +96,12 @@ def _run(chosen: Sequence[Mutant], search: Search, standings: dict[str, Standing
         click.echo("\r" + " " * 60 + "\r", err=True, nl=False)
 
 
-def _survivors(chosen: Sequence[Mutant], standings: dict[str, Standing]) -> list[str]:
+def _survivors(chosen: Sequence[Fault], standings: dict[str, Standing]) -> list[str]:
     found = {name for standing in standings.values() for name in standing.catches}
     return [mutant.name for mutant in chosen if mutant.name not in found]
 
 
-def _list(chosen: Sequence[Mutant], *, as_json: bool) -> None:
+def _list(chosen: Sequence[Fault], *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"mutants": [_about(mutant) for mutant in chosen]}))
         return
@@ -104,15 +113,15 @@ def _list(chosen: Sequence[Mutant], *, as_json: bool) -> None:
     wide_console().print(table)
 
 
-def _about(mutant: Mutant) -> dict[str, object]:
+def _about(mutant: Fault) -> dict[str, object]:
     return {
         "name": mutant.name,
         "source": mutant.source,
-        "targets": [target.name for target in mutant.targets],
+        "targets": [target.name for target in mutant.targets] if isinstance(mutant, Mutant) else [],
     }
 
 
-def _show(chosen: Sequence[Mutant], standings: dict[str, Standing], seconds: float) -> None:
+def _show(chosen: Sequence[Fault], standings: dict[str, Standing], seconds: float) -> None:
     """A row for each mutant, then what the survivors are, then the scores."""
     console = wide_console()
     table = Table(box=None, pad_edge=False)
@@ -141,7 +150,7 @@ def _show(chosen: Sequence[Mutant], standings: dict[str, Standing], seconds: flo
     )
 
 
-def _markdown(chosen: Sequence[Mutant], standings: dict[str, Standing]) -> Iterator[str]:
+def _markdown(chosen: Sequence[Fault], standings: dict[str, Standing]) -> Iterator[str]:
     """A table of scores by family, then one of mutants."""
     yield f"| | mutants | {' | '.join(standings)} | either |"
     yield "|---" * (3 + len(standings)) + "|"
@@ -161,7 +170,7 @@ def _markdown(chosen: Sequence[Mutant], standings: dict[str, Standing]) -> Itera
         yield f"| `{mutant.name}` | {mutant.source} | {' | '.join(cells)} | {by} |"
 
 
-def _score(chosen: Sequence[Mutant], standing: Standing) -> dict[str, object]:
+def _score(chosen: Sequence[Fault], standing: Standing) -> dict[str, object]:
     """How many are found, per cent, and after how many programs."""
     numbers = sorted(catch.programs for catch in standing.catches.values())
     return {
@@ -172,7 +181,7 @@ def _score(chosen: Sequence[Mutant], standing: Standing) -> dict[str, object]:
     }
 
 
-def _record(chosen: Sequence[Mutant], standings: dict[str, Standing], seconds: float) -> dict[str, object]:
+def _record(chosen: Sequence[Fault], standings: dict[str, Standing], seconds: float) -> dict[str, object]:
     rows = []
     for mutant in chosen:
         row = _about(mutant)

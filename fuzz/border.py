@@ -237,11 +237,47 @@ def _leave(body: Body, digits: Digits) -> None:
     body.add("exit")
 
 
-GESTURES: tuple[Callable[[Body, Digits], None], ...] = (
+Gesture = Callable[[Body, Digits], None]
+GESTURES: tuple[Gesture, ...] = (
     _number, _mask, _alu, _alu, _number, _mask, _copy, _compare, _compare, _move_pointer, _access, _access, _access,
     _stack, _stack, _spill, _spill, _stack_pointer, _look_up, _look_up, _packet, _packet, _memory_call, _loop, _leave,
     _mask, _compare, _access,
 )  # fmt: skip
+
+
+def _copy_number(body: Body, digits: Digits) -> None:
+    body.add("mov64_reg", digits.below(6), digits.below(6))
+
+
+def _compare_number(body: Body, digits: Digits) -> None:
+    row, reach = digits.row(_BRANCHES), 1 + digits.below(4)
+    by_register = "src" in row.fields
+    imm = 0 if by_register else _SMALL[digits.below(len(_SMALL))]
+    body.jump(make(row, digits.below(6), digits.below(6) if by_register else 0, imm=imm), reach)
+
+
+def _store_number(body: Body, digits: Digits) -> None:
+    """A number to the stack or from there, all of it or a part."""
+    off, number = -8 * (1 + digits.below(4)), digits.below(6)
+    if digits.below(2):
+        body.slots.append(make(digits.row(_LOADS), number, FP, off))
+    else:
+        row = digits.row(_STORES)
+        by_register = "src" in row.fields
+        body.slots.append(make(row, FP, number if by_register else 0, off, 0 if by_register else digits.below(3)))
+
+
+NUMBERS: tuple[Gesture, ...] = (
+    _number, _mask, _alu, _compare_number, _alu, _compare_number, _copy_number, _alu, _store_number, _number,
+)  # fmt: skip
+"""Gestures that access nothing but the stack and known places: a verifier accepts them; what it thinks of is tested."""
+
+
+def radices(genome: Sequence[int], gestures: Sequence[Gesture] = GESTURES) -> list[list[int]]:
+    """The radices of the digits that decoding reads of each gesture."""
+    read: list[Digits] = []
+    decode(genome, read=read, gestures=gestures)
+    return [digits.radices for digits in read] + [[]] * len(genome[MAX_GESTURES:])
 
 
 def begin(body: Body) -> None:
@@ -269,13 +305,20 @@ def end(body: Body) -> None:
     body.add("exit")
 
 
-def decode(genome: Sequence[int], order: str = "little") -> Program:
-    """The program of a genome. Total: never raises."""
+def decode(
+    genome: Sequence[int], order: str = "little", read: list[Digits] | None = None,
+    gestures: Sequence[Gesture] = GESTURES,
+) -> Program:  # fmt: skip
+    """The program of a genome. Total: never raises. read: gets the digits of each gesture. gestures: a profile's."""
     body = Body()
     begin(body)
+    if gestures is NUMBERS:
+        body.add("ldx64", 4, POINTER, 24)
     for number in genome[:MAX_GESTURES]:
         digits = Digits(number)
-        GESTURES[digits.below(len(GESTURES))](body, digits)
+        if read is not None:
+            read.append(digits)
+        gestures[digits.below(len(gestures))](body, digits)
         body.tick()
     end(body)
     return program(body.slots, name="border", order=order, maps=MAPS)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from bpf.text import disassemble
 from engines import Engine
+from fuzz.bordering import KIND, Unsound
 from fuzz.oracles import Finding
 
 
@@ -62,4 +63,49 @@ ENTRY = Input(
 def test_agrees() -> None:
     finding = judge(PROGRAM.in_order, ENTRY, [{expressions}]{more})
     assert finding is None, finding.what
+'''
+
+
+def unsound_assembly(found: Unsound) -> str:
+    """A program that the verifier is wrong about as text, with what its run did above it."""
+    pruned = "" if found.mode.prune else ", with every state explored"
+    head = [
+        f"# accepted as {KIND}, {found.mode.order}-endian{pruned}; but at insn {found.breach.pc}: {found.breach.what}",
+        f"# packet: {found.given.packet.hex()}",
+    ]
+    return "\n".join(head) + "\n" + disassemble(found.program)
+
+
+def unsound_pytest_file(found: Unsound) -> str:
+    """A test that fails as long as the verifier is wrong about the program. It needs only crossbpf."""
+    what = " ".join(found.breach.what.replace("\\", "\\\\").replace('"', "'").split())
+    text = "\n".join("    " + line for line in disassemble(found.program).splitlines())
+    code = found.program.encode().hex()
+    lines = "\n".join(f'    "{code[at : at + 96]}"' for at in range(0, len(code), 96))
+    return f'''"""The verifier accepts this, and at insn {found.breach.pc}: {what}
+
+{text}
+"""
+
+from bpf.program import program
+from fuzz.border import MAPS
+from fuzz.bordering import KIND, Mode
+from fuzz.soundness import check, explore
+from vm.world import Input, World
+
+PROGRAM = program(
+    bytes.fromhex(
+{lines}
+    ),
+    order="{found.mode.order}",
+    maps=MAPS,
+)  # fmt: skip
+WORLD = World(values={found.world.values!r}, elements={found.world.elements!r})  # fmt: skip
+
+
+def test_sound() -> None:
+    explored = explore(PROGRAM, KIND, Mode("{found.mode.order}", prune={found.mode.prune}).options)
+    if explored.verdict.accepted:
+        breach = check(PROGRAM, KIND, explored, Input(packet={found.given.packet!r}), WORLD)
+        assert breach is None, breach
 '''

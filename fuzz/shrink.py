@@ -17,18 +17,22 @@ from fuzz.genome import radices
 
 _M64 = (1 << 64) - 1
 Genome = tuple[int, ...]
+Radices = Callable[[Sequence[int]], list[list[int]]]
 
 
-def shrink(genome: Sequence[int], fails: Callable[[Genome], bool], *, examples: int = 2000) -> Genome:
+def shrink(
+    genome: Sequence[int], fails: Callable[[Genome], bool], *, examples: int = 2000, digits: Radices = radices
+) -> Genome:
     """The simplest failing genome that can be reached from a failing one.
 
-    fails: must be true for `genome` itself, and deterministic. examples: how many programs may be tried.
+    fails: must be true for `genome` itself, and deterministic. examples: how many programs may be tried. digits: the
+    radices that its decoding reads.
     """
     try:
         smallest = _by_hypothesis(tuple(genome), fails, examples)
     except (ImportError, AttributeError, TypeError):
         smallest = _by_deletion(tuple(genome), fails)
-    return _by_digits(smallest, fails)
+    return _by_digits(smallest, fails, digits)
 
 
 def _by_hypothesis(genome: Genome, fails: Callable[[Genome], bool], examples: int) -> Genome:
@@ -89,7 +93,7 @@ def _by_deletion(genome: Genome, fails: Callable[[Genome], bool]) -> Genome:
     return genome
 
 
-def _by_digits(genome: Genome, fails: Callable[[Genome], bool]) -> Genome:
+def _by_digits(genome: Genome, fails: Callable[[Genome], bool], digits: Radices) -> Genome:
     """Lower single digits of the gestures, alone and with all other gestures gone.
 
     What a digit means is the genome's business (a register, an immediate); a shrinker of numbers sees numbers.
@@ -97,13 +101,13 @@ def _by_digits(genome: Genome, fails: Callable[[Genome], bool]) -> Genome:
     better: Genome | None = genome
     while better is not None:
         genome = better
-        tried = sorted(set(_simpler(genome)), key=simplicity)
+        tried = sorted(set(_simpler(genome, digits)), key=simplicity)
         better = next((other for other in tried if simplicity(other) < simplicity(genome) and fails(other)), None)
     return genome
 
 
-def _simpler(genome: Genome) -> Iterator[Genome]:
-    read = radices(genome)
+def _simpler(genome: Genome, digits: Radices) -> Iterator[Genome]:
+    read = digits(genome)
     for index, number in enumerate(genome):
         yield genome[:index] + genome[index + 1 :]
         for other in (number, *_lowered(number, read[index])):

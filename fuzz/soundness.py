@@ -1,44 +1,40 @@
 """Is the verifier right? What a run does is held against what the verifier thought possible.
 
-An accepted program never faults; and at each instruction, the registers and stack slots of a run lie inside one of the
-states that were explored there. With pruning off that is meant strictly. With it, a state that was stored covers more:
-scalars that are not marked precise, and registers that are not read any more, hold anything there.
+An accepted program never faults, gives back what it took, and tells no address to who must not know it (duties.py); and
+at each instruction, the registers and stack slots of a run lie inside one of the states that were explored there
+(cover.py). With pruning off that is meant strictly. With it, a state that was stored covers more: scalars that are not
+marked precise, and registers and slots that are not read any more, hold anything there.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
 
 from bpf.isa import Kind
+from bpf.isa.effects import signed
 from bpf.plan import FRAME, Unit
-from bpf.program import Map, Program
+from bpf.program import Program
 from bpf.spec.conventions import TYPED
 from engines import engine
+from fuzz.cover import Call, Places, uncovered
+from fuzz.duties import Held, astray, beyond, told, too_deep
 from runtime import verifying
-from verifier import Options, Subject, Verdict, verify
-from verifier.state import MISC, SPILL, UNINIT, ZEROS, Reg, Slot, State
-from verifier.structure import structure
-from verifier.types import (
-    BASE,
-    CTX,
-    MAP_PTR,
-    MAP_VALUE,
-    MAYBE_NULL,
-    NOT_INIT,
-    PACKET,
-    PACKET_END,
-    PACKET_META,
-    SCALAR,
-    STACK,
-    name,
-)  # fmt: skip
+from verifier import Options, Subject, Verdict
+from verifier.env import Env
+from verifier.rules import Range, return_range
+from verifier.stack_depth import may_have_own_stack
+from verifier.state import EMPTY, MISC, SPILL, UNINIT, Slot, State
+from verifier.types import SCALAR
+from verifier.verify import walked
 from vm.step import Step
 from vm.world import Input, Limits, World
 
-_M64 = (1 << 64) - 1
 LIMITS = Limits(100_000, 5.0)
+UNPRIVILEGED: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,125 +47,41 @@ class Breach:
 
 @dataclass(frozen=True, slots=True)
 class Explored:
-    """A verdict, and the states that were seen before each instruction, as they are to be understood."""
+    """A verdict, and the states that were seen before each instruction, as they are to be understood.
+
+    masks   slot of masked pointer arithmetic -> how, and by how many bytes at most
+    secret  whether the program must not know addresses; apart: whether each function may have a stack of its own
+    results what R0 may be at the end, None for anything
+    """
 
     verdict: Verdict
     states: dict[int, list[State]]
+    masks: Mapping[int, tuple[int, int]] = field(default_factory=dict)
+    secret: bool = False
+    apart: bool = False
+    results: Range | None = None
 
 
-Judge = Callable[[Subject, Options, Callable[[int, State], None]], Verdict]
+Judge = Callable[[Subject, Options, Callable[[int, State], None]], tuple[Verdict, Any]]
+"""verifier.verify.walked, or what stands for it: the verdict, and the Env that it left (None where there is none)."""
 
 
-def explore(program: Program, kind: str, options: Options, judge: Judge = verify) -> Explored:
+def explore(program: Program, kind: str, options: Options, judge: Judge = walked) -> Explored:
     """Verify a program and keep all states. judge: the verifier, another one than ours perhaps."""
     states: dict[int, list[State]] = defaultdict(list)
     made = verifying.subject(program, kind)
-    verdict = judge(made, options, lambda pc, state: states[pc].append(state.copy()))
-    if options.prune and verdict.accepted:
-        live = structure(made, options).live_before
-        states = {pc: [_weakened(state, live[pc]) for state in found] for pc, found in states.items()}
-    return Explored(verdict, states)
+    verdict, env = judge(made, options, lambda pc, state: states[pc].append(state.copy()))
+    if not verdict.accepted:
+        return Explored(verdict, {})
+    if options.prune:
+        states = {pc: [_weakened(env, state) for state in found] for pc, found in states.items()}
+    masks = {pc: (aux.alu_state, aux.alu_limit) for pc, aux in enumerate(env.aux) if aux.alu_state}
+    results = return_range(made, void=env.void)
+    return Explored(verdict, states, masks, secret=not env.leaks, apart=may_have_own_stack(made), results=results)
 
 
-@dataclass(slots=True)
-class _Call:
-    """A call that a run is in: where it was made, the caller's R6-R9."""
-
-    callsite: int
-    saved: tuple[int, ...]
-
-
-class _Places:
-    """Where things lie in a run."""
-
-    def __init__(self, unit: Unit, given: Input, top: int) -> None:
-        self.top = top
-        self.context = unit.context
-        self.packet = unit.packet_start(len(given.packet)) if given.packet else 0
-        self.end = self.packet + len(given.packet)
-        self.regions = {map_.name: region for map_, region in zip(unit.maps, unit.map_regions, strict=True)}
-
-    def holds(self, reg: Reg, value: int) -> bool:
-        """Whether a register's abstract value covers a concrete one."""
-        type_ = reg.type
-        if type_ == NOT_INIT:
-            return True
-        if type_ == SCALAR:
-            return reg.num.in_(value)
-        if type_ & MAYBE_NULL and value == 0:
-            return True
-        base = type_ & BASE
-        if base == STACK:
-            return reg.num.in_(value - (self.top - FRAME * reg.aux + reg.off) & _M64)
-        if base == CTX:
-            return value == self.context + reg.off
-        if base in (PACKET, PACKET_META):
-            return reg.num.in_(value - (self.packet + reg.off) & _M64) and self._range(reg, value)
-        if base == PACKET_END:
-            return value == self.end
-        if base == MAP_VALUE and isinstance(reg.of, Map):
-            return self._in_map(reg, reg.of, value)
-        return base != MAP_PTR or value != 0
-
-    def _range(self, reg: Reg, value: int) -> bool:
-        """What the comparison with the packet's end has shown: so many bytes are there."""
-        return reg.aux <= 0 or value - reg.off + reg.aux <= self.end
-
-    def _in_map(self, reg: Reg, map_: Map, value: int) -> bool:
-        """Some element's start, moved as the register says."""
-        region = self.regions[map_.name]
-        if not reg.num.mask:
-            start = value - reg.off - reg.num.value & _M64
-            return region.start <= start < region.start + max(region.size, 1)
-        least = value - reg.off - reg.num.smax
-        most = value - reg.off - reg.num.smin
-        return least < region.start + max(region.size, 1) and most >= region.start
-
-
-def _covers(state: State, regs: Sequence[int], calls: Sequence[_Call], stack: dict[int, int], places: _Places) -> str:
-    """"" where a state covers what a run is at, else the first thing that it does not cover."""
-    frames = state.frames
-    if len(frames) != len(calls) + 1:
-        return "another depth of calls"
-    if any(frame.callsite != call.callsite for frame, call in zip(frames[1:], calls, strict=True)):
-        return "another caller"
-    for number, reg in enumerate(frames[-1].regs):
-        if not places.holds(reg, regs[number]):
-            return f"R{number} is {regs[number]:#x}, which is no {name(reg.type)} {reg.num}"
-    for frame, call in zip(frames, calls, strict=False):
-        for number, value in zip(range(6, 10), call.saved, strict=True):
-            if not places.holds(frame.regs[number], value):
-                return f"R{number} of frame {frame.number} is {value:#x}, which is no {name(frame.regs[number].type)}"
-    for frame in frames:
-        for index, slot in enumerate(frame.stack):
-            what = _slot(slot, places.top - FRAME * frame.number - 8 * (index + 1), stack, places)
-            if what:
-                return f"fp{-8 * (index + 1)} of frame {frame.number} {what}"
-    return ""
-
-
-def _slot(slot: Slot, address: int, stack: dict[int, int], places: _Places) -> str:
-    """What is wrong with a slot; bytes that were never written since the start may be anything."""
-    kinds = slot.kinds
-    for place, kind in enumerate(kinds):
-        if kind == ZEROS and stack.get(address + 7 - place, 0):
-            return f"has {stack[address + 7 - place]:#x}, not zero, in byte {7 - place}"
-    if kinds[7] != SPILL:
-        return ""
-    size = 8 - kinds.index(SPILL)
-    found = [stack.get(address + at) for at in range(size)]
-    if None in found:
-        return ""
-    value = int.from_bytes(bytes(byte for byte in found if byte is not None), "little")
-    if size < 8 and (slot.reg.type != SCALAR or slot.reg.num.umax >> 8 * size):
-        return ""
-    if places.holds(slot.reg, value):
-        return ""
-    return f"holds {value:#x}, which is no {name(slot.reg.type)} {slot.reg.num}"
-
-
-def _weakened(state: State, live: int) -> State:
-    """What a state stands for: of scalars only those count that are marked precise, of registers those that are read.
+def _weakened(env: Env, state: State) -> State:
+    """What a state stands for: of scalars those that are marked precise, of registers and slots those that are read.
 
     Marks are kept with stored states; a state that is no stored one has none.
     """
@@ -178,61 +90,104 @@ def _weakened(state: State, live: int) -> State:
     for at, frame in enumerate(new.frames):
         precise = stored.frames[at].precise if stored is not None else 0
         slots = stored.frames[at].precise_slots if stored is not None else 0
-        read = live if at == len(new.frames) - 1 else -1
+        if not env.capable:
+            precise = slots = -1
+        pc = state.pc if at == len(new.frames) - 1 else new.frames[at + 1].callsite
+        read = env.structure.live_before[pc]
         for number, reg in enumerate(frame.regs[:10]):
             if (reg.type == SCALAR and not precise >> number & 1) or not read >> number & 1:
                 frame.regs[number] = UNINIT
         for index, slot in enumerate(frame.stack):
-            if slot.kinds[7] == SPILL and slot.reg.type == SCALAR and not slots >> index & 1:
+            if not env.live.alive(state, frame.number, index):
+                frame.stack[index] = EMPTY
+            elif slot.kinds[7] == SPILL and slot.reg.type == SCALAR and not slots >> index & 1:
                 frame.stack[index] = Slot(bytes(MISC if kind == SPILL else kind for kind in slot.kinds))
     return new
 
 
+class Run:
+    """A program's run on one input, which many verdicts can be held against. steps: its instruction boundaries."""
+
+    def __init__(self, program: Program, kind: str, given: Input, world: World, limits: Limits = LIMITS) -> None:
+        self.program = program
+        self.kind = kind
+        self.given = given
+        self.world = world
+        self.limits = limits
+        self.unit = Unit((program,), program.maps, TYPED[kind])
+        prepared = engine("interpreter").prepare(self.unit)
+        self.outcome = prepared.run(given, world.copy(), limits)
+        self.steps = list(prepared.trace(given, world.copy(), limits)) if self.outcome.status != "fault" else []
+
+    @cached_property
+    def told(self) -> str:
+        """What it tells of addresses and of the stack's rests."""
+        return told(self.unit, self.outcome, self.given, self.world, self.limits)
+
+
 def check(program: Program, kind: str, explored: Explored, given: Input, world: World) -> Breach | None:
     """Run an accepted program and hold it against what was explored; None where all is as it was thought."""
-    unit = Unit((program,), program.maps, TYPED[kind])
-    prepared = engine("interpreter").prepare(unit)
-    outcome = prepared.run(given, world.copy(), LIMITS)
+    return held_against(explored, Run(program, kind, given, world))
+
+
+def held_against(explored: Explored, run: Run) -> Breach | None:
+    """As `check`, for a run that was made before."""
+    outcome, program, unit = run.outcome, run.program, run.unit
     if outcome.status == "fault":
         assert outcome.fault is not None
-        return Breach(outcome.fault.pc, f"the run faults: {outcome.fault.kind} at {outcome.fault.address:#x}")
-    calls: list[_Call] = []
-    stack: dict[int, int] = {}
-    places: _Places | None = None
+        return Breach(outcome.fault.pc, f"the run faults: {outcome.fault}")
+    if outcome.status == "unspecified":
+        return Breach(-1, "the run does what no engine must do alike: a misaligned atomic")
+    calls: list[Call] = []
+    places = Places(unit, run.given, unit.plan.stack)
+    held = Held(program, run.kind, places)
     before: Step | None = None
-    for step in prepared.trace(given, world.copy(), LIMITS):
+    for step in run.steps:
+        places.called((places.top - step.registers[10]) // FRAME)
         for address, data in step.writes:
-            for at, byte in enumerate(data):
-                stack[address + at] = byte
-        if places is None:
-            places = _Places(unit, given, step.registers[10])
-        elif before is not None:
+            places.wrote(address, data)
+        if before is not None:
             _follow(program, calls, before, step)
-        breach = _at(explored, step, calls, stack, places)
-        if breach is not None:
-            return breach
+            wrong = held.step(before, step) or ("" if explored.apart else too_deep(places))
+            if wrong:
+                return Breach(before.pc, wrong)
+        wrong = _outside(explored, step, calls, places) or astray(program.insns[step.pc], step, unit, places)
+        if not wrong and explored.masks:
+            wrong = beyond(program, explored.masks, step, unit, places)
+        if wrong:
+            return Breach(step.pc, wrong)
         before = step
-    return None
+    if outcome.status != "done":
+        return None
+    wrong = held.left() or _result(explored, outcome.r0) or (run.told if explored.secret else "")
+    return Breach(before.pc if before is not None else 0, wrong) if wrong else None
 
 
-def _follow(program: Program, calls: list[_Call], before: Step, step: Step) -> None:
+def _result(explored: Explored, r0: int) -> str:
+    allowed = explored.results
+    if allowed is None or allowed.low <= signed(r0, 32 if allowed.half else 64) <= allowed.high:
+        return ""
+    return f"R0 is {r0:#x} at the end, not in [{allowed.low}, {allowed.high}]"
+
+
+def _follow(program: Program, calls: list[Call], before: Step, step: Step) -> None:
     """Keep track of calls: R10 tells how deep a run is."""
     insn = program.insns[before.pc]
     if insn is None:
         return
     if step.registers[10] < before.registers[10]:
-        calls.append(_Call(before.pc, before.registers[6:10]))
+        calls.append(Call(before.pc, before.registers[6:10]))
     elif step.registers[10] > before.registers[10] and insn.row.kind is Kind.EXIT and calls:
         calls.pop()
 
 
-def _at(explored: Explored, step: Step, calls: list[_Call], stack: dict[int, int], places: _Places) -> Breach | None:
+def _outside(explored: Explored, step: Step, calls: list[Call], places: Places) -> str:
     said = "the verifier thinks that nothing comes here"
     for state in explored.states.get(step.pc, ()):
-        said = _covers(state, step.registers, calls, stack, places)
+        said = uncovered(state, step.registers, calls, places)
         if not said:
-            return None
-    return Breach(step.pc, said)
+            return ""
+    return said
 
 
 def strict(options: Options) -> Options:

@@ -1,6 +1,7 @@
 """Loads and stores: what may be accessed through a register, and what a load leaves.
 
-Source: check_mem_access and check_helper_mem_access of Linux 6.18.
+Source: check_mem_access and check_helper_mem_access of Linux 6.18. One thing is done where Linux does not: a helper
+that takes null for no bytes is given no pointer that may be null for some.
 """
 
 from __future__ import annotations
@@ -428,6 +429,8 @@ def sized(env: Env, number: int, length: int, write: bool, zero_allowed: bool, r
         raise Rejection(
             13, f"R{length} unbounded memory access, use 'var &= const' or 'if (var < const)'", env.pc
         )
+    if regs[number].type & MAYBE_NULL and num.umax:
+        raise Rejection(13, f"R{number} type={name(regs[number].type)} expected={name(STACK)}", env.pc)
     marked = for_helper(env, number, num.umax, write, zero_allowed, raw_mode)
     precision.register(env, length)
     return num.umax if marked else -1

@@ -24,7 +24,7 @@ def check(found: Structure) -> None:
     Subprogram.stack, callback and asynchronous say what exploration found. Raises Rejection.
     """
     fastcall.remove(found)
-    own = _may_have_own_stack(found.subject) and not any(part.has_tail_call for part in found.subprograms)
+    own = may_have_own_stack(found.subject) and not any(part.has_tail_call for part in found.subprograms)
     apart = [own and _size(part) >= OWN_STACK for part in found.subprograms]
     for subprogram in reversed(found.subprograms):
         if not subprogram.number or subprogram.asynchronous:
@@ -35,7 +35,7 @@ def _size(subprogram: Subprogram) -> int:
     return -(-subprogram.stack // _GRANULE) * _GRANULE
 
 
-def _may_have_own_stack(subject: Subject) -> bool:
+def may_have_own_stack(subject: Subject) -> bool:
     """Whether the kernel may give each function of such a program a stack of its own."""
     kind = subject.type.name
     if kind == "tracing":

@@ -51,6 +51,13 @@ def verify(
 
     observer: is shown the slot and the state before each instruction that is walked, and must not change it.
     """
+    return walked(subject, options, observer)[0]
+
+
+def walked(
+    subject: Subject, options: Options | None = None, observer: Callable[[int, State], None] | None = None
+) -> tuple[Verdict, Env | None]:
+    """As verify; with what the walk leaves noted of each instruction, None where there was no walk."""
     options = options or Options()
     log = Log()
     env: Env | None = None
@@ -78,7 +85,7 @@ def verify(
         figures = Figures(env.processed, env.max_states, env.total_states, env.peak_states)
     runs = path(env) if env is not None and refusal is not None and refusal.pc >= 0 else ()
     verdict = decided(options, log.lines, refusal, figures, runs)
-    return verdict if env is None or refusal is not None else replace(verdict, facts=facts(env))
+    return (verdict if env is None or refusal is not None else replace(verdict, facts=facts(env))), env
 
 
 class Figures(NamedTuple):

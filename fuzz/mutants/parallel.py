@@ -7,23 +7,37 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 
-from fuzz.mutants.mutant import Mutant
-from fuzz.mutants.registry import MUTANTS
-from fuzz.mutants.trial import Catch, Standing, Tester, fuzzer, suite, trials
+from fuzz.mutants.registry import MUTANTS, VERIFIER_MUTANTS
+from fuzz.mutants.trial import Catch, Named, Standing, Tester, fuzzer, suite, trials
+from fuzz.mutants.verifier_trial import generated, verifier_trials, witnesses
 
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """What looks for mutants: the suite, or a campaign of so many programs or seconds."""
+    """What looks for mutants: the suite, or a campaign of so many programs or seconds.
+
+    verifier  for those of the verifier: the suite is then that of all witnesses
+    """
 
     name: str
     programs: int | None = None
     seed: int = 0
     seconds: float | None = None
+    verifier: bool = False
 
     def tester(self) -> Tester:
         """The tester that it names."""
         return suite() if self.name == "suite" else fuzzer(self.programs, self.seed, self.seconds)
+
+    def trials(self, names: Sequence[str]) -> Iterator[Standing]:
+        """How the trials of these mutants stand after each program."""
+        if not self.verifier:
+            return trials([MUTANTS[name] for name in names], self.tester())
+        fuzzing = self.name == "fuzz"
+        probes = (
+            generated(self.programs, self.seed, self.seconds) if fuzzing else witnesses(list(VERIFIER_MUTANTS.values()))
+        )
+        return verifier_trials([VERIFIER_MUTANTS[name] for name in names], probes)
 
 
 Said = tuple[int, dict[str, Catch]]
@@ -32,7 +46,7 @@ Said = tuple[int, dict[str, Catch]]
 
 def _work(names: Sequence[str], search: Search, out: Connection) -> None:
     found = 0
-    for standing in trials([MUTANTS[name] for name in names], search.tester()):
+    for standing in search.trials(names):
         if len(standing.catches) > found or standing.programs % 50 == 0:
             found = len(standing.catches)
             out.send((standing.programs, dict(standing.catches)))
@@ -40,7 +54,7 @@ def _work(names: Sequence[str], search: Search, out: Connection) -> None:
     out.close()
 
 
-def search_for(mutants: Sequence[Mutant], search: Search, jobs: int) -> Iterator[Standing]:
+def search_for(mutants: Sequence[Named], search: Search, jobs: int) -> Iterator[Standing]:
     """How the trials stand, again and again, until all are found or the search is over."""
     context = multiprocessing.get_context("spawn")
     shares = [[mutant.name for mutant in mutants[n::jobs]] for n in range(min(jobs, len(mutants)))]
@@ -68,7 +82,7 @@ def search_for(mutants: Sequence[Mutant], search: Search, jobs: int) -> Iterator
             process.join()
 
 
-def _together(mutants: Sequence[Mutant], said: dict[int, Said]) -> Standing:
+def _together(mutants: Sequence[Named], said: dict[int, Said]) -> Standing:
     catches = {name: catch for _, caught in said.values() for name, catch in caught.items()}
     programs = max((count for count, _ in said.values()), default=0)
     return Standing(programs, catches, [mutant for mutant in mutants if mutant.name not in catches])

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from random import Random
-from typing import Any
+from typing import Any, Protocol
 
 from bpf.errors import CrossbpfError
 from bpf.isa import ROW
@@ -61,13 +61,21 @@ class Catch:
     what: str
 
 
+class Named(Protocol):
+    """A mutant, of the JIT or of the verifier."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+
+
 @dataclass(frozen=True, slots=True)
 class Standing:
     """How trials stand: programs run so far, catches by the mutant's name, mutants that nothing has found yet."""
 
     programs: int
     catches: Mapping[str, Catch]
-    alive: Sequence[Mutant]
+    alive: Sequence[Named]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,13 +1,15 @@
-"""Engines made of edited source: a private copy of the JIT, next to the real one.
+"""Engines and verifiers made of edited source: a private copy of the JIT or the verifier, next to the real one.
 
 Nothing that exists is changed, so nothing has to be put back. The compiler, the backends that are asked for and what
 calls the compiler by name (the engine, the guest, the batch driver) are executed again, each as a module object of its
-own that only its copies see. So tables, aliases such as `lower_add = _arith`, functions imported by name, caches and
-the Ops that engines share are all the copy's own, and none of them can be missed.
+own that only its copies see; so are the modules of the verifier from which an edited one can be reached. So tables,
+aliases such as `lower_add = _arith`, functions imported by name, caches and the Ops that engines share are all the
+copy's own, and none of them can be missed.
 """
 
 from __future__ import annotations
 
+import ast
 import builtins
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -17,6 +19,7 @@ from types import CodeType, ModuleType, SimpleNamespace
 from typing import Any
 
 import jit
+import verifier
 from engines import Engine
 from engines.emulated import shared_front
 from jit.backend import Backend
@@ -31,6 +34,10 @@ _MODULES = frozenset(
     if not (module.ispkg or module.name in _SHARED or module.name.endswith(".target"))
 )
 _BASE = frozenset(name for name in _MODULES if name.count(".") == 1)
+_VERIFIER = frozenset(module.name for module in walk_packages(verifier.__path__, "verifier.")) - {
+    "verifier.kernel_types",  # the running kernel's types, which take long to read
+    "verifier.subject",
+}
 Edits = Mapping[str, Sequence[tuple[str, str]]]
 
 
@@ -40,7 +47,7 @@ def variant(targets: Sequence[Target], edits: Edits) -> list[Engine]:
     Raises ValueError for an edit that does not fit the source.
     """
     folders = {backend(target).__module__.rpartition(".")[0] for target in targets}
-    copy = _Copy({name for name in _MODULES if name.rpartition(".")[0] in folders} | _CALLERS, edits)
+    copy = _Compiler({name for name in _MODULES if name.rpartition(".")[0] in folders} | _CALLERS, edits)
     if _BASE & set(edits):
         copy.names |= _BASE
     copy.load("jit.pipeline").backend = copy.backend
@@ -49,10 +56,36 @@ def variant(targets: Sequence[Target], edits: Edits) -> list[Engine]:
         emulated.shared_front = shared_front  # the same Ops as ever
     for target in targets:
         copy.backend(target)
-    unused = set(edits) - set(copy.modules)
-    if unused:
-        raise ValueError(f"edits of modules that the variant does not load: {', '.join(sorted(unused))}")
+    copy.check()
     return [emulated.EmulatedEngine(target) for target in targets]
+
+
+def judging(edits: Edits) -> Any:
+    """`verifier.verify.walked` of a verifier with edits. Raises ValueError for an edit that does not fit the source."""
+    names = set(edits) & _VERIFIER | {"verifier.verify"}
+    waiting = list(names)
+    while waiting:  # what imports an edited module, and so on, is a copy too
+        module = waiting.pop()
+        new = {other for other, imported in _imports().items() if module in imported} - names
+        names |= new
+        waiting += new
+    copy = _Copy(names, edits)
+    found = copy.load("verifier.verify").walked
+    copy.check()
+    return found
+
+
+@cache
+def _imports() -> dict[str, frozenset[str]]:
+    """Which modules of the verifier each of them imports, anywhere in it."""
+    found = {}
+    for name in _VERIFIER:
+        names = set()
+        for node in ast.walk(ast.parse(_loader(name).get_source(name))):
+            if isinstance(node, ast.ImportFrom):
+                names |= {str(node.module), *(f"{node.module}.{item.name}" for item in node.names)}
+        found[name] = frozenset(names & _VERIFIER)
+    return found
 
 
 class _Copy:
@@ -63,10 +96,11 @@ class _Copy:
         self.edits = edits
         self.modules: dict[str, Any] = {}
 
-    def backend(self, target: Target) -> type[Backend]:
-        """The backend class of a target, instead of jit.registry.backend."""
-        found: type[Backend] = self.load(backend(target).__module__).LOWER
-        return found
+    def check(self) -> None:
+        """Every edit is in a module that was loaded. Raises ValueError."""
+        unused = set(self.edits) - set(self.modules)
+        if unused:
+            raise ValueError(f"edits of modules that the variant does not load: {', '.join(sorted(unused))}")
 
     def load(self, name: str) -> Any:
         """The copy of a module."""
@@ -93,9 +127,19 @@ class _Copy:
         if name in self.names:
             return self.load(name)
         submodules = {item: self.load(f"{name}.{item}") for item in fromlist or () if f"{name}.{item}" in self.names}
+        real = builtins.__import__(name, globals, locals, fromlist or (), level)
         if submodules:  # from jit.arm64 import encode
-            return SimpleNamespace(**submodules)
-        return builtins.__import__(name, globals, locals, fromlist or (), level)
+            return SimpleNamespace(**{item: getattr(real, item) for item in fromlist or ()} | submodules)
+        return real
+
+
+class _Compiler(_Copy):
+    """The JIT's modules."""
+
+    def backend(self, target: Target) -> type[Backend]:
+        """The backend class of a target, instead of jit.registry.backend."""
+        found: type[Backend] = self.load(backend(target).__module__).LOWER
+        return found
 
 
 def _loader(name: str) -> Any:
