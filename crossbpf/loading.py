@@ -73,7 +73,12 @@ def load(
     caller = ROOT if caps is None else Caller(caps)
     try:
         return Loaded(
-            programs, kind=named(type) if type else "", caller=caller, kernel=kernel, portable=portable, verify=verify,
+            programs,
+            kind=named(type) if type else "",
+            caller=caller,
+            kernel=kernel,
+            portable=portable,
+            verify=verify,
             world=world,
         )
     except CrossbpfError as error:

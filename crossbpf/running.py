@@ -104,8 +104,8 @@ class Run:
 def run(
     file: str, prog: str | None, kind: str | None, data_in: str | None, packets: int | None, ctx: Sequence[str],
     contents: Sequence[str], repeat: int, data_out: str | None, name: str, jit: str, plan: str, seconds: float,
-    as_json: bool, caps: str | None, disabled: int, no_verify: bool, cc: str | None, cflags: str, includes: Sequence[str],
-    entry: str | None, big_endian: bool, cpu: int | None, cpus: int | None, schedule: str,
+    as_json: bool, caps: str | None, disabled: int, no_verify: bool, cc: str | None, cflags: str,
+    includes: Sequence[str], entry: str | None, big_endian: bool, cpu: int | None, cpus: int | None, schedule: str,
 ) -> int:  # fmt: skip
     """Run a program as what it is: XDP, tc, socket filter, cgroup_skb...
 

@@ -15,6 +15,8 @@ from runtime.types import UNSPEC
 from verifier import Options, Subject, verify
 
 PLAIN = "plain"
+_OF_NO_TYPE = frozenset({UNSPEC, PLAIN})
+_BY_MACHINE = frozenset({"tracing", "lsm", "struct_ops", "ext"})
 _BY_INDEX = frozenset({"map_idx", "map_idx_value"})
 
 
@@ -26,9 +28,10 @@ def subject(program: Program, kind: str, *, attach: str = "", memory: int = 0) -
     insns = [insn and _by_descriptor(insn) for insn in program.insns]
     plain = kind == PLAIN
     section = program.section
+    attach = attach or attach_of(section) or TAKES.get(kind, ("",))[0]
     return Subject(
         encode(insns, program.order), program.order, PROGRAM_TYPES["syscall" if plain else kind],
-        0 if plain else ATTACH_TYPES.get(attach or attach_of(section) or TAKES.get(kind, ("",))[0], 0), program.maps, program.btf, program.types,
+        0 if plain else ATTACH_TYPES.get(attach, 0), program.maps, program.btf, program.types,
         {function.start: function.name for function in program.functions}, program.license or "GPL",
         sleepable=plain or kind == "syscall" or section.split("/")[0].endswith(".s"),
         target=section.partition("/")[2] if kind in ("tracing", "lsm") else "",
@@ -57,11 +60,12 @@ def _by_descriptor(insn: Insn) -> Insn:
 
 
 def accept(program: Program, kind: str, caller: Caller) -> Program:
-    """Verify a program of a type that Linux has; of others nothing is asked. Raises Rejected.
+    """Verify a program of a type that Linux has. Raises Rejected. The same program, with the verifier's facts.
 
-    The same program, with the verifier's facts.
+    Nothing is asked of a program of no type, nor of one that goes by the types or symbols of the machine that it runs
+    on, which may be described: those are for `crossbpf verify`.
     """
-    if kind in (UNSPEC, PLAIN):
+    if kind in _OF_NO_TYPE or kind in _BY_MACHINE or program.symbols or program.kernel:
         return program
     verdict = verify(subject(program, kind), Options(caller.capabilities, log_level=0))
     if verdict.accepted:

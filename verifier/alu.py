@@ -122,9 +122,7 @@ def _cast(env: Env, raw: Raw) -> None:
     if raw.off != ADDR_SPACE_CAST or raw.imm not in (1, 1 << 16):
         raise Rejection(22, "addr_space_cast insn can only convert between address space 1 and 0", env.pc)
     if not any(map_.kind == "arena" for map_ in env.subject.maps):
-        raise Rejection(
-            22, "addr_space_cast insn can only be used in a program that has an associated arena", env.pc
-        )
+        raise Rejection(22, "addr_space_cast insn can only be used in a program that has an associated arena", env.pc)
     readable(env, raw.src)
     writable(env, raw.dst)
     env.set(raw.dst, Reg(ARENA, UNKNOWN) if raw.imm == 1 else ANY)
@@ -214,9 +212,7 @@ def pointer(env: Env, raw: Raw, row: Row, base: Reg, moved: Reg) -> None:
         raise Rejection(13, f"R{dst} 32-bit pointer arithmetic prohibited", env.pc)
     kind = base.type & BASE
     if base.type & MAYBE_NULL:
-        raise Rejection(
-            13, f"R{dst} pointer arithmetic on {name(base.type)} prohibited, null-check it first", env.pc
-        )
+        raise Rejection(13, f"R{dst} pointer arithmetic on {name(base.type)} prohibited, null-check it first", env.pc)
     if kind == MEM and base.type & UNTRUSTED:
         return
     known = by.mask == 0
@@ -315,4 +311,3 @@ def _minus(env: Env, base: Reg, by: Scalar) -> Reg:
     if base.type in PACKETS:
         return Reg(base.type, moved, base.off, env.new_id(), base.ref, base.of, 0 if by.smin < 0 else max(base.aux, 0))
     return base.moved(moved, base.off)
-

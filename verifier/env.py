@@ -44,7 +44,7 @@ class Waiting:
 
 
 class Visit:
-    """One time that a cycle is walked. entry: the stored state it was entered at; back: states equal to an unfinished one."""
+    """One time that a cycle is walked. entry: the stored state it was entered at; back: states as an unfinished one."""
 
     __slots__ = ("back", "entry")
 

@@ -139,9 +139,7 @@ def accessed(env: Env, reg: Reg, field: Field, off: int, size: int, direct: bool
     if reg.num.mask:
         raise Rejection(13, f"{word} access cannot have variable offset", env.pc)
     if field.offset != off + reg.num.value:
-        raise Rejection(
-            13, f"{word} access misaligned expected={field.offset} off={off + reg.num.value}", env.pc
-        )
+        raise Rejection(13, f"{word} access misaligned expected={field.offset} off={off + reg.num.value}", env.pc)
     if size != 8:
         raise Rejection(13, f"{word} access size must be BPF_DW", env.pc)
 

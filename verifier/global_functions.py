@@ -34,7 +34,7 @@ class Argument(NamedTuple):
 
 
 def linkage(env: Env, subprog: int) -> str:
-    """"static", "global" or "extern"; "" where no BTF says it."""
+    """Say "static", "global" or "extern"; "" where no BTF says it."""
     number = _number(env, subprog)
     return LINKAGE[env.subject.btf[number].linkage] if env.subject.btf is not None and number else ""
 
@@ -119,9 +119,7 @@ def _argument(env: Env, btf: Btf, function: str, at: int, number: int, tags: set
         size = 0
     if not size:
         kind = btf[pointed].kind.name if pointed else "VOID"
-        raise Rejection(
-            22, f"arg#{at} reference type('{kind} {struct}') size cannot be determined: -22", env.pc
-        )
+        raise Rejection(22, f"arg#{at} reference type('{kind} {struct}') size cannot be determined: -22", env.pc)
     return Argument("memory", size, null)
 
 
@@ -249,4 +247,3 @@ def _given(env: Env, argument: Argument) -> Reg:
         return Reg(DYNPTR, ZERO, 0, env.new_id(), 0, Dynptr("local", True))
     null = MAYBE_NULL if argument.null else 0
     return objects.kernel_object(env, argument.struct, BTF | TRUSTED | null, env.new_id() if null else 0)
-

@@ -100,8 +100,9 @@ def _sleeps(env: Env, sign: Signature, shown: str) -> None:
         return
     if not state.sleepable:
         raise Rejection(22, "helper call might sleep in a non-sleepable prog", env.pc)
-    for held_, region in ((state.rcu, "rcu_read_lock"), (state.preempt, "non-preemptible"), (state.irq, "IRQ-disabled")):
-        if held_:
+    regions = ((state.rcu, "rcu_read_lock"), (state.preempt, "non-preemptible"), (state.irq, "IRQ-disabled"))
+    for inside, region in regions:
+        if inside:
             raise Rejection(22, f"sleepable helper {shown} in {region} region", env.pc)
 
 
@@ -160,9 +161,7 @@ def _special(env: Env, made: Call) -> None:
                 return
         callbacks.push(env, made)
     elif name == "dynptr_from_mem" and regs[1].type != MAP_VALUE:
-        raise Rejection(
-            13, f"Unsupported reg type {types.name(regs[1].type)} for bpf_dynptr_from_mem data", env.pc
-        )
+        raise Rejection(13, f"Unsupported reg type {types.name(regs[1].type)} for bpf_dynptr_from_mem data", env.pc)
     elif name == "dynptr_data":
         dynptr_args.lends(env, made)
 
@@ -242,5 +241,3 @@ def _number(env: Env, made: Call) -> Reg:
         most = env.options.cpus - 1
         return scalar(settled(0, U64, 0, most, 0, most, 0, most, 0, most))
     return ANY
-
-

@@ -18,9 +18,7 @@ from verifier.types import MAP_VALUE, NON_OWNING
 def _field(env: Env, number: int, reg: Reg, kind: str, word: str) -> fields.Field:
     """The field that an argument points to. Raises Rejection."""
     if reg.num.mask:
-        raise Rejection(
-            22, f"R{number} doesn't have constant offset. {word} has to be at the constant offset", env.pc
-        )
+        raise Rejection(22, f"R{number} doesn't have constant offset. {word} has to be at the constant offset", env.pc)
     map_ = reg.of if reg.type == MAP_VALUE and isinstance(reg.of, Map) else None
     what, name = ("map", map_.name) if map_ is not None else ("local", "kptr")
     if map_ is not None and not map_.value_type and map_.lock is None and map_.timer is None:

@@ -144,9 +144,7 @@ def region(env: Env, number: int, reg: Reg, off: int, size: int, length: int, ze
     if num.mask == 0:
         return
     if num.umax >= MAX_VAR_OFF:
-        raise Rejection(
-            13, f"R{number} unbounded memory access, make sure to bounds check any such access", env.pc
-        )
+        raise Rejection(13, f"R{number} unbounded memory access, make sure to bounds check any such access", env.pc)
     try:
         _inside(env, number, reg, num.umax + off, size, length, zero_allowed)
     except Rejection as inner:
@@ -154,9 +152,7 @@ def region(env: Env, number: int, reg: Reg, off: int, size: int, length: int, ze
         raise Rejection(inner.errno, text, env.pc) from None
 
 
-def map_access(
-    env: Env, number: int, reg: Reg, off: int, size: int, zero_allowed: bool, direct: bool
-) -> None:
+def map_access(env: Env, number: int, reg: Reg, off: int, size: int, zero_allowed: bool, direct: bool) -> None:
     """An access of a map's value; direct: by an instruction, not by a helper. Raises Rejection."""
     map_ = reg.of
     assert isinstance(map_, Map)
@@ -420,18 +416,13 @@ def sized(env: Env, number: int, length: int, write: bool, zero_allowed: bool, r
         raw_mode = False
     num = size.num
     if num.smin < 0:
-        raise Rejection(
-            13, f"R{length} min value is negative, either use unsigned or 'var &= const'", env.pc
-        )
+        raise Rejection(13, f"R{length} min value is negative, either use unsigned or 'var &= const'", env.pc)
     if num.umin == 0 and not zero_allowed:
         raise Rejection(13, f"R{length} invalid zero-sized read: u64=[{num.umin},{num.umax}]", env.pc)
     if num.umax >= MAX_VAR_OFF:
-        raise Rejection(
-            13, f"R{length} unbounded memory access, use 'var &= const' or 'if (var < const)'", env.pc
-        )
+        raise Rejection(13, f"R{length} unbounded memory access, use 'var &= const' or 'if (var < const)'", env.pc)
     if regs[number].type & MAYBE_NULL and num.umax:
         raise Rejection(13, f"R{number} type={name(regs[number].type)} expected={name(STACK)}", env.pc)
     marked = for_helper(env, number, num.umax, write, zero_allowed, raw_mode)
     precision.register(env, length)
     return num.umax if marked else -1
-

@@ -70,7 +70,7 @@ def slot(env: Env, frame: int, index: int) -> None:
 
 
 def propagate(env: Env, old: State, state: State) -> bool:
-    """A state is as good as an old one: what is precise there is precise on the way here. Whether anything was marked."""
+    """A state is as good as an old one: what is precise there is precise on the way here. Whether it marked any."""
     wanted = _Wanted(len(state.frames) - 1)
     for frame in reversed(old.frames):
         said = []
@@ -109,9 +109,7 @@ def _back(env: Env, start: State, wanted: _Wanted) -> tuple[bool, bool]:
     logged = env.level == 2
     while True:
         if logged:
-            env.log.add(
-                f"mark_precise: frame{wanted.frame}: last_idx {last} first_idx {first} subseq_idx {later} "
-            )
+            env.log.add(f"mark_precise: frame{wanted.frame}: last_idx {last} first_idx {first} subseq_idx {later} ")
         if last < 0:
             return _entry(state, wanted, changed)
         history = len(state.history)

@@ -78,7 +78,8 @@ def visited(env: Env, pc: int) -> bool:
             if old.branches:
                 hit = _looping(env, old, state, pc)
                 loop = hit and not shape.calls_callback[pc]
-                if not hit and not forced and env.jumps - env.last_jumps < 20 and env.processed - env.last_processed < 100:
+                few = env.jumps - env.last_jumps < 20 and env.processed - env.last_processed < 100
+                if few and not hit and not forced:
                     add = False
             else:
                 loop = _unfinished(env, old)
@@ -182,9 +183,9 @@ def _looping(env: Env, old: State, state: State, pc: int) -> bool:
     row = shape.rows[pc]
     if calls.is_iterator_step(raw, pc, env.subject):
         return equal(env, old, state, RANGE_WITHIN) and loops.iterator_is_active(state)
-    if row is not None and row.kind is Kind.COUNTDOWN:
-        if old.may_goto_depth != state.may_goto_depth and equal(env, old, state, RANGE_WITHIN):
-            return True
+    counted = row is not None and row.kind is Kind.COUNTDOWN and old.may_goto_depth != state.may_goto_depth
+    if counted and equal(env, old, state, RANGE_WITHIN):
+        return True
     if shape.calls_callback[pc]:
         return equal(env, old, state, RANGE_WITHIN)
     if (
@@ -200,9 +201,7 @@ def _looping(env: Env, old: State, state: State, pc: int) -> bool:
             for one in (state, old)
             for frame in one.frames[-1:]
         ]
-        raise Rejection(
-            22, f"infinite loop detected at insn {pc}\ncur state:{shown[0]}\nold state:{shown[1]}", pc
-        )
+        raise Rejection(22, f"infinite loop detected at insn {pc}\ncur state:{shown[0]}\nold state:{shown[1]}", pc)
     return False
 
 
@@ -305,9 +304,7 @@ def equal(env: Env, old: State, state: State, how: int) -> bool:
         regs = other.regs
         precise = one.precise if env.capable else -1
         for number, reg in enumerate(one.regs):
-            if bits >> number & 1 and not _covers(
-                env, reg, regs[number], ids, how, precise >> number & 1 == 1
-            ):
+            if bits >> number & 1 and not _covers(env, reg, regs[number], ids, how, precise >> number & 1 == 1):
                 return False
         if not _stack_covers(env, one, other, ids, how):
             return False

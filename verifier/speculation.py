@@ -138,4 +138,3 @@ def path(env: Env, pc: int, raw: Raw | None) -> None:
         regs[raw.dst] = ANY
         if _by_register(raw):
             regs[raw.src] = ANY
-

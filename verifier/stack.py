@@ -147,9 +147,7 @@ def write_at(env: Env, frame: Frame, off: int, size: int, value: int) -> None:
     env.history(slot=(frame.number, index))
 
 
-def _write_data(
-    env: Env, frame: Frame, index: int, at: int, size: int, value: int, immediate: int | None
-) -> None:
+def _write_data(env: Env, frame: Frame, index: int, at: int, size: int, value: int, immediate: int | None) -> None:
     """Bytes that are no register: they destroy what was there."""
     slot = frame.stack[index]
     kinds = _scrubbed(slot.kinds)
@@ -209,7 +207,9 @@ def _write_somewhere(env: Env, pointer: Reg, off: int, size: int, value: int) ->
             new, used = ZEROS, True
         if kind == INVALID and not env.uninit:
             raise Rejection(
-                22, f"uninit stack in range of var-offset write prohibited for !root; insn {env.pc}, off: {byte}", env.pc
+                22,
+                f"uninit stack in range of var-offset write prohibited for !root; insn {env.pc}, off: {byte}",
+                env.pc,
             )
         kinds[place] = new
         frame.stack[index] = Slot(bytes(kinds))
@@ -378,4 +378,3 @@ def written(env: Env, reg: Reg, size: int) -> None:
     frame = frame_of(env, reg)
     for byte in range(off, off + size):
         write_at(env, frame, byte, 1, -1)
-

@@ -6,7 +6,7 @@ as marks on a register (precise) is here a bit of its frame, because it says som
 
 from __future__ import annotations
 
-from typing import NamedTuple, Union
+from typing import NamedTuple, TypeAlias
 
 from bpf.object.btf import Btf
 from bpf.program import Map
@@ -54,7 +54,7 @@ class IrqFlag(NamedTuple):
     by: str
 
 
-Owner = Union[Map, Btf, Iterator, Dynptr, Slice, IrqFlag, None]
+Owner: TypeAlias = Map | Btf | Iterator | Dynptr | Slice | IrqFlag | None
 
 
 class Reg:
@@ -134,7 +134,7 @@ KIND_CHARS = "?rm0dif"  # as the log writes them
 
 
 class Slot:
-    """Eight bytes of stack. kinds[j] says what byte -1 - j of the slot is; reg: what is spilled there, or its object."""
+    """Eight bytes of stack. kinds[j] says what byte -1 - j of the slot is; reg: what is spilled, or its object."""
 
     __slots__ = ("kinds", "reg")
 
@@ -220,7 +220,10 @@ class Frame:
 
 
 class Ref(NamedTuple):
-    """Something acquired. kind: "ptr", "lock", "res_lock", "res_lock_irq", "irq"; pc: where; what: the lock's register id or map."""
+    """Something acquired. kind: "ptr", "lock", "res_lock", "res_lock_irq", "irq"; pc: where.
+
+    what: the lock's register id or map.
+    """
 
     kind: str
     id: int
@@ -335,11 +338,11 @@ class State:
         return new
 
 
-def entry(argument: Reg = Reg(CTX)) -> State:
-    """The state in which a program is entered: R1 is the context, R10 the frame pointer."""
+def entry(argument: Reg | None = None) -> State:
+    """The state in which a program is entered: R1 is the context, or what is given; R10 the frame pointer."""
     state = State()
     frame = Frame(0, 0, -1)
-    frame.regs[1] = argument
+    frame.regs[1] = argument or Reg(CTX)
     state.frames.append(frame)
     return state
 

@@ -194,7 +194,14 @@ def _map(map_: Map, btf: Btf | None, stack: ExitStack) -> int:
         types = (encode(_plain(btf), HOST), key, map_.value_type)
     flags = map_.flags | RDONLY_PROG * map_.readonly
     descriptor = syscall.create_map(
-        map_.name, MAP_TYPES[map_.kind].number, map_.key_size, map_.value_size, map_.max_entries, flags, inner, types,
+        map_.name,
+        MAP_TYPES[map_.kind].number,
+        map_.key_size,
+        map_.value_size,
+        map_.max_entries,
+        flags,
+        inner,
+        types,
         map_.extra,
     )
     stack.callback(os.close, descriptor)

@@ -36,7 +36,7 @@ def test_accepted(name: str) -> None:
 
 
 def test_dumps(golden: Callable[[str, str], None]) -> None:
-    golden("xlated.txt", "\n".join(section(name) for name in PROGRAMS))
+    golden("verifier/xlated.txt", "\n".join(section(name) for name in PROGRAMS))
 
 
 def test_dumps_of_others(golden: Callable[[str, str], None]) -> None:
@@ -44,7 +44,7 @@ def test_dumps_of_others(golden: Callable[[str, str], None]) -> None:
     none = Options(frozenset(), log_level=0)
     masks = [name for name in PROGRAMS if "mask" in name]
     texts = [section(name, FEW) for name in masks] + [section("dead code without a function", none)]
-    golden("xlated-others.txt", "\n".join(texts))
+    golden("verifier/xlated-others.txt", "\n".join(texts))
 
 
 @needs_linux[0]

@@ -48,8 +48,9 @@ class Stand:
         return self.values[descriptor]
 
     def load(
-        self, code: bytes, *, name: str = "", log_level: int = 4, kind: int = 31, functions: object = None
-    ) -> tuple[int, str]:
+        self, code: bytes, *, name: str = "", log_level: int = 4, kind: int = 31, functions: object = None,
+        attach: int = 0,
+    ) -> tuple[int, str]:  # fmt: skip
         self.names.append(name)
         self.kinds.append(kind)
         descriptor = 1_000_000 + len(self.programs)  # close() does not know it

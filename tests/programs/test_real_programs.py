@@ -210,19 +210,7 @@ def test_a_program_on_the_live_kernel(name: str) -> None:
         assert said == [""] * len(body.runs)
 
 
-STRICTER = {
-    "options": "dynptr_from_mem is not known yet",
-}
-"""What the live kernel accepts and our verifier does not."""
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=pytest.mark.xfail(strict=True, reason=STRICTER[name])) if name in STRICTER else name
-        for name in BODY
-    ],
-)
+@each_program
 @pytest.mark.parametrize("order", ["little", pytest.param("big", marks=pytest.mark.deep)])
 def test_the_verifier_accepts_it(name: str, order: str) -> None:
     for program in unit_of(name, order).programs:

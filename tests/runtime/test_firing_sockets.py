@@ -76,7 +76,8 @@ class TestLookup:
     )  # fmt: skip
     def test_what_it_sees(self, words: str, code: int) -> None:
         for order in ("little", "big"):
-            made = Loaded([text(f"{words}; exit", "p", "sk_lookup").in_order(order)], verify=False, world=World(net=NET))
+            given = text(f"{words}; exit", "p", "sk_lookup").in_order(order)
+            made = Loaded([given], verify=False, world=World(net=NET))
             made.attach("p", "sk_lookup")
             (step,) = made.fire("tcx_ingress:eth0", FRAME).steps
             assert step.code == code
