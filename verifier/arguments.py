@@ -116,7 +116,9 @@ def check(env: Env, made: Call, number: int, kind: Kind) -> None:
     if not (is_null and null_allowed):
         _type(env, made, number, reg, kind, base)
         _offset(env, number, reg, kind)
-    elif base != "ARG_PTR_TO_MEM" or "MEM_FIXED_SIZE" in flags:  # else its size is 0, and marked
+    elif base == "ARG_PTR_TO_MEM" and "MEM_FIXED_SIZE" not in flags:
+        pass  # its size is 0, and marked
+    elif base != "ARG_PTR_TO_STACK":  # which a callback is handed as it is
         precision.register(env, number)
     if "OBJ_RELEASE" in flags:
         if base == "ARG_PTR_TO_DYNPTR":

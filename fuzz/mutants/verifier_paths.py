@@ -143,7 +143,7 @@ MUTANTS = (
             "r5 = 5; call 7; r0 = r5; " + END),
     unprivileged(_memory)(
         "pointer-into-a-map", "unprivileged: a pointer is stored to a map's value",
-        "        if write and value >= 0 and base in _LEAKS and base != MEM:\n", "        if False:\n",
+        "        if write and value >= 0 and type_ in _LEAKS and type_ not in _LEAKS_LATER:\n", "        if False:\n",
         DATA_ADDRESS + "*(u64 *)(r9 + 0) = r10; " + END),
     unprivileged(_explore)(
         "pointer-by-an-atomic", "unprivileged: a pointer is added to a map's value",

@@ -99,6 +99,8 @@ class TestTheLiveKernel:
             given = subject(word, text)
             answer, found = oracle.ask(given, Options(log_level=2)), decided(word, text)
             assert (found.errno, found.message.split("\n")[-1]) == (answer.errno, answer.message), text
+            if "r2 = 0; call 194" in text:  # we mark the null precise (docs/parity.md), and say so
+                continue
             here, there = logs.read(found.log), logs.read(answer.log)
             at = logs.first_difference(there, here)
             assert at < 0, (text, there.lines[at : at + 1], here.lines[at : at + 1])

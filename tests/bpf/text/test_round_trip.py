@@ -10,6 +10,7 @@ from bpf.errors import CrossbpfError
 from bpf.isa import ROW, ROWS, Insn, Row, decode, encode, make
 from bpf.isa.opcodes import WIDE_FORMS
 from bpf.program import Program, program
+from bpf.spec.kfuncs import BY_NAME
 from bpf.text import assemble, disassemble, format_insn
 from bpf.text.grammar import find
 from bpf.text.operands import fill
@@ -21,6 +22,8 @@ def read(text: str) -> Insn:
     form, operands = find(text)
     assert form is not None, text
     insn, label = fill(form, operands, form.wraps)
+    if label in BY_NAME:
+        return insn._replace(imm=BY_NAME[label].number)
     assert not label
     return insn
 
