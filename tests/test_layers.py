@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import tomllib
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -72,8 +73,13 @@ def test_libraries_have_one_place(library: str, allowed: str) -> None:
     assert {module.split(".")[0] for module in contract["source_modules"]} | {allowed} >= SHIPPED
     for path in SOURCES:
         if path.relative_to(ROOT).parts[0] != allowed:
-            imported = {module for node in nodes(path) for module in imports(node)}
-            assert library not in imported, name(path)
+            assert library not in imported(path), name(path)
+
+
+@cache
+def imported(path: Path) -> frozenset[str]:
+    """The packages that a file imports."""
+    return frozenset(module for node in nodes(path) for module in imports(node))
 
 
 def imports(node: ast.AST) -> set[str]:

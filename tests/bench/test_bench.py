@@ -33,6 +33,7 @@ def test_loading_is_measured() -> None:
     assert all(len(row) == len(table.columns) for row in table.rows)
 
 
+@pytest.mark.deep
 def test_the_suite_is_measured() -> None:
     (table,) = suite.evaluations(True)
     assert [row[0] for row in table.rows] == ["interpreter", *TARGETS]

@@ -32,7 +32,7 @@ def test_compiled_code_takes_a_quarter_of_the_instructions_at_most(target: objec
         assert kind != "ALU" or slow >= 4 * fast, (name, slow, fast)
 
 
-@pytest.mark.parametrize("name", ["x86_64", "ppc64"])
+@pytest.mark.parametrize("name", ["x86_64", pytest.param("ppc64", marks=pytest.mark.deep)])
 def test_the_interpreter_in_c_does_what_compiled_code_does(name: str) -> None:
     target = TARGETS[name]
 

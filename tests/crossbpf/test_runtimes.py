@@ -213,11 +213,11 @@ def test_a_sound_runtime_has_no_finding(tmp_path: Path, capsys: pytest.CaptureFi
 @pytest.mark.parametrize(
     ("bad", "seed", "words", "ends"),
     [
-        pytest.param("crash:a7", 1, "crashed with SIGABRT", r" \^= -?\d+", marks=posix),
+        pytest.param("crash:a7", 1, "crashed with SIGABRT", r" \^= -?\d+", marks=[posix, pytest.mark.deep]),
         pytest.param("hang:37", 0, "did not end within 2 s", r" s?/= -?\d+", marks=pytest.mark.deep),
         ("garbage:2f", 5, "printed no result but", r" \*= r\d"),
         pytest.param("eat:77", 6, "MemoryError", r" >>= -?\d+", marks=posix),
-        ("wrong:3c", 7, "R0 is 0x", r"w0 s?/= w\d"),
+        pytest.param("wrong:3c", 7, "R0 is 0x", r"w0 s?/= w\d", marks=pytest.mark.deep),
     ],
 )  # seeds that find it in a program which is soon shrunk: each candidate is a process
 def test_what_a_runtime_does_wrong_is_shrunk_and_written(

@@ -25,6 +25,14 @@ from vm.outcome import Outcome
 from vm.world import Input, Limits, World
 
 each_target = pytest.mark.parametrize("target", TARGETS.values(), ids=list(TARGETS))
+a_target = pytest.mark.parametrize(
+    "target",
+    [
+        pytest.param(target, id=name, marks=[] if name == "s390x" else pytest.mark.deep)
+        for name, target in TARGETS.items()
+    ],
+)
+"""For what is slow and hardly differs: one of them by default."""
 each_plan = pytest.mark.parametrize("plan", PLANS.values(), ids=list(PLANS))
 
 MEMORY = bytes(range(256)) * 16

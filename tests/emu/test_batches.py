@@ -17,7 +17,17 @@ from emu.machine import Machine
 from engines.emulated import EmulatedPrepared
 from jit.image import Image
 from jit.target import Target
-from tests.emu.native import MEMORY, assert_healthy, each_plan, each_target, emulated, reference, source, unit_of
+from tests.emu.native import (
+    MEMORY,
+    a_target,
+    assert_healthy,
+    each_plan,
+    each_target,
+    emulated,
+    reference,
+    source,
+    unit_of,
+)
 from tests.strategies import WORDS
 from vm.outcome import Outcome, difference
 from vm.world import Input, Limits, World
@@ -108,7 +118,7 @@ def test_faults_in_the_middle(target: Target, batches: list[int]) -> None:
     assert_healthy(target)
 
 
-@each_target
+@a_target
 def test_an_input_that_never_ends(target: Target) -> None:
     prepared = emulated(unit_of("r0 = 1; if r3 == 7 goto -1; exit", target.order), target, observe=True)
     entries = rows(6)

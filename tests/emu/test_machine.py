@@ -18,7 +18,7 @@ from emu.machine import CODE_SIZE, Machine, machine, tracer
 from emu.watchdog import Watchdog
 from jit.pipeline import compile_program
 from jit.target import Target
-from tests.emu.native import MEMORY, assert_healthy, each_target, emulated, native, snippet, unit_of
+from tests.emu.native import MEMORY, a_target, assert_healthy, each_target, emulated, native, snippet, unit_of
 from vm.world import Input, Limits, World
 
 
@@ -104,7 +104,7 @@ def test_too_much_code(target: Target) -> None:
     assert_healthy(target)
 
 
-@each_target
+@a_target
 def test_a_machine_is_replaced_after_many_programs(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machines, "_MACHINES", {})
     host = machine(target, DEFAULT_PLAN, recycle=3)

@@ -19,7 +19,7 @@ def check(found: Compiled) -> None:
     assert (outcome.status, outcome.r0) == ("done", 7), outcome.summary()
 
 
-@pytest.mark.parametrize("forward", [True, False], ids=["forward", "backward"])
+@pytest.mark.parametrize("forward", [True, pytest.param(False, marks=pytest.mark.deep)], ids=["forward", "backward"])
 @pytest.mark.parametrize("jump", JUMPS)
 @pytest.mark.parametrize("name", TARGETS)
 def test_boundaries(name: str, jump: str, forward: bool) -> None:

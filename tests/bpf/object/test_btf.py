@@ -40,6 +40,7 @@ def test_the_examples_types_read_back(name: str, order: str) -> None:
     assert decode(encode(types)).types == types.types
 
 
+@pytest.mark.deep
 @pytest.mark.skipif(not KERNEL.is_file(), reason="this kernel has no types")
 def test_the_running_kernels_types_read_back() -> None:
     types = decode(KERNEL.read_bytes())
