@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -34,3 +35,9 @@ def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
         assert text == path.read_text(encoding="utf-8"), f"{name} has changed: read the diff, then --bless"
 
     return compare
+
+
+def pytest_collection_finish() -> None:
+    """What collection has made stays: the garbage collector need not walk it again and again."""
+    gc.collect()
+    gc.freeze()

@@ -245,6 +245,7 @@ def test_what_a_runtime_does_wrong_is_shrunk_and_written(
 
 
 @posix
+@pytest.mark.deep
 def test_the_suite_on_a_runtime(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """A sound one passes; a wrong one fails where it is wrong; one that hangs is not asked for ever."""
 

@@ -205,7 +205,7 @@ def check(insns: list[Insn], slot: int, size: int, expected: int) -> int:
     return starts[slot + 1 + insns[slot].distance] - starts[slot]
 
 
-@pytest.mark.parametrize("which", [0, 1], ids=["taken", "not taken"])
+@pytest.mark.parametrize("which", [0, pytest.param(1, marks=pytest.mark.deep)], ids=["taken", "not taken"])
 @pytest.mark.parametrize("name", BRANCHES)
 def test_branches_at_the_edges(name: str, which: int) -> None:
     taken, missed, before, short, long = BRANCHES[name]

@@ -29,7 +29,7 @@ def read(text: str) -> Insn:
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
-@settings(max_examples=25)
+@settings(max_examples=10)
 @given(data=st.data())
 def test_row(row: Row, data: st.DataObject) -> None:
     insn = data.draw(insns(row))
