@@ -92,7 +92,7 @@ def capable(command: Any) -> Any:
 
 def verified(command: Any) -> Any:
     """--no-verify."""
-    return click.option("--no-verify", is_flag=True, help="Take what the verifier would reject, too.")(command)
+    return click.option("--no-verify", is_flag=True, help="Take what the verifier rejects, too.")(command)
 
 
 def caller(caps: str | None, disabled: int) -> Caller:
