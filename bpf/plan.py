@@ -15,6 +15,7 @@ from itertools import accumulate
 from bpf.errors import Refused
 from bpf.isa import Kind
 from bpf.map_rules import MAX_BYTES, check_map, readonly, value_bytes, writeonly
+from bpf.order import Order
 from bpf.program import MAX_FRAMES, Map, Program, joined
 from bpf.spec.callers import callers
 from bpf.spec.contexts import HEADROOM, SOCKET_FIELD
@@ -339,10 +340,10 @@ class Unit:
     def cells(self, map_: Map, given: Mapping[str, Sequence[int]]) -> bytes:
         """The bytes of a prog array: the address of each program's entry slot, 0 for none. given: see members."""
         words = (self.plan.entry(self.mains[n]) if n >= 0 else 0 for n in self.members(map_, given))
-        return b"".join(word.to_bytes(CELL, self.order) for word in words)  # type: ignore[arg-type]
+        return b"".join(word.to_bytes(CELL, self.order) for word in words)
 
     @property
-    def order(self) -> str:
+    def order(self) -> Order:
         """Byte order of the programs."""
         return self.programs[0].order
 

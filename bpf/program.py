@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from bpf.errors import FallsOff, JumpIntoWide, JumpOutOfRange
 from bpf.facts import Facts
 from bpf.isa import Insn, Kind, decode, encode
+from bpf.order import Order
 
 if TYPE_CHECKING:  # at run time bpf.object imports this module
     from bpf.object.btf import Btf
@@ -111,7 +112,7 @@ class Program:
 
     name: str
     insns: tuple[Insn | None, ...]
-    order: str = "little"
+    order: Order = "little"
     functions: tuple[Function, ...] = ()
     maps: tuple[Map, ...] = ()
     lines: Mapping[int, Line] = field(default_factory=dict)
@@ -131,11 +132,11 @@ class Program:
     def __len__(self) -> int:
         return len(self.insns)
 
-    def encode(self, order: str | None = None) -> bytes:
+    def encode(self, order: Order | None = None) -> bytes:
         """The wire form, in the program's own byte order unless another is named."""
         return encode(self.insns, order or self.order)
 
-    def in_order(self, order: str) -> Program:
+    def in_order(self, order: Order) -> Program:
         """The same instructions as a program of another byte order."""
         if order == self.order:
             return self
@@ -176,7 +177,7 @@ def program(
     insns: Sequence[Insn | None] | bytes,
     *,
     name: str = "prog",
-    order: str = "little",
+    order: Order = "little",
     names: Mapping[int, str] | None = None,
     maps: Sequence[Map] = (),
     lines: Mapping[int, Line] | None = None,

@@ -6,6 +6,7 @@ import sys
 
 import click
 
+from bpf.order import Order
 from bpf.text import disassemble
 from crossbpf.inputs import read_source, write_bytes
 from crossbpf.options import compile_options, loading
@@ -20,7 +21,7 @@ def asm(file: str, big_endian: bool, output: str | None) -> int:
 
     Without -o the instructions are printed in hex, a slot a line.
     """
-    order = "big" if big_endian else "little"
+    order: Order = "big" if big_endian else "little"
     code = read_source(file).program_in(order).encode()
     if output is None:
         for at in range(0, len(code), 8):

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bpf.errors import BadInput, NotHere
+from bpf.order import Order
 
 INCLUDE = Path(__file__).parent / "include"
 
@@ -57,7 +58,7 @@ class Compiler:
     def command(
         self,
         source: str | Path,
-        order: str,
+        order: Order,
         output: str | Path,
         cflags: Sequence[str] = (),
         includes: Sequence[str | Path] = (),
@@ -110,7 +111,7 @@ def _has_bpf(clang: str) -> bool:
 
 def compile_c(
     path: str | Path,
-    order: str,
+    order: Order,
     *,
     cc: str | None = None,
     cflags: Sequence[str] = (),

@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bpf.errors import CrossbpfError
+from bpf.order import ORDERS
 from bpf.program import Program
 from bpf.spec.conventions import PACKET, Convention
 from bpf.spec.helpers import SUITE
@@ -108,7 +109,7 @@ def check(
     options = compile_options(cc, cflags, includes)
     if print_cc:
         compiler = find(cc)
-        for order in ("little", "big"):
+        for order in ORDERS:
             click.echo(" ".join(compiler.command("FILE.c", order, "FILE.o", options.cflags, options.includes)))
         return 0
     if not files:

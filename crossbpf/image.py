@@ -17,6 +17,7 @@ from rich.text import Text
 
 from bpf.errors import BadInput, BadProgram, CrossbpfError, Refused
 from bpf.isa import Kind
+from bpf.order import Order
 from bpf.plan import DEFAULT_PLAN, PAGE, Region, Unit
 from bpf.program import Map, Program, program
 from bpf.spec.conventions import PACKET, PLAIN
@@ -142,14 +143,14 @@ def read_symbols(file: str) -> dict[str, dict[int, str]]:
         raise BadInput("is no table of symbols", file=file, remedy="docs/image.md has the format") from None
 
 
-def skb_len_offset(prog: bytes, xlated: bytes, order: str) -> int | None:
+def skb_len_offset(prog: bytes, xlated: bytes, order: Order) -> int | None:
     """Where struct sk_buff has its len, by a program that begins with a read of __sk_buff.len and its translation."""
     opcode, registers = _SEQUENCE
     swapped = registers >> 4 | (registers & 15) << 4
     own = registers if order == "little" else swapped
     if prog[:8] != bytes((opcode, registers, 0, 0, 0, 0, 0, 0)) or xlated[:2] != bytes((opcode, own)):
         return None
-    return int.from_bytes(xlated[2:4], order)  # type: ignore[arg-type]
+    return int.from_bytes(xlated[2:4], order)
 
 
 def _map(fields: Fields) -> KernelMap | None:
@@ -208,7 +209,7 @@ def _context(
         offset = skb_len_offset(prog, fields.bytes("xlated"), machine.order)
     if offset is None:
         offset = skb_len
-    length = max(len(data) - _PULLED[kind], 0).to_bytes(4, machine.order)  # type: ignore[arg-type]
+    length = max(len(data) - _PULLED[kind], 0).to_bytes(4, machine.order)
     cells = []
     if offset is not None:  # else a read of the skb is a fault that says so
         if offset > PAGE - 4:
@@ -232,7 +233,7 @@ def _memory(fields: Fields) -> list[Cell]:
     return cells
 
 
-def _program(prog: bytes, kept: KernelMap | None, name: str, order: str) -> tuple[Program | None, str]:
+def _program(prog: bytes, kept: KernelMap | None, name: str, order: Order) -> tuple[Program | None, str]:
     """The program for the interpreter, or why there is none."""
     maps = []
     if kept is not None and kept.kind == ARRAY and kept.entries == 1:

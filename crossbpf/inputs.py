@@ -15,6 +15,7 @@ from bpf.errors import BadInput, CrossbpfError, Refused
 from bpf.object import Object, link
 from bpf.object.btf import Btf
 from bpf.object.parts import raw_types
+from bpf.order import Order
 from bpf.program import Program, program
 from bpf.spec.conventions import PLAIN, SUITE, Convention
 from bpf.text import assemble
@@ -65,11 +66,11 @@ class Source:
 
     file: str
     kind: str
-    program_in: Callable[[str], Program]
+    program_in: Callable[[Order], Program]
     convention: Convention = PLAIN
     memory: bytes = b""
     test: datafile.SuiteTest | None = None
-    tails_in: Callable[[str], tuple[Program, ...]] = lambda order: ()
+    tails_in: Callable[[Order], tuple[Program, ...]] = lambda order: ()
 
     def any_order(self) -> Program:
         """The program in the byte order that it has: little-endian unless it is a big-endian object."""
@@ -178,7 +179,7 @@ def read_source(
     name: str,
     *,
     options: CompileOptions | None = None,
-    order: str = "little",
+    order: Order = "little",
     entry: str | Sequence[str] | None = None,
     paired: bool = False,
 ) -> Source:
@@ -274,7 +275,7 @@ def open_object(data: bytes, file: str, options: CompileOptions) -> Object:
 
 def _linked(data: bytes, options: CompileOptions) -> Iterator[tuple[str, bytes]]:
     """The other files of a program, in the byte order of the first."""
-    order = "big" if data[5:6] == b"\x02" else "little"
+    order: Order = "big" if data[5:6] == b"\x02" else "little"
     for name in options.link:
         if Path(name).suffix == ".c":
             yield name, compile_c(name, order, cc=options.cc, cflags=options.cflags, includes=options.includes)
@@ -284,13 +285,13 @@ def _linked(data: bytes, options: CompileOptions) -> Iterator[tuple[str, bytes]]
         yield chosen, read_bytes(chosen)
 
 
-def _in_order(found: dict[str, tuple[Program, ...]], order: str) -> tuple[Program, ...]:
+def _in_order(found: dict[Order, tuple[Program, ...]], order: Order) -> tuple[Program, ...]:
     if order not in found:
         raise Refused(f"the object is {'-'.join(found)}-endian")
     return found[order]
 
 
-def _source(file: str, kind: str, programs_in: Callable[[str], tuple[Program, ...]]) -> Source:
+def _source(file: str, kind: str, programs_in: Callable[[Order], tuple[Program, ...]]) -> Source:
     return Source(file, kind, lambda order: programs_in(order)[0], tails_in=lambda order: programs_in(order)[1:])
 
 
@@ -308,7 +309,7 @@ def _object_source(
 
 def _c_source(name: str, options: CompileOptions, entry: str | Sequence[str] | None) -> Source:
     @cache
-    def compiled(order: str) -> tuple[Program, ...]:
+    def compiled(order: Order) -> tuple[Program, ...]:
         data = compile_c(name, order, cc=options.cc, cflags=options.cflags, includes=options.includes)
         programs = _load(data, name, entry, options)
         return _in_order({programs[0].order: programs}, order)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from bpf.errors import BadInput, CrossbpfError
 from bpf.object import Entry, Object
+from bpf.order import Order
 from bpf.program import Program
 from crossbpf.cc import compile_c
 from crossbpf.inputs import C, CompileOptions, open_object, read_bytes, read_source
@@ -17,7 +18,7 @@ from vm.world import World
 
 
 def read_programs(
-    file: str, *, options: CompileOptions | None = None, order: str = "little", first: bool = False
+    file: str, *, options: CompileOptions | None = None, order: Order = "little", first: bool = False
 ) -> tuple[tuple[Program, ...], bool]:
     """(programs that share their maps, whether they are of no byte order). Those in prog arrays come along.
 
@@ -59,7 +60,8 @@ def in_section(programs: tuple[Program, ...], word: str) -> tuple[Program, ...]:
 
 
 def load(
-    file: str, *, type: str = "", caps: frozenset[str] | None = None, kernel: str | None = None, order: str = "little",
+    file: str, *, type: str = "", caps: frozenset[str] | None = None, kernel: str | None = None,
+    order: Order = "little",
     options: CompileOptions | None = None, verify: bool = True, world: World | None = None,
 ) -> Loaded:  # fmt: skip
     """Load the programs of a file (see `crossbpf prog load --help`), in memory: what it gives runs them.

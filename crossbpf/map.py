@@ -161,7 +161,7 @@ def _typed(key: bytes | None, value: Value, types: Types) -> dict[str, Any]:
     btf, of_key, of_value = types
     record: dict[str, Any] = {}
     if key is not None:
-        record["key"] = typed(btf, of_key, key) if of_key else int.from_bytes(key, btf.order)  # type: ignore[arg-type]
+        record["key"] = typed(btf, of_key, key) if of_key else int.from_bytes(key, btf.order)
     if isinstance(value, tuple):
         cpus = enumerate(value)
         return record | {"values": [{"cpu": cpu, "value": typed(btf, of_value, one or b"")} for cpu, one in cpus]}

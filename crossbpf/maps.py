@@ -13,6 +13,7 @@ from rich.table import Table
 
 from bpf.errors import BadInput
 from bpf.map_rules import OF_MAPS
+from bpf.order import Order
 from bpf.program import Map, Program
 from crossbpf.inputs import read_bytes
 from engines.compare import Row
@@ -115,7 +116,7 @@ def show_maps(console: Console, rows: Sequence[Row], program: Program) -> None:
         console.print()
 
 
-def _lines(maps: Mapping[str, Contents], program: Program, order: str) -> list[tuple[str, str, str]]:
+def _lines(maps: Mapping[str, Contents], program: Program, order: Order) -> list[tuple[str, str, str]]:
     kinds = {map_.name: map_.kind for map_ in program.maps}
     lines: list[tuple[str, str, str]] = []
     for name, contents in maps.items():
@@ -136,11 +137,11 @@ def _lines(maps: Mapping[str, Contents], program: Program, order: str) -> list[t
     return lines
 
 
-def _number(data: bytes, order: str) -> int | None:
+def _number(data: bytes, order: Order) -> int | None:
     return int.from_bytes(data, "big" if order == "big" else "little") if len(data) in _NUMBERS else None
 
 
-def _words(value: bytes | tuple[bytes | None, ...], order: str) -> str:
+def _words(value: bytes | tuple[bytes | None, ...], order: Order) -> str:
     """A number where it may be one, else bytes; the CPUs' values side by side."""
     if isinstance(value, tuple):
         return " | ".join("?" if one is None else _words(one, order) for one in value)

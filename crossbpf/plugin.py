@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from bpf.order import Order
 from bpf.plan import Unit
 from bpf.program import program
 from bpf.spec.conventions import SUITE
@@ -27,7 +28,7 @@ def plugin(memory: str, name: str, seconds: float) -> int:
     """
     engine = find_engine(name)
     code = hex_bytes(read_bytes("-").decode("latin-1"), "standard input")
-    order = "little" if "little" in engine.abilities.orders else "big"
+    order: Order = "little" if "little" in engine.abilities.orders else "big"
     unit = Unit((program(code).in_order(order),), convention=SUITE)
     outcome = engine.prepare(unit).run(Input(hex_bytes(memory, "MEMORY")), World(), Limits(seconds=seconds))
     if outcome.status != "done":

@@ -128,7 +128,7 @@ class ForeignMachine(Machine):
         if self.target.link:
             return self.get(self.target.link)
         sp = self.get(self.target.sp)
-        address = int.from_bytes(self.uc.mem_read(sp, 8), self.target.order)  # type: ignore[arg-type]
+        address = int.from_bytes(self.uc.mem_read(sp, 8), self.target.order)
         self.uc.reg_write(edge.register(self.target.emulation, self.target.sp), sp + 8)
         return address
 
@@ -167,7 +167,7 @@ class _Run:
         anchor = bytearray(PAGE)
         toc = next((address for address, name in code.symbols.items() if name == ".TOC."), 0)
         facts = host.kernel
-        anchor[facts.toc_at : facts.toc_at + 8] = toc.to_bytes(8, code.target.order)  # type: ignore[arg-type]
+        anchor[facts.toc_at : facts.toc_at + 8] = toc.to_bytes(8, code.target.order)
         cells = (
             Cell(_ANCHOR, bytes(anchor)),
             Cell(_ELEMENT, bytes(PAGE)),

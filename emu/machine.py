@@ -288,8 +288,8 @@ class Machine:
             self._stale = False
         target, plan, slots = self.target, self.plan, self._slots
         self.harness[: 8 * RECORD_WORDS] = _NO_RECORD
-        self.harness[ALLOWANCE : ALLOWANCE + 8] = may_goto.to_bytes(8, target.order)  # type: ignore[arg-type]
-        self.harness[TAIL_CALLS : TAIL_CALLS + 16] = bytes(8) + tail_calls.to_bytes(8, target.order)  # type: ignore[arg-type]
+        self.harness[ALLOWANCE : ALLOWANCE + 8] = may_goto.to_bytes(8, target.order)
+        self.harness[TAIL_CALLS : TAIL_CALLS + 16] = bytes(8) + tail_calls.to_bytes(8, target.order)
         values = [_PATTERN + index for index in range(len(slots))]
         sp = (plan.native - target.save_area - 64) & -target.alignment
         for number, value in enumerate((*registers, frame)):
@@ -302,7 +302,7 @@ class Machine:
         else:
             sp += target.bias - target.alignment
             at = sp - (plan.native - NATIVE_STACK)
-            self._stack[at : at + 8] = plan.exit.to_bytes(8, target.order)  # type: ignore[arg-type]
+            self._stack[at : at + 8] = plan.exit.to_bytes(8, target.order)
         values[slots[target.sp]] = sp
         self._entry.write(values)
         self._expected = [values[slots[name]] for name in target.callee_saved]
@@ -358,7 +358,7 @@ class Machine:
         if target.link:
             values[target.link] = self.plan.exit
         at = sp - (self.plan.native - NATIVE_STACK)
-        returns = self.plan.exit.to_bytes(8, target.order)  # type: ignore[arg-type]
+        returns = self.plan.exit.to_bytes(8, target.order)
 
         def enter(arguments: Sequence[int]) -> None:
             values.update(zip(target.homes[1:6], arguments, strict=True))
@@ -394,7 +394,7 @@ class Machine:
         """R0-R9 as the exit record holds them."""
         order = self.target.order
         data = bytes(self.harness[: 8 * RECORD_WORDS])
-        return tuple(int.from_bytes(data[at : at + 8], order) for at in range(0, len(data), 8))  # type: ignore[arg-type]
+        return tuple(int.from_bytes(data[at : at + 8], order) for at in range(0, len(data), 8))
 
     def homes(self) -> list[int]:
         """R0-R10 as their homes hold them now."""
@@ -432,7 +432,7 @@ class Machine:
         if self.target.link:
             return self._call.values[6]
         at = self._call.values[0] - (self.plan.native - NATIVE_STACK)
-        return int.from_bytes(self._stack[at : at + 8], self.target.order)  # type: ignore[arg-type]
+        return int.from_bytes(self._stack[at : at + 8], self.target.order)
 
 
 RECYCLE = 50_000

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from bpf.errors import Refused
+from bpf.order import Order
 from bpf.plan import Unit
 from jit.image import Image
 from vm.cpus import Schedule
@@ -39,7 +40,7 @@ class Abilities:
     maps         whether it runs programs that have maps
     """
 
-    orders: frozenset[str]
+    orders: frozenset[Order]
     plans: bool
     conventions: frozenset[str]
     shows: frozenset[str]

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from bpf.errors import Refused
+from bpf.order import Order
 from bpf.plan import DEFAULT_PLAN, Plan, Unit
 from bpf.program import Program
 from bpf.spec.conventions import PLAIN, Convention
@@ -35,7 +36,7 @@ class Row:
     """
 
     engine: str
-    order: str
+    order: Order
     verdict: Verdict
     reason: str = ""
     outcome: Outcome | None = None
@@ -47,7 +48,7 @@ class Row:
 
 
 def compare(
-    program_in: Callable[[str], Program],
+    program_in: Callable[[Order], Program],
     entry: Input | None = None,
     *,
     engines: Sequence[Engine] | None = None,
@@ -56,7 +57,7 @@ def compare(
     world: World | None = None,
     limits: Limits | None = None,
     count: bool = False,
-    tails_in: Callable[[str], tuple[Program, ...]] = lambda order: (),
+    tails_in: Callable[[Order], tuple[Program, ...]] = lambda order: (),
     schedule: Schedule | None = None,
 ) -> list[Row]:
     """Run a program on the interpreter and on engines (default: all), and compare.

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from bpf.order import Order
+
 INT, FUNC, FUNC_PROTO = 1, 12, 13  # BTF_KIND_*
 RECORD = 8  # bytes of a struct bpf_func_info
 _MAGIC, _VERSION, _HEADER = 0xEB9F, 1, 24
@@ -23,19 +25,19 @@ class FunctionInfo:
     records: bytes
 
 
-def header(types: bytes, strings: bytes, order: str) -> bytes:
+def header(types: bytes, strings: bytes, order: Order) -> bytes:
     """BTF of these types and strings."""
-    head = _MAGIC.to_bytes(2, order) + bytes((_VERSION, 0))  # type: ignore[arg-type]
+    head = _MAGIC.to_bytes(2, order) + bytes((_VERSION, 0))
     for number in (_HEADER, 0, len(types), len(types), len(strings)):  # offsets and lengths of types and strings
-        head += number.to_bytes(4, order)  # type: ignore[arg-type]
+        head += number.to_bytes(4, order)
     return head + types + strings
 
 
-def function_info(starts: Sequence[int], order: str) -> FunctionInfo:
+def function_info(starts: Sequence[int], order: Order) -> FunctionInfo:
     """Of the functions that start at these slots, in a kernel of that byte order."""
 
     def words(*numbers: int) -> bytes:
-        return b"".join(number.to_bytes(4, order) for number in numbers)  # type: ignore[arg-type]
+        return b"".join(number.to_bytes(4, order) for number in numbers)
 
     strings = bytearray(b"\0int\0")
     types = words(1, INT << 24, 4, SIGNED_32_BITS) + words(0, FUNC_PROTO << 24, 1)

@@ -35,7 +35,7 @@ def inputs(unit: Unit, world: World) -> Iterator[Input]:
     places = {word.name: at for at, word in enumerate(known) if word.name}
     for number, (element, memory) in enumerate(_elements(unit, world, name)):
         numbers = (_SEQ, _SESSION, number)
-        world.kernel[META] = b"".join(one.to_bytes(8, unit.order) for one in numbers)  # type: ignore[arg-type]
+        world.kernel[META] = b"".join(one.to_bytes(8, unit.order) for one in numbers)
         given = {"meta": META, **element}
         yield Input(
             memory=memory, context={f"args[{places[word]}]": value for word, value in given.items() if word in places}

@@ -11,12 +11,13 @@ from pathlib import Path
 
 from bpf.errors import Refused
 from bpf.map_rules import OF_MAPS
+from bpf.order import Order
 from bpf.program import Map
 from bpf.spec.layout import CPUS, RECORD_HEADER, stride, up
 from bpf.spec.maps import LOCAL, MAP_TYPES, PER_CGROUP, RULES, SOCKETS
 from engines import syscall
 from engines.value_info import KEY, VALUE, value_info
-from vm.maps import Contents, MapState, Order, Value
+from vm.maps import Contents, MapState, Value
 
 _WHY_NOT: Mapping[str, str] = {
     "perf_event_array": "no perf event is opened there",

@@ -300,7 +300,7 @@ class NativePrepared(Prepared):
             r0 = block[host.RESULT]
             if self._observe:
                 data = answer["record"]
-                registers = tuple(int.from_bytes(data[at : at + 8], order) for at in range(0, len(data), 8))  # type: ignore[arg-type]
+                registers = tuple(int.from_bytes(data[at : at + 8], order) for at in range(0, len(data), 8))
         return Outcome(
             status="fault" if fault else "done",
             r0=r0,

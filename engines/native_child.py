@@ -19,6 +19,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import IO, Any
 
+from bpf.order import Order
 from bpf.plan import ALLOWANCE, FRAME, PAGE, POISON, TAIL_CALLS, Region
 from bpf.spec.kfuncs import FIRST as FIRST_KFUNC
 from engines.native_rescue import Rescuer
@@ -65,7 +66,7 @@ class Load:
     rescues: Sequence[Rescue]
     homes: Sequence[str]
     saved: Mapping[str, int]
-    order: str
+    order: Order
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +99,7 @@ class Run:
     words: Mapping[int, int]
     helpers: Mapping[int, tuple[str, int]]
     world: World
-    order: str
+    order: Order
     alignment: int
     bias: int
     seconds: float
@@ -269,8 +270,8 @@ class Host:
                 self._protect(cell.region.first_page, READ)
         record = self.view(wanted.record, wanted.saved)
         record[:] = b"\xee" * wanted.saved
-        self.view(wanted.record + ALLOWANCE, 8)[:] = wanted.may_goto.to_bytes(8, wanted.order)  # type: ignore[arg-type]
-        tails = bytes(8) + wanted.tail_calls.to_bytes(8, wanted.order)  # type: ignore[arg-type]
+        self.view(wanted.record + ALLOWANCE, 8)[:] = wanted.may_goto.to_bytes(8, wanted.order)
+        tails = bytes(8) + wanted.tail_calls.to_bytes(8, wanted.order)
         self.view(wanted.record + TAIL_CALLS, 16)[:] = tails
         for word, value in wanted.words.items():
             self._block[word] = value

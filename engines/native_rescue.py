@@ -15,6 +15,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 
 from bpf.isa.effects import signed
+from bpf.order import Order
 from jit.image import Rescue
 from vm.memory import Memory
 
@@ -38,7 +39,7 @@ class Rescuer:
     It stays installed until `close`; `memory` and `order` are those of the run in progress.
     """
 
-    def __init__(self, rescues: Sequence[Rescue], homes: Sequence[str], saved: Mapping[str, int], order: str) -> None:
+    def __init__(self, rescues: Sequence[Rescue], homes: Sequence[str], saved: Mapping[str, int], order: Order) -> None:
         self._rescues = rescues
         self._starts = [rescue.start for rescue in rescues]
         self._homes = homes

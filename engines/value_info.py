@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bpf.order import Order
 from bpf.program import Map
 from engines.function_info import SIGNED_32_BITS, header
 
@@ -9,11 +10,11 @@ STRUCT, INT = 4, 1  # BTF_KIND_*
 KEY, VALUE = 2, 5  # numbers of the types
 
 
-def value_info(map_: Map, order: str) -> bytes:
+def value_info(map_: Map, order: Order) -> bytes:
     """BTF in which type KEY is the map's key, and type VALUE its value. order: of the kernel."""
 
     def words(*numbers: int) -> bytes:
-        return b"".join(number.to_bytes(4, order) for number in numbers)  # type: ignore[arg-type]
+        return b"".join(number.to_bytes(4, order) for number in numbers)
 
     strings = b"\0int\0bpf_spin_lock\0bpf_timer\0key\0value\0member\0"
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from bpf.isa import ROW, ROWS, Insn, Kind, make
+from bpf.order import Order
 from bpf.program import Map, Program, program
 from fuzz.digits import Digits
 
@@ -306,7 +307,7 @@ def end(body: Body) -> None:
 
 
 def decode(
-    genome: Sequence[int], order: str = "little", read: list[Digits] | None = None,
+    genome: Sequence[int], order: Order = "little", read: list[Digits] | None = None,
     gestures: Sequence[Gesture] = GESTURES,
 ) -> Program:  # fmt: skip
     """The program of a genome. Total: never raises. read: gets the digits of each gesture. gestures: a profile's."""

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from bpf.isa import ROW, Insn, make
 from bpf.object.btf import Btf, Kind, Member, Type
+from bpf.order import Order
 from bpf.program import Map, Program, program
 from bpf.spec.kfuncs import BY_NAME
 from fuzz import border
@@ -292,7 +293,7 @@ _CALLS: tuple[Callable[[_Calls, Digits], None], ...] = (
 )  # fmt: skip
 
 
-def decode(genome: Sequence[int], order: str = "little") -> Program:
+def decode(genome: Sequence[int], order: Order = "little") -> Program:
     """The program of a genome. Total: never raises."""
     body = _Calls()
     border.begin(body)

@@ -9,6 +9,7 @@ from functools import partial
 from random import Random
 
 from bpf.errors import Refused
+from bpf.order import ORDERS, Order
 from bpf.program import Program
 from fuzz import border
 from fuzz.digits import VALUES
@@ -20,7 +21,6 @@ from verifier.verify import walked
 from vm.world import Element, Input, World
 
 KIND = "sched_cls"
-ORDERS = ("little", "big")
 SIZES = range(2, 26)  # of programs: the longer, the fewer are accepted
 LONGER = range(6, 33)  # of those that calculate
 INPUTS = 4
@@ -40,7 +40,7 @@ class Mode:
     numbers  whether it is of those that calculate (border.NUMBERS)
     """
 
-    order: str
+    order: Order
     prune: bool
     numbers: bool = False
 

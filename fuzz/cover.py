@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, cast
 
 from bpf.plan import FRAME, PAGE, Unit
 from bpf.program import Map
@@ -56,7 +55,7 @@ class Places:
 
     def __init__(self, unit: Unit, given: Input, top: int) -> None:
         self.top = top
-        self.order = cast(Literal["little", "big"], unit.order)
+        self.order = unit.order
         self.bytes_: dict[int, int] = {}
         self.deepest: list[int] = []
         self.held: list[int] = []

@@ -16,6 +16,7 @@ from random import Random
 
 from bpf.isa import ROW, ROWS, Insn, Kind, Row, make
 from bpf.isa.opcodes import FRAME_POINTER
+from bpf.order import Order
 from bpf.plan import FRAME
 from bpf.program import Map, Program, program
 from fuzz.digits import OFFSETS, VALUES, Digits
@@ -137,7 +138,7 @@ class _Body:
 
 
 def decode(
-    genome: Sequence[int], order: str = "little", *, bare: bool = False, packet: bool = False,
+    genome: Sequence[int], order: Order = "little", *, bare: bool = False, packet: bool = False,
     read: list[Digits] | None = None,
 ) -> Program:  # fmt: skip
     """The program of a genome, in a byte order. Total: never raises.
@@ -404,7 +405,7 @@ _GESTURES = {
 }
 
 
-def _link(bodies: Sequence[_Body], order: str) -> Program:
+def _link(bodies: Sequence[_Body], order: Order) -> Program:
     """Put the functions that are reached one after the other, and settle the calls.
 
     Only the last function's address is taken, and it contains no callx then: that could be a call of itself.

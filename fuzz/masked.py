@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from bpf.order import Order
 from bpf.program import Map, Program
 from bpf.text import assemble
 from fuzz.border import DATA, LIST, TABLE
@@ -263,6 +264,6 @@ def source(genome: Sequence[int]) -> str:
     return "\n".join([*lines, f"at{len(genome[:MAX_GESTURES])}:", *_END, *(_FUNCTIONS if calls else ())])
 
 
-def decode(genome: Sequence[int], order: str = "little") -> Program:
+def decode(genome: Sequence[int], order: Order = "little") -> Program:
     """The program of a genome. Total: never raises."""
     return replace(assemble(source(genome), order=order), maps=MAPS, name="masked", lines={})

@@ -16,6 +16,7 @@ from multiprocessing.connection import Connection
 from typing import Any, Self
 
 from bpf.errors import NotHere
+from bpf.order import Order
 from engines import ENGINES, Engine, engine
 from engines.judging import PATIENCE
 from fuzz.genome import decode
@@ -67,7 +68,7 @@ class Worker:
                 if found is not None:
                     return found
             words += ", but not again with each engine by itself"
-        order = "little" if any("little" in one.abilities.orders for one in engines) else "big"
+        order: Order = "little" if any("little" in one.abilities.orders for one in engines) else "big"
         names = ", ".join(one.name for one in engines)
         return Finding(names, decode(genome, order, bare=bare), entry, words)
 

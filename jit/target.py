@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from bpf.order import Order
+
 
 @dataclass(frozen=True, slots=True)
 class Emulation:
@@ -85,7 +87,7 @@ class Target:
     """
 
     name: str
-    order: str
+    order: Order
     homes: tuple[str, ...]
     arguments: tuple[str, ...]
     result: str

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import ip_address
 
+from bpf.order import Order
 from vm.contexts import AF_INET, AF_INET6
-from vm.maps import Order
 from vm.network import LISTEN, Network, Socket
 
 ETHERNET = 14

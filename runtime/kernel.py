@@ -12,6 +12,7 @@ from typing import TypeVar
 from bpf.errors import BadInput, CallFailed, CrossbpfError
 from bpf.map_rules import OF_MAPS, check_map, fits, value_bytes
 from bpf.object.btf import Btf, Kind
+from bpf.order import Order
 from bpf.program import Map, Program
 from bpf.spec.hooks import HOOKS, MAP
 from bpf.spec.maps import RULES
@@ -20,7 +21,7 @@ from runtime import features, types
 from runtime.permission import ROOT, Caller, may_create, may_load
 from runtime.tag import tag
 from runtime.verifying import accept
-from vm.maps import MapState, Order, new_map
+from vm.maps import MapState, new_map
 from vm.maps.outside import fields
 
 T = TypeVar("T")
@@ -356,7 +357,7 @@ def _some(found: list[T], what: str) -> list[T]:
     return found
 
 
-def _alike(there: MapObject, declared: Map, order: str) -> bool:
+def _alike(there: MapObject, declared: Map, order: Order) -> bool:
     first, second = there.declared, declared
     return there.order == order and all(
         getattr(first, name) == getattr(second, name)

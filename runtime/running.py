@@ -12,6 +12,7 @@ from bpf.errors import BadInput, Refused
 from bpf.isa import SLOT, Kind
 from bpf.map_rules import OF_MAPS
 from bpf.object.btf_build import Content
+from bpf.order import Order
 from bpf.plan import DEFAULT_PLAN, PAGE, Plan, Unit
 from bpf.program import Program
 from bpf.spec.conventions import PACKET, PLAIN, TYPED, Convention
@@ -26,7 +27,7 @@ from jit.target import Target
 from runtime import types
 from runtime.kernel import Kernel, MapObject, ProgramObject
 from vm.contexts import from_user, to_user
-from vm.maps import MapState, Order, new_map
+from vm.maps import MapState, new_map
 from vm.outcome import Outcome
 from vm.world import Input, Limits, World
 
@@ -99,7 +100,7 @@ def _growing(found: dict[int, T]) -> Iterator[T]:
         yield found[left[0]]
 
 
-def bind(kernel: Kernel, first: ProgramObject, *, order: str | None = None, plan: Plan = DEFAULT_PLAN) -> Bound:
+def bind(kernel: Kernel, first: ProgramObject, *, order: Order | None = None, plan: Plan = DEFAULT_PLAN) -> Bound:
     """The unit that a run of a program needs, entered as its type is. order: of portable code. Raises Refused."""
     programs, maps = reached(kernel, first)
     if order is not None and order != first.order and not (first.portable and not maps):
@@ -117,7 +118,7 @@ def bind(kernel: Kernel, first: ProgramObject, *, order: str | None = None, plan
     return Bound(Unit(units, declared, convention, plan), names, tuple(programs))
 
 
-def _numbered(one: ProgramObject, number: dict[int, int], order: str | None) -> Program:
+def _numbered(one: ProgramObject, number: dict[int, int], order: Order | None) -> Program:
     """A program whose instructions count maps as the unit does."""
     insns = tuple(
         insn._replace(imm=insn.imm & ~_LOW | number[one.maps[insn.imm & _LOW]])
@@ -293,7 +294,7 @@ def _renamed(saved: tuple[Any, ...], kind: str, rename: Any) -> tuple[Any, ...]:
 # Compiling ---------------------------------------------------------------------------------------
 
 
-def here(order: str) -> Target:
+def here(order: Order) -> Target:
     """The target that this machine is, else the first of that byte order."""
     try:
         mine = find_target(platform.machine())

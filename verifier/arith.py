@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from bpf.isa import effects
+from bpf.order import Order
 from verifier import tnum
 from verifier.extend import Range, range32, reordered, sign_extended, truncated, zero_extended, zext32
 from verifier.scalar import UNKNOWN, Scalar, constant, only_member, settled, within_bits32
@@ -32,7 +33,7 @@ __all__ = ["alu", "fork", "sign_extended", "truncated", "zext32"]
 Operation = Callable[[Scalar, Scalar], Scalar]
 
 
-def alu(op: str, bits: int, dst: Scalar, src: Scalar, low: int = 0, order: str = "little") -> Scalar:
+def alu(op: str, bits: int, dst: Scalar, src: Scalar, low: int = 0, order: Order = "little") -> Scalar:
     """The result of an ALU row with this op and width. src: what the operand is, for `mov` too; neg reads dst alone.
 
     low    how many bits movsx or a byte order operation reads (Row.bits)

@@ -22,6 +22,7 @@ from bpf.isa.effects import signed
 from bpf.object.attach import WORD, Word, types_of, walk, words
 from bpf.object.btf import Btf
 from bpf.object.btf import Kind as BtfKind
+from bpf.order import Order
 from bpf.program import Program
 from bpf.spec.contexts import OBJECT, View
 from bpf.spec.helpers import Helper
@@ -332,7 +333,7 @@ def _stored(state: State, base: Value, insn: Insn, value: Value) -> State:
     return (*state[: base.frame], Frame(frame.registers, _sorted(slots)), *state[base.frame + 1 :])
 
 
-def _computed(insn: Insn, frame: Frame, depth: int, order: str) -> Value:
+def _computed(insn: Insn, frame: Frame, depth: int, order: Order) -> Value:
     """What an ALU instruction leaves in its dst."""
     row = insn.row
     old = _read(frame, insn.dst, depth)

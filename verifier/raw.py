@@ -9,6 +9,7 @@ import struct
 from typing import NamedTuple
 
 from bpf.isa.table import BY_OPCODE, Row
+from bpf.order import Order
 
 SLOT = 8
 _FORMAT = {"little": struct.Struct("<BBhi"), "big": struct.Struct(">BBhi")}
@@ -24,7 +25,7 @@ class Raw(NamedTuple):
     imm: int
 
 
-def slots(code: bytes, order: str) -> list[Raw]:
+def slots(code: bytes, order: Order) -> list[Raw]:
     """The slots of a program in byte order `order`; bytes after the last whole slot are left out."""
     whole = len(code) // SLOT * SLOT
     big = order == "big"

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from bpf.order import Order
 from bpf.program import Line, Map
 from bpf.spec.program_types import ProgramType
 
@@ -29,7 +30,7 @@ class Subject:
     """
 
     code: bytes
-    order: str
+    order: Order
     type: ProgramType
     attach: int = 0
     maps: tuple[Map, ...] = ()

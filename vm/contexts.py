@@ -6,12 +6,12 @@ Fields that the input does not set are what BPF_PROG_TEST_RUN sets: the frame ha
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Literal, cast
 
 from bpf.errors import BadInput
 from bpf.object.attach import RETURNING, attached
 from bpf.object.attach import words as attached_words
 from bpf.object.btf_build import content
+from bpf.order import Order
 from bpf.plan import PAGE, Unit
 from bpf.spec.contexts import OBJECT, PACKET, PACKET_END, PACKET_META, XDP_MOST, View
 from bpf.spec.conventions import Convention
@@ -25,8 +25,6 @@ LOOPBACK = 1  # its ifindex
 WORD = 8
 DERIVED = frozenset({"len"})
 """Numbers that say what the packet is and so cannot be set."""
-
-Order = Literal["little", "big"]
 
 
 def data_offset(convention: Convention, entry: Input) -> int:
@@ -42,7 +40,7 @@ def build(unit: Unit, entry: Input, packet: int) -> bytes:
     assert view is not None
     if view.layout.open:
         return _memory(unit, content(entry.record, unit.order))
-    order = cast(Order, unit.order)
+    order = unit.order
     numbers = _checked(view, entry.context)
     found = defaults(unit.convention, entry, order) | numbers
     start = packet + data_offset(unit.convention, entry)
@@ -148,12 +146,12 @@ def read_back(unit: Unit, content: bytes, packet: int) -> dict[str, int]:
     layout, found = view.layout, {}
     if layout.open:
         words = range(0, len(content) // WORD * WORD if view.writable else 0, WORD)
-        return {f"+{at}": int.from_bytes(content[at : at + WORD], cast(Order, unit.order)) for at in words}
+        return {f"+{at}": int.from_bytes(content[at : at + WORD], unit.order) for at in words}
     if "first" in layout.state:
         at = layout.state["mac"] if "mac" in layout.state else layout.by_name["data_meta"].at
-        packet = int.from_bytes(content[at : at + WORD], cast(Order, unit.order))
+        packet = int.from_bytes(content[at : at + WORD], unit.order)
     for one in layout.fields:
-        value = int.from_bytes(content[one.at : one.at + one.kept], cast(Order, unit.order))
+        value = int.from_bytes(content[one.at : one.at + one.kept], unit.order)
         if one.pointer != OBJECT:
             found[one.name] = value - packet & (1 << 64) - 1 if one.pointer else value
     return found
@@ -170,7 +168,7 @@ def packet_after(unit: Unit, entry: Input, context: bytes, packet: bytes) -> byt
         return packet[start - base :][:size]
 
     def word(at: int) -> int:
-        return int.from_bytes(context[at : at + WORD], cast(Order, unit.order)) - base
+        return int.from_bytes(context[at : at + WORD], unit.order) - base
 
     if not layout.state:
         return packet[start - base : word(layout.by_name["skb_data_end"].at)]

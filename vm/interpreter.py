@@ -342,7 +342,7 @@ class Interpreter:
         registers, frames = state.registers, state.frames
         index, target = registers[3] & 0xFFFF_FFFF, 0
         if index < entries and state.tails:
-            target = int.from_bytes(state.memory.read(cells + CELL * index, CELL), self.program.order)  # type: ignore[arg-type]
+            target = int.from_bytes(state.memory.read(cells + CELL * index, CELL), self.program.order)
         if target:
             state.tails -= 1
             registers[0] = POISON
@@ -430,7 +430,7 @@ class Interpreter:
         try:
             if load:
                 raw = state.memory.read(address, size)
-                registers[d] = effect(0, int.from_bytes(raw, order))  # type: ignore[arg-type]
+                registers[d] = effect(0, int.from_bytes(raw, order))
             else:
                 state.memory.write(address, effect(0, registers[s]).to_bytes(size, order))
         except OutOfReach as bad:
@@ -448,7 +448,7 @@ class Interpreter:
             return
         bad = state.memory.first_bad(address, size, True)
         if bad is not None and compares and state.memory.first_bad(address, size, False) is None:
-            old = int.from_bytes(state.memory.read(address, size), order)  # type: ignore[arg-type]
+            old = int.from_bytes(state.memory.read(address, size), order)
             if old != registers[0] & (1 << 8 * size) - 1:
                 # Some machines write the old value back, which faults; others do not write at all.
                 state.ended = "unspecified"
@@ -459,7 +459,7 @@ class Interpreter:
             # A machine reads first, so memory that is not there at all is a read fault on some; the kind is a write.
             self._fault(state, OutOfReach(True, bad), state.pc)
             return
-        old = int.from_bytes(state.memory.read(address, size), order)  # type: ignore[arg-type]
+        old = int.from_bytes(state.memory.read(address, size), order)
         new = effect(old, registers[s], registers[0])
         state.memory.write(address, new.to_bytes(size, order))
         if fetch_to >= 0:

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING
 
 from bpf.errors import BadInput
+from bpf.order import Order
 from bpf.plan import KEPT, KEPT_SIZE, PAGE, Unit
 from bpf.spec.contexts import LAYOUTS, SOCKET_FIELD
 from vm.network import ANY, Network, Socket, Tunnel
@@ -32,8 +33,6 @@ PROTOCOLS = {"tcp": (1, 6), "udp": (2, 17)}  # SOCK_*, IPPROTO_*
 TCP_ESTABLISHED, TCP_CLOSE, TCP_LISTEN = 1, 7, 10
 OWN_STATE = {"bpf_sock_addr", "bpf_sock_ops", "sk_msg_md", "sk_reuseport_md", "bpf_sockopt"}
 """Contexts whose `sk` is always there. An skb has the one that is described, if it is."""
-
-Order = Literal["little", "big"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +64,9 @@ OPTION_FLAGS = {"geneve": 0x800, "vxlan": 0x1000, "erspan": 0x4000}
 OPTION_SPACE = 40  # MAX_TCP_OPTION_SPACE
 
 
-def keep(net: Network, order: str) -> bytes:
+def keep(net: Network, order: Order) -> bytes:
     """The region as it is when a run starts. Raises BadInput for too many sockets."""
-    byte_order = cast(Order, order)
+    byte_order = order
     first = bytearray(PAGE)
     first[TCP_SPACE.at : TCP_SPACE.at + 8] = OPTION_SPACE.to_bytes(8, byte_order)
     if net.tunnel is not None:
@@ -98,7 +97,7 @@ def with_socket(unit: Unit, context: bytes, net: Network) -> bytes:
     if view.layout.name not in OWN_STATE and (view.layout.name != "__sk_buff" or net.cookie not in net.sockets):
         return context
     address = unit.kept.start + PAGE
-    return context[: one.at] + address.to_bytes(one.kept, cast(Order, unit.order)) + context[one.at + one.kept :]
+    return context[: one.at] + address.to_bytes(one.kept, unit.order) + context[one.at + one.kept :]
 
 
 def _slot(cookie: int, socket: Socket, order: Order) -> bytes:
@@ -181,9 +180,9 @@ class Kept:
 
     __slots__ = ("_memory", "order", "start")
 
-    def __init__(self, memory: Memory, order: str) -> None:
+    def __init__(self, memory: Memory, order: Order) -> None:
         self._memory = memory
-        self.order = cast(Order, order)
+        self.order = order
         self.start = memory.address(KEPT)
 
     def number(self, part: Part) -> int:

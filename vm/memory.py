@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from bpf.errors import BadInput
 from bpf.object.btf_build import Content, content
+from bpf.order import Order
 from bpf.plan import PAGE, Region, Unit
 from vm.contexts import build
 from vm.kept import keep, with_socket
@@ -204,10 +205,10 @@ class Memory:
             out += page[0][at - page[1] : at - page[1] + take]
         return bytes(out)
 
-    def probe(self, address: int, size: int, order: str) -> int:
+    def probe(self, address: int, size: int, order: Order) -> int:
         """The number at an address, 0 where not all of it is there: what a probe load finds."""
         try:
-            return int.from_bytes(self.read(address, size), order)  # type: ignore[arg-type]
+            return int.from_bytes(self.read(address, size), order)
         except OutOfReach:
             return 0
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from bpf.order import Order
 from bpf.plan import Unit
 from vm.maps.base import Contents, Value
 from vm.network import Sent
@@ -67,7 +68,7 @@ class Moved:
     A value that is off by one of these distances is the same address, whichever of them it belongs to.
     """
 
-    order: Literal["little", "big"] = "little"
+    order: Order = "little"
     distances: frozenset[int] = frozenset()
 
     def same(self, planned: int, actual: int) -> bool:

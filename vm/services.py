@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from bpf.isa.effects import signed
+from bpf.order import Order
 from bpf.plan import CALL_TARGET, LOAD_PACKET, SERVICES, Unit
 from bpf.spec.contexts import LAYOUTS
 from bpf.spec.program_types import READERS
@@ -52,7 +53,7 @@ class Packet:
     network: int
     data: int
     layout: str = ""
-    order: str = "little"
+    order: Order = "little"
     writable: bool = True
 
     @classmethod
@@ -74,7 +75,7 @@ class Packet:
         places = [*(layout.by_name[name].at for name in ("data", "data_end")), layout.state["mac"]]
         places.append(layout.state["network"])
         words = (memory.read(self.context + at, 8) for at in places)
-        data, end, mac, network = (int.from_bytes(word, self.order) for word in words)  # type: ignore[arg-type]
+        data, end, mac, network = (int.from_bytes(word, self.order) for word in words)
         return replace(self, start=mac, size=end - mac, network=network - mac, data=data - mac)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from bpf.errors import BadInput
 from bpf.object.btf_build import Content, content
+from bpf.order import Order
 from bpf.plan import POISON, RECORD_WORDS, Unit
 from bpf.program import Map
 from bpf.spec.layout import CPUS
@@ -149,7 +150,7 @@ class World:
     attach_type: int = 0
     sysctl: Sysctl = field(default_factory=Sysctl)
 
-    def plain(self, order: str) -> World:
+    def plain(self, order: Order) -> World:
         """The same world, with the kernel's memory as bytes of a byte order."""
         if all(isinstance(data, bytes) for data in self.kernel.values()):
             return self

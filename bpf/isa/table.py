@@ -14,6 +14,7 @@ from typing import Any
 
 from bpf.isa import effects, opcodes
 from bpf.isa.opcodes import ABS, ALU, ALU64, ATOMIC, IND, JMP, JMP32, LD, LDX, MEM, MEMSX, ST, STX, K, X
+from bpf.order import Order
 
 
 class Kind(Enum):
@@ -75,7 +76,7 @@ class Row:
     ordered: bool = False
     immediates: frozenset[int] = frozenset()
 
-    def effect_in(self, order: str) -> Callable[..., Any]:
+    def effect_in(self, order: Order) -> Callable[..., Any]:
         """The effect in a program of byte order `order` ("little" or "big")."""
         effect = self.effect_big if order == "big" and self.effect_big is not None else self.effect
         assert effect is not None, self.name

@@ -15,6 +15,7 @@ from bpf.errors import BadImmediate, BadRegister, HalfWide, ReservedField, Trunc
 from bpf.isa.insn import Insn
 from bpf.isa.opcodes import FRAME_POINTER, REGISTERS
 from bpf.isa.table import BY_OPCODE, Kind, Row
+from bpf.order import Order
 
 SLOT = 8
 _FORMAT = {"little": struct.Struct("<BBhi"), "big": struct.Struct(">BBhi")}
@@ -35,7 +36,7 @@ _RESERVED = {row.name: _reserved(row) for row in BY_OPCODE.values() if isinstanc
 }
 
 
-def encode(insns: Iterable[Insn | None], order: str) -> bytes:
+def encode(insns: Iterable[Insn | None], order: Order) -> bytes:
     """The wire form of instructions (None, the second slot of an lddw in a slot list, is skipped).
 
     Raises BadImmediate for an operand that its field cannot hold.
@@ -61,7 +62,7 @@ def encode(insns: Iterable[Insn | None], order: str) -> bytes:
     return bytes(out)
 
 
-def decode(code: bytes, order: str) -> tuple[Insn | None, ...]:
+def decode(code: bytes, order: Order) -> tuple[Insn | None, ...]:
     """The instructions of `code` by slot; the second slot of an lddw holds None.
 
     Raises the subclasses of BadProgram that bpf/errors.py lists, naming the slot.

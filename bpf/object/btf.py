@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 from bpf.errors import BadObject
+from bpf.order import Order
 
 POINTER = 8  # bytes
 SIGNED, CHAR, BOOL = 1, 2, 4  # encodings of an INT
@@ -121,7 +122,7 @@ class Btf:
     """Types by number; number 0 is void. strings: the table as it was read, into which .BTF.ext points."""
 
     types: Sequence[Type]
-    order: str = "little"
+    order: Order = "little"
     strings: bytes = field(default=b"\0", repr=False, compare=False)
 
     def __hash__(self) -> int:

@@ -11,15 +11,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, cast
 
 from bpf.errors import BadInput
 from bpf.object.btf import COMPOSITE, ENUMS, Btf, Kind
 from bpf.object.btf import Value as Enumerator
+from bpf.order import Order
 
 MOST = 1 << 24  # bytes of a structure
 Value = int | str
-Order = Literal["little", "big"]
 _STEP = re.compile(r"([A-Za-z_]\w*)|\[(\d+)\]")
 
 
@@ -32,20 +31,20 @@ class Structure:
     fields: Mapping[str, Value]
     _made: dict[str, bytes] = field(default_factory=dict, init=False, repr=False, compare=False)
 
-    def encode(self, order: str) -> bytes:
+    def encode(self, order: Order) -> bytes:
         """Its bytes. Raises BadInput for a member that is not there or a value that it cannot have."""
         if order not in self._made:
             self._made[order] = self._encode(order)
         return self._made[order]
 
-    def _encode(self, order: str) -> bytes:
+    def _encode(self, order: Order) -> bytes:
         size = self.types.size(self.number)
         if size > MOST:
             raise BadInput(f"{self.types[self.number].name} has {size} bytes: at most {MOST} are described")
         data = bytearray(size)
         for path, value in self.fields.items():
             number, at, bits = find(self.types, self.number, path)
-            _put(self.types, data, number, at, bits, value, path, cast(Order, order))
+            _put(self.types, data, number, at, bits, value, path, order)
         return bytes(data)
 
 
@@ -53,7 +52,7 @@ Content = bytes | Structure
 """Memory: bytes, or a structure that is the same in either byte order."""
 
 
-def content(given: Content, order: str) -> bytes:
+def content(given: Content, order: Order) -> bytes:
     """The bytes of memory in a byte order."""
     return given if isinstance(given, bytes) else given.encode(order)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from bpf.errors import BadObject
 from bpf.object.btf import COMPOSITE, ENUMS, LINKAGE, MODIFIERS, POINTER, REFERS, SECTION, VOID, Btf, Kind, Type
+from bpf.order import Order
 
 MAX_DEPTH = 64  # how deep types may nest; the kernel allows 32
 MAX_SIZE = 1 << 32
@@ -14,7 +15,7 @@ MAX_SIZE = 1 << 32
 _DECLARATIONS = frozenset({Kind.FUNC, Kind.VAR, Kind.DATASEC, Kind.DECL_TAG})  # no types of anything
 
 
-def btf(types: Sequence[Type], order: str = "little") -> Btf:
+def btf(types: Sequence[Type], order: Order = "little") -> Btf:
     """Types as a Btf; types[0] has number 1. Raises BadObject as `check` does."""
     made = Btf((VOID, *types), order)
     check(made)

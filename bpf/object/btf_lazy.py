@@ -10,7 +10,7 @@ from typing import overload
 
 from bpf.errors import BadObject
 from bpf.object.btf import VOID, Btf, Kind, Type
-from bpf.object.btf_wire import EACH, HEADER, Reader
+from bpf.object.btf_wire import EACH, HEADER, ORDER_OF, Reader
 
 _REST = {Kind.INT: 4, Kind.ARRAY: 12, Kind.VAR: 4, Kind.DECL_TAG: 4}  # bytes behind a type's own words
 _EACH = [EACH.get(Kind(kind), 0) if kind in list(Kind) else 0 for kind in range(32)]
@@ -75,7 +75,7 @@ class LazyBtf(Btf):
 
 def open_types(data: bytes) -> LazyBtf:
     """A raw BTF file that is trusted to be whole, as the running kernel's own. Raises BadObject for another file."""
-    order = {b"\x9f\xeb": "little", b"\xeb\x9f": "big"}.get(data[:2])
+    order = ORDER_OF.get(data[:2])
     if order is None or len(data) < HEADER:
         raise BadObject("no BTF magic number 0xeb9f", place="BTF")
     mark = "<" if order == "little" else ">"

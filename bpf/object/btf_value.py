@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from bpf.object.btf import BOOL, CHAR, COMPOSITE, ENUMS, SIGNED, Btf, Kind, Type
+from bpf.order import Order
 
 _DEEPEST = 32
 
@@ -16,15 +17,15 @@ def typed(types: Btf, number: int, data: bytes, depth: int = 0) -> Any:
     """
     number = types.strip(number)
     one = types[number]
-    order = "big" if types.order == "big" else "little"
+    order = types.order
     if depth < _DEEPEST:
         if one.kind is Kind.INT:
             return _integer(one, data, order)
         if one.kind in ENUMS:
-            found = int.from_bytes(data[: one.size], order, signed=one.flag)  # type: ignore[arg-type]
+            found = int.from_bytes(data[: one.size], order, signed=one.flag)
             return next((value.name for value in one.values if value.value == found), found)
         if one.kind is Kind.PTR:
-            return hex(int.from_bytes(data[:8], order))  # type: ignore[arg-type]
+            return hex(int.from_bytes(data[:8], order))
         if one.kind is Kind.ARRAY:
             return _array(types, one, data, depth)
         if one.kind in COMPOSITE:
@@ -41,8 +42,8 @@ def typed(types: Btf, number: int, data: bytes, depth: int = 0) -> Any:
     return "0x" + data[: types.size(number)].hex()
 
 
-def _integer(one: Type, data: bytes, order: str) -> Any:
-    value = int.from_bytes(data[: one.size], order, signed=bool(one.encoding & SIGNED))  # type: ignore[arg-type]
+def _integer(one: Type, data: bytes, order: Order) -> Any:
+    value = int.from_bytes(data[: one.size], order, signed=bool(one.encoding & SIGNED))
     if one.encoding & BOOL:
         return bool(value)
     if one.encoding & CHAR and chr(value & 0xFF).isascii() and chr(value & 0xFF).isprintable():
@@ -60,12 +61,12 @@ def _array(types: Btf, one: Type, data: bytes, depth: int) -> Any:
     return [typed(types, one.type, data[at : at + size], depth + 1) for at in range(0, one.count * size, size or 1)]
 
 
-def _member(types: Btf, one: Type, index: int, data: bytes, order: str, depth: int) -> Any:
+def _member(types: Btf, one: Type, index: int, data: bytes, order: Order, depth: int) -> Any:
     member = one.members[index]
     if not member.bits:
         return typed(types, member.type, data[member.offset // 8 :], depth + 1)
     first, last = member.offset // 8, (member.offset + member.bits + 7) // 8
-    word = int.from_bytes(data[first:last], order)  # type: ignore[arg-type]
+    word = int.from_bytes(data[first:last], order)
     behind = 8 * (last - first) - member.offset % 8 - member.bits
     value = (word >> (behind if order == "big" else member.offset % 8)) & (1 << member.bits) - 1
     kind = types[types.strip(member.type)]

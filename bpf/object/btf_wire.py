@@ -8,8 +8,11 @@ from dataclasses import dataclass, field
 from bpf.errors import BadObject
 from bpf.object.btf import COMPOSITE, REFERS, SECTION, VOID, Btf, Kind, Member, Param, Type, Value, Variable, string_at
 from bpf.object.btf_check import check
+from bpf.order import Order
 
 MAGIC = 0xEB9F
+ORDER_OF: dict[bytes, Order] = {b"\x9f\xeb": "little", b"\xeb\x9f": "big"}
+"""What the magic number looks like in each byte order."""
 HEADER = 24
 
 EACH = {
@@ -19,7 +22,7 @@ EACH = {
 
 def decode(data: bytes) -> Btf:
     """Read .BTF or a raw BTF file; its magic number says the byte order. Raises BadObject naming the place."""
-    order = {b"\x9f\xeb": "little", b"\xeb\x9f": "big"}.get(data[:2])
+    order = ORDER_OF.get(data[:2])
     if order is None:
         raise _broken(0, "no BTF magic number 0xeb9f")
     mark = "<" if order == "little" else ">"
@@ -124,7 +127,7 @@ class Reader:
 _KINDS = {int(kind): kind for kind in Kind}
 
 
-def encode(types: Btf, order: str | None = None) -> bytes:
+def encode(types: Btf, order: Order | None = None) -> bytes:
     """The bytes of .BTF, in its own byte order unless another is named; strings in the order of their first use."""
     mark = "<" if (order or types.order) == "little" else ">"
     strings = bytearray(b"\0")

@@ -13,6 +13,7 @@ from bpf.errors import BadObject, Refused
 from bpf.object.btf import BOOL, CHAR, ENUMS, SIGNED, Btf, Kind
 from bpf.object.parts import Parts
 from bpf.object.reader import Symbol
+from bpf.order import Order
 from bpf.program import Map
 
 KCONFIG, KSYMS = ".kconfig", ".ksyms"
@@ -85,7 +86,7 @@ class Externs:
         return Map(KCONFIG, value_size=size, initial=bytes(data), readonly=True)
 
 
-def _encoded(types: Btf, number: int, name: str, value: int | str, place: str, order: str) -> bytes:
+def _encoded(types: Btf, number: int, name: str, value: int | str, place: str, order: Order) -> bytes:
     """A configuration value as its type holds it."""
     inner = types[types.strip(types[number].type)]
     size = types.size(number)

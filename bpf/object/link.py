@@ -15,6 +15,7 @@ from bpf.object.btf_ext import Ext, Relo
 from bpf.object.dwarf import Place
 from bpf.object.parts import Parts, open_parts
 from bpf.object.reader import MAX_DATA, Elf, Relocation, Section, Symbol
+from bpf.order import Order
 from bpf.program import Line
 
 _SAID_ONCE = ("license", "version")
@@ -46,7 +47,7 @@ def link(files: Sequence[tuple[str, bytes]]) -> Parts:
 
 @dataclass(slots=True)
 class _Linker:
-    order: str
+    order: Order
     sections: list[Section] = field(default_factory=list)
     symbols: list[Symbol] = field(default_factory=list)
     types: list[Type] = field(default_factory=list)

@@ -11,6 +11,7 @@ from elftools.elf.relocation import RelocationSection
 from elftools.elf.sections import SymbolTableSection
 
 from bpf.errors import BadObject
+from bpf.order import Order
 
 MAX_DATA = 1 << 26  # bytes of all sections; a .bss may claim any size without bringing the bytes
 MAX_ALIGN = 4096
@@ -57,7 +58,7 @@ class Section:
 class Elf:
     """A relocatable BPF object. order: "little" or "big"."""
 
-    order: str
+    order: Order
     sections: tuple[Section, ...]
     symbols: tuple[Symbol, ...]
 

@@ -16,6 +16,7 @@ from bpf.errors import Refused
 from bpf.facts import Base, Facts
 from bpf.isa import ROW, Insn, Kind, make
 from bpf.object.btf import Kind as BtfKind
+from bpf.order import Order
 from bpf.program import Program
 from bpf.rewrite.replace import replace
 from bpf.spec.contexts import OBJECT, SOCKET_FIELD, Field, View
@@ -49,7 +50,7 @@ def _size(prog: Program, number: int, pc: int) -> int:
     return types.size(number)
 
 
-def _convert(insn: Insn, pc: int, fixed: int, view: View, order: str) -> Iterator[Insn]:
+def _convert(insn: Insn, pc: int, fixed: int, view: View, order: Order) -> Iterator[Insn]:
     row = insn.row
     size, offset, write = row.width // 8, fixed + insn.off, row.kind is not Kind.LOAD
     if row.aligned:
@@ -72,7 +73,7 @@ def _remedy(view: View, offset: int) -> str:
     return f"{view.layout.name}.{one.name}" if one else f"{view.layout.name} has {view.layout.size} bytes"
 
 
-def _load(insn: Insn, one: Field, at: int, part: int, size: int, order: str) -> Iterator[Insn]:
+def _load(insn: Insn, one: Field, at: int, part: int, size: int, order: Order) -> Iterator[Insn]:
     if one.raw:
         yield insn._replace(off=at)
         return

@@ -5,6 +5,8 @@ Linux's own strides: a value takes a multiple of 8 bytes; the values of one CPU 
 
 from __future__ import annotations
 
+from bpf.order import Order
+
 VALUE_ALIGN = 8
 CACHE_LINE = 64
 CPUS = 4
@@ -39,13 +41,13 @@ def size(value_size: int, slots: int, *, per_cpu: bool) -> int:
     return CPUS * cpu_stride(value_size, slots) if per_cpu else stride(value_size) * slots
 
 
-def dynptr(data: int, size: int, offset: int, order: str) -> bytes:
+def dynptr(data: int, size: int, offset: int, order: Order) -> bytes:
     """The bytes of a dynptr. size: with its kind and flag."""
     fields = ((data, 8), (size, 4), (offset, 4))
-    return b"".join(value.to_bytes(width, order) for value, width in fields)  # type: ignore[arg-type]
+    return b"".join(value.to_bytes(width, order) for value, width in fields)
 
 
-def read_dynptr(data: bytes, order: str) -> tuple[int, int, int]:
+def read_dynptr(data: bytes, order: Order) -> tuple[int, int, int]:
     """Address, size with kind and flag, offset."""
-    address, size, offset = (int.from_bytes(data[a:b], order) for a, b in ((0, 8), (8, 12), (12, 16)))  # type: ignore[arg-type]
+    address, size, offset = (int.from_bytes(data[a:b], order) for a, b in ((0, 8), (8, 12), (12, 16)))
     return address, size, offset

@@ -12,6 +12,7 @@ from difflib import get_close_matches
 
 from bpf.errors import BadProgram, BadText
 from bpf.isa import Insn, Kind
+from bpf.order import Order
 from bpf.program import Line, Program, program
 from bpf.spec.kfuncs import BY_NAME
 from bpf.text.grammar import FORMS, WORDS, find, reduce
@@ -33,7 +34,7 @@ _DIRECTIVES = frozenset(
 )
 
 
-def assemble(text: str, *, order: str = "little", name: str = "prog", file: str = "") -> Program:
+def assemble(text: str, *, order: Order = "little", name: str = "prog", file: str = "") -> Program:
     """The program that text says.
 
     order: its byte order. name: its name, and that of its first function unless a label stands there. file: where the

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 from bpf.errors import CrossbpfError
 from bpf.isa import ROW
+from bpf.order import ORDERS, Order
 from bpf.plan import DEFAULT_PLAN, Unit
 from bpf.program import Program
 from bpf.spec.conventions import PACKET, PLAIN
@@ -30,7 +31,6 @@ from fuzz.suite.rows import exercises
 from vm.outcome import Outcome
 from vm.world import Input, Limits, World
 
-ORDERS = ("little", "big")
 SPARSE = 13  # of a sweep's operands, in the suite's first pass
 QUICK = 5_000  # slots of a program that the first pass takes
 _LIMITS = Limits(instructions=50_000_000, seconds=0.5, may_goto=5)
@@ -46,7 +46,7 @@ class Probe:
     """
 
     name: str
-    programs: Mapping[str, tuple[Program, Input]]
+    programs: Mapping[Order, tuple[Program, Input]]
     target: str = ""
     observe: bool = False
 
@@ -83,13 +83,13 @@ class Tester:
     """Something that tests: its programs in order."""
 
     name: str
-    probes: Callable[[Sequence[str]], Iterator[Probe]]
+    probes: Callable[[Sequence[Order]], Iterator[Probe]]
 
 
 def suite(names: Sequence[str] = NAMES) -> Tester:
     """crossbpf's own suite. A first pass takes few operands and short programs, the second one all there is."""
 
-    def probes(orders: Sequence[str]) -> Iterator[Probe]:
+    def probes(orders: Sequence[Order]) -> Iterator[Probe]:
         for every in (SPARSE, 1):
             for name in names:
                 for order in orders:
@@ -99,7 +99,7 @@ def suite(names: Sequence[str] = NAMES) -> Tester:
     return Tester("suite", probes)
 
 
-def _quick(name: str, order: str) -> Iterator[Case]:
+def _quick(name: str, order: Order) -> Iterator[Case]:
     if name in ROW:
         yield from (case for case in exercises(ROW[name], order, SPARSE) if len(case.program) <= QUICK)
 
@@ -107,7 +107,7 @@ def _quick(name: str, order: str) -> Iterator[Case]:
 def fuzzer(programs: int | None, seed: int = 0, seconds: float | None = None) -> Tester:
     """A campaign's programs, up to a number or a time."""
 
-    def probes(orders: Sequence[str]) -> Iterator[Probe]:
+    def probes(orders: Sequence[Order]) -> Iterator[Probe]:
         start, number = time.monotonic(), 0
         while (programs is None or number < programs) and (seconds is None or time.monotonic() - start < seconds):
             random = Random(f"{seed}:{number}")

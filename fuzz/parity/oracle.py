@@ -14,6 +14,7 @@ from bpf.errors import Refused
 from bpf.isa import opcodes
 from bpf.object.btf import LINKAGE, Btf, Kind, Type
 from bpf.object.btf_wire import encode
+from bpf.order import Order
 from bpf.program import Map
 from bpf.spec.attach import PREFIXES, attach_name
 from bpf.spec.maps import MAP_TYPES, RDONLY_PROG
@@ -25,7 +26,6 @@ from verifier.kernel_types import kernel_types
 from verifier.options import ALL, BPF, NET_ADMIN, PERFMON, SYS_ADMIN, Options
 from verifier.raw import SLOT, slots
 from verifier.subject import Subject
-from vm.maps import Order
 
 STRICT, ANY, FREQUENT, SLEEPABLE = 1, 2, 8, 16  # BPF_F_*
 _NUMBERS = {NET_ADMIN: 12, SYS_ADMIN: 21, PERFMON: 38, BPF: 39}  # CAP_* of linux/capability.h

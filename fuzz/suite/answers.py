@@ -15,6 +15,7 @@ from functools import cache
 from pathlib import Path
 
 from bpf.errors import Refused
+from bpf.order import ORDERS, Order
 from bpf.plan import DEFAULT_PLAN, Unit
 from engines import ENGINES, Engine, engine, surroundings
 from fuzz.suite.exercise import Case
@@ -22,7 +23,6 @@ from vm.outcome import Outcome
 from vm.world import Input, Limits, World
 
 FILE = Path(__file__).with_name("answers.txt")
-ORDERS = ("little", "big")
 LIMITS = Limits(instructions=50_000_000, seconds=20.0, may_goto=50)
 
 
@@ -36,7 +36,7 @@ def digest(outcome: Outcome) -> str:
 
 
 @cache
-def answers() -> dict[tuple[str, str], str]:
+def answers() -> dict[tuple[str, Order], str]:
     """(name of a case, byte order) -> digest."""
     found = {}
     for line in FILE.read_text(encoding="ascii").splitlines():

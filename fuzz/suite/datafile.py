@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bpf.errors import BadInput, CrossbpfError
+from bpf.order import Order
 from bpf.program import Program, program
 from bpf.text import assemble
 
@@ -53,7 +54,7 @@ class SuiteTest:
     no_register_offset: bool = False
     text_line: int = 1
 
-    def program(self, order: str = "little") -> Program:
+    def program(self, order: Order = "little") -> Program:
         """The program, of byte order `order`. Raises BadText or BadProgram naming the file and the line."""
         if self.raw is None:
             assert self.text is not None

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from bpf.isa import ROW, Insn, make
+from bpf.order import Order
 from bpf.program import Map, Program, program
 from bpf.spec.conventions import PACKET, PLAIN, Convention
 from fuzz.suite.values import M64
@@ -96,12 +97,12 @@ class Exercise:
             self.add("stx64", base, register, 8 * number)
         self.stored += 8 * len(registers)
 
-    def finish(self, order: str) -> Case:
+    def finish(self, order: Order) -> Case:
         """The case: what stands here, then exit with R0 = 0."""
         self.add("mov64_imm", 0, imm=0)
         return self.finish_function(order)
 
-    def finish_function(self, order: str) -> Case:
+    def finish_function(self, order: Order) -> Case:
         """The case: what stands here, then exit."""
         self.add("exit")
         results = Map("results", value_size=max(self.stored, 8), initial=bytes(max(self.stored, 8)))

@@ -7,6 +7,7 @@ from random import Random
 
 from bpf.isa import ROW, ROWS, Kind, Row, make
 from bpf.isa.opcodes import FRAME_POINTER
+from bpf.order import Order
 from bpf.plan import POISON
 from fuzz.suite.exercise import DATA, RESULTS, Case, Exercise
 from fuzz.suite.values import EDGES, IMMEDIATES
@@ -16,7 +17,7 @@ FARTHEST = 32_767
 SAVED = range(6, 10)
 
 
-def flow(row: Row, order: str) -> Iterator[Case]:
+def flow(row: Row, order: Order) -> Iterator[Case]:
     """The cases of a row that has to do with control, and for one that writes a register, of saving it."""
     if row.kind is Kind.GOTO:
         yield from (_jumps(row, order), _far_jumps(row, order))
@@ -35,7 +36,7 @@ def _full(exercise: Exercise) -> None:
         exercise.set(register, EDGES[-1 - register])
 
 
-def _jumps(row: Row, order: str) -> Case:
+def _jumps(row: Row, order: Order) -> Case:
     """Over instructions, forward and back. Each is reached by a branch that is not taken, so that no verifier minds."""
     exercise = Exercise(f"{row.name} control")
     _full(exercise)
@@ -63,7 +64,7 @@ def _jumps(row: Row, order: str) -> Case:
     return exercise.finish_function(order)
 
 
-def _last(row: Row, order: str) -> Case:
+def _last(row: Row, order: Order) -> Case:
     """A branch to the last instruction, an exit."""
     exercise = Exercise(f"{row.name} last")
     exercise.point(9, DATA, 0)
@@ -75,7 +76,7 @@ def _last(row: Row, order: str) -> Case:
     return exercise.finish_function(order)
 
 
-def _far_jumps(row: Row, order: str) -> Case:
+def _far_jumps(row: Row, order: Order) -> Case:
     """As far as the field holds and for gotol farther, forward and back; branches too, over the same instructions."""
     exercise = Exercise(f"{row.name} far")
     distance = FAR if row.op == "gotol" else FARTHEST - 3
@@ -100,7 +101,7 @@ def _far_jumps(row: Row, order: str) -> Case:
     return exercise.finish_function(order)
 
 
-def _calls(row: Row, order: str) -> Case:
+def _calls(row: Row, order: Order) -> Case:
     """A call with every register full; exits of two functions."""
     exercise = Exercise(f"{row.name} control")
     _full(exercise)
@@ -120,7 +121,7 @@ def _calls(row: Row, order: str) -> Case:
     return exercise.finish_function(order)
 
 
-def _far_calls(row: Row, order: str) -> Case:
+def _far_calls(row: Row, order: Order) -> Case:
     """Farther than 16 bits, forward and back: the farther function calls the nearer one."""
     exercise = Exercise(f"{row.name} far")
     exercise.set(1, EDGES[-1])
@@ -141,7 +142,7 @@ def _far_calls(row: Row, order: str) -> Case:
     return exercise.finish_function(order)
 
 
-def _frames(row: Row, order: str) -> Case:
+def _frames(row: Row, order: Order) -> Case:
     """Eight functions, each with a frame of its own that it fills before the call and looks at after it."""
     exercise = Exercise(f"{row.name} frames")
     exercise.add("mov64_imm", 1, imm=0)
@@ -165,7 +166,7 @@ def _frames(row: Row, order: str) -> Case:
     return exercise.finish_function(order)
 
 
-def _helpers(row: Row, order: str) -> Case:
+def _helpers(row: Row, order: Order) -> Case:
     """Helper calls with every register full, twice in a row, R6-R9 alive across them."""
     exercise = Exercise(f"{row.name} control")
     _full(exercise)
@@ -175,7 +176,7 @@ def _helpers(row: Row, order: str) -> Case:
     return exercise.finish(order)
 
 
-def _arguments(row: Row, order: str) -> Case:
+def _arguments(row: Row, order: Order) -> Case:
     """A result of 64 bits, a pointer as argument, a call in a function of its own."""
     exercise = Exercise(f"{row.name} arguments")
     exercise.add("call_helper", imm=14)  # get_current_pid_tgid: both halves
@@ -199,7 +200,7 @@ def _arguments(row: Row, order: str) -> Case:
     return exercise.finish_function(order)
 
 
-def _five_arguments(row: Row, order: str) -> Case:
+def _five_arguments(row: Row, order: Order) -> Case:
     """csum_diff(from, size, to, size, seed)."""
     exercise = Exercise(f"{row.name} five arguments")
     for n, (first, second) in enumerate(((8, 16), (0, 8), (16, 0), (32, 64))):
@@ -216,7 +217,7 @@ def _five_arguments(row: Row, order: str) -> Case:
     return exercise.finish(order)
 
 
-def _lost(row: Row, order: str) -> Case:
+def _lost(row: Row, order: Order) -> Case:
     """What a call destroys is the same everywhere: read at once, behind a branch, at the head of a loop.
 
     No verifier lets a program do this. Compiled code pays for it only where it is read, which it has to find out.
@@ -262,7 +263,7 @@ def _lost(row: Row, order: str) -> Case:
     return exercise.finish_function(order)
 
 
-def _saves(row: Row, order: str) -> Case:
+def _saves(row: Row, order: Order) -> Case:
     """Functions that change one of R6-R9 by this instruction alone; their caller's are as they were."""
     exercise = Exercise(f"{row.name} saves")
     _full(exercise)
@@ -296,7 +297,7 @@ def _wide_operand(row: Row, slot: int) -> int:
     return -(slot + 1) & 0xFFFF_FFFF if row.op == "func" else 0
 
 
-def long_programs(order: str) -> Iterator[Case]:
+def long_programs(order: Order) -> Iterator[Case]:
     """Thousands of instructions of all kinds in a function, with short and long branches; results stored on the way."""
     for seed, size in ((1, 3_000), (2, 3_000), (3, 12_000)):
         yield _long(seed, size, order)
@@ -309,7 +310,7 @@ _STORE = tuple(row for row in ROWS if row.kind is Kind.STORE)
 _ATOMIC = tuple(row for row in ROWS if row.kind is Kind.ATOMIC)
 
 
-def _long(seed: int, size: int, order: str) -> Case:
+def _long(seed: int, size: int, order: Order) -> Case:
     random = Random(seed)
     exercise = Exercise(f"long {seed}")
     _full(exercise)

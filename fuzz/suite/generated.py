@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from bpf.errors import CrossbpfError, Refused
 from bpf.isa import ROW, ROWS
+from bpf.order import Order
 from bpf.plan import DEFAULT_PLAN, PLANS, Plan, Unit
 from engines import ENGINES, Engine, engine
 from engines.compare import part
@@ -34,7 +35,7 @@ NAMES = (*(row.name for row in ROWS if not row.external), LONG)
 """What the suite is made of: every row that can run, and long programs of all of them."""
 
 
-def cases(name: str, order: str, every: int = 1) -> Iterator[Case]:
+def cases(name: str, order: Order, every: int = 1) -> Iterator[Case]:
     """The cases of one of NAMES, in a byte order. every: take only every so manieth of a sweep's operands."""
     if name == LONG:
         yield from long_programs(order)

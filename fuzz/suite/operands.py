@@ -12,6 +12,7 @@ from functools import lru_cache
 from itertools import product
 
 from bpf.isa import Kind, Row, make
+from bpf.order import Order
 from fuzz.suite.exercise import IN, OUT, Case, Exercise, sweep
 from fuzz.suite.values import CORNERS, EDGES, IMMEDIATES, M64, beside
 
@@ -23,7 +24,7 @@ _PAIRS = ((0, 1), (1, 0), (2, 0), (0, 3), (3, 2), (4, 2), (2, 4), (5, 9), (9, 3)
 
 
 @lru_cache(maxsize=16)
-def packed(order: str, rows: tuple[tuple[int, ...], ...] | str, every: int = 1) -> tuple[bytes, int]:
+def packed(order: Order, rows: tuple[tuple[int, ...], ...] | str, every: int = 1) -> tuple[bytes, int]:
     """Sets of operands as a map's bytes, and how many there are: whole turns of UNROLLED.
 
     rows: the sets, or the name of one of the tables, which are long.
@@ -49,7 +50,7 @@ _TABLES: dict[str, Callable[[], Sequence[tuple[int, ...]]]] = {
 }
 
 
-def operands(row: Row, order: str, every: int) -> Iterator[Case]:
+def operands(row: Row, order: Order, every: int) -> Iterator[Case]:
     """The sweeps of a row that computes something, branches, or stores an immediate."""
     if row.kind is Kind.ATOMIC:
         yield _atomic(row, order, every)
@@ -99,7 +100,7 @@ def _split(row: Row) -> Iterator[tuple[str, Sequence[int]]]:
 
 
 def _registers(
-    row: Row, order: str, table: str, pairs: Sequence[tuple[int, int]], every: int, part: range | None = None
+    row: Row, order: Order, table: str, pairs: Sequence[tuple[int, int]], every: int, part: range | None = None
 ) -> Case:
     data, count = packed(order, table, every)
     size = 16
@@ -123,7 +124,7 @@ def _registers(
 
 
 @lru_cache(maxsize=4)
-def _beside(order: str, immediates: tuple[int, ...]) -> tuple[bytes, int]:
+def _beside(order: Order, immediates: tuple[int, ...]) -> tuple[bytes, int]:
     """Per turn an operand for each immediate: what lies beside it, then corners. Bytes and turns."""
     rows = list(zip(*(beside(imm) for imm in immediates), strict=True))
     rows += [(corner,) * len(immediates) for corner in CORNERS[::3]]
@@ -133,7 +134,7 @@ def _beside(order: str, immediates: tuple[int, ...]) -> tuple[bytes, int]:
     return struct.pack(f"{endian}{len(flat)}Q", *flat), len(rows)
 
 
-def _immediates(row: Row, order: str, what: str, immediates: tuple[int, ...]) -> Case:
+def _immediates(row: Row, order: Order, what: str, immediates: tuple[int, ...]) -> Case:
     """Every immediate; registers take turns."""
     data, turns = _beside(order, immediates)
 
@@ -146,7 +147,7 @@ def _immediates(row: Row, order: str, what: str, immediates: tuple[int, ...]) ->
     return sweep(f"{row.name} {what}", data, turns, 8 * len(immediates), body).finish(order)
 
 
-def _atomic(row: Row, order: str, every: int) -> Case:
+def _atomic(row: Row, order: Order, every: int) -> Case:
     """Old value, operand and R0 crossed; shown are the memory's eight bytes, the operand's register and R0."""
     data, count = packed(order, "compared" if row.op == "cmpxchg" else "atomic", every)
 
@@ -161,7 +162,7 @@ def _atomic(row: Row, order: str, every: int) -> Case:
     return sweep(f"{row.name} operands", data, count, 24, body).finish(order)
 
 
-def _stores(row: Row, order: str, every: int) -> Case:
+def _stores(row: Row, order: Order, every: int) -> Case:
     """Every immediate, into a word that holds other bytes."""
     chosen = IMMEDIATES[::every]
 

@@ -11,6 +11,7 @@ from functools import cache
 from math import gcd
 
 from bpf.isa import ROW, ROWS, Insn, Kind, Row, make
+from bpf.order import Order
 from bpf.plan import Unit
 from bpf.program import Program, program
 from fuzz.suite.exercise import Case
@@ -175,7 +176,7 @@ def limit(name: str, key: str) -> int:
     return NEAR if key == first_of_its_kind(name, kind) else SHORT
 
 
-def reach(row: Row, order: str) -> Iterator[Case]:
+def reach(row: Row, order: Order) -> Iterator[Case]:
     """The cases of a jump or call, aimed at each target of a byte order."""
     for name, target in TARGETS.items():
         if target.order != order:

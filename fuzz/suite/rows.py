@@ -11,6 +11,7 @@ from itertools import product
 
 from bpf.isa import Kind, Row, make
 from bpf.isa.opcodes import FRAME_POINTER
+from bpf.order import Order
 from fuzz.suite import special
 from fuzz.suite.exercise import DATA, DATA_SIZE, RESULTS, Case, Exercise
 from fuzz.suite.flow import flow
@@ -20,7 +21,7 @@ from fuzz.suite.uses import uses
 from fuzz.suite.values import CORNERS, EDGES, IMMEDIATES, M64, OFFSETS
 
 
-def exercises(row: Row, order: str, every: int = 1) -> Iterator[Case]:
+def exercises(row: Row, order: Order, every: int = 1) -> Iterator[Case]:
     """The programs that exercise a row, in a byte order. A row that has nothing to run (lddw of BTF) has none.
 
     every: take only every so manieth case, where there are many.
@@ -68,7 +69,7 @@ def _emit(exercise: Exercise, row: Row, dst: int, operands: dict[str, int], seen
         exercise.store(tuple(dict.fromkeys((dst, *seen))), base)
 
 
-def _registers(row: Row, order: str, every: int) -> Iterator[Case]:
+def _registers(row: Row, order: Order, every: int) -> Iterator[Case]:
     """Every destination with every source, equal ones too, all registers stored; R10 in a case of its own."""
     sources = range(11) if "src" in row.fields else (0,)
     pairs = [
@@ -120,7 +121,7 @@ def _show_data(exercise: Exercise, at: int, width: int, registers: Sequence[int]
     exercise.store(registers, 7)
 
 
-def _accesses(row: Row, order: str, every: int) -> Case:
+def _accesses(row: Row, order: Order, every: int) -> Case:
     """Offsets at every boundary, values of every edge."""
     exercise = Exercise(f"{row.name} accesses")
     aligned = row.width // 8 if row.aligned else 1
@@ -141,7 +142,7 @@ def _accesses(row: Row, order: str, every: int) -> Case:
     return exercise.finish(order)
 
 
-def _access_registers(row: Row, order: str, every: int) -> Iterator[Case]:
+def _access_registers(row: Row, order: Order, every: int) -> Iterator[Case]:
     """Every base with every other register, on the stack for R10. Addresses as data in a case of their own."""
     others = range(11) if "src" in row.fields and "dst" in row.fields else (0,)
     for with_addresses, name in ((False, "registers"), (True, "addresses")):
@@ -182,7 +183,7 @@ def _access_register(exercise: Exercise, row: Row, base: int, other: int) -> Non
         exercise.store((9,), 7)
 
 
-def _wide(row: Row, order: str) -> Case:
+def _wide(row: Row, order: Order) -> Case:
     """Constants of every shape, or the address that a form stands for, in every register."""
     exercise = Exercise(f"{row.name} values")
     if row.op == "imm":

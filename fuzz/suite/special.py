@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from bpf.isa import ROW, Kind, Row, make
 from bpf.isa.opcodes import FRAME_POINTER, FROM_ARENA, TO_ARENA
+from bpf.order import Order
 from bpf.plan import POISON
 from bpf.program import Map
 from bpf.spec.conventions import PACKET, PLAIN, Convention
@@ -46,7 +47,7 @@ def entry_for(row: Row) -> Input:
     return Input(packet=FRAME, network=_NETWORK) if row.kind is Kind.PACKET else Input()
 
 
-def exercises(row: Row, order: str) -> Iterator[Case]:
+def exercises(row: Row, order: Order) -> Iterator[Case]:
     """The programs that exercise a row."""
     if row.kind is Kind.COUNTDOWN:
         yield from (_countdown(order), _activations(order))
@@ -66,7 +67,7 @@ def _fill(exercise: Exercise, without: Sequence[int] = ()) -> None:
             exercise.set(register, 0x9E37_79B9_7F4A_7C15 * (2 * register + 1))
 
 
-def _countdown(order: str) -> Case:
+def _countdown(order: Order) -> Case:
     """A loop at slot 0, which turns until nothing is left; then passes that are not to be had; registers full."""
     exercise = Exercise("may_goto countdown")
     exercise.add("may_goto", off=2)
@@ -82,7 +83,7 @@ def _countdown(order: str) -> Case:
     return exercise.finish(order)
 
 
-def _activations(order: str) -> Case:
+def _activations(order: Order) -> Case:
     """A caller with some passes left calls a function twice that uses up its own."""
     exercise = Exercise("may_goto activations")
     exercise.add("mov64_imm", 6, imm=0)
@@ -108,7 +109,7 @@ def _activations(order: str) -> Case:
     return exercise.finish_function(order)
 
 
-def _cast_values(order: str) -> Case:
+def _cast_values(order: Order) -> Case:
     """Edge values both ways; a store through one pointer and a load through the other."""
     exercise = Exercise("addr_space_cast values")
     for imm in (FROM_ARENA, TO_ARENA):
@@ -126,7 +127,7 @@ def _cast_values(order: str) -> Case:
     return _with_arena(exercise.finish(order))
 
 
-def _cast_registers(order: str) -> Case:
+def _cast_registers(order: Order) -> Case:
     """Every destination with every source, both ways."""
     exercise = Exercise("addr_space_cast registers")
     for imm in (FROM_ARENA, TO_ARENA):
@@ -177,7 +178,7 @@ def _places(size: int) -> tuple[list[int], list[int]]:
     return near, far
 
 
-def _values(row: Row, order: str) -> Case:
+def _values(row: Row, order: Order) -> Case:
     """What loads find, and nothing that a verifier minds."""
     exercise = Exercise(f"{row.name} values")
     exercise.add("mov64_reg", 6, 1)
@@ -188,7 +189,7 @@ def _values(row: Row, order: str) -> Case:
     return exercise.finish(order)
 
 
-def _inside(row: Row, order: str) -> Case:
+def _inside(row: Row, order: Order) -> Case:
     """Loads that find something, all registers shown after each; every source register."""
     exercise = Exercise(f"{row.name} inside")
     exercise.add("mov64_reg", 6, 1)
@@ -200,7 +201,7 @@ def _inside(row: Row, order: str) -> Case:
     return exercise.finish(order)
 
 
-def _outside(row: Row, order: str) -> Case:
+def _outside(row: Row, order: Order) -> Case:
     """Loads that find nothing, each in a function of its own, which ends with R0 = 0; its R6-R9 do not come out."""
     exercise = Exercise(f"{row.name} outside")
     exercise.add("mov64_reg", 6, 1)
@@ -227,7 +228,7 @@ def _outside(row: Row, order: str) -> Case:
     return exercise.finish_function(order)
 
 
-def _first(row: Row, order: str) -> Case:
+def _first(row: Row, order: Order) -> Case:
     """A load that finds nothing in the entered function, which ends the run."""
     exercise = Exercise(f"{row.name} first")
     exercise.add("mov64_reg", 6, 1)
@@ -237,7 +238,7 @@ def _first(row: Row, order: str) -> Case:
     return exercise.finish_function(order)
 
 
-def _call_functions(order: str) -> Case:
+def _call_functions(order: Order) -> Case:
     """Two functions by their addresses, in every register; registers full, R6-R9 changed by the callee."""
     exercise = Exercise("callx functions")
     targets = []
@@ -269,7 +270,7 @@ def _call_functions(order: str) -> Case:
     return exercise.finish_function(order)
 
 
-def _call_helpers(order: str) -> Case:
+def _call_helpers(order: Order) -> Case:
     """Helpers by their numbers in every register, in R1-R5 as arguments too; no function's address is taken."""
     exercise = Exercise("callx helpers")
     for register in range(10):

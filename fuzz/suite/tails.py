@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from bpf.order import Order
 from bpf.program import Map
 from fuzz.suite.exercise import DATA, RESULTS, Case, Exercise
 from fuzz.suite.values import M64
@@ -35,7 +36,7 @@ _FAILING = (
 )  # fmt: skip
 
 
-def tails(order: str) -> Iterator[Case]:
+def tails(order: Order) -> Iterator[Case]:
     """The programs. Those that make tail calls get a packet, so that they have a context to hand on."""
     yield _loops(order)
     cases = [_indices(order, known=True), _indices(order, known=False), _chain(order)]
@@ -68,10 +69,10 @@ def _mark(exercise: Exercise, value: int) -> None:
     exercise.stored += 8
 
 
-def _indices(order: str, *, known: bool) -> Case:
+def _indices(order: Order, *, known: bool) -> Case:
     """Each entry tries what leads nowhere, then one index that leads to the next entry. known: as constants."""
     exercise = Exercise(f"call_helper tail call by {'constants' if known else 'numbers'}")
-    exercise.data = b"".join((index & M64).to_bytes(8, order) for index in (*_TAKEN, *_FAILING))  # type: ignore[arg-type]
+    exercise.data = b"".join((index & M64).to_bytes(8, order) for index in (*_TAKEN, *_FAILING))
 
     def call(at: int, index: int) -> None:
         if known:
@@ -94,7 +95,7 @@ def _indices(order: str, *, known: bool) -> Case:
     return exercise.finish_function(order)
 
 
-def _chain(order: str) -> Case:
+def _chain(order: Order) -> Case:
     """As many calls as there may be; those that fail count for nothing."""
     exercise = Exercise("call_helper tail call chain")
     _enter(exercise)
@@ -108,7 +109,7 @@ def _chain(order: str) -> Case:
     return exercise.finish_function(order)
 
 
-def _frames(order: str, saved: Sequence[int], helper: int) -> Case:
+def _frames(order: Order, saved: Sequence[int], helper: int) -> Case:
     """Main calls a function, which enters main again: each finds its registers and its frame as it left them.
 
     saved: what the function writes of R6-R9; helper: what it calls besides, 0 for nothing.
@@ -150,7 +151,7 @@ def _frames(order: str, saved: Sequence[int], helper: int) -> Case:
     return exercise.finish_function(order)
 
 
-def _loops(order: str) -> Case:
+def _loops(order: Order) -> Case:
     """The loop helper: all turns and fewer, none, flags; a loop in a loop; what a callback may change and what not."""
     exercise = Exercise("call_helper loop")
     addresses: list[tuple[int, int]] = []  # (slot of the lddw, number of the function)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from bpf.isa import ROW, Kind, Row, make
+from bpf.order import Order
 from fuzz.suite.exercise import IN, OUT, Case, Exercise, sweep
 from fuzz.suite.operands import packed
 
@@ -18,7 +19,7 @@ _IMMEDIATES = {
 _OTHERS = (1, -1, 0, 0x7FFF_FFFF, -0x8000_0000)
 
 
-def uses(row: Row, order: str, every: int) -> Iterator[Case]:
+def uses(row: Row, order: Order, every: int) -> Iterator[Case]:
     """The programs for a row that writes a register."""
     if row.kind is Kind.ALU or (row.kind is Kind.ATOMIC and row.fetch):
         yield _stored(row, order, every)
@@ -44,7 +45,7 @@ def _operate(exercise: Exercise, row: Row, dst: int, number: int) -> int:
     return dst
 
 
-def _stored(row: Row, order: str, every: int) -> Case:
+def _stored(row: Row, order: Order, every: int) -> Case:
     """Stored at 8 to 64 bits into a word full of ones, and loaded again, with and without the sign."""
     data, turns = packed(order, "edges", every)
 
@@ -63,7 +64,7 @@ def _stored(row: Row, order: str, every: int) -> Case:
     return sweep(f"{row.name} stored", data, turns, 8 * 11, body).finish(order)
 
 
-def _kept(row: Row, order: str, every: int) -> Case:
+def _kept(row: Row, order: Order, every: int) -> Case:
     """Used as 64 bits right after a copy, on both ways of a branch, and after a call that has to keep it."""
     data, turns = packed(order, "edges", every)
     calls: list[int] = []

@@ -17,13 +17,14 @@ not used: Unicorn does not execute it.
 
 from dataclasses import replace
 
+from bpf.order import Order
 from jit.target import Emulation, Kernel, Target
 
 _SIXTY_FOUR_BIT = 1 << 63  # MSR.SF
 _LITTLE_ENDIAN = 1  # MSR.LE
 
 
-def _target(name: str, aliases: tuple[str, ...], order: str, return_stub: bytes, msr: int, capstone: str) -> Target:
+def _target(name: str, aliases: tuple[str, ...], order: Order, return_stub: bytes, msr: int, capstone: str) -> Target:
     return Target(
         name=name,
         aliases=aliases,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 
+from bpf.order import Order
 from bpf.plan import POISON
 from vm.cpus import ALONE, Turn
 from vm.maps.bound import NO_MAPS, Bound
@@ -40,7 +41,7 @@ class Place:
 
     world: World
     memory: Memory
-    order: str
+    order: Order
     maps: Bound = NO_MAPS
     packet: Packet = NO_PACKET
     turn: Turn = ALONE

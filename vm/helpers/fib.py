@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
-from typing import Literal, cast
 
+from bpf.order import Order
 from vm.contexts import AF_INET, AF_INET6
 from vm.helpers.base import Place
 from vm.helpers.packet import EAFNOSUPPORT, EINVAL, ENODEV, M32, SKB, XDP, Buffer, signed32
@@ -25,7 +25,7 @@ class Params:
     """struct bpf_fib_lookup as bytes that can be changed."""
 
     data: bytearray
-    order: Literal["little", "big"]
+    order: Order
 
     def number(self, at: int, size: int) -> int:
         """A number of the program's byte order."""
@@ -58,7 +58,7 @@ def fib_lookup(place: Place, arguments: Sequence[int]) -> int:
     packet = Buffer(place, arguments[0], SKB, XDP)
     if signed32(arguments[2]) < SIZE or arguments[3] & M32 & ~FLAGS:
         return EINVAL
-    params = Params(bytearray(place.memory.read(arguments[1], SIZE)), cast(Literal["little", "big"], place.order))
+    params = Params(bytearray(place.memory.read(arguments[1], SIZE)), place.order)
     if params.data[FAMILY] not in (AF_INET, AF_INET6):
         return EAFNOSUPPORT
     checks = place.packet.layout == XDP or params.number(LENGTH, 2) != 0

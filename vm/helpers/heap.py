@@ -26,10 +26,10 @@ class _Heap:
         self.start = place.maps.address(state, 0)
 
     def __getitem__(self, at: int) -> int:
-        return int.from_bytes(self._place.memory.read(self.start + at, WORD), self._place.order)  # type: ignore[arg-type]
+        return int.from_bytes(self._place.memory.read(self.start + at, WORD), self._place.order)
 
     def __setitem__(self, at: int, value: int) -> None:
-        self._place.memory.write(self.start + at, value.to_bytes(WORD, self._place.order))  # type: ignore[arg-type]
+        self._place.memory.write(self.start + at, value.to_bytes(WORD, self._place.order))
 
 
 def obj_new(place: Place, arguments: Sequence[int]) -> int:

@@ -15,11 +15,11 @@ ALL_PROCS, ALL_THREADS, PROC_THREADS = range(3)  # BPF_TASK_ITER_*
 
 
 def _get(place: Place, address: int, size: int = 4) -> int:
-    return int.from_bytes(place.memory.read(address, size), place.order)  # type: ignore[arg-type]
+    return int.from_bytes(place.memory.read(address, size), place.order)
 
 
 def _put(place: Place, address: int, value: int, size: int = 4) -> None:
-    place.memory.write(address, (value & (1 << 8 * size) - 1).to_bytes(size, place.order))  # type: ignore[arg-type]
+    place.memory.write(address, (value & (1 << 8 * size) - 1).to_bytes(size, place.order))
 
 
 def _signed(value: int) -> int:
@@ -68,7 +68,7 @@ def iter_bits_new(place: Place, arguments: Sequence[int]) -> int:
     found = kernel_bytes(place, address, 8 * count)
     if isinstance(found, int):
         return EFAULT & M32
-    _put(place, it, int.from_bytes(found, place.order) if count == 1 else address, 8)  # type: ignore[arg-type]
+    _put(place, it, int.from_bytes(found, place.order) if count == 1 else address, 8)
     _put(place, it + 8, 64 * count)
     return 0
 
@@ -80,7 +80,7 @@ def iter_bits_next(place: Place, arguments: Sequence[int]) -> int:
     data = place.memory.read(it, 8) if count <= 64 else kernel_bytes(place, _get(place, it, 8), count // 8)
     words = b"" if isinstance(data, int) else data
     while bit < count:
-        word = int.from_bytes(words[bit // 64 * 8 :][:8], place.order)  # type: ignore[arg-type]
+        word = int.from_bytes(words[bit // 64 * 8 :][:8], place.order)
         if word >> bit % 64 & 1:
             _put(place, it + 12, bit)
             return it + 12

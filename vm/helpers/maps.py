@@ -213,7 +213,7 @@ def perf_event_read_value(place: Place, arguments: Sequence[int]) -> int:
     if isinstance(found, int):
         place.memory.write(to, bytes(size))
         return found
-    place.memory.write(to, b"".join(number.to_bytes(8, place.order) for number in found))  # type: ignore[arg-type]
+    place.memory.write(to, b"".join(number.to_bytes(8, place.order) for number in found))
     return 0
 
 
@@ -225,7 +225,7 @@ def spin_lock(place: Place, arguments: Sequence[int]) -> int:
     while any(place.memory.read(arguments[0], LOCK)):
         if not place.turn.wait():
             raise Trap("deadlock", arguments[0])
-    place.memory.write(arguments[0], (1).to_bytes(LOCK, place.order))  # type: ignore[arg-type]
+    place.memory.write(arguments[0], (1).to_bytes(LOCK, place.order))
     return 0
 
 
@@ -238,6 +238,6 @@ def spin_unlock(place: Place, arguments: Sequence[int]) -> int:
 
 def kptr_xchg(place: Place, arguments: Sequence[int]) -> int:
     """Put R2 into the pointer at R1; what was there."""
-    old = int.from_bytes(place.memory.read(arguments[0], 8), place.order)  # type: ignore[arg-type]
-    place.memory.write(arguments[0], arguments[1].to_bytes(8, place.order))  # type: ignore[arg-type]
+    old = int.from_bytes(place.memory.read(arguments[0], 8), place.order)
+    place.memory.write(arguments[0], arguments[1].to_bytes(8, place.order))
     return old

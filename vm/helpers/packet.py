@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal, cast
-
 from bpf.spec.contexts import LAYOUTS
 from vm.helpers.base import Place
 from vm.services import Trap
@@ -16,8 +14,6 @@ ETH_P_8021Q, ETH_P_8021AD = VLANS = 0x8100, 0x88A8
 TAG, VLAN_DEPTH = 4, 8  # VLAN_HLEN, VLAN_MAX_DEPTH
 WORD = 8
 SKB, XDP = "__sk_buff", "xdp_md"
-
-Order = Literal["little", "big"]
 
 
 def signed32(value: int) -> int:
@@ -35,7 +31,7 @@ class Buffer:
             raise Trap("context", context)
         layout = LAYOUTS[place.packet.layout]
         self.memory = place.memory
-        self.order = cast(Order, place.order)
+        self.order = place.order
         self._context = context
         self._at = {name: (at, WORD) for name, at in layout.state.items()}
         self._at |= {one.name: (one.at, one.kept) for one in layout.fields}

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from bpf.object.btf_build import Content, content
+from bpf.order import Order
 from vm.helpers.base import Place
 from vm.helpers.errno import EFAULT, EINVAL, ERANGE
 from vm.memory import OutOfReach
@@ -19,7 +20,7 @@ M32 = (1 << 32) - 1
 USER_TOP = 1 << 63
 
 
-def _described(memory: Mapping[int, Content], address: int, size: int, order: str) -> bytes | None:
+def _described(memory: Mapping[int, Content], address: int, size: int, order: Order) -> bytes | None:
     """Bytes of described memory, from as many neighbours as it takes."""
     found = b""
     while len(found) < size:

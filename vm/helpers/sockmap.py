@@ -66,7 +66,7 @@ def _redirect(place: Place, arguments: Sequence[int], helper: str, layout: str, 
 
 
 def _index(place: Place, arguments: Sequence[int]) -> bytes:
-    return (arguments[2] & M32).to_bytes(4, place.order)  # type: ignore[arg-type]
+    return (arguments[2] & M32).to_bytes(4, place.order)
 
 
 def _key(place: Place, arguments: Sequence[int], helper: str) -> bytes:

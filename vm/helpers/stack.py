@@ -31,7 +31,7 @@ def _stack(place: Place, address: int, size: int, flags: int) -> int:
         failed = EINVAL
     elif not stack or taken is None:
         failed = EFAULT
-    data = b"" if failed else b"".join(entry(at, place.order, build_id=build_id) for at in taken or ())  # type: ignore[arg-type]
+    data = b"" if failed else b"".join(entry(at, place.order, build_id=build_id) for at in taken or ())
     place.memory.write(address, data.ljust(size, b"\0"))
     return failed or len(data)
 

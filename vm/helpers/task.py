@@ -70,7 +70,7 @@ def get_ns_current_pid_tgid(place: Place, arguments: Sequence[int]) -> int:
         place.memory.write(address, bytes(size))
         return EINVAL
     numbers = (place.world.pid_tgid & M32, place.world.pid_tgid >> 32)
-    place.memory.write(address, b"".join(number.to_bytes(4, place.order) for number in numbers))  # type: ignore[arg-type]
+    place.memory.write(address, b"".join(number.to_bytes(4, place.order) for number in numbers))
     return 0
 
 
@@ -125,5 +125,5 @@ def kallsyms_lookup_name(place: Place, arguments: Sequence[int]) -> int:
     if text[-1]:
         return EINVAL
     found = place.world.symbols.get(text.partition(b"\0")[0].decode("latin-1"), 0)
-    place.memory.write(to, found.to_bytes(8, place.order))  # type: ignore[arg-type]
+    place.memory.write(to, found.to_bytes(8, place.order))
     return 0 if found else ENOENT

@@ -173,7 +173,7 @@ def _numbers(place: Place, address: int, size: int) -> list[int] | int:
     if size % 8 or size > 8 * MAX_NUMBERS or (size and not address):
         return EINVAL
     data = place.memory.read(address, size) if size else b""
-    return [int.from_bytes(data[at : at + 8], place.order) for at in range(0, size, 8)]  # type: ignore[arg-type]
+    return [int.from_bytes(data[at : at + 8], place.order) for at in range(0, size, 8)]
 
 
 def line_of(place: Place, address: int, size: int, data: int, data_size: int) -> bytes | int:
@@ -267,7 +267,7 @@ def _read_number(place: Place, arguments: Sequence[int], *, signed: bool) -> int
     if signed and number > (1 << 63) - (not negative):
         return ERANGE
     value = -number if negative else number
-    place.memory.write(to, (value & M64).to_bytes(8, place.order))  # type: ignore[arg-type]
+    place.memory.write(to, (value & M64).to_bytes(8, place.order))
     return length
 
 

@@ -23,7 +23,7 @@ M64 = (1 << 64) - 1
 
 def _number(place: Place, address: int) -> int:
     """The number of the timer at an address, 0 for one that is not initialised."""
-    number = int.from_bytes(place.memory.read(address, TIMER_SIZE // 2), place.order)  # type: ignore[arg-type]
+    number = int.from_bytes(place.memory.read(address, TIMER_SIZE // 2), place.order)
     return number if number in place.world.timers else 0
 
 
@@ -39,7 +39,7 @@ def timer_init(place: Place, arguments: Sequence[int]) -> int:
     if state is None or offset is None or state.map.timer is None:
         raise Trap("map operation", handle)
     number = max(place.world.timers, default=0) + 1
-    place.memory.write(address, number.to_bytes(TIMER_SIZE // 2, place.order))  # type: ignore[arg-type]
+    place.memory.write(address, number.to_bytes(TIMER_SIZE // 2, place.order))
     place.world.timers[number] = (state.map.name, offset, 0, -1, 0)
     return 0
 

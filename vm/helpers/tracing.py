@@ -20,7 +20,7 @@ def _word(place: Place, context: int, at: int) -> int:
     """A word of the context, by its offset. Raises Trap for what is no such context."""
     if not context or context != place.packet.context or place.packet.layout != _LAYOUT.name:
         raise Trap("context", context)
-    return int.from_bytes(place.memory.read(context + at, WORD), place.order)  # type: ignore[arg-type]
+    return int.from_bytes(place.memory.read(context + at, WORD), place.order)
 
 
 def get_func_arg(place: Place, arguments: Sequence[int]) -> int:
@@ -29,7 +29,7 @@ def get_func_arg(place: Place, arguments: Sequence[int]) -> int:
     if number >= get_func_arg_cnt(place, arguments):
         return EINVAL & M64
     value = _word(place, context, WORD * number)
-    place.memory.write(arguments[2], value.to_bytes(WORD, place.order))  # type: ignore[arg-type]
+    place.memory.write(arguments[2], value.to_bytes(WORD, place.order))
     return 0
 
 
@@ -38,7 +38,7 @@ def get_func_ret(place: Place, arguments: Sequence[int]) -> int:
     if not _word(place, arguments[0], _LAYOUT.state["returned"]):
         return EOPNOTSUPP & M64
     value = _word(place, arguments[0], WORD * get_func_arg_cnt(place, arguments))
-    place.memory.write(arguments[1], value.to_bytes(WORD, place.order))  # type: ignore[arg-type]
+    place.memory.write(arguments[1], value.to_bytes(WORD, place.order))
     return 0
 
 

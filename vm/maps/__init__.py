@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from bpf.order import Order
 from bpf.program import Map
 from bpf.spec.maps import LOCAL
 from vm.maps.arena import ArenaState
 from vm.maps.array import ArrayState
-from vm.maps.base import Contents, MapState, Order, Value
+from vm.maps.base import Contents, MapState, Value
 from vm.maps.hash import HashState, TrieState
 from vm.maps.outer import OuterArrayState, OuterHashState
 from vm.maps.outside import CgroupArrayState, CpuState, DeviceHashState, DeviceState

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from bpf.order import Order
 from bpf.program import Map
 from bpf.spec.maps import EXIST, F_LOCK, NOEXIST
-from vm.maps.base import E2BIG, EEXIST, EINVAL, Contents, MapState, Order, Value
+from vm.maps.base import E2BIG, EEXIST, EINVAL, Contents, MapState, Value
 
 
 def next_index(state: MapState, key: bytes | None) -> bytes | None:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any
 
 from bpf.map_rules import slots, value_bytes
+from bpf.order import Order
 from bpf.program import Map
 from bpf.spec import layout
 from bpf.spec.maps import ANY, EXIST, F_LOCK, RULES
@@ -35,8 +36,6 @@ Value = bytes | tuple[bytes | None, ...]
 
 Contents = Mapping[bytes, Value] | tuple[bytes, ...]
 """What a map holds, in a form that no address or order of insertion shows in: elements by key, or a list."""
-
-Order = Literal["little", "big"]
 
 
 def checked(result: int) -> int:

@@ -12,10 +12,11 @@ from collections.abc import Iterable
 from typing import Any
 
 from bpf.map_rules import entries
+from bpf.order import Order
 from bpf.program import Map
 from bpf.spec.layout import CPUS
 from bpf.spec.maps import ANY, EXIST, F_LOCK, NOEXIST
-from vm.maps.base import E2BIG, EEXIST, EINVAL, ENOENT, ENOSPC, MapState, Order, Value
+from vm.maps.base import E2BIG, EEXIST, EINVAL, ENOENT, ENOSPC, MapState, Value
 
 
 class HashState(MapState):

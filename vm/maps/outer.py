@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from bpf.order import Order
 from bpf.program import Map
 from bpf.spec.maps import ANY, EXIST, F_LOCK, NOEXIST
 from vm.maps.array import next_index
-from vm.maps.base import E2BIG, EEXIST, EINVAL, ENOENT, MapState, Order, Value, checked
+from vm.maps.base import E2BIG, EEXIST, EINVAL, ENOENT, MapState, Value, checked
 
 
 class OuterArrayState(MapState):

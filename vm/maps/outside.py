@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from bpf.order import Order
 from bpf.program import Map
 from bpf.spec.layout import CPUS
 from bpf.spec.maps import ANY, EXIST, NOEXIST
@@ -22,7 +23,6 @@ from vm.maps.base import (
     EOVERFLOW,
     Contents,
     MapState,
-    Order,
     Value,
 )
 from vm.maps.hash import HashState

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from bpf.order import Order
 from bpf.program import Map
 from bpf.spec.maps import ANY, EXIST, NOEXIST
-from vm.maps.base import E2BIG, EINVAL, ENOENT, EOPNOTSUPP, Contents, MapState, Order
+from vm.maps.base import E2BIG, EINVAL, ENOENT, EOPNOTSUPP, Contents, MapState
 
 
 class QueueState(MapState):

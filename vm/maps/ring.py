@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from bpf.order import Order
 from bpf.program import Map
 from bpf.spec.layout import CPUS, RECORD_HEADER, up
 from bpf.spec.maps import ANY
@@ -22,7 +23,6 @@ from vm.maps.base import (
     EOPNOTSUPP,
     Contents,
     MapState,
-    Order,
     Value,
     checked,
 )

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from bpf.order import Order
 from bpf.program import Map
 from bpf.spec.maps import EXIST, NOEXIST
 from vm.maps.array import next_index
@@ -22,7 +23,6 @@ from vm.maps.base import (
     ENOTSUPP,
     EOPNOTSUPP,
     MapState,
-    Order,
     Value,
 )
 from vm.network import Network

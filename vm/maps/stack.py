@@ -10,9 +10,10 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from bpf.map_rules import BUILD_ID, FRAME
+from bpf.order import Order
 from bpf.program import Map
 from bpf.spec.maps import STACK_BUILD_ID
-from vm.maps.base import E2BIG, EEXIST, EFAULT, EINVAL, ENOENT, ENOMEM, MapState, Order, Value
+from vm.maps.base import E2BIG, EEXIST, EFAULT, EINVAL, ENOENT, ENOMEM, MapState, Value
 
 SKIP, USER, FAST_COMPARE, REUSE, USER_BUILD_ID = 0xFF, 1 << 8, 1 << 9, 1 << 10, 1 << 11  # BPF_F_* of a stack
 MOST = 127  # kernel.perf_event_max_stack

@@ -6,9 +6,10 @@ They have no max_entries. Here they have room for STORED values, and no more com
 
 from __future__ import annotations
 
+from bpf.order import Order
 from bpf.program import Map
 from bpf.spec.maps import EXIST, F_LOCK
-from vm.maps.base import EBADF, EINVAL, ENOENT, ENOMEM, ENOTSUPP, Order
+from vm.maps.base import EBADF, EINVAL, ENOENT, ENOMEM, ENOTSUPP
 from vm.maps.hash import HashState
 from vm.network import Network
 
