@@ -217,3 +217,30 @@ def show_objects(
 def words(usage: str) -> Callable[[Any], Any]:
     """The argument of a verb that reads its own words."""
     return click.argument("given", nargs=-1, metavar=usage)
+
+
+def pin_verbs(group: click.Group, usage: str, find: Callable[[Kernel, Words], ProgramObject | MapObject]) -> None:
+    """`pin` and `unpin` of a group. usage: how one of it is named, which `find` reads."""
+
+    @group.command()
+    @words(f"{usage} PATH")
+    @stored
+    def pin(output: Output, given: Sequence[str]) -> int:
+        """Pin one at one more path."""
+        line = Words(list(given), f"{usage} PATH")
+        with output.store.open() as system:
+            one = find(system, line)
+            system.pin(line.next("PATH"), one)
+            line.end()
+        return 0
+
+    @group.command()
+    @words("PATH")
+    @stored
+    def unpin(output: Output, given: Sequence[str]) -> int:
+        """Take a pin away, as rm does on Linux; a program or map that nothing leads to any more is gone."""
+        line = Words(list(given), "PATH")
+        with output.store.open() as system:
+            system.unpin(line.next("PATH"))
+            line.end()
+        return 0

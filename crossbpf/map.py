@@ -24,6 +24,7 @@ from crossbpf.bpftool import (
     maps,
     one_map,
     permitted,
+    pin_verbs,
     pretty,
     program,
     show_objects,
@@ -366,26 +367,4 @@ def freeze(output: Output, given: Sequence[str]) -> int:
     return 0
 
 
-@map.command()
-@words(f"{MAP} PATH")
-@stored
-def pin(output: Output, given: Sequence[str]) -> int:
-    """Pin a map at one more path."""
-    line = Words(list(given), f"{MAP} PATH")
-    with output.store.open() as system:
-        one = one_map(system, line)
-        system.pin(line.next("PATH"), one)
-        line.end()
-    return 0
-
-
-@map.command()
-@words("PATH")
-@stored
-def unpin(output: Output, given: Sequence[str]) -> int:
-    """Take a pin away, as rm does on Linux; a program or map that nothing leads to any more is gone."""
-    line = Words(list(given), "PATH")
-    with output.store.open() as system:
-        system.unpin(line.next("PATH"))
-        line.end()
-    return 0
+pin_verbs(map, MAP, one_map)

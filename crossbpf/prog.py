@@ -19,6 +19,7 @@ from crossbpf.bpftool import (
     listed,
     one_map,
     permitted,
+    pin_verbs,
     program,
     programs,
     show_objects,
@@ -325,26 +326,4 @@ def _number(word: str, what: str) -> int:
     return int(word)
 
 
-@prog.command()
-@words(f"{PROG} PATH")
-@stored
-def pin(output: Output, given: Sequence[str]) -> int:
-    """Pin a program at one more path."""
-    line = Words(list(given), f"{PROG} PATH")
-    with output.store.open() as system:
-        one = program(system, line)
-        system.pin(line.next("PATH"), one)
-        line.end()
-    return 0
-
-
-@prog.command()
-@words("PATH")
-@stored
-def unpin(output: Output, given: Sequence[str]) -> int:
-    """Take a pin away, as rm does on Linux; a program or map that nothing leads to any more is gone."""
-    line = Words(list(given), "PATH")
-    with output.store.open() as system:
-        system.unpin(line.next("PATH"))
-        line.end()
-    return 0
+pin_verbs(prog, PROG, program)

@@ -116,7 +116,7 @@ ALONE = Turn()
 """The turn of a run on the only CPU."""
 
 
-class _Given_up(Exception):  # noqa: N801
+class _GivenUpError(Exception):
     """The runs are not wanted any more."""
 
 
@@ -190,7 +190,7 @@ class Turns:
             self._go[to].release()
             self._go[cpu].acquire()
             if self._given_up:
-                raise _Given_up
+                raise _GivenUpError
         self._enter(cpu)
 
     def wait(self, cpu: int) -> bool:
@@ -224,7 +224,7 @@ class Turns:
         try:
             self._enter(cpu)
             body()
-        except _Given_up:
+        except _GivenUpError:
             return
         except Exception as error:  # noqa: BLE001 (it is raised again by who waits)
             self._errors.append(error)

@@ -13,7 +13,7 @@ import pytest
 
 from crossbpf.cli import main
 from crossbpf.pcap import write
-from engines.linux import unavailable
+from tests.live_kernel import live
 
 RACE = Path(__file__).parents[2] / "examples" / "programs" / "race.bpfel.o"
 FRAMES = [bytes(14 + number) for number in range(5)]
@@ -103,7 +103,7 @@ def test_check_compares_each_cpu(capsys: pytest.CaptureFixture[str]) -> None:
     assert all([cpu["r0"] for cpu in one["cpus"]] == ["0x2", "0x2"] for one in engines)
 
 
-@pytest.mark.skipif(bool(unavailable()), reason=f"no live kernel: {unavailable()}")
+@live
 def test_an_engine_with_one_cpu_falls_back(capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["run", RACE, "--data-in", FRAMES[0].hex(), "--cpus", 2, "--engine", "linux"]
     code, out, err = run(capsys, *arguments)

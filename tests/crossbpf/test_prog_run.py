@@ -18,6 +18,7 @@ from engines import test_run
 from engines.linux import unavailable
 from runtime import types
 from tests.engines.typed import BODY, FRAME, Typed
+from tests.live_kernel import live
 from vm.contexts import from_user, to_user
 
 BACK = {
@@ -218,7 +219,7 @@ def test_features_list_program_types(prompt: Prompt, capsys: pytest.CaptureFixtu
     assert "program type sk_lookup came in Linux 5.9" in capsys.readouterr().err
 
 
-@pytest.mark.skipif(bool(unavailable()), reason=f"no live kernel: {unavailable()}")
+@live
 @pytest.mark.parametrize("case", RUNS.values(), ids=RUNS)
 def test_the_live_kernel_gives_the_same(case: Typed, prompt: Prompt) -> None:
     prompt.load(case.text, case.type)

@@ -9,11 +9,11 @@ import pytest
 
 from crossbpf.cli import main
 from crossbpf.pcap import read, write
-from engines.linux import unavailable
 from engines.native import host_target
 from jit.registry import TARGETS
 from tests.bpf.object.elfs import compiled
 from tests.engines.typed import BODY, FRAME
+from tests.live_kernel import live
 
 PACKETS = Path(__file__).parents[1] / "data" / "types" / "packets.c"
 TTL = BODY["tc rewrites the TTL"].text
@@ -159,7 +159,7 @@ def test_falling_back_is_said(source: Path, capsys: pytest.CaptureFixture[str]) 
     assert (code, "compiles nothing" in err) == (2, True)
 
 
-@pytest.mark.skipif(bool(unavailable()), reason=f"no live kernel: {unavailable()}")
+@live
 def test_the_live_kernel(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source.write_text(MARK)
     code, out, _ = run(

@@ -13,11 +13,12 @@ from bpf.program import Map
 from bpf.spec.conventions import PACKET, SUITE
 from bpf.text import assemble
 from engines import ENGINES, Engine, Options, engine
-from engines.linux import LinuxEngine, unavailable
+from engines.linux import LinuxEngine
 from engines.lockstep import lockstep
 from engines.surroundings import judge
 from fuzz.mutants.variant import variant
 from jit.registry import TARGETS
+from tests.live_kernel import live
 from vm.outcome import Fault, Outcome, difference
 from vm.world import Input, Limits, World
 
@@ -68,7 +69,6 @@ PROGRAMS: dict[str, tuple[int, str]] = {
 }  # fmt: skip
 each_target = pytest.mark.parametrize("target", TARGETS)
 each_program = pytest.mark.parametrize("name", PROGRAMS)
-live = pytest.mark.skipif(bool(unavailable()), reason=unavailable() or "the kernel is there")
 
 
 def unit_of(text: str, order: str, plan: str = "high", **more: Any) -> Unit:

@@ -15,10 +15,11 @@ from bpf.spec.contexts import VIEWS
 from bpf.spec.conventions import TYPED
 from bpf.text import assemble
 from engines import ENGINES, Options
-from engines.linux import LinuxEngine, unavailable
+from engines.linux import LinuxEngine
 from engines.lockstep import lockstep
 from engines.surroundings import judge
 from tests.engines.contexts import WITH_FIELDS, context_programs, frames
+from tests.live_kernel import live
 from vm.outcome import difference
 from vm.world import Input, Limits, World
 
@@ -48,7 +49,7 @@ def test_they_agree(name: str, data: st.DataObject) -> None:
 LIVE = ("xdp", "sched_cls", "sched_act", "socket_filter", "cgroup_skb", "lwt_in", "raw_tracepoint")
 
 
-@pytest.mark.skipif(bool(unavailable()), reason=f"no live kernel: {unavailable()}")
+@live
 @pytest.mark.parametrize("name", LIVE)
 @settings(max_examples=40, deadline=None)
 @given(data=st.data())

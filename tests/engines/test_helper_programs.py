@@ -15,9 +15,10 @@ from bpf.text import assemble
 from crossbpf.cc import compile_c
 from engines import ENGINES, Engine, Options, engine
 from engines.judging import trial
-from engines.linux import LinuxEngine, unavailable
+from engines.linux import LinuxEngine
 from jit.registry import TARGETS
 from tests.engines.helper_programs import CASES, Case
+from tests.live_kernel import live
 from vm.outcome import Outcome, difference
 from vm.world import Input, Limits, World
 
@@ -25,7 +26,6 @@ M64 = (1 << 64) - 1
 each_case = pytest.mark.parametrize("name", CASES)
 OBSERVE = Options(observe=True)
 LIMITS = Limits(instructions=100_000)
-live = pytest.mark.skipif(bool(unavailable()), reason=unavailable() or "the kernel is there")
 
 
 def unit_of(case: Case, order: str) -> Unit:

@@ -23,6 +23,7 @@ from jit.target import Target
 from tests.engines.kfunc_programs import CASES, VALUE
 from tests.engines.test_helper_programs import LIMITS, OBSERVE, agree, cpu, given, unit_of
 from tests.engines.typed import FRAME
+from tests.live_kernel import live
 from vm.helpers.kfuncs import KFUNCS as IMPLEMENTED
 from vm.outcome import Fault, difference
 from vm.world import Input, Limits, World
@@ -30,7 +31,6 @@ from vm.world import Input, Limits, World
 __all__ = ["cpu"]  # the fixture
 
 M64 = (1 << 64) - 1
-live = pytest.mark.skipif(bool(unavailable()), reason=unavailable() or "the kernel is there")
 
 
 def targets_for(name: str) -> list[Target]:

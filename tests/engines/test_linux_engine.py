@@ -23,9 +23,10 @@ from bpf.text import assemble
 from crossbpf.cli import main
 from crossbpf.inputs import memory_beside, read_source
 from engines import ENGINES, syscall
-from engines.linux import LinuxEngine, unavailable
+from engines.linux import LinuxEngine
 from engines.surroundings import judge
 from tests.engines.kernel import ready
+from tests.live_kernel import live
 from tests.strategies import running_programs
 from vm.outcome import Difference, Outcome
 from vm.world import Input, Limits, World
@@ -33,7 +34,7 @@ from vm.world import Input, Limits, World
 HERE = sys.byteorder
 RELEASE = tuple(int(number) for number in re.findall(r"\d+", platform.release())[:2])
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
-pytestmark = pytest.mark.skipif(bool(unavailable()), reason=unavailable() or "the kernel is there")
+pytestmark = live
 
 
 def run(text: str, given: Input | None = None, maps: tuple[Map, ...] = ()) -> Outcome:

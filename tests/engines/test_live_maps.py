@@ -24,13 +24,14 @@ from bpf.spec.maps import LOCAL, MAP_TYPES, PER_CGROUP, RDONLY, RULES
 from bpf.text import assemble
 from engines import ENGINES, syscall
 from engines.judging import trial
-from engines.linux import LinuxEngine, unavailable
+from engines.linux import LinuxEngine
 from engines.syscall import LoadError
 from engines.value_info import KEY, VALUE, value_info
 from tests.engines.map_programs import KEYED, QUEUES, RING, Op, keyed_ops, program_text, queue_ops, ring_ops
+from tests.live_kernel import live
 from vm.world import Input, Limits, World
 
-pytestmark = pytest.mark.skipif(bool(unavailable()), reason=unavailable() or "the kernel is there")
+pytestmark = live
 HERE = sys.byteorder
 SETTINGS = settings(max_examples=60, database=None, derandomize=True, deadline=None, phases=(Phase.generate,))
 

@@ -18,11 +18,11 @@ from bpf.spec.conventions import TYPED
 from bpf.spec.program_types import PROGRAM_TYPES
 from bpf.text import assemble
 from engines import ENGINES, syscall
-from engines.linux import unavailable
+from tests.live_kernel import live
 from tests.runtime.live_calls import DESCRIBED, HERE, Live, Things, things
 from vm.world import Input, Limits, World
 
-pytestmark = pytest.mark.skipif(bool(unavailable()), reason=unavailable() or "the kernel is there")
+pytestmark = live
 GIVEN = Map("given", "array", 4, 16, 1)
 TEXT = "r6 = {}; r2 = *(u64 *)(r6 + 0); r3 = *(u64 *)(r6 + 8); r1 = {}; call 51; exit"
 KEYS = (0, 1, 2, 3, 1 << 32 | 1)

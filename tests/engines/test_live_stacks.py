@@ -13,10 +13,10 @@ from bpf.program import Map
 from bpf.spec.maps import MAP_TYPES
 from bpf.text import assemble
 from engines import syscall
-from engines.linux import unavailable
+from tests.live_kernel import live
 from vm.maps.stack import FAST_COMPARE, REUSE, StackState
 
-pytestmark = pytest.mark.skipif(bool(unavailable()), reason=unavailable() or "the kernel is there")
+pytestmark = live
 HERE = sys.byteorder
 RAW_TRACEPOINT = 17
 SKIPPED = 3  # frames of the program and of what has called it, which differ from call to call

@@ -20,9 +20,9 @@ from bpf.spec.maps import NO_PREALLOC, WRONLY_PROG
 from bpf.text import assemble
 from engines import ENGINES, Options, engine
 from engines.judging import trial
-from engines.linux import unavailable
 from jit.registry import TARGETS
 from tests.engines.map_programs import KEYED, QUEUES, RING, Op, keyed_ops, program_text, queue_ops, ring_ops
+from tests.live_kernel import live
 from vm.outcome import Outcome, difference
 from vm.world import Element, Input, Limits, World
 
@@ -217,7 +217,7 @@ def test_values_that_can_only_be_written(text: str, fault: str) -> None:
             engine("native").prepare(unit)
 
 
-@pytest.mark.skipif(bool(unavailable()), reason=unavailable() or "the kernel is there")
+@live
 @pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.linux])
 def test_written_programs_on_the_live_kernel(name: str) -> None:
     case = CASES[name]

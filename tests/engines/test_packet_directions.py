@@ -16,8 +16,9 @@ from bpf.spec.conventions import TYPED
 from bpf.spec.helpers import KERNEL
 from bpf.text import assemble
 from engines import ENGINES, Options
-from engines.linux import LinuxEngine, unavailable
+from engines.linux import LinuxEngine
 from tests.engines.typed import FRAME
+from tests.live_kernel import live
 from vm.network import BLACKHOLE, Device, Network, Route, Sent
 from vm.outcome import Outcome, difference
 from vm.world import Input, Limits, World
@@ -267,7 +268,7 @@ def test_any_calls(kind: str, data: st.DataObject) -> None:
                 assert not difference(expected, outcome), name
 
 
-@pytest.mark.skipif(bool(unavailable()), reason=f"no live kernel: {unavailable()}")
+@live
 @pytest.mark.parametrize("kind", KINDS)
 @settings(max_examples=200, deadline=None)
 @given(data=st.data())

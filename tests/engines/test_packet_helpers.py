@@ -10,10 +10,11 @@ from bpf.plan import PLANS, Unit
 from bpf.spec.conventions import TYPED
 from bpf.text import assemble
 from engines import ENGINES, Options
-from engines.linux import LinuxEngine, unavailable
+from engines.linux import LinuxEngine
 from engines.surroundings import judge
 from tests.engines.packet_programs import PROGRAMS
 from tests.engines.typed import Typed
+from tests.live_kernel import live
 from vm.outcome import difference
 from vm.world import Input, Limits, World
 
@@ -46,7 +47,7 @@ def test_all_engines(name: str) -> None:
                     assert not difference(expected, outcome), engine.name
 
 
-@pytest.mark.skipif(bool(unavailable()), reason=f"no live kernel: {unavailable()}")
+@live
 @each_program
 def test_the_live_kernel(name: str) -> None:
     case = PROGRAMS[name]

@@ -8,11 +8,11 @@ from dataclasses import replace
 import pytest
 
 from bpf.spec.prototypes import PROTOTYPES
-from engines.linux import unavailable
 from tests import probing
+from tests.live_kernel import live
 
 pytestmark = [
-    pytest.mark.skipif(bool(unavailable()), reason=unavailable() or "there is a kernel"),
+    live,
     pytest.mark.skipif(
         not platform.release().startswith(f"{probing.RELEASE}."), reason="the tables are of another kernel"
     ),

@@ -20,16 +20,15 @@ from bpf.spec.conventions import TYPED
 from bpf.text import assemble
 from crossbpf import cc
 from engines import ENGINES, Options
-from engines.linux import LinuxEngine, unavailable
+from engines.linux import LinuxEngine
 from runtime.permission import ROOT, may_load
 from tests.engines import socket_programs as programs
 from tests.engines.socket_programs import FIELDS, FLAGS, FOUND, NET, PORTS, RECEIVED, TUNNELS, Typed, asked, lookup
 from tests.engines.typed import FRAME
+from tests.live_kernel import live
 from vm.network import Network, Sent, Transform
 from vm.outcome import Outcome, difference
 from vm.world import Input, Limits, Sysctl, World
-
-live = pytest.mark.skipif(bool(unavailable()), reason=f"no live kernel: {unavailable()}")
 
 
 def everywhere(kind: str, text: str, order: str, net: Network = NET, plan: str = "high", **given: object) -> Outcome:

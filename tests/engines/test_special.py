@@ -18,7 +18,7 @@ from bpf.text import assemble
 from emu.guest import Guest
 from emu.machine import NATIVE_STACK
 from engines import ENGINES, Engine, Options, engine
-from engines.linux import LinuxEngine, unavailable
+from engines.linux import LinuxEngine
 from engines.lockstep import lockstep
 from engines.native import worker
 from engines.plugin import PluginEngine
@@ -31,6 +31,7 @@ from jit.pipeline import compile_front
 from jit.registry import TARGETS
 from jit.target import Target
 from tests.engines.kernel import Stand
+from tests.live_kernel import live
 from vm.outcome import Call, Difference, Outcome, difference
 from vm.world import Input, Limits, World
 
@@ -249,8 +250,6 @@ def test_faults_on_the_cpu(cpu: Engine, text: str) -> None:
 
 
 # The live kernel -----------------------------------------------------------------------------------------
-
-live = pytest.mark.skipif(bool(unavailable()), reason=unavailable() or "the kernel is there")
 
 
 def against(text: str, given: Input = GIVEN, **more: Any) -> Difference:

@@ -12,18 +12,18 @@ from bpf.plan import PLANS, POISON, Unit
 from bpf.program import Map
 from bpf.text import assemble
 from engines import ENGINES, Engine, Options, engine
-from engines.linux import LinuxEngine, unavailable
+from engines.linux import LinuxEngine
 from engines.lockstep import lockstep
 from engines.surroundings import judge
 from jit.registry import TARGETS
 from tests.engines.chains import CHAINS, GIVEN, JUMP, Chain
+from tests.live_kernel import live
 from vm.outcome import Fault, Outcome, difference
 from vm.world import Input, Limits, World
 
 OBSERVE = Options(observe=True)
 each_target = pytest.mark.parametrize("target", TARGETS)
 each_chain = pytest.mark.parametrize("name", CHAINS)
-live = pytest.mark.skipif(bool(unavailable()), reason=unavailable() or "the kernel is there")
 
 
 def run(

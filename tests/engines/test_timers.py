@@ -13,9 +13,10 @@ from bpf.plan import PLANS, Unit
 from bpf.program import Map
 from bpf.text import assemble
 from engines import ENGINES, Engine, Options, engine
-from engines.linux import LinuxEngine, unavailable
+from engines.linux import LinuxEngine
 from engines.lockstep import lockstep
 from jit.registry import TARGETS
+from tests.live_kernel import live
 from vm.helpers.timers import MOST
 from vm.outcome import Fault, Outcome, difference
 from vm.world import Input, Limits, World
@@ -158,7 +159,7 @@ QUIET = (
 """No timer of these ever expires: the kernel's run at any moment after the program."""
 
 
-@pytest.mark.skipif(bool(unavailable()), reason=unavailable() or "the kernel is there")
+@live
 @pytest.mark.parametrize("name", QUIET)
 def test_programs_on_the_kernel(name: str) -> None:
     unit = unit_of(PROGRAMS[name][3], sys.byteorder, PROGRAMS[name][2])

@@ -29,6 +29,7 @@ from engines.iterating import inputs, iterates
 from engines.linux import LinuxEngine, unavailable
 from tests.engines.test_helper_programs import cpu
 from tests.engines.typed import FRAME
+from tests.live_kernel import live
 from vm.outcome import difference
 from vm.world import Content, Input, Limits, World
 
@@ -298,7 +299,7 @@ def test_what_no_iterator_goes_through(built: dict[str, Built]) -> None:
 
 
 @pytest.mark.deep
-@pytest.mark.skipif(bool(unavailable()), reason=unavailable() or "the kernel is there")
+@live
 def test_the_running_kernels_own_structures(built: dict[str, Built]) -> None:
     """A filter with CO-RE against the running kernel's types: the kernel has the structures, we describe them."""
     try:

@@ -10,9 +10,10 @@ from bpf.plan import PLANS, Unit
 from bpf.spec.conventions import TYPED
 from bpf.text import assemble
 from engines import ENGINES, Options
-from engines.linux import LinuxEngine, unavailable
+from engines.linux import LinuxEngine
 from engines.surroundings import judge
 from tests.engines.typed import BODY, Typed
+from tests.live_kernel import live
 from vm.outcome import Outcome, difference
 from vm.world import Input, Limits, World
 
@@ -43,10 +44,7 @@ def test_a_program_of_a_type(engine: str, order: str, case: Typed) -> None:
         assert not difference(run("interpreter", order, case, plan), outcome)
 
 
-linux = pytest.mark.skipif(bool(unavailable()), reason=f"no live kernel: {unavailable()}")
-
-
-@linux
+@live
 @each_program
 def test_the_live_kernel_gives_the_same(case: Typed) -> None:
     unit = Unit((assemble(case.text, order=sys.byteorder),), convention=TYPED[case.type])

@@ -17,12 +17,13 @@ from bpf.plan import PLANS, Unit
 from bpf.spec.conventions import TYPED
 from crossbpf import cc
 from engines import ENGINES, Engine, Options, engine
-from engines.linux import LinuxEngine, unavailable
+from engines.linux import LinuxEngine
 from engines.surroundings import judge
 from runtime.permission import CAPABILITIES
 from runtime.types import of_section
 from runtime.verifying import subject
 from tests.engines.test_map_programs import HOST
+from tests.live_kernel import live
 from tests.programs.body import BODY
 from tests.programs.said import Run, S
 from verifier import Options as VerifierOptions
@@ -183,7 +184,7 @@ def test_a_program_on_the_cpu(name: str) -> None:
         pytest.skip(str(reason))
 
 
-@pytest.mark.skipif(bool(unavailable()), reason=f"no live kernel: {unavailable()}")
+@live
 @each_program
 def test_a_program_on_the_live_kernel(name: str) -> None:
     """Return value, packet and maps of each run, from the world as it was before it."""

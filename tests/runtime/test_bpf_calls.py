@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from bpf.map_rules import entries
 from bpf.program import Map
 from bpf.spec.maps import BATCHES, BUCKETS, LOCAL, MMAPABLE, NO_PREALLOC, PER_CGROUP, RDONLY, SOCKETS, WRONLY
-from engines.linux import unavailable
+from tests.live_kernel import live
 from tests.runtime.live_calls import HERE, NO_SUCH, Live, Mine, Things, things
 from vm.maps.batch import Batch
 
-pytestmark = pytest.mark.skipif(bool(unavailable()), reason=unavailable() or "the kernel is there")
+pytestmark = live
 FEW = settings(max_examples=9, database=None, derandomize=True, deadline=None, phases=(Phase.generate,))
 MANY = settings(FEW, max_examples=200)
 INNER = Map("inner", "hash", 4, 8, 4)

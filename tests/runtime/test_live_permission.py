@@ -27,11 +27,11 @@ from bpf.spec.program_types import PROGRAM_TYPES
 from bpf.spec.prototypes import PROTOTYPES
 from bpf.text import assemble
 from engines import syscall
-from engines.linux import unavailable
 from runtime.permission import CAPABILITIES, PRIVILEGED_INSNS, Caller, may_create, may_load
+from tests.live_kernel import live
 from tests.probing import RELEASE
 
-pytestmark = pytest.mark.skipif(bool(unavailable()), reason=unavailable() or "there is a kernel")
+pytestmark = live
 
 EVERY = [frozenset(some) for count in range(5) for some in combinations(CAPABILITIES, count)]
 BITS = {"CAP_NET_ADMIN": 12, "CAP_SYS_ADMIN": 21, "CAP_PERFMON": 38, "CAP_BPF": 39}

@@ -14,12 +14,12 @@ import pytest
 
 from bpf.text import assemble
 from engines import syscall
-from engines.linux import unavailable
+from tests.live_kernel import live
 
 _release = tuple(map(int, re.findall(r"\d+", platform.release())[:2])) if sys.platform == "linux" else ()
 KNOWN = _release == (6, 18) and platform.machine() == "x86_64"
 needs_linux = [
-    pytest.mark.skipif(bool(unavailable()), reason=f"no live kernel: {unavailable()}"),
+    live,
     pytest.mark.skipif(not KNOWN, reason=f"the rules are those of Linux 6.18 on x86_64, this is {platform.release()}"),
 ]
 SLEEPABLE = syscall.SLEEPABLE

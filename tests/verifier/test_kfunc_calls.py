@@ -16,6 +16,7 @@ import pytest
 from bpf.object.btf import Btf, Kind, Param, Type
 from bpf.spec.kfunc_signatures import ITERATORS, SIGNATURES
 from fuzz.parity import logs, oracle
+from tests import live_kernel
 from tests.verifier import kfunc_programs, live
 from verifier import Options, Subject, kernel_types, verify
 from verifier.rules import attached_to
@@ -219,10 +220,9 @@ class TestExceptions:
         assert (found.accepted, found.message.split("\n")[-1]) == (not said, said)
 
     @pytest.mark.parametrize(("kind", "text", "start", "count", "said"), THROWS)
+    @live_kernel.live
     @pytest.mark.skipif(not live.KNOWN, reason="the rules are those of Linux 6.18")
     def test_live(self, kind: str, text: str, start: int, count: int, said: str) -> None:
-        if live.unavailable():
-            pytest.skip(f"no live kernel: {live.unavailable()}")
         subject, options = self.thrown(kind, text, start, count), Options(log_level=2)
         kernel, found = oracle.ask(subject, options), verify(subject, options)
         assert kernel.message == said

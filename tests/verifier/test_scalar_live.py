@@ -10,7 +10,7 @@ import pytest
 from bpf.isa import Insn
 from bpf.isa.wire import encode
 from engines import syscall
-from engines.linux import unavailable
+from tests.live_kernel import live
 from tests.verifier.scalar_programs import (
     ALU,
     BRANCHES,
@@ -25,7 +25,7 @@ from tests.verifier.scalar_programs import (
 )
 from tests.verifier.test_scalar import STEPS
 
-pytestmark = pytest.mark.skipif(bool(unavailable()), reason=unavailable() or "the kernel is there")
+pytestmark = live
 
 
 def log_of(insns: list[Insn]) -> str:

@@ -225,7 +225,7 @@ def snprintf(place: Place, arguments: Sequence[int]) -> int:
 
 # Reading -----------------------------------------------------------------------------------------
 
-_DIGITS = {**{digit: value for value, digit in enumerate(b"0123456789abcdef")}, **dict(zip(b"ABCDEF", range(10, 16)))}  # noqa: B905
+_DIGITS = {digit: int(chr(digit), 16) for digit in b"0123456789abcdefABCDEF"}
 _READ = 63  # bytes of a number that Linux looks at
 _WHITE = (*_SPACE, 0xA0)  # Linux's isspace() knows Latin-1
 
