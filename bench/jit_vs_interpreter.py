@@ -22,6 +22,7 @@ from elftools.elf.elffile import ELFFile
 from bench.measure import Cell, Table, main
 from bench.programs import alu_loop, fibonacci_loop, helper_loop, memory_loop, rounds_loop
 from bpf.errors import Refused
+from bpf.order import Order
 from bpf.plan import PLANS, Unit
 from bpf.program import Program
 from crossbpf.inputs import memory_beside, read_source
@@ -72,13 +73,16 @@ class Work:
 
     kind: str
     name: str
-    make: Callable[[str], Program]
+    make: Callable[[Order], Program]
     memory: bytes = b""
 
 
 def example(kind: str, name: str) -> Work:
     """One of the shipped examples."""
-    path = {order: str(EXAMPLES / f"{name}.bpf{end}.o") for order, end in (("little", "el"), ("big", "eb"))}
+    path: dict[Order, str] = {
+        "little": str(EXAMPLES / f"{name}.bpfel.o"),
+        "big": str(EXAMPLES / f"{name}.bpfeb.o"),
+    }
     return Work(kind, name, lambda order: read_source(path[order]).program_in(order), memory_beside(path["little"]))
 
 
@@ -138,8 +142,8 @@ def wire(unit: Unit) -> bytes:
     code = bytearray(program.encode(program.order))
     order = program.order
     for pc, number in unit.constants(program).items():
-        code[8 * pc + 4 : 8 * pc + 8] = (number & 0xFFFF_FFFF).to_bytes(4, order)  # type: ignore[arg-type]
-        code[8 * pc + 12 : 8 * pc + 16] = (number >> 32).to_bytes(4, order)  # type: ignore[arg-type]
+        code[8 * pc + 4 : 8 * pc + 8] = (number & 0xFFFF_FFFF).to_bytes(4, order)
+        code[8 * pc + 12 : 8 * pc + 16] = (number >> 32).to_bytes(4, order)
     return bytes(code)
 
 
@@ -203,7 +207,7 @@ def host_rows(quick: bool) -> list[list[Cell]]:
     """Wall time of loops. Raises Refused where there is no native engine."""
     cpu = engine("native")
     on_host()  # compiled before the clock starts
-    order = "little" if "little" in cpu.abilities.orders else "big"
+    order: Order = "little" if "little" in cpu.abilities.orders else "big"
     rows: list[list[Cell]] = []
     for kind, name, make in (
         ("ALU", "SipHash rounds", rounds_loop), ("ALU", "fibonacci loop", fibonacci_loop),

@@ -7,6 +7,7 @@ import time
 
 from bench.measure import Cell, Table, main
 from bpf.errors import Refused
+from bpf.order import Order
 from bpf.plan import Unit
 from bpf.program import Map
 from bpf.text import assemble
@@ -36,7 +37,7 @@ def _prepared(map_: Map, operation: str, count: int) -> dict[str, Prepared]:
     prog = assemble(text.replace("; ", "\n").replace("again: ", "again:\n"))
     found: dict[str, Prepared] = {}
     for name, one in {**ENGINES, _HOST: engine(_HOST)}.items():
-        order = "little" if "little" in one.abilities.orders else "big"
+        order: Order = "little" if "little" in one.abilities.orders else "big"
         try:
             prepared = one.prepare(Unit((prog.in_order(order),), (map_,)))
             prepared.run(Input(), World(), Limits())
