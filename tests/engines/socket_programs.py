@@ -74,8 +74,8 @@ FOUND = {
     "IPv4 at a listener of IPv6", "UDP", "UDP that is connected",
 }  # fmt: skip
 FIELDS = ((0, 4), (4, 4), (8, 4), (12, 4), (16, 4), (20, 4), (24, 4), (36, 4), (40, 4), (44, 4), (48, 2), (52, 4),
-          (68, 4), (72, 4), (76, 4))  # fmt: skip
-"""Offset and size of fields of a struct bpf_sock."""
+          (68, 4), (72, 4))  # fmt: skip
+"""Offset and size of the fields of a struct bpf_sock that follow from what made the socket."""
 
 FLAGS = {"fullsock": 95, "get_listener_sock": 98, "tcp_sock": 96}
 

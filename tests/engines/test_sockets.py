@@ -136,6 +136,13 @@ def test_lookups_on_the_live_kernel(name: str, ports: dict[str, int]) -> None:
         assert alone("sched_cls", text, net, sys.byteorder).r0 & 0xFFFF_FFFF == there & 0xFFFF_FFFF, then
 
 
+def test_the_queue_of_a_socket() -> None:
+    """Not compared with the live kernel: whether a connection over lo has recorded queue 0 or none is chance there."""
+    helper, wanted = programs.lookups(PORTS)["a connection"]
+    for order in ("little", "big"):
+        assert everywhere("sched_cls", lookup(helper, wanted, "r0 = *(u32 *)(r7 + 76)"), order).r0 == 0xFFFF_FFFF
+
+
 @pytest.mark.parametrize("order", ["little", "big"])
 def test_where_a_packet_goes(order: str) -> None:
     helper, wanted = programs.lookups(PORTS)["a listener"]
