@@ -6,6 +6,8 @@ can ask for the cause and not for its wording.
 
 from __future__ import annotations
 
+from bpf.spec.errno import NUMBERS
+
 
 class CrossbpfError(Exception):
     """Base of all errors: what is wrong, where, and what to do about it.
@@ -107,7 +109,7 @@ class CallFailed(CrossbpfError):
     def __init__(self, name: str, message: str, *, place: str = "", remedy: str = "", file: str = "") -> None:
         super().__init__(f"{message}: {name}", place=place, remedy=remedy, file=file)
         self.name = name
-        self.errno = ERRNO[name]
+        self.errno = NUMBERS[name]
 
 
 class Rejected(CallFailed):
@@ -120,12 +122,4 @@ class MapRefused(Refused):
     def __init__(self, message: str, name: str = "") -> None:
         super().__init__(f"{message}: {name}" if name else message)
         self.name = name
-        self.errno = ERRNO.get(name, 0)
-
-
-ERRNO = {
-    "EPERM": 1, "ENOENT": 2, "E2BIG": 7, "EBADF": 9, "EAGAIN": 11, "ENOMEM": 12, "EACCES": 13, "EFAULT": 14,
-    "EBUSY": 16, "EEXIST": 17, "ENODEV": 19, "EINVAL": 22, "ENOSPC": 28, "EOVERFLOW": 75, "EBADFD": 77, "ENOTSOCK": 88,
-    "EPROTOTYPE": 91, "EOPNOTSUPP": 95, "EAFNOSUPPORT": 97, "ENOTSUPP": 524,
-}  # fmt: skip
-"""Linux's error numbers, which are not every host's."""
+        self.errno = NUMBERS.get(name, 0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -15,6 +14,7 @@ import click
 
 from bpf.errors import BadInput, Refused
 from bpf.program import Program
+from bpf.spec.errno import NAMES
 from crossbpf.graphs import draw
 from crossbpf.inputs import memory_bytes
 from crossbpf.loading import read_programs
@@ -193,7 +193,7 @@ def _show(judged: Judged, verbose: int) -> None:
     if verdict.accepted:
         click.echo(f"prog {program.name}: accepted, {verdict.processed} insns processed")
         return
-    name = errno.errorcode.get(verdict.errno, "?")
+    name = NAMES.get(verdict.errno, "?")
     click.echo(f"prog {program.name}: bpf_prog_load() err={verdict.errno} ({name})")
     if verdict.message:
         *before, last = verdict.message.splitlines()
@@ -232,7 +232,7 @@ def _show_live(verdict: Verdict, live: Answer) -> None:
     if live.errno == verdict.errno:
         click.echo("linux: the same" + ("" if live.message == _last(verdict) else f", but says: {live.message}"))
     elif live.errno:
-        name = errno.errorcode.get(live.errno, "?")
+        name = NAMES.get(live.errno, "?")
         click.echo(f"linux: bpf_prog_load() err={live.errno} ({name}): {live.message}")
     else:
         click.echo("linux: accepted")

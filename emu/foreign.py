@@ -14,6 +14,7 @@ from functools import cache
 
 from bpf.errors import BadInput, Refused
 from bpf.plan import DEFAULT_PLAN, PAGE, Region
+from bpf.spec.errno import EFAULT
 from bpf.spec.helpers import KERNEL
 from bpf.spec.maps import MAP_HELPERS
 from emu import unicorn as edge
@@ -27,7 +28,6 @@ from vm.outcome import Call, Fault, Outcome
 from vm.world import DIRTY, Limits, World
 
 M64 = (1 << 64) - 1
-EFAULT = -14
 _PLAN = DEFAULT_PLAN  # for what is ours: stack, exit page, context, anchor
 _ANCHOR = Region("anchor", _PLAN.arena, PAGE)
 _ELEMENT = Region("element", _PLAN.values, PAGE)
@@ -309,7 +309,7 @@ def _load(size: int) -> Function:
     def load(run: _Run, arguments: Sequence[int]) -> int:
         packet = run.code.packet
         at = services.place(len(packet), run.code.network, 8 * size, arguments[1])
-        return EFAULT if at is None else int.from_bytes(packet[at : at + size], "big")
+        return -EFAULT if at is None else int.from_bytes(packet[at : at + size], "big")
 
     return load
 

@@ -15,7 +15,6 @@ from vm.world import Input
 
 TCX_NEXT, TCX_PASS, TCX_DROP, TCX_REDIRECT = -1, 0, 2, 7
 NF_DROP = 0
-EPERM = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Sequence
 
-from bpf.errors import ERRNO, CallFailed
+from bpf.errors import CallFailed
 from bpf.map_rules import OF_MAPS
+from bpf.spec.errno import E2BIG, ENOTSUPP, NAMES
 from bpf.spec.maps import ANY, EXIST, F_LOCK, NOEXIST, RDONLY, WRONLY
 from runtime.kernel import Kernel, MapObject, ProgramObject
 from vm.maps import MapState, Value, batch
@@ -15,7 +16,6 @@ from vm.maps.outer import OuterArrayState
 from vm.maps.outside import fields
 
 FLAGS = {"any": ANY, "noexist": NOEXIST, "exist": EXIST}
-NAMES = {number: name for name, number in ERRNO.items()}
 _ID = 4  # bytes of an id
 Given = Value | ProgramObject | MapObject
 
@@ -166,7 +166,7 @@ def _passing(kernel: Kernel, made: MapObject, key: bytes, value: bytes, flags: i
     try:
         state.update(key, value, flags)
     except OSError as error:
-        full = made.declared.kind == "devmap_hash" and error.errno == ERRNO["E2BIG"]
+        full = made.declared.kind == "devmap_hash" and error.errno == E2BIG
         if not (full and number and not right):
             raise
     if number and not right:
@@ -219,7 +219,7 @@ def _barred(made: MapObject, *, reads: bool, writes: bool) -> int:
             _writable(made)
     except CallFailed as failed:
         return failed.errno
-    return ERRNO["ENOTSUPP"] if made.state is None else 0
+    return ENOTSUPP if made.state is None else 0
 
 
 def lookup_batch(

@@ -17,9 +17,9 @@ from dataclasses import replace
 from bpf.errors import BadInput
 from bpf.object.btf_build import Content
 from bpf.spec.conventions import TYPED
+from bpf.spec.errno import EPERM
 from bpf.spec.hooks import CGROUP, DEVICE, EVERY, FIRST_ERROR, HOOKS, MAP, SOCKET, Hook
 from runtime import hooks
-from runtime.chain import EPERM
 from runtime.delivery import ETHERNET
 from runtime.devices import Devices
 from runtime.fired import Fired

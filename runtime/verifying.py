@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from bpf.errors import ERRNO, Rejected
+from bpf.errors import Rejected
 from bpf.isa import ROW, Insn, encode, make
 from bpf.program import Program
 from bpf.spec.attach import ATTACH_TYPES, TAKES, attach_of
+from bpf.spec.errno import NAMES
 from bpf.spec.kfuncs import KFUNCS
 from bpf.spec.program_types import PROGRAM_TYPES
 from runtime.permission import Caller
@@ -70,10 +71,9 @@ def accept(program: Program, kind: str, caller: Caller) -> Program:
     verdict = verify(subject(program, kind), Options(caller.capabilities, log_level=0))
     if verdict.accepted:
         return replace(program, facts=verdict.facts)
-    name = next((name for name, number in ERRNO.items() if number == verdict.errno), "EINVAL")
     said = verdict.message.splitlines()[-1] if verdict.message else "bpf() refuses it"
     raise Rejected(
-        name, f"program {program.name}: verification failed: {said}",
+        NAMES[verdict.errno], f"program {program.name}: verification failed: {said}",
         place=f"insn {verdict.pc}" if verdict.pc >= 0 else "",
         remedy="`crossbpf verify --explain` says more, --no-verify goes on",
     )  # fmt: skip

@@ -8,6 +8,7 @@ from __future__ import annotations
 from bpf.isa.effects import signed
 from bpf.isa.opcodes import ADDR_SPACE_CAST
 from bpf.isa.table import Kind, Row
+from bpf.spec.errno import EACCES, EINVAL
 from verifier import precision, speculation, tnum
 from verifier.arith import alu, fork, sign_extended, zext32
 from verifier.branch import sane
@@ -70,7 +71,7 @@ def step(env: Env, raw: Raw, row: Row) -> None:
 def _unary(env: Env, raw: Raw, row: Row) -> None:
     reg = readable(env, raw.dst)
     if env.is_pointer(reg):
-        raise Rejection(13, f"R{raw.dst} pointer arithmetic prohibited", env.pc)
+        raise Rejection(EACCES, f"R{raw.dst} pointer arithmetic prohibited", env.pc)
     writable(env, raw.dst)
     if reg.type == SCALAR and row.bits == 64 and row.op == _NO_SWAP[env.subject.order]:
         env.set(raw.dst, reg)
@@ -91,7 +92,7 @@ def _move(env: Env, raw: Raw, row: Row) -> None:
         env.set(raw.dst, linkable(env, raw.src))
         return
     if env.is_pointer(reg):
-        raise Rejection(13, f"R{raw.src} partial copy of pointer", env.pc)
+        raise Rejection(EACCES, f"R{raw.src} partial copy of pointer", env.pc)
     if reg.type != SCALAR:
         env.set(raw.dst, scalar(zext32(UNKNOWN)))
         return
@@ -107,7 +108,7 @@ def _move_signed(env: Env, raw: Raw, row: Row) -> None:
     writable(env, raw.dst)
     if env.is_pointer(reg):
         text = "sign-extension part of pointer" if row.width == 64 else "partial copy of pointer"
-        raise Rejection(13, f"R{raw.src} {text}", env.pc)
+        raise Rejection(EACCES, f"R{raw.src} {text}", env.pc)
     if reg.type != SCALAR:
         env.set(raw.dst, ANY if row.width == 64 else scalar(zext32(UNKNOWN)))
         return
@@ -120,9 +121,11 @@ def _move_signed(env: Env, raw: Raw, row: Row) -> None:
 
 def _cast(env: Env, raw: Raw) -> None:
     if raw.off != ADDR_SPACE_CAST or raw.imm not in (1, 1 << 16):
-        raise Rejection(22, "addr_space_cast insn can only convert between address space 1 and 0", env.pc)
+        raise Rejection(EINVAL, "addr_space_cast insn can only convert between address space 1 and 0", env.pc)
     if not any(map_.kind == "arena" for map_ in env.subject.maps):
-        raise Rejection(22, "addr_space_cast insn can only be used in a program that has an associated arena", env.pc)
+        raise Rejection(
+            EINVAL, "addr_space_cast insn can only be used in a program that has an associated arena", env.pc
+        )
     readable(env, raw.src)
     writable(env, raw.dst)
     env.set(raw.dst, Reg(ARENA, UNKNOWN) if raw.imm == 1 else ANY)
@@ -137,9 +140,9 @@ def _binary(env: Env, raw: Raw, row: Row) -> None:
     dst = readable(env, raw.dst)
     if not by_register:
         if raw.imm == 0 and op in _DIVISIONS:
-            raise Rejection(22, "div by zero", env.pc)
+            raise Rejection(EINVAL, "div by zero", env.pc)
         if op in _SHIFTS and not 0 <= raw.imm < width:
-            raise Rejection(22, f"invalid shift {raw.imm}", env.pc)
+            raise Rejection(EINVAL, f"invalid shift {raw.imm}", env.pc)
     writable(env, raw.dst)
     if dst.type == ARENA:
         env.aux[env.pc].narrowed = width == 64
@@ -151,7 +154,7 @@ def _binary(env: Env, raw: Raw, row: Row) -> None:
                 if op == "sub" and env.leaks:
                     env.set(raw.dst, ANY)
                     return
-                raise Rejection(13, f"R{raw.dst} pointer {_SIGNS[op]} pointer prohibited", env.pc)
+                raise Rejection(EACCES, f"R{raw.dst} pointer {_SIGNS[op]} pointer prohibited", env.pc)
             precision.register(env, raw.dst)
             pointer(env, raw, row, src, dst)
             return
@@ -209,17 +212,19 @@ def pointer(env: Env, raw: Raw, row: Row, base: Reg, moved: Reg) -> None:
         if op == "sub" and env.leaks:
             env.set(dst, ANY)
             return
-        raise Rejection(13, f"R{dst} 32-bit pointer arithmetic prohibited", env.pc)
+        raise Rejection(EACCES, f"R{dst} 32-bit pointer arithmetic prohibited", env.pc)
     kind = base.type & BASE
     if base.type & MAYBE_NULL:
-        raise Rejection(13, f"R{dst} pointer arithmetic on {name(base.type)} prohibited, null-check it first", env.pc)
+        raise Rejection(
+            EACCES, f"R{dst} pointer arithmetic on {name(base.type)} prohibited, null-check it first", env.pc
+        )
     if kind == MEM and base.type & UNTRUSTED:
         return
     known = by.mask == 0
     if kind not in _MOVABLE and not (
         (kind == FLOW_KEYS and known) or (kind in (MAP_PTR, FLOW_KEYS) and known and by.smin == 0 and op == "add")
     ):
-        raise Rejection(13, f"R{dst} pointer arithmetic on {name(base.type)} prohibited", env.pc)
+        raise Rejection(EACCES, f"R{dst} pointer arithmetic on {name(base.type)} prohibited", env.pc)
     _sane(env, moved, base.type)
     _sane(env, base, base.type)
     before = env.state.frames[-1].regs[dst]
@@ -230,14 +235,14 @@ def pointer(env: Env, raw: Raw, row: Row, base: Reg, moved: Reg) -> None:
         reg = _plus(env, base, by)
     elif op == "sub":
         if before is moved:
-            raise Rejection(13, f"R{dst} tried to subtract pointer from scalar", env.pc)
+            raise Rejection(EACCES, f"R{dst} tried to subtract pointer from scalar", env.pc)
         if kind == STACK:
-            raise Rejection(13, f"R{dst} subtraction from stack pointer prohibited", env.pc)
+            raise Rejection(EACCES, f"R{dst} subtraction from stack pointer prohibited", env.pc)
         reg = _minus(env, base, by)
     elif op in _BITWISE:
-        raise Rejection(13, f"R{dst} bitwise operator {_SIGNS[op]} on pointer prohibited", env.pc)
+        raise Rejection(EACCES, f"R{dst} bitwise operator {_SIGNS[op]} on pointer prohibited", env.pc)
     else:
-        raise Rejection(13, f"R{dst} pointer arithmetic with {_SIGNS[op]} operator prohibited", env.pc)
+        raise Rejection(EACCES, f"R{dst} pointer arithmetic with {_SIGNS[op]} operator prohibited", env.pc)
     env.set(dst, reg)
     _sane(env, reg, base.type)
     if not env.spec_v1:
@@ -252,16 +257,16 @@ def _sane(env: Env, reg: Reg, type_: int) -> None:
     if num.mask == 0:
         value = signed(num.value, 64)
         if not -MAX_VAR_OFF < value < MAX_VAR_OFF:
-            raise Rejection(22, f"math between {name(type_)} pointer and {value} is not allowed", env.pc)
+            raise Rejection(EINVAL, f"math between {name(type_)} pointer and {value} is not allowed", env.pc)
     off = reg.off if reg.type != SCALAR else 0
     if not -MAX_VAR_OFF < off < MAX_VAR_OFF:
-        raise Rejection(22, f"{name(type_)} pointer offset {off} is not allowed", env.pc)
+        raise Rejection(EINVAL, f"{name(type_)} pointer offset {off} is not allowed", env.pc)
     if num.smin == S64_MIN:
         raise Rejection(
-            22, f"math between {name(type_)} pointer and register with unbounded min value is not allowed", env.pc
+            EINVAL, f"math between {name(type_)} pointer and register with unbounded min value is not allowed", env.pc
         )
     if not -MAX_VAR_OFF < num.smin < MAX_VAR_OFF:
-        raise Rejection(22, f"value {num.smin} makes {name(type_)} pointer be out of bounds", env.pc)
+        raise Rejection(EINVAL, f"value {num.smin} makes {name(type_)} pointer be out of bounds", env.pc)
 
 
 def _at(base: Reg, off: int) -> Reg:

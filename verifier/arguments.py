@@ -10,6 +10,7 @@ from functools import cache
 
 from bpf.object.btf import Btf
 from bpf.program import Map
+from bpf.spec.errno import EACCES, EINVAL
 from bpf.spec.signatures import EXPECTED, Kind, Signature
 from verifier import dynptr_args, fields, graphs, locks, map_calls, memory, objects, precision, rules
 from verifier.env import Env
@@ -105,10 +106,10 @@ def check(env: Env, made: Call, number: int, kind: Kind) -> None:
     base, flags = kind.base, kind.flags
     if base == "ARG_ANYTHING":
         if env.is_pointer(reg):
-            raise Rejection(13, f"R{number} leaks addr into helper function", env.pc)
+            raise Rejection(EACCES, f"R{number} leaks addr into helper function", env.pc)
         return
     if reg.type in PACKETS and not rules.may_pass_packet(env.subject, made.signature.pkt_access):
-        raise Rejection(13, "helper access to the packet is not allowed", env.pc)
+        raise Rejection(EACCES, "helper access to the packet is not allowed", env.pc)
     if base == "ARG_PTR_TO_MAP_VALUE" and made.map is not None and map_calls.holds_sockets(made.map):
         base = "ARG_PTR_TO_BTF_ID_SOCK_COMMON"
     null_allowed = "PTR_MAYBE_NULL" in flags
@@ -124,10 +125,10 @@ def check(env: Env, made: Call, number: int, kind: Kind) -> None:
         if base == "ARG_PTR_TO_DYNPTR":
             dynptr_args.check_release(env, number, reg)
         elif not reg.ref and not is_null:
-            raise Rejection(22, f"R{number} must be referenced when passed to release function", env.pc)
+            raise Rejection(EINVAL, f"R{number} must be referenced when passed to release function", env.pc)
     if reg.ref and base != "ARG_KPTR_XCHG_DEST":
         if made.ref:
-            raise Rejection(13, f"more than one arg with ref_obj_id R{number} {reg.ref} {made.ref}", env.pc)
+            raise Rejection(EACCES, f"more than one arg with ref_obj_id R{number} {reg.ref} {made.ref}", env.pc)
         made.ref = reg.ref
     handler = _ARGUMENTS.get(base)
     if handler is not None:
@@ -146,12 +147,14 @@ def _type(env: Env, made: Call, number: int, reg: Reg, kind: Kind, base: str) ->
         type_ &= ~(ALLOC | PERCPU)
     if type_ not in types:
         words = ", ".join(name(one) for one in types)
-        raise Rejection(13, f"R{number} type={name(reg.type)} expected={words}", env.pc)
+        raise Rejection(EACCES, f"R{number} type={name(reg.type)} expected={words}", env.pc)
     if reg.type & BASE == BTF:
         if base in _MAP_VALUES:
             if "MEM_RDONLY" not in kind.flags and base == "ARG_PTR_TO_MEM":
                 raise Rejection(
-                    13, f"bpf_{made.name}() may write into memory pointed by R{number} type={name(reg.type)}", env.pc
+                    EACCES,
+                    f"bpf_{made.name}() may write into memory pointed by R{number} type={name(reg.type)}",
+                    env.pc,
                 )
             return
         objects.argument(env, made, number, reg, kind, base)
@@ -164,7 +167,7 @@ def _offset(env: Env, number: int, reg: Reg, kind: Kind) -> None:
             return
         if reg.off:
             raise Rejection(
-                22, f"R{number} must have zero offset when passed to release func or trusted arg to kfunc", env.pc
+                EINVAL, f"R{number} must have zero offset when passed to release func or trusted arg to kfunc", env.pc
             )
         unmoved(env, number, reg)
     elif reg.type not in LOOSE:
@@ -176,7 +179,7 @@ def _map(env: Env, made: Call, number: int, reg: Reg, kind: Kind) -> None:
     assert isinstance(map_, Map)
     if made.map is not None and (made.map is not map_ or made.map_uid != reg.aux):
         raise Rejection(
-            22,
+            EINVAL,
             f"timer pointer in R1 map_uid={made.map_uid} doesn't match map pointer in R2 map_uid={reg.aux}",
             env.pc,
         )
@@ -224,7 +227,7 @@ def _size(env: Env, made: Call, number: int, reg: Reg, kind: Kind) -> None:
 
 def _constant(env: Env, made: Call, number: int, reg: Reg, kind: Kind) -> None:
     if reg.num.mask:
-        raise Rejection(13, f"R{number} is not a known constant'", env.pc)
+        raise Rejection(EACCES, f"R{number} is not a known constant'", env.pc)
     made.mem_size = reg.num.value
     precision.register(env, number)
 
@@ -242,20 +245,20 @@ def string(env: Env, number: int, reg: Reg) -> None:
     map_ = reg.of
     assert isinstance(map_, Map)
     if not map_.readonly:
-        raise Rejection(13, f"R{number} does not point to a readonly map'", env.pc)
+        raise Rejection(EACCES, f"R{number} does not point to a readonly map'", env.pc)
     if reg.num.mask:
-        raise Rejection(13, f"R{number} is not a constant address'", env.pc)
+        raise Rejection(EACCES, f"R{number} is not a constant address'", env.pc)
     if map_.kind != "array":
-        raise Rejection(13, "no direct value access support for this map type", env.pc)
+        raise Rejection(EACCES, "no direct value access support for this map type", env.pc)
     memory.map_access(env, number, reg, reg.off, map_.value_size - reg.off, False, direct=False)
     at = reg.off + reg.num.value
     if b"\0" not in map_.initial.ljust(map_.value_size, b"\0")[at:]:
-        raise Rejection(22, "string is not zero-terminated", env.pc)
+        raise Rejection(EINVAL, "string is not zero-terminated", env.pc)
 
 
 def _lock(env: Env, made: Call, number: int, reg: Reg, kind: Kind) -> None:
     if graphs.in_callback(env):
-        raise Rejection(13, "can't spin_{lock,unlock} in rbtree cb", env.pc)
+        raise Rejection(EACCES, "can't spin_{lock,unlock} in rbtree cb", env.pc)
     locks.process(env, number, reg, made.name == "spin_lock", "bpf_spin")
 
 
@@ -269,7 +272,7 @@ def _dynptr(env: Env, made: Call, number: int, reg: Reg, kind: Kind) -> None:
 
 def _per_cpu(env: Env, made: Call, number: int, reg: Reg, kind: Kind) -> None:
     if not isinstance(reg.of, Btf):
-        raise Rejection(13, f"Helper has invalid btf_id in R{number}", env.pc)
+        raise Rejection(EACCES, f"Helper has invalid btf_id in R{number}", env.pc)
     made.object = reg.of, reg.aux
 
 

@@ -8,12 +8,12 @@ Source: btf_ctx_access, bpf_check_attach_target and check_struct_ops_btf_id of L
 from __future__ import annotations
 
 from collections.abc import Mapping
-from errno import EINVAL, ENOENT
 from types import MappingProxyType
 from typing import NamedTuple
 
 from bpf.object.btf import COMPOSITE, ENUMS, Btf, Kind, Type
 from bpf.spec.attach import PREFIXES, attach_name
+from bpf.spec.errno import EINVAL, ENOENT, ENOTSUPP
 from bpf.spec.traced import DISABLED_HOOKS, ITERATORS, NULLABLE, SLEEPING, UNSUPPORTED, UNTRUSTED_HOOKS
 from verifier.kernel_types import kernel_types
 from verifier.rejection import Rejection
@@ -21,7 +21,6 @@ from verifier.rules import gpl_compatible, hook_range
 from verifier.subject import Subject
 from verifier.types import BTF, MAYBE_NULL, PERCPU, SCALAR, TRUSTED, USER, by_name
 
-ENOTSUPP = 524
 _NO_TARGET = "Tracing programs must provide btf_id"
 TYPES = frozenset({"tracing", "lsm", "struct_ops"})
 WORD = 8

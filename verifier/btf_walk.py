@@ -7,10 +7,10 @@ the structures X__safe_rcu, X__safe_trusted, X__safe_rcu_or_null and X__safe_tru
 
 from __future__ import annotations
 
-from errno import EACCES, EFAULT, EINVAL, EPERM
 from typing import NamedTuple
 
 from bpf.object.btf import COMPOSITE, ENUMS, Btf, Kind, Type
+from bpf.spec.errno import EACCES, EFAULT, EINVAL, EPERM
 from verifier.kernel_types import kernel_types
 from verifier.rejection import Rejection
 from verifier.types import (

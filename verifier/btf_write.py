@@ -6,9 +6,8 @@ bpf_dummy_struct_ops.c of Linux 6.18.
 
 from __future__ import annotations
 
-from errno import EACCES
-
 from bpf.object.btf import Btf
+from bpf.spec.errno import EACCES
 from bpf.spec.traced import WRITABLE
 from verifier.btf_walk import walk
 from verifier.rejection import Rejection

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bpf.program import Map
+from bpf.spec.errno import ENOTSUPP
 from verifier import global_functions, graphs
 from verifier.env import Env, Waiting
 from verifier.frames import enter
@@ -35,7 +36,7 @@ def _each(env: Env, made: Call, caller: Frame, frame: Frame) -> None:
     map_ = caller.regs[1].of
     assert isinstance(map_, Map)
     if map_.kind not in _EACH:
-        raise Rejection(524, "callback function not allowed for map", env.pc)  # ENOTSUPP
+        raise Rejection(ENOTSUPP, "callback function not allowed for map", env.pc)  # ENOTSUPP
     _element(frame, caller.regs[1], map_, caller.regs[1].aux, caller.regs[3])
 
 

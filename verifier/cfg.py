@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from bpf.isa import opcodes
 from bpf.isa.opcodes import JMP, JMP32
+from bpf.spec.errno import EINVAL
 from bpf.spec.kfunc_signatures import SIGNATURES
 from verifier import calls
 from verifier.raw import Raw
-from verifier.rejection import EINVAL, Rejection
+from verifier.rejection import Rejection
 from verifier.shape import Structure, Subprogram
 
 _JA, _CALL, _EXIT, _JCOND = (opcodes.JMP_OPS[op] for op in ("ja", "call", "exit", "jcond"))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from bpf.spec.errno import EINVAL
 from bpf.spec.signatures import Kind
 from verifier import dynptrs, memory
 from verifier.env import Env
@@ -29,7 +30,7 @@ def check(env: Env, made: Call, number: int, reg: Reg, kind: Kind) -> None:
         return
     found = use(env, number, reg, mutates="MEM_RDONLY" not in kind.flags)
     if wanted and kind_of(found) != wanted:
-        raise Rejection(22, f"Expected a dynptr of type {wanted} as arg #{number - 1}", env.pc)
+        raise Rejection(EINVAL, f"Expected a dynptr of type {wanted} as arg #{number - 1}", env.pc)
     dynptrs.read(env, reg)
     made.dynptr = found
 
@@ -45,7 +46,7 @@ def initialize(env: Env, number: int, reg: Reg, kind: str, ref: int = 0) -> None
     except Rejection as refused:
         fits, said = False, refused.message + "\n"
     if not fits:
-        raise Rejection(22, said + "Dynptr has to be an uninitialized dynptr", env.pc)
+        raise Rejection(EINVAL, said + "Dynptr has to be an uninitialized dynptr", env.pc)
     for off in range(0, 16, 8):
         memory.access(env, number, off, 8, True, -1)
     dynptrs.make(env, env.state.frames[-1].regs[number], kind, ref)
@@ -55,21 +56,21 @@ def use(env: Env, number: int, reg: Reg, *, mutates: bool) -> Reg:
     """An argument that is a dynptr; what is known of it. Raises Rejection."""
     _points(env, number, reg)
     if reg.type == DYNPTR and mutates:
-        raise Rejection(22, "cannot pass pointer to const bpf_dynptr, the helper mutates it", env.pc)
+        raise Rejection(EINVAL, "cannot pass pointer to const bpf_dynptr, the helper mutates it", env.pc)
     said = ""
     try:
         found = dynptrs.find(env, reg)
     except Rejection as refused:
         found, said = None, refused.message + "\n"
     if found is None:
-        raise Rejection(22, f"{said}Expected an initialized dynptr as arg #{number - 1}", env.pc)
+        raise Rejection(EINVAL, f"{said}Expected an initialized dynptr as arg #{number - 1}", env.pc)
     return found
 
 
 def _points(env: Env, number: int, reg: Reg) -> None:
     if reg.type not in (STACK, DYNPTR):
         text = f"arg#{number - 1} expected pointer to stack or const struct bpf_dynptr"
-        raise Rejection(22, text, env.pc)
+        raise Rejection(EINVAL, text, env.pc)
 
 
 def kind_of(found: Reg) -> str:
@@ -81,7 +82,7 @@ def kind_of(found: Reg) -> str:
 def check_release(env: Env, number: int, reg: Reg) -> None:
     """A dynptr that is given back. Raises Rejection."""
     if reg.type != STACK:
-        raise Rejection(22, "cannot release unowned const bpf_dynptr", env.pc)
+        raise Rejection(EINVAL, "cannot release unowned const bpf_dynptr", env.pc)
     said, ref = "", 0
     try:
         index = dynptrs.place(env, reg, "dynptr", dynptrs.SLOTS)
@@ -89,7 +90,7 @@ def check_release(env: Env, number: int, reg: Reg) -> None:
     except Rejection as refused:
         said = refused.message + "\n"
     if not ref:
-        raise Rejection(22, f"{said}arg {number} is an unacquired reference", env.pc)
+        raise Rejection(EINVAL, f"{said}arg {number} is an unacquired reference", env.pc)
 
 
 def release(env: Env, reg: Reg) -> None:

@@ -7,6 +7,7 @@ mark_stack_slots_dynptr, unmark_stack_slots_dynptr and destroy_if_dynptr_stack_s
 from __future__ import annotations
 
 from bpf.isa.effects import signed
+from bpf.spec.errno import EINVAL
 from verifier import held
 from verifier.env import Env, each_reg
 from verifier.rejection import Rejection
@@ -26,11 +27,11 @@ def place(env: Env, reg: Reg, what: str, slots: int) -> int:
     OUTSIDE where the stack does not reach that far yet. Raises Rejection with the reason alone.
     """
     if reg.num.mask:
-        raise Rejection(22, f"{what} has to be at a constant offset", env.pc)
+        raise Rejection(EINVAL, f"{what} has to be at a constant offset", env.pc)
     off = reg.off + signed(reg.num.value, 64)
     index = (-off - 1) // 8 if off < 0 else -((off + 1) // 8)  # as C divides
     if off % 8 or index + 1 < slots:
-        raise Rejection(22, f"cannot pass in {what} at an offset={off}", env.pc)
+        raise Rejection(EINVAL, f"cannot pass in {what} at an offset={off}", env.pc)
     frame = env.state.frames[reg.aux]
     return index if 0 <= index < len(frame.stack) else OUTSIDE
 
@@ -110,7 +111,7 @@ def destroy_slot(env: Env, frame: Frame, index: int) -> None:
     of = slot.reg.of
     assert isinstance(of, Dynptr)
     if of.kind in COUNTED:
-        raise Rejection(22, "cannot overwrite referenced dynptr", env.pc)
+        raise Rejection(EINVAL, "cannot overwrite referenced dynptr", env.pc)
     if not of.first:
         index += 1
     number = slot.reg.id

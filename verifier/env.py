@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from bpf.program import Line, Map
+from bpf.spec.errno import EFAULT
 from verifier import options as who
 from verifier.live import Liveness
 from verifier.options import Options
@@ -240,7 +241,7 @@ class Env:
             parent.branches += 1
         self.waiting.append(Waiting(new, pc, before, len(self.log)))
         if len(self.waiting) > self.options.sequence:
-            raise Rejection(14, f"The sequence of {len(self.waiting)} jumps is too complex.", self.pc)
+            raise Rejection(EFAULT, f"The sequence of {len(self.waiting)} jumps is too complex.", self.pc)
         return new
 
 

@@ -5,6 +5,7 @@ Source: check_return_code of Linux 6.18.
 
 from __future__ import annotations
 
+from bpf.spec.errno import EACCES, EINVAL
 from verifier import precision, rules
 from verifier.env import Env
 from verifier.registers import readable
@@ -22,14 +23,14 @@ def check_return(env: Env, number: int = 0) -> None:
         return
     reg = readable(env, number)
     if env.is_pointer(reg):
-        raise Rejection(13, f"R{number} leaks addr as return value", env.pc)
+        raise Rejection(EACCES, f"R{number} leaks addr as return value", env.pc)
     if frame.asynchronous:
         allowed = None if frame.returns is None else Range(*frame.returns)
         when = "At async callback return"
     elif function:
         if reg.type != SCALAR:
             text = f"At subprogram exit the register R{number} is not a scalar value ({name(reg.type)})"
-            raise Rejection(22, text, env.pc)
+            raise Rejection(EINVAL, text, env.pc)
         return
     else:
         allowed, when = rules.return_range(env.subject, void=env.void), "At program exit"
@@ -40,7 +41,7 @@ def check_return(env: Env, number: int = 0) -> None:
 def check_range(env: Env, reg: Reg, allowed: Range, when: str, number: int = 0) -> None:
     """A register lies in a range. Raises Rejection."""
     if reg.type != SCALAR:
-        raise Rejection(22, f"{when} the register R{number} is not a known value ({name(reg.type)})", env.pc)
+        raise Rejection(EINVAL, f"{when} the register R{number} is not a known value ({name(reg.type)})", env.pc)
     precision.register(env, number)
     num = reg.num
     low, high = (num.s32min, num.s32max) if allowed.half else (num.smin, num.smax)
@@ -48,4 +49,4 @@ def check_range(env: Env, reg: Reg, allowed: Range, when: str, number: int = 0) 
         text = rules.out_of_range(num.smin, num.smax, allowed, when=when, register=f"R{number}")
         if env.void:
             text += f"\n{rules.NO_EFFECT}"
-        raise Rejection(22, text, env.pc)
+        raise Rejection(EINVAL, text, env.pc)

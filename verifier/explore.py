@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 
 from bpf.isa.table import Kind, Row
+from bpf.spec.errno import E2BIG, EACCES, EAGAIN, EINVAL, EPERM
 from verifier import alu, held, instruction, jumps, loops, memory, prune, subprograms, wide
 from verifier.env import Env
 from verifier.exits import check_return
@@ -15,7 +16,7 @@ from verifier.insn_text import text
 from verifier.log import frame_text
 from verifier.raw import Raw
 from verifier.registers import readable, unmoved, writable
-from verifier.rejection import E2BIG, EACCES, EAGAIN, EINVAL, EPERM, Rejection
+from verifier.rejection import Rejection
 from verifier.rules import may_load_absolute
 from verifier.state import ANY, UNINIT, State, const
 from verifier.types import ARENA, BASE, BTF, CTX, FLOW_KEYS, MEM, PACKETS, SOCKETS, UNTRUSTED, name

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from bpf.object.btf import COMPOSITE, Btf, Kind
 from bpf.program import Map
+from bpf.spec.errno import EACCES
 from verifier.env import Env
 from verifier.references import SPECIAL
 from verifier.rejection import Rejection
@@ -133,15 +134,15 @@ def accessed(env: Env, reg: Reg, field: Field, off: int, size: int, direct: bool
     """A field is loaded, stored or given to a helper. Raises Rejection unless it is a pointer, and that whole."""
     word = field.word
     if not field.is_pointer:
-        raise Rejection(13, f"{word} cannot be accessed directly by load/store", env.pc)
+        raise Rejection(EACCES, f"{word} cannot be accessed directly by load/store", env.pc)
     if not direct:
-        raise Rejection(13, f"{word} cannot be accessed indirectly by helper", env.pc)
+        raise Rejection(EACCES, f"{word} cannot be accessed indirectly by helper", env.pc)
     if reg.num.mask:
-        raise Rejection(13, f"{word} access cannot have variable offset", env.pc)
+        raise Rejection(EACCES, f"{word} access cannot have variable offset", env.pc)
     if field.offset != off + reg.num.value:
-        raise Rejection(13, f"{word} access misaligned expected={field.offset} off={off + reg.num.value}", env.pc)
+        raise Rejection(EACCES, f"{word} access misaligned expected={field.offset} off={off + reg.num.value}", env.pc)
     if size != 8:
-        raise Rejection(13, f"{word} access size must be BPF_DW", env.pc)
+        raise Rejection(EACCES, f"{word} access size must be BPF_DW", env.pc)
 
 
 def pointer_at(map_: Map, btf: Btf | None, off: int) -> Field | None:

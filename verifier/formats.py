@@ -6,8 +6,9 @@ Source: bpf_bprintf_prepare of Linux 6.18 (kernel/bpf/helpers.c).
 from __future__ import annotations
 
 from bpf.program import Map
+from bpf.spec.errno import EINVAL
 from verifier.env import Env
-from verifier.rejection import EINVAL, Rejection
+from verifier.rejection import Rejection
 
 _FORMAT, _LENGTH = 3, 5  # the registers of the format and of the numbers' length
 _SPACE = b"\t\n\v\f\r "

@@ -5,6 +5,7 @@ Source: setup_func_entry and clear_all_pkt_pointers of Linux 6.18.
 
 from __future__ import annotations
 
+from bpf.spec.errno import E2BIG
 from verifier.dynptrs import PACKET
 from verifier.env import Env, each_reg
 from verifier.rejection import Rejection
@@ -18,7 +19,7 @@ def enter(env: Env, state: State, subprog: int, callsite: int) -> Frame:
     """A new frame, without arguments yet. Raises Rejection where there are too many."""
     depth = len(state.frames)
     if depth >= MAX_FRAMES:
-        raise Rejection(7, f"the call stack of {depth + 1} frames is too deep", env.pc)
+        raise Rejection(E2BIG, f"the call stack of {depth + 1} frames is too deep", env.pc)
     frame = Frame(depth, subprog, callsite)
     state.frames.append(frame)
     env.scratched = env.scratched_slots = -1

@@ -8,9 +8,10 @@ from __future__ import annotations
 from bpf.isa import opcodes
 from bpf.isa.opcodes import JMP, JMP32, LD
 from bpf.object.btf import ENUMS, LINKAGE, Btf, Kind
+from bpf.spec.errno import E2BIG, EINVAL, EPERM, EPROTO
 from verifier import calls, rules
 from verifier.raw import Raw
-from verifier.rejection import E2BIG, EINVAL, EPERM, EPROTO, Rejection
+from verifier.rejection import Rejection
 from verifier.shape import Structure, Subprogram
 from verifier.subject import Subject
 

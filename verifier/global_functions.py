@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from bpf.object.btf import ENUMS, LINKAGE, Btf, Kind
+from bpf.spec.errno import EINVAL
 from verifier import memory, nullness, objects
 from verifier.env import Env
 from verifier.registers import unmoved
@@ -58,9 +59,9 @@ def check_callback(env: Env, subprog: int) -> None:
     """A function whose address is taken is static. Raises Rejection."""
     kind = linkage(env, subprog)
     if not kind:
-        raise Rejection(22, "missing btf func_info", env.pc)
+        raise Rejection(EINVAL, "missing btf func_info", env.pc)
     if kind != "static":
-        raise Rejection(22, "callback function not static", env.pc)
+        raise Rejection(EINVAL, "callback function not static", env.pc)
 
 
 # Prototypes ------------------------------------------------------------------------------------------
@@ -82,10 +83,12 @@ def _arguments(env: Env, subprog: int) -> tuple[Argument, ...]:
     prototype = btf[function.type]
     if len(prototype.params) > _MOST:
         count = len(prototype.params)
-        raise Rejection(22, f"Global function {function.name}() with {count} > {_MOST} args. Buggy compiler.", env.pc)
+        raise Rejection(
+            EINVAL, f"Global function {function.name}() with {count} > {_MOST} args. Buggy compiler.", env.pc
+        )
     returned = btf[btf.strip(prototype.type)].kind if prototype.type else None
     if returned is not Kind.INT and returned not in ENUMS:
-        raise Rejection(22, _UNSUPPORTED.format(function.name), env.pc)
+        raise Rejection(EINVAL, _UNSUPPORTED.format(function.name), env.pc)
     tags: dict[int, set[str]] = {}
     for one in btf.types:
         if one.kind is Kind.DECL_TAG and one.type == number and one.component >= 0 and one.name.startswith(_TAG):
@@ -101,7 +104,7 @@ def _argument(env: Env, btf: Btf, function: str, at: int, number: int, tags: set
     if type_.kind is Kind.INT or type_.kind in ENUMS:
         return Argument("number")
     if type_.kind is not Kind.PTR:
-        raise Rejection(22, f"Arg#{at} type {type_.kind.name} in {function}() is not supported yet.", env.pc)
+        raise Rejection(EINVAL, f"Arg#{at} type {type_.kind.name} in {function}() is not supported yet.", env.pc)
     pointed = _bare(btf, type_.type)
     struct = btf[pointed].name if pointed else ""
     if "ctx" in tags or (struct and struct == _context(env)) or _typedef(btf, type_.type) == _context(env) != "":
@@ -119,7 +122,7 @@ def _argument(env: Env, btf: Btf, function: str, at: int, number: int, tags: set
         size = 0
     if not size:
         kind = btf[pointed].kind.name if pointed else "VOID"
-        raise Rejection(22, f"arg#{at} reference type('{kind} {struct}') size cannot be determined: -22", env.pc)
+        raise Rejection(EINVAL, f"arg#{at} reference type('{kind} {struct}') size cannot be determined: -22", env.pc)
     return Argument("memory", size, null)
 
 
@@ -147,13 +150,13 @@ def check_call(env: Env, subprog: int) -> None:
     state = env.state
     if state.locks:
         raise Rejection(
-            22, "global function calls are not allowed while holding a lock,\nuse static function instead", env.pc
+            EINVAL, "global function calls are not allowed while holding a lock,\nuse static function instead", env.pc
         )
     if env.structure.subprograms[subprog].might_sleep and (
         state.rcu or state.preempt or state.irq or not state.sleepable
     ):
         raise Rejection(
-            22,
+            EINVAL,
             "global functions that may sleep are not allowed in non-sleepable context,\n"
             "i.e., in a RCU/IRQ/preempt-disabled section, or in\na non-sleepable BPF program context",
             env.pc,
@@ -173,16 +176,16 @@ def _match(env: Env, wanted: tuple[Argument, ...]) -> None:
         number, reg = at + 1, regs[at + 1]
         if argument.kind == "number":
             if reg.type != SCALAR:
-                raise Rejection(22, f"R{number} is not a scalar", env.pc)
+                raise Rejection(EINVAL, f"R{number} is not a scalar", env.pc)
         elif argument.kind == "context":
             if reg.type != CTX:
-                raise Rejection(22, f"arg#{at} expects pointer to ctx", env.pc)
+                raise Rejection(EINVAL, f"arg#{at} expects pointer to ctx", env.pc)
             unmoved(env, number, reg)
         elif argument.kind == "memory":
             _match_memory(env, at, argument)
         elif argument.kind == "arena":
             if reg.type not in (ARENA, SCALAR):
-                raise Rejection(22, f"R{number} is not a pointer to arena or scalar.", env.pc)
+                raise Rejection(EINVAL, f"R{number} is not a pointer to arena or scalar.", env.pc)
         elif argument.kind == "dynptr":
             objects.match_dynptr(env, number, reg)
         else:
@@ -196,13 +199,13 @@ def _match_memory(env: Env, at: int, argument: Argument) -> None:
         return
     if reg.type & MAYBE_NULL:
         if not argument.null:
-            raise Rejection(22, f"arg#{at} is expected to be non-NULL", env.pc)
+            raise Rejection(EINVAL, f"arg#{at} is expected to be non-NULL", env.pc)
         regs[number] = nullness.not_null(env, reg)
     try:
         memory.for_helper(env, number, argument.size, False, True)
         memory.for_helper(env, number, argument.size, True, True)
     except Rejection as inner:
-        raise Rejection(22, inner.message, env.pc) from None
+        raise Rejection(EINVAL, inner.message, env.pc) from None
     finally:
         if reg.type & MAYBE_NULL:
             regs[number] = reg
@@ -226,7 +229,7 @@ def entered(env: Env, subprog: int) -> State:
     if env.structure.subprograms[subprog].exception:
         frame.exception = True
         if [argument.kind for argument in wanted] != ["number"]:
-            raise Rejection(22, "exception cb only supports single integer argument", env.pc)
+            raise Rejection(EINVAL, "exception cb only supports single integer argument", env.pc)
     for number, argument in enumerate(wanted, 1):
         frame.regs[number] = _given(env, argument)
     return state

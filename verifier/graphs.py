@@ -11,6 +11,7 @@ from typing import NamedTuple
 from bpf.isa.effects import signed
 from bpf.object.btf import Btf, Kind
 from bpf.program import Map
+from bpf.spec.errno import EINVAL
 from verifier import fields, locks
 from verifier.btf_match import matches
 from verifier.env import Env, each_reg
@@ -40,7 +41,7 @@ def _fields(env: Env, reg: Reg) -> tuple[fields.Field, ...]:
 def _at(env: Env, number: int, reg: Reg, kind: str) -> tuple[fields.Field | None, int]:
     if reg.num.mask:
         text = f"R{number} doesn't have constant offset. {kind} has to be at the constant offset"
-        raise Rejection(22, text, env.pc)
+        raise Rejection(EINVAL, text, env.pc)
     off = reg.off + signed(reg.num.value, 64)
     return next((one for one in _fields(env, reg) if one.kind == kind and one.offset == off), None), off
 
@@ -49,12 +50,12 @@ def root(env: Env, number: int, reg: Reg, kind: str) -> Root:
     """A list's head or a tree's root as an argument. Raises Rejection."""
     found, off = _at(env, number, reg, kind)
     if found is None:
-        raise Rejection(22, f"{kind} not found at offset={off}", env.pc)
+        raise Rejection(EINVAL, f"{kind} not found at offset={off}", env.pc)
     held = locks.holds_of(env, reg)
     if not held:
         said = "held lock and object are not in the same allocation\n" if held is None else ""
         lock = next((one.offset for one in _fields(env, reg) if one.kind in fields.LOCKS), -1)
-        raise Rejection(22, f"{said}bpf_spin_lock at off={lock} must be held for {kind}", env.pc)
+        raise Rejection(EINVAL, f"{said}bpf_spin_lock at off={lock} must be held for {kind}", env.pc)
     btf = env.subject.btf if isinstance(reg.of, Map) else reg.of
     assert isinstance(btf, Btf)
     return _root(btf, found)
@@ -74,19 +75,19 @@ def node(env: Env, number: int, reg: Reg, into: Root) -> None:
     kind = _NODES[into.kind]
     found, off = _at(env, number, reg, kind)
     if found is None:
-        raise Rejection(22, f"{kind} not found at offset={off}", env.pc)
+        raise Rejection(EINVAL, f"{kind} not found at offset={off}", env.pc)
     wanted = into.btf[into.type].name
     assert isinstance(reg.of, Btf)
     if not matches(reg.of, reg.aux, 0, into.btf, into.type, strict=True)[0]:
         raise Rejection(
-            22,
+            EINVAL,
             f"operation on {into.kind} expects arg#1 {kind} at offset={into.offset} in struct {wanted}, "
             f"but arg is at offset={off} in struct {reg.of[reg.aux].name}",
             env.pc,
         )
     if off != into.offset:
         text = f"arg#1 offset={off}, but expected {kind} at offset={into.offset} in struct {wanted}"
-        raise Rejection(22, text, env.pc)
+        raise Rejection(EINVAL, text, env.pc)
 
 
 def element(of: Root) -> Reg:

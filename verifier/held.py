@@ -5,8 +5,9 @@ Source: acquire_reference, release_reference, check_resource_leak of Linux 6.18.
 
 from __future__ import annotations
 
+from bpf.spec.errno import EINVAL
 from verifier.env import Env, each_reg
-from verifier.rejection import EINVAL, Rejection
+from verifier.rejection import Rejection
 from verifier.state import ANY, UNINIT, Ref, Reg, State
 
 

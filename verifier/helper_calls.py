@@ -8,6 +8,7 @@ from __future__ import annotations
 from bpf.program import Map
 from bpf.spec import callers
 from bpf.spec.attach import attach_name
+from bpf.spec.errno import EACCES, EINVAL
 from bpf.spec.prototypes import PROTOTYPES
 from bpf.spec.signatures import Kind, Signature, signature
 from verifier import callbacks, dynptr_args, fields, formats, held, map_calls, memory, objects, precision, rules, types
@@ -57,18 +58,18 @@ def call(env: Env, raw: Raw) -> int:
     prototype = PROTOTYPES.get(number)
     name = prototype.name if prototype is not None else "" if number else "unspec"
     if state.locks and name not in ("spin_unlock", "kptr_xchg"):
-        raise Rejection(22, "function calls are not allowed while holding a lock", env.pc)
+        raise Rejection(EINVAL, "function calls are not allowed while holding a lock", env.pc)
     shown = f"bpf_{name}#{number}" if name else f"invalid func unknown#{number}"
     if not name:
-        raise Rejection(22, shown, env.pc)
+        raise Rejection(EINVAL, shown, env.pc)
     subject = env.subject
     attach = attach_name(subject.type.name, subject.attach)
     needs = callers.allowed(subject.type.name, attach).get(number)
     if needs is None or not all(cap in env.options.caps or "CAP_SYS_ADMIN" in env.options.caps for cap in needs):
-        raise Rejection(22, f"program of this type cannot use helper {shown}", env.pc)
+        raise Rejection(EINVAL, f"program of this type cannot use helper {shown}", env.pc)
     sign = signature(number, subject.type.name, attach)
     if sign.gpl_only and not rules.gpl_compatible(subject.license):
-        raise Rejection(22, "cannot call GPL-restricted function from non-GPL compatible program", env.pc)
+        raise Rejection(EINVAL, "cannot call GPL-restricted function from non-GPL compatible program", env.pc)
     _sleeps(env, sign, shown)
     made = Call(number, name, sign)
     for at, kind in enumerate(sign.arguments, 1):
@@ -99,11 +100,11 @@ def _sleeps(env: Env, sign: Signature, shown: str) -> None:
     if not sign.might_sleep:
         return
     if not state.sleepable:
-        raise Rejection(22, "helper call might sleep in a non-sleepable prog", env.pc)
+        raise Rejection(EINVAL, "helper call might sleep in a non-sleepable prog", env.pc)
     regions = ((state.rcu, "rcu_read_lock"), (state.preempt, "non-preemptible"), (state.irq, "IRQ-disabled"))
     for inside, region in regions:
         if inside:
-            raise Rejection(22, f"sleepable helper {shown} in {region} region", env.pc)
+            raise Rejection(EINVAL, f"sleepable helper {shown} in {region} region", env.pc)
 
 
 def _release(env: Env, made: Call, number: int, shown: str) -> None:
@@ -121,7 +122,7 @@ def _release(env: Env, made: Call, number: int, shown: str) -> None:
     else:
         done = reg.type == SCALAR and reg.num == ZERO
     if not done:
-        raise Rejection(22, f"func {shown} reference has not been acquired before", env.pc)
+        raise Rejection(EINVAL, f"func {shown} reference has not been acquired before", env.pc)
 
 
 def _exchanged(env: Env, ref: int) -> None:
@@ -146,7 +147,7 @@ def _special(env: Env, made: Call) -> None:
         held.check_leak(env, False, True, "tail_call")
     elif name == "get_local_storage":
         if not (regs[2].type == SCALAR and regs[2].num == ZERO):
-            raise Rejection(22, "get_local_storage() doesn't support non-zero flags", env.pc)
+            raise Rejection(EINVAL, "get_local_storage() doesn't support non-zero flags", env.pc)
     elif name == "snprintf":
         formats.check(env)
     elif name in callbacks.CALLBACKS:
@@ -161,7 +162,7 @@ def _special(env: Env, made: Call) -> None:
                 return
         callbacks.push(env, made)
     elif name == "dynptr_from_mem" and regs[1].type != MAP_VALUE:
-        raise Rejection(13, f"Unsupported reg type {types.name(regs[1].type)} for bpf_dynptr_from_mem data", env.pc)
+        raise Rejection(EACCES, f"Unsupported reg type {types.name(regs[1].type)} for bpf_dynptr_from_mem data", env.pc)
     elif name == "dynptr_data":
         dynptr_args.lends(env, made)
 

@@ -13,11 +13,10 @@ from typing import NamedTuple
 
 from bpf.isa import opcodes
 from bpf.isa.opcodes import ABS, ALU, ALU64, ATOMIC, IMM, IND, JMP, JMP32, LD, LDX, MEM, ST, STX, K, X
+from bpf.spec.errno import EACCES, EINVAL
 from verifier import calls
 from verifier.raw import Raw
 from verifier.rules import NO_ABSOLUTE
-
-EACCES, EINVAL = 13, 22
 
 
 class Fault(NamedTuple):

@@ -5,6 +5,7 @@ Source: process_irq_flag and release_irq_state of Linux 6.18.
 
 from __future__ import annotations
 
+from bpf.spec.errno import EACCES, EINVAL
 from verifier import dynptrs, held, memory
 from verifier.env import Env
 from verifier.rejection import Rejection
@@ -17,7 +18,7 @@ _KINDS = bytes([IRQ_FLAG]) * 8
 def process(env: Env, number: int, reg: Reg, *, save: bool, by: str) -> None:
     """A flag as an argument: saved or restored, by "native" or "lock" functions. Raises Rejection."""
     if reg.type != STACK:
-        raise Rejection(22, f"arg#{number - 1} doesn't point to an irq flag on stack", env.pc)
+        raise Rejection(EINVAL, f"arg#{number - 1} doesn't point to an irq flag on stack", env.pc)
     said = ""
     try:
         index = dynptrs.place(env, reg, "irq_flag", 1)
@@ -26,7 +27,7 @@ def process(env: Env, number: int, reg: Reg, *, save: bool, by: str) -> None:
     frame = env.state.frames[reg.aux]
     if save:
         if said or (index >= 0 and IRQ_FLAG in frame.stack[index].kinds):
-            raise Rejection(22, f"{said}expected uninitialized irq flag as arg#{number - 1}", env.pc)
+            raise Rejection(EINVAL, f"{said}expected uninitialized irq flag as arg#{number - 1}", env.pc)
         memory.access(env, number, 0, 8, True, -1)
         index = dynptrs.place(env, reg, "irq_flag", 1)
         env.state.irq = held.acquire(env, "irq")
@@ -35,11 +36,11 @@ def process(env: Env, number: int, reg: Reg, *, save: bool, by: str) -> None:
         slot = frame.stack[index] if index >= 0 else EMPTY
         of = slot.reg.of
         if slot.kinds != _KINDS or not slot.reg.ref or not isinstance(of, IrqFlag):
-            raise Rejection(22, f"{said}expected an initialized irq flag as arg#{number - 1}", env.pc)
+            raise Rejection(EINVAL, f"{said}expected an initialized irq flag as arg#{number - 1}", env.pc)
         env.live.read(env.state, env.pc, reg.aux, 1 << index)
         if of.by != by:
             text = f"irq flag acquired by {of.by} kfuncs cannot be restored with {by} kfuncs"
-            raise Rejection(22, text, env.pc)
+            raise Rejection(EINVAL, text, env.pc)
         _restore(env, slot.reg.ref)
         frame.stack[index] = EMPTY
     env.live.wrote(reg.aux, 1 << index)
@@ -52,6 +53,6 @@ def _restore(env: Env, id_: int) -> None:
     if id_ != state.irq:
         where = next((ref.pc for ref in saved if ref.id == state.irq), 0)
         text = f"cannot restore irq state out of order, expected id={state.irq} acquired at insn_idx={where}"
-        raise Rejection(13, text, env.pc)
+        raise Rejection(EACCES, text, env.pc)
     state.refs = tuple(ref for ref in state.refs if ref.kind != "irq" or ref.id != id_)
     state.irq = saved[-2].id if len(saved) > 1 else 0

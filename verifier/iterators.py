@@ -5,6 +5,7 @@ Source: process_iter_arg, mark_stack_slots_iter and process_iter_next_call of Li
 
 from __future__ import annotations
 
+from bpf.spec.errno import EINVAL, EPROTO
 from bpf.spec.kfunc_signatures import ITERATORS, KfuncSignature
 from verifier import dynptrs, held, loops, memory, objects
 from verifier.env import Env
@@ -24,7 +25,7 @@ def is_iterator(one: KfuncSignature, number: int) -> bool:
 def argument(env: Env, one: KfuncSignature, number: int, reg: Reg) -> tuple[int, int, int]:
     """An iterator as an argument: its frame, its slot and its reference (0 of a new one). Raises Rejection."""
     if reg.type != STACK:
-        raise Rejection(22, f"arg#{number - 1} expected pointer to an iterator on stack", env.pc)
+        raise Rejection(EINVAL, f"arg#{number - 1} expected pointer to an iterator on stack", env.pc)
     kind, step = one.step
     slots = ITERATORS[kind] // 8
     if step == "new":
@@ -37,9 +38,9 @@ def argument(env: Env, one: KfuncSignature, number: int, reg: Reg) -> tuple[int,
     frame = env.state.frames[reg.aux]
     trust = _is_open(frame.stack, index, kind, slots)
     if trust == "untrusted":
-        raise Rejection(71, f"expected an RCU CS when using {one.name}", env.pc)
+        raise Rejection(EPROTO, f"expected an RCU CS when using {one.name}", env.pc)
     if trust is None:
-        raise Rejection(22, f"{said}expected an initialized iter_{kind} as arg #{number - 1}", env.pc)
+        raise Rejection(EINVAL, f"{said}expected an initialized iter_{kind} as arg #{number - 1}", env.pc)
     bits = (1 << slots) - 1 << index - slots + 1
     env.live.read(env.state, env.pc, reg.aux, bits)
     env.scratched_slots |= bits
@@ -63,7 +64,7 @@ def _made(env: Env, one: KfuncSignature, number: int, reg: Reg, kind: str, slots
     except Rejection as refused:
         free, said = False, refused.message + "\n"
     if not free:
-        raise Rejection(22, f"{said}expected uninitialized iter_{kind} as arg #{number - 1}", env.pc)
+        raise Rejection(EINVAL, f"{said}expected uninitialized iter_{kind} as arg #{number - 1}", env.pc)
     for off in range(0, slots * 8, 8):
         memory.access(env, number, off, 8, True, -1)
     index = dynptrs.place(env, reg, "iter", slots)

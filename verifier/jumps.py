@@ -7,6 +7,7 @@ Linux 6.18.
 from __future__ import annotations
 
 from bpf.isa.table import Row
+from bpf.spec.errno import EACCES
 from verifier import branch, nullness, precision, speculation
 from verifier.arith import alu
 from verifier.env import Env, each_reg
@@ -61,7 +62,7 @@ def step(env: Env, raw: Raw, row: Row) -> int:
         src = readable(env, raw.src)
         dst = regs[raw.dst]
         if not (dst.type in _PACKETS and src.type in _PACKETS) and env.is_pointer(src):
-            raise Rejection(13, f"R{raw.src} pointer comparison prohibited", env.pc)
+            raise Rejection(EACCES, f"R{raw.src} pointer comparison prohibited", env.pc)
         stacks = (src.type == STACK) | (dst.type == STACK) << 1
     else:
         dst = regs[raw.dst]
@@ -106,7 +107,7 @@ def step(env: Env, raw: Raw, row: Row) -> int:
         nullness.decide(env, env.state, raw.dst, op == "jne")
         nullness.decide(env, other, raw.dst, op == "jeq")
     elif not (by_register and not narrow and _packets(env, op, raw, dst, src, other)) and env.is_pointer(dst):
-        raise Rejection(13, f"R{raw.dst} pointer comparison prohibited", env.pc)
+        raise Rejection(EACCES, f"R{raw.dst} pointer comparison prohibited", env.pc)
     return here
 
 

@@ -5,11 +5,11 @@ Source: check_kfunc_args of Linux 6.18.
 
 from __future__ import annotations
 
-from errno import EACCES, EFAULT, EINVAL
 from typing import NamedTuple
 
 from bpf.object.btf import Btf, Kind
 from bpf.program import Map
+from bpf.spec.errno import EACCES, EFAULT, EINVAL
 from bpf.spec.kfunc_signatures import KfuncSignature, Parameter
 from verifier import (
     arguments,
@@ -147,7 +147,7 @@ def _pointer(env: Env, one: KfuncSignature, given: Given, at: int, parameter: Pa
     if reg.ref:
         if one.releases and given.ref:
             text = f"more than one arg with ref_obj_id R{number} {reg.ref} {given.ref}"
-            raise Rejection(14, text, env.pc)
+            raise Rejection(EFAULT, text, env.pc)
         given.ref = reg.ref
         if one.releases:
             given.released = number

@@ -5,9 +5,8 @@ Source: check_kfunc_call and check_special_kfunc of Linux 6.18. What it takes is
 
 from __future__ import annotations
 
-from errno import EACCES, EINVAL
-
 from bpf.object.btf import Kind
+from bpf.spec.errno import EACCES, EINVAL
 from bpf.spec.kfunc_signatures import SIGNATURES, KfuncSignature
 from verifier import (
     callbacks,

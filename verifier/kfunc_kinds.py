@@ -5,9 +5,8 @@ Source: get_kfunc_ptr_arg_type of Linux 6.18.
 
 from __future__ import annotations
 
-from errno import EINVAL
-
 from bpf.object.btf import ENUMS, Btf, Kind
+from bpf.spec.errno import EINVAL
 from bpf.spec.kfunc_signatures import KfuncSignature, Parameter
 from verifier import iterators
 from verifier.env import Env

@@ -5,11 +5,10 @@ Source: check_map_kptr_access, map_kptr_match_type and process_kptr_func of Linu
 
 from __future__ import annotations
 
-from errno import EACCES, EINVAL
-
 from bpf.isa import opcodes
 from bpf.object.btf import Btf
 from bpf.program import Map
+from bpf.spec.errno import EACCES, EINVAL
 from verifier import fields
 from verifier.btf_match import matches
 from verifier.env import Env

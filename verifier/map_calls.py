@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 from bpf.isa.effects import signed
 from bpf.program import Map
+from bpf.spec.errno import EACCES, EINVAL
 from bpf.spec.maps import INNER_MAP, MAP_TYPES, RDONLY_PROG
 from verifier import precision, rules
 from verifier.env import Env
-from verifier.rejection import EACCES, EINVAL, Rejection
+from verifier.rejection import Rejection
 from verifier.state import SPILL, ZEROS, Reg
 from verifier.types import SCALAR, STACK
 

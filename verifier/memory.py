@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bpf.program import Map
 from bpf.spec import type_rules
+from bpf.spec.errno import EACCES, EINVAL
 from verifier import context, fields, kptr, objects, precision, rules, stack, tnum
 from verifier.arith import sign_extended, truncated
 from verifier.env import Env
@@ -82,12 +83,12 @@ def access(
 
 
 def _invalid(env: Env, number: int, reg: Reg, *_: object) -> None:
-    raise Rejection(13, f"R{number} invalid mem access '{name(reg.type)}'", env.pc)
+    raise Rejection(EACCES, f"R{number} invalid mem access '{name(reg.type)}'", env.pc)
 
 
 def _leaks(env: Env, base: int, value: int) -> None:
     if env.is_pointer(env.state.frames[-1].regs[value]):
-        raise Rejection(13, f"R{value} leaks addr into {_LEAKS[base]}", env.pc)
+        raise Rejection(EACCES, f"R{value} leaks addr into {_LEAKS[base]}", env.pc)
 
 
 def aligned_access(env: Env, reg: Reg, off: int, size: int, strict: bool) -> None:
@@ -103,7 +104,7 @@ def aligned_access(env: Env, reg: Reg, off: int, size: int, strict: bool) -> Non
             text = f"misaligned packet access off {_IP_ALIGN}+{tnum_text(num)}+{reg.off}+{off} size {size}"
         else:
             text = f"misaligned {_ALIGNED.get(reg.type, '')}access off {tnum_text(num)}+{reg.off}+{off} size {size}"
-        raise Rejection(13, text, env.pc)
+        raise Rejection(EACCES, text, env.pc)
 
 
 # Regions of a known size ---------------------------------------------------------------------------
@@ -124,7 +125,7 @@ def _inside(env: Env, number: int, reg: Reg, off: int, size: int, region: int, z
         text = f"invalid access to context, ctx_size={region} off={off} size={size}"
     else:
         text = f"invalid access to memory, mem_size={region} off={off} size={size}"
-    raise Rejection(13, text, env.pc)
+    raise Rejection(EACCES, text, env.pc)
 
 
 def region(env: Env, number: int, reg: Reg, off: int, size: int, length: int, zero_allowed: bool = False) -> None:
@@ -132,7 +133,7 @@ def region(env: Env, number: int, reg: Reg, off: int, size: int, length: int, ze
     num = reg.num
     if num.smin < 0 and (num.smin == S64_MIN or not -(1 << 31) <= off + num.smin < 1 << 31 or num.smin + off < 0):
         raise Rejection(
-            13,
+            EACCES,
             f"R{number} min value is negative, either use unsigned index or do a if (index >=0) check.",
             env.pc,
         )
@@ -144,7 +145,7 @@ def region(env: Env, number: int, reg: Reg, off: int, size: int, length: int, ze
     if num.mask == 0:
         return
     if num.umax >= MAX_VAR_OFF:
-        raise Rejection(13, f"R{number} unbounded memory access, make sure to bounds check any such access", env.pc)
+        raise Rejection(EACCES, f"R{number} unbounded memory access, make sure to bounds check any such access", env.pc)
     try:
         _inside(env, number, reg, num.umax + off, size, length, zero_allowed)
     except Rejection as inner:
@@ -173,7 +174,7 @@ def may_access_map(env: Env, reg: Reg, off: int, size: int, write: bool) -> None
         text = f"read from map forbidden, value_size={map_.value_size} off={off} size={size}"
     else:
         return
-    raise Rejection(13, text, env.pc)
+    raise Rejection(EACCES, text, env.pc)
 
 
 def _map_value(env: Env, number: int, reg: Reg, off: int, size: int, write: bool, value: int, sign: bool) -> None:
@@ -204,7 +205,7 @@ def _map_key(env: Env, number: int, reg: Reg, off: int, size: int, write: bool, 
     if reg.type != MAP_KEY:
         _invalid(env, number, reg)
     if write:
-        raise Rejection(13, f"write to change key R{number} not allowed", env.pc)
+        raise Rejection(EACCES, f"write to change key R{number} not allowed", env.pc)
     assert isinstance(reg.of, Map)
     region(env, number, reg, off, size, reg.of.key_size)
     if value >= 0:
@@ -216,7 +217,7 @@ def _memory(env: Env, number: int, reg: Reg, off: int, size: int, write: bool, v
         _invalid(env, number, reg)
     readonly = reg.type & RDONLY
     if write and readonly:
-        raise Rejection(13, f"R{number} cannot write into {name(reg.type)}", env.pc)
+        raise Rejection(EACCES, f"R{number} cannot write into {name(reg.type)}", env.pc)
     if write and value >= 0:
         _leaks(env, MEM, value)
     if not (readonly and reg.type & UNTRUSTED):
@@ -231,7 +232,7 @@ def _context(env: Env, number: int, reg: Reg, off: int, size: int, write: bool, 
     unmoved(env, number, reg)
     found = context.access(env.subject, off, size, write, env.options, signed=sign)
     if found is None:
-        raise Rejection(13, context.invalid(env.subject, off, size, write), env.pc)
+        raise Rejection(EACCES, context.invalid(env.subject, off, size, write), env.pc)
     if not write and value >= 0:
         env.set(value, _loaded(env, found))
 
@@ -256,7 +257,7 @@ def _loaded(env: Env, found: context.Access) -> Reg:
 def _packet(env: Env, number: int, reg: Reg, off: int, size: int, write: bool, value: int, sign: bool) -> None:
     if write:
         if not rules.may_write_packet(env.subject):
-            raise Rejection(13, rules.CANNOT_WRITE, env.pc)
+            raise Rejection(EACCES, rules.CANNOT_WRITE, env.pc)
         env.writes_packet = True
         if value >= 0:
             _leaks(env, reg.type, value)
@@ -269,12 +270,12 @@ def packet_access(env: Env, number: int, reg: Reg, off: int, size: int, zero_all
     """An access of bytes that a comparison with the packet's end has shown to be there. Raises Rejection."""
     if reg.num.smin < 0:
         raise Rejection(
-            13,
+            EACCES,
             f"R{number} min value is negative, either use unsigned index or do a if (index >=0) check.",
             env.pc,
         )
     if reg.aux < 0:
-        raise Rejection(22, f"R{number} offset is outside of the packet", env.pc)
+        raise Rejection(EINVAL, f"R{number} offset is outside of the packet", env.pc)
     try:
         _inside(env, number, reg, off, size, reg.aux, zero_allowed)
     except Rejection as inner:
@@ -295,15 +296,15 @@ def _socket(env: Env, number: int, reg: Reg, off: int, size: int, write: bool, v
     if reg.type & MAYBE_NULL:
         _invalid(env, number, reg)
     if write:
-        raise Rejection(13, f"R{number} cannot write into {name(reg.type)}", env.pc)
+        raise Rejection(EACCES, f"R{number} cannot write into {name(reg.type)}", env.pc)
     if reg.num.smin < 0:
         raise Rejection(
-            13,
+            EACCES,
             f"R{number} min value is negative, either use unsigned index or do a if (index >=0) check.",
             env.pc,
         )
     if rules.socket_width(name(reg.type), off, size) is None:
-        raise Rejection(13, f"R{number} invalid {name(reg.type)} access off={off} size={size}", env.pc)
+        raise Rejection(EACCES, f"R{number} invalid {name(reg.type)} access off={off} size={size}", env.pc)
     if value >= 0:
         env.set_unknown(value)
 
@@ -311,10 +312,10 @@ def _socket(env: Env, number: int, reg: Reg, off: int, size: int, write: bool, v
 def _buffer(env: Env, number: int, reg: Reg, off: int, size: int, word: str) -> None:
     """An access of a buffer whose length is checked when the program is attached. Raises Rejection."""
     if off < 0:
-        raise Rejection(13, f"R{number} invalid {word} buffer access: off={off}, size={size}", env.pc)
+        raise Rejection(EACCES, f"R{number} invalid {word} buffer access: off={off}, size={size}", env.pc)
     if reg.num.mask or reg.num.value:
         raise Rejection(
-            13, f"R{number} invalid variable buffer offset: off={off}, var_off={tnum_text(reg.num)}", env.pc
+            EACCES, f"R{number} invalid variable buffer offset: off={off}, var_off={tnum_text(reg.num)}", env.pc
         )
 
 
@@ -328,7 +329,7 @@ def _buf(env: Env, number: int, reg: Reg, off: int, size: int, write: bool, valu
     if reg.type & MAYBE_NULL:
         _invalid(env, number, reg)
     if write and reg.type & RDONLY:
-        raise Rejection(13, f"R{number} cannot write into {name(reg.type)}", env.pc)
+        raise Rejection(EACCES, f"R{number} cannot write into {name(reg.type)}", env.pc)
     _buffer(env, number, reg, off, size, "rdonly" if reg.type & RDONLY else "rdwr")
     if value >= 0 and (reg.type & RDONLY or not write):
         env.set_unknown(value)
@@ -367,7 +368,7 @@ def for_helper(env: Env, number: int, size: int, write: bool, zero_allowed: bool
         packet_access(env, number, reg, reg.off, size, zero_allowed)
     elif base == MAP_KEY:
         if write:
-            raise Rejection(13, f"R{number} cannot write into {name(reg.type)}", env.pc)
+            raise Rejection(EACCES, f"R{number} cannot write into {name(reg.type)}", env.pc)
         assert isinstance(reg.of, Map)
         region(env, number, reg, reg.off, size, reg.of.key_size)
     elif base == MAP_VALUE:
@@ -375,11 +376,11 @@ def for_helper(env: Env, number: int, size: int, write: bool, zero_allowed: bool
         map_access(env, number, reg, reg.off, size, zero_allowed, direct=False)
     elif base == MEM:
         if reg.type & RDONLY and write:
-            raise Rejection(13, f"R{number} cannot write into {name(reg.type)}", env.pc)
+            raise Rejection(EACCES, f"R{number} cannot write into {name(reg.type)}", env.pc)
         region(env, number, reg, reg.off, size, reg.aux, zero_allowed)
     elif base == BUF:
         if reg.type & RDONLY and write:
-            raise Rejection(13, f"R{number} cannot write into {name(reg.type)}", env.pc)
+            raise Rejection(EACCES, f"R{number} cannot write into {name(reg.type)}", env.pc)
         _buffer(env, number, reg, reg.off, size, "rdonly" if reg.type & RDONLY else "rdwr")
     elif base == STACK:
         return stack.initialized(env, number, reg.off, size, zero_allowed, write, raw_mode)
@@ -390,7 +391,7 @@ def for_helper(env: Env, number: int, size: int, write: bool, zero_allowed: bool
     elif zero_allowed and size == 0 and reg.type == SCALAR and reg.num.mask == 0 and reg.num.value == 0:
         pass
     else:
-        raise Rejection(13, f"R{number} type={name(reg.type)} expected={name(STACK)}", env.pc)
+        raise Rejection(EACCES, f"R{number} type={name(reg.type)} expected={name(STACK)}", env.pc)
     return False
 
 
@@ -398,7 +399,7 @@ def _context_memory(env: Env, number: int, reg: Reg, size: int, write: bool, zer
     """A context that is memory as it stands. Raises Rejection."""
     off = reg.off + size - 1
     if size == 0 and not zero_allowed:
-        raise Rejection(13, f"R{number} invalid zero-sized read", env.pc)
+        raise Rejection(EACCES, f"R{number} invalid zero-sized read", env.pc)
     if size:
         access(env, number, size - 1, 1, write, -1)
     elif off < -1:
@@ -416,13 +417,13 @@ def sized(env: Env, number: int, length: int, write: bool, zero_allowed: bool, r
         raw_mode = False
     num = size.num
     if num.smin < 0:
-        raise Rejection(13, f"R{length} min value is negative, either use unsigned or 'var &= const'", env.pc)
+        raise Rejection(EACCES, f"R{length} min value is negative, either use unsigned or 'var &= const'", env.pc)
     if num.umin == 0 and not zero_allowed:
-        raise Rejection(13, f"R{length} invalid zero-sized read: u64=[{num.umin},{num.umax}]", env.pc)
+        raise Rejection(EACCES, f"R{length} invalid zero-sized read: u64=[{num.umin},{num.umax}]", env.pc)
     if num.umax >= MAX_VAR_OFF:
-        raise Rejection(13, f"R{length} unbounded memory access, use 'var &= const' or 'if (var < const)'", env.pc)
+        raise Rejection(EACCES, f"R{length} unbounded memory access, use 'var &= const' or 'if (var < const)'", env.pc)
     if regs[number].type & MAYBE_NULL and num.umax:
-        raise Rejection(13, f"R{number} type={name(regs[number].type)} expected={name(STACK)}", env.pc)
+        raise Rejection(EACCES, f"R{number} type={name(regs[number].type)} expected={name(STACK)}", env.pc)
     marked = for_helper(env, number, num.umax, write, zero_allowed, raw_mode)
     precision.register(env, length)
     return num.umax if marked else -1

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from bpf.spec.errno import E2BIG
 from verifier import tnum
 from verifier.env import Env
 from verifier.explore import DONE, execute
@@ -103,7 +104,7 @@ def _block(env: Env, state: State, pc: int, points: list[bool], arrive: Callable
         first = False
         env.processed += 1
         if env.processed > env.options.processed:
-            raise Rejection(7, f"BPF program is too large. Processed {env.processed} insn", pc)
+            raise Rejection(E2BIG, f"BPF program is too large. Processed {env.processed} insn", pc)
         env.state, env.pc = state, pc
         state.history = []
         env.aux[pc].seen = True

@@ -5,11 +5,11 @@ Source: check_ptr_to_btf_access, check_ptr_to_map_access and check_pseudo_btf_id
 
 from __future__ import annotations
 
-from errno import EACCES, EINVAL, EPERM
 from typing import TYPE_CHECKING
 
 from bpf.object.btf import COMPOSITE, Btf, Kind
 from bpf.program import Map
+from bpf.spec.errno import EACCES, EINVAL, ENOTSUPP, EPERM
 from bpf.spec.map_structures import STRUCTURES
 from bpf.spec.signatures import Kind as Argument
 from verifier import btf_walk, btf_write, fields, kptr
@@ -27,9 +27,6 @@ from verifier.types import ALLOC, BASE, BTF, MAYBE_NULL, MEM, PERCPU, RCU, RDONL
 
 if TYPE_CHECKING:
     from verifier.arguments import Call
-
-
-ENOTSUPP = 524
 
 
 def access(env: Env, number: int, reg: Reg, off: int, size: int, write: bool, value: int) -> None:

@@ -9,6 +9,7 @@ fetching atomic's old value comes from its stack slot.
 from __future__ import annotations
 
 from bpf.isa.table import Kind
+from bpf.spec.errno import EFAULT
 from verifier import calls, global_functions
 from verifier.env import Env
 from verifier.insn_text import text
@@ -264,7 +265,7 @@ def _call(env: Env, pc: int, later: int, wanted: _Wanted) -> None:
     regs, frame = wanted.regs, wanted.frame
     if calls.is_local_call(raw) and not global_functions.is_global(env, env.structure.subprogram_at(pc + 1 + raw.imm)):
         if frame == 0 and regs[0] & ~_ARGUMENTS:  # a function that ended in a packet load: the kernel loses count here
-            raise Rejection(14, f"verifier bug: static subprog unexpected regs {regs[0]:x}", env.pc)
+            raise Rejection(EFAULT, f"verifier bug: static subprog unexpected regs {regs[0]:x}", env.pc)
         if regs[frame] & ~_ARGUMENTS or wanted.slots[frame] or frame == 0:
             raise _Unsupported
         regs[frame - 1] |= regs[frame]

@@ -6,6 +6,7 @@ Source: is_state_visited, states_equal, regsafe, stacksafe and the visits of cyc
 from __future__ import annotations
 
 from bpf.isa.table import Kind
+from bpf.spec.errno import EINVAL
 from verifier import calls, loops, precision
 from verifier.env import Env, Stored, Visit
 from verifier.ids import Ids
@@ -201,7 +202,7 @@ def _looping(env: Env, old: State, state: State, pc: int) -> bool:
             for one in (state, old)
             for frame in one.frames[-1:]
         ]
-        raise Rejection(22, f"infinite loop detected at insn {pc}\ncur state:{shown[0]}\nold state:{shown[1]}", pc)
+        raise Rejection(EINVAL, f"infinite loop detected at insn {pc}\ncur state:{shown[0]}\nold state:{shown[1]}", pc)
     return False
 
 

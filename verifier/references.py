@@ -12,10 +12,11 @@ from bpf.isa.table import BY_OPCODE
 from bpf.object.btf import COMPOSITE, Btf, Kind
 from bpf.program import Map
 from bpf.spec import type_rules
+from bpf.spec.errno import E2BIG, EBADF, EBUSY, EFAULT, EINVAL, ENOENT, ENOTSUPP, EPERM, EPROTO, ERANGE
 from verifier import calls
 from verifier.kernel_types import kernel_types
 from verifier.raw import Raw
-from verifier.rejection import E2BIG, EBADF, EBUSY, EFAULT, EINVAL, ENOENT, ENOTSUPP, EPERM, EPROTO, ERANGE, Rejection
+from verifier.rejection import Rejection
 from verifier.shape import Structure
 
 MAX_MAPS = 64  # MAX_USED_MAPS

@@ -5,9 +5,10 @@ Source: check_reg_arg and assign_scalar_id_before_mov of Linux 6.18.
 
 from __future__ import annotations
 
+from bpf.spec.errno import EACCES
 from verifier.env import Env
 from verifier.log import tnum_text
-from verifier.rejection import EACCES, Rejection
+from verifier.rejection import Rejection
 from verifier.state import ADD_CONST, FP, Reg
 from verifier.types import NOT_INIT, SCALAR, name
 

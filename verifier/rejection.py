@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 # Linux's numbers, which are not those of the host
-EPERM, ENOENT, E2BIG, EBADF, EAGAIN, EACCES, EFAULT, EBUSY = 1, 2, 7, 9, 11, 13, 14, 16
-EINVAL, ERANGE, EPROTO, ENOTSUPP = 22, 34, 71, 524
 
 
 class Rejection(Exception):

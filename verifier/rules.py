@@ -6,12 +6,12 @@ may_access_direct_pkt_data, check_sock_access, check_flow_keys_access.
 
 from __future__ import annotations
 
-from errno import E2BIG, EACCES, EINVAL, EPERM
 from typing import NamedTuple
 
 from bpf.spec import type_rules
 from bpf.spec.attach import TAKES, attach_name
 from bpf.spec.contexts import SOCKETS
+from bpf.spec.errno import E2BIG, EACCES, EINVAL, EPERM
 from verifier.options import BPF, NET_ADMIN, PERFMON, Options, holds
 from verifier.rejection import Rejection
 from verifier.subject import Subject

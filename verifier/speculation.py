@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from bpf.program import Map
+from bpf.spec.errno import EACCES
 from verifier.env import Env
 from verifier.log import tnum_text
 from verifier.memory import map_access
@@ -42,7 +43,7 @@ def _note(env: Env, raw: Raw, op: str, state: int, limit: int) -> None:
     """One instruction has one mask on all paths. Raises Rejection."""
     aux = env.aux[env.pc]
     if aux.alu_state and (aux.alu_state != state or aux.alu_limit != limit):
-        raise Rejection(13, f"R{raw.dst} tried to {op} from different maps, paths or scalars, {_END}", env.pc)
+        raise Rejection(EACCES, f"R{raw.dst} tried to {op} from different maps, paths or scalars, {_END}", env.pc)
     aux.alu_state, aux.alu_limit = state, limit
 
 
@@ -63,7 +64,7 @@ def pointer_alu(env: Env, raw: Raw, op: str, base: Reg, moved: Reg) -> Window | 
     if not env.state.speculative:
         if not constant and negative != (moved.num.smax < 0):
             number = raw.dst if before is moved else raw.src
-            raise Rejection(13, f"R{number} has unknown scalar with mixed signed bounds, {_END}", env.pc)
+            raise Rejection(EACCES, f"R{number} has unknown scalar with mixed signed bounds, {_END}", env.pc)
         to_left = negative if op == "add" else not negative
         limit = _limit(env, raw, op, base, before is moved, to_left)
         state = (NEGATIVE if negative else 0) | (IMMEDIATE if constant else 0) | (MASK_SRC if is_dst else MASK_DST)
@@ -98,9 +99,9 @@ def _limit(env: Env, raw: Raw, op: str, reg: Reg, moved_is_dst: bool, to_left: b
         limit = (reg.num.smin if to_left else reg.num.umax) + reg.off
     else:
         number = raw.src if moved_is_dst else raw.dst
-        raise Rejection(13, f"R{number} has pointer with unsupported alu operation, {_END}", env.pc)
+        raise Rejection(EACCES, f"R{number} has pointer with unsupported alu operation, {_END}", env.pc)
     if limit >= most or limit < 0:
-        raise Rejection(13, f"R{raw.dst} tried to {op} beyond pointer bounds, {_END}", env.pc)
+        raise Rejection(EACCES, f"R{raw.dst} tried to {op} beyond pointer bounds, {_END}", env.pc)
     return limit
 
 
@@ -111,20 +112,20 @@ def in_bounds(env: Env, number: int, reg: Reg) -> None:
         off = (off + (1 << 63)) % (1 << 64) - (1 << 63)
         if reg.num.mask:
             raise Rejection(
-                13,
+                EACCES,
                 f"R{number} variable stack access prohibited for !root, var_off={tnum_text(reg.num)} off={off}",
                 env.pc,
             )
         if not -MAX_STACK <= off < 0:
             raise Rejection(
-                13, f"R{number} stack pointer arithmetic goes out of range, prohibited for !root; off={off}", env.pc
+                EACCES, f"R{number} stack pointer arithmetic goes out of range, prohibited for !root; off={off}", env.pc
             )
     elif reg.type == MAP_VALUE:
         try:
             map_access(env, number, reg, reg.off, 1, False, direct=False)
         except Rejection as inner:
             raise Rejection(
-                13,
+                EACCES,
                 f"{inner.message}\nR{number} pointer arithmetic of map value goes out of range, prohibited for !root",
                 env.pc,
             ) from None

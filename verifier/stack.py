@@ -7,6 +7,7 @@ the frame pointer and negative; byte `off` is kind number (-off - 1) % 8 of slot
 from __future__ import annotations
 
 from bpf.isa.effects import signed
+from bpf.spec.errno import EACCES, EFAULT, EINVAL
 from verifier import dynptrs, fastcall, precision
 from verifier.env import Env
 from verifier.log import tnum_text
@@ -64,10 +65,10 @@ def within(env: Env, number: int, off: int, size: int, write: bool) -> None:
         high = low + size
     else:
         if num.smax >= MAX_VAR_OFF or num.smin <= -MAX_VAR_OFF:
-            raise Rejection(13, f"invalid unbounded variable-offset {way} stack R{number}", env.pc)
+            raise Rejection(EACCES, f"invalid unbounded variable-offset {way} stack R{number}", env.pc)
         low, high = num.smin + off, num.smax + off + size
     deepest = -MAX_STACK if write or env.uninit else -8 * len(frame.stack)
-    errno = 13 if not deepest <= low <= -1 else 22 if high > 0 else 14 if size < 0 else 0
+    errno = EACCES if not deepest <= low <= -1 else EINVAL if high > 0 else EFAULT if size < 0 else 0
     if errno:
         if num.mask == 0:
             text = f"invalid {way} stack R{number} off={low} size={size}"
@@ -111,7 +112,7 @@ def write_at(env: Env, frame: Frame, off: int, size: int, value: int) -> None:
     index = at // 8
     slot = frame.stack[index]
     if not env.leaks and is_spilled(slot) and slot.reg.type != SCALAR and size != 8:
-        raise Rejection(13, "attempt to corrupt spilled pointer on stack", env.pc)
+        raise Rejection(EACCES, "attempt to corrupt spilled pointer on stack", env.pc)
     running = env.state.frames[-1]
     reg = running.regs[value] if value >= 0 else None
     if not env.spec_v4:
@@ -137,9 +138,9 @@ def write_at(env: Env, frame: Frame, off: int, size: int, value: int) -> None:
         _save(frame, index, Reg(SCALAR, constant(immediate)), size)
     elif reg is not None and reg.type not in (SCALAR, NOT_INIT):
         if size != 8:
-            raise Rejection(13, "invalid size of register spill", env.pc)
+            raise Rejection(EACCES, "invalid size of register spill", env.pc)
         if frame is not running and reg.type == STACK:
-            raise Rejection(22, "cannot spill pointers to stack into stack frame of the caller", env.pc)
+            raise Rejection(EINVAL, "cannot spill pointers to stack into stack frame of the caller", env.pc)
         _save(frame, index, reg, size)
     else:
         _write_data(env, frame, index, at, size, value, immediate)
@@ -196,7 +197,7 @@ def _write_somewhere(env: Env, pointer: Reg, off: int, size: int, value: int) ->
         env.scratched_slots |= 1 << index
         if not env.leaks and kind not in (MISC, ZEROS):
             raise Rejection(
-                22, f"spilled ptr in range of var-offset stack write; insn {env.pc}, ptr off: {byte}", env.pc
+                EINVAL, f"spilled ptr in range of var-offset stack write; insn {env.pc}, ptr off: {byte}", env.pc
             )
         if zero and kind == SPILL and slot.reg.type == SCALAR and slot.reg.num == ZERO:
             used = True
@@ -207,7 +208,7 @@ def _write_somewhere(env: Env, pointer: Reg, off: int, size: int, value: int) ->
             new, used = ZEROS, True
         if kind == INVALID and not env.uninit:
             raise Rejection(
-                22,
+                EINVAL,
                 f"uninit stack in range of var-offset write prohibited for !root; insn {env.pc}, off: {byte}",
                 env.pc,
             )
@@ -229,7 +230,7 @@ def read(env: Env, number: int, off: int, size: int, into: int) -> None:
         return
     if into < 0:
         raise Rejection(
-            13,
+            EACCES,
             "variable offset stack pointer cannot be passed into helper function; "
             f"var_off={tnum_text(num)} off={off} size={size}",
             env.pc,
@@ -257,11 +258,11 @@ def _read_at(env: Env, frame: Frame, off: int, size: int, into: int) -> None:
         if into >= 0:
             env.set(into, reg)
         elif env.is_pointer(reg):
-            raise Rejection(13, f"leaking pointer from stack off {off}", env.pc)
+            raise Rejection(EACCES, f"leaking pointer from stack off {off}", env.pc)
         env.history(slot=(frame.number, index))
         return
     if reg.type != SCALAR:
-        raise Rejection(13, "invalid size of register fill", env.pc)
+        raise Rejection(EACCES, "invalid size of register fill", env.pc)
     if into < 0:
         return
     if size <= spilled and _is_low(env, off, size, spilled):
@@ -276,7 +277,7 @@ def _read_at(env: Env, frame: Frame, off: int, size: int, into: int) -> None:
     found = [kinds[(at - i) % 8] for i in range(size)]
     for i, kind in enumerate(found):
         if kind not in (SPILL, MISC, ZEROS) and not (kind == INVALID and env.uninit):
-            raise Rejection(13, f"invalid read from stack off {off}+{i} size {size}", env.pc)
+            raise Rejection(EACCES, f"invalid read from stack off {off}+{i} size {size}", env.pc)
     if found.count(SPILL) == size and reg.num.mask == 0 and reg.num.value == 0:
         env.set(into, _ZERO)
         env.history(slot=(frame.number, index))
@@ -295,7 +296,7 @@ def _check_bytes(env: Env, kinds: bytes, at: int, off: int, size: int) -> None:
     for i in range(size):
         kind = kinds[(at - i) % 8]
         if kind not in (MISC, ZEROS) and not (kind == INVALID and env.uninit):
-            raise Rejection(13, f"invalid read from stack off {off}+{i} size {size}", env.pc)
+            raise Rejection(EACCES, f"invalid read from stack off {off}+{i} size {size}", env.pc)
 
 
 def _read_bytes(env: Env, frame: Frame, low: int, high: int, into: int) -> None:
@@ -322,7 +323,7 @@ def initialized(
     marks the bytes as written after the call.
     """
     if size == 0 and not zero_allowed:
-        raise Rejection(13, "invalid zero-sized read", env.pc)
+        raise Rejection(EACCES, "invalid zero-sized read", env.pc)
     within(env, number, off, size, write)
     reg = env.state.frames[-1].regs[number]
     frame = frame_of(env, reg)
@@ -332,7 +333,7 @@ def initialized(
     else:
         if not env.spec_v1:
             raise Rejection(
-                13, f"R{number} variable offset stack access prohibited for !root, var_off={tnum_text(num)}", env.pc
+                EACCES, f"R{number} variable offset stack access prohibited for !root, var_off={tnum_text(num)}", env.pc
             )
         raw_mode = False
         low, high = num.smin + off, num.smax + off
@@ -340,14 +341,14 @@ def initialized(
         for byte in range(low, high + size):
             index, place = divmod(-byte - 1, 8)
             if index < len(frame.stack) and frame.stack[index].kinds[place] == DYNPTR_SLOT:
-                raise Rejection(13, f"potential write to dynptr at off={byte} disallowed", env.pc)
+                raise Rejection(EACCES, f"potential write to dynptr at off={byte} disallowed", env.pc)
         return True
     stack = frame.stack
     touched = 0
     for byte in range(low, high + size):
         index, place = divmod(-byte - 1, 8)
         if index >= len(stack):
-            raise Rejection(14, "allocated_stack too small", env.pc)
+            raise Rejection(EFAULT, "allocated_stack too small", env.pc)
         slot = stack[index]
         kind = slot.kinds[place]
         if kind == MISC:
@@ -366,7 +367,7 @@ def initialized(
                 text = f"invalid read from stack R{number} off {low}+{byte - low} size {size}"
             else:
                 text = f"invalid read from stack R{number} var_off {tnum_text(num)}+{byte - low} size {size}"
-            raise Rejection(13, text, env.pc)
+            raise Rejection(EACCES, text, env.pc)
         touched |= 1 << index
     env.live.read(env.state, env.pc, frame.number, touched)
     return False

@@ -6,8 +6,9 @@ As check_max_stack_depth of Linux 6.18's kernel/bpf/verifier.c with its x86_64 J
 from __future__ import annotations
 
 from bpf.program import MAX_FRAMES
+from bpf.spec.errno import E2BIG, EACCES, EINVAL
 from verifier import calls, fastcall
-from verifier.rejection import E2BIG, EACCES, EINVAL, Rejection
+from verifier.rejection import Rejection
 from verifier.rules import attached_to
 from verifier.shape import Structure, Subprogram
 from verifier.subject import Subject

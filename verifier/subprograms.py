@@ -5,13 +5,14 @@ Source: check_func_call, setup_func_entry and prepare_func_exit of Linux 6.18.
 
 from __future__ import annotations
 
+from bpf.spec.errno import EACCES, EINVAL
 from verifier import calls, global_functions, helper_calls, kfunc_calls, loops, precision
 from verifier.env import Env
 from verifier.exits import check_range
 from verifier.frames import clobber, enter, forget_packets
 from verifier.log import frame_text
 from verifier.raw import Raw
-from verifier.rejection import EACCES, EINVAL, Rejection
+from verifier.rejection import Rejection
 from verifier.rules import Range
 from verifier.state import ANY, UNINIT, Frame, Reg
 from verifier.types import SCALAR, STACK

@@ -10,10 +10,10 @@ from bpf.isa import ROW, Insn, Kind, make
 from bpf.program import Program
 from bpf.rewrite.internal import AX, call
 from bpf.rewrite.replace import Away, replace
+from bpf.spec.errno import E2BIG
 
 MAX_LOOPS = 8 << 20
 MAX_TIMED_LOOPS = 0xFFFF
-E2BIG = 7
 _FP, _COUNT = 10, 16
 _SAVED = (6, 7, 8)
 

@@ -157,13 +157,13 @@ MUTANTS = (
         '                if op == "sub" and env.leaks:\n', '                if op == "sub":\n', DATA_ADDRESS + "r0 = r10; r0 -= r9; exit"),
     unprivileged(_alu)(
         "half-of-a-pointer", "unprivileged: a pointer's low half is a number",
-        '    if env.is_pointer(reg):\n        raise Rejection(13, f"R{raw.src} partial copy of pointer", env.pc)\n', "", "w0 = w10; exit"),
+        '    if env.is_pointer(reg):\n        raise Rejection(EACCES, f"R{raw.src} partial copy of pointer", env.pc)\n', "", "w0 = w10; exit"),
     unprivileged(_exits)(
         "pointer-returned", "unprivileged: a pointer is the program's result",
         "    if env.is_pointer(reg):\n", "    if False:\n", "r0 = r10; exit"),
     unprivileged(_stack)(
         "pointer-in-part", "unprivileged: bytes of a spilled pointer are a number",
-        '        raise Rejection(13, "invalid size of register fill", env.pc)\n', "        return env.set(into, ANY)\n",
+        '        raise Rejection(EACCES, "invalid size of register fill", env.pc)\n', "        return env.set(into, ANY)\n",
         "*(u64 *)(r10 - 8) = r10; r0 = *(u32 *)(r10 - 8); exit"),
     unprivileged(_prune)(
         "data-for-a-pointer", "pruning: bytes on the stack cover a spilled pointer",

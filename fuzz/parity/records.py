@@ -17,6 +17,7 @@ from bpf.isa import opcodes
 from bpf.object.btf import Btf, Kind, Member, Type
 from bpf.object.btf_wire import decode
 from bpf.program import Map
+from bpf.spec.errno import EPERM
 from bpf.spec.maps import BY_NUMBER as MAP_TYPES
 from bpf.spec.program_types import BY_NUMBER
 from engines.function_info import header
@@ -27,7 +28,6 @@ from verifier.subject import Subject
 
 STRICT, ANY, RANDOM, FREQUENT, SLEEPABLE = 1, 2, 4, 8, 16  # BPF_F_* of a load
 OTHERS = ~(STRICT | ANY | FREQUENT | SLEEPABLE)  # flags that a Subject and Options do not have
-EPERM = 1
 
 
 @dataclass(frozen=True, slots=True)

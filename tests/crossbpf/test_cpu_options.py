@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -13,6 +11,7 @@ import pytest
 
 from crossbpf.cli import main
 from crossbpf.pcap import write
+from tests.interrupts import interruptible
 from tests.live_kernel import live
 
 RACE = Path(__file__).parents[2] / "examples" / "programs" / "race.bpfel.o"
@@ -131,25 +130,18 @@ def test_what_is_refused(verb: str, options: list[object], words: str, capsys: p
     assert words in err
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX")
 @pytest.mark.parametrize("engine", [pytest.param("interpreter", marks=pytest.mark.deep), "arm64"])
 def test_an_interrupt_ends_all_cpus(engine: str, tmp_path: Path) -> None:
     """One CPU is in an endless loop, one has ended, one waits for its turn."""
     path = tmp_path / "loop.s"
     path.write_text("call 8\nif r0 == 0 goto end\ncall 8\nif r0 == 2 goto -1\ncall 6\nend:\nexit\n")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "crossbpf", "run", str(path), "--type", "plain", "--cpus", "3",
-         "--schedule", "0,1,2,2,2", "--engine", engine, "--seconds", "100"],
-        cwd=RACE.parents[2], stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    tasks = Path(f"/proc/{process.pid}/task")
-    if not tasks.exists():
-        process.kill()
-        pytest.skip("no /proc here")
-    while len(list(tasks.iterdir())) < 3:  # the threads of the CPUs that go on are there
-        assert process.poll() is None
-        time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=30)
+    options = ["--type", "plain", "--cpus", "3", "--schedule", "0,1,2,2,2", "--engine", engine, "--seconds", "100"]
+    with interruptible(["run", str(path), *options]) as process:
+        tasks = Path(f"/proc/{process.pid}/task")
+        while len(list(tasks.iterdir())) < 3:  # the threads of the CPUs that go on are there
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=30)
     assert process.returncode == 130
     assert said.strip() == "interrupted"

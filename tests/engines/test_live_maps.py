@@ -16,10 +16,11 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from bpf.errors import ERRNO, MapRefused
+from bpf.errors import MapRefused
 from bpf.map_rules import MAX_CPUS, OF_MAPS, check_map, fits
 from bpf.plan import Unit
 from bpf.program import Map
+from bpf.spec.errno import NUMBERS
 from bpf.spec.maps import LOCAL, MAP_TYPES, PER_CGROUP, RDONLY, RULES
 from bpf.text import assemble
 from engines import ENGINES, syscall
@@ -233,7 +234,7 @@ def declarations(kind: str, examples: int) -> None:
         except LoadError:
             return  # the kernel takes no such types
         except OSError as error:
-            assert error.errno in (errno.ENOMEM, ERRNO.get(refused)), (map_, refused, error)
+            assert error.errno in (errno.ENOMEM, NUMBERS.get(refused)), (map_, refused, error)
             return
         os.close(descriptor)
         assert not refused, (map_, refused)

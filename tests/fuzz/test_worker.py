@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -21,6 +20,7 @@ from fuzz.campaign import campaign
 from fuzz.oracles import judge_genome
 from fuzz.worker import Worker
 from jit.registry import TARGETS
+from tests.interrupts import interruptible
 from vm.world import Input, Limits
 
 ROOT = Path(__file__).parents[2]
@@ -139,25 +139,18 @@ def alive(pid: str) -> bool:
         return False
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX")
 @pytest.mark.parametrize("pause", [0.0, 0.1, 1.0])
 def test_an_interrupt_ends_all_processes(pause: float, tmp_path: Path) -> None:
     """While the worker starts, and when it is at work."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "crossbpf", "fuzz", "--time", "600", "--out", str(tmp_path)],
-        cwd=ROOT, start_new_session=True, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-    if not children.parent.exists():
-        process.kill()
-        pytest.skip("no /proc here")
-    while not (started := children.read_text().split()):
-        assert process.poll() is None
-        time.sleep(0.01)
-    time.sleep(pause)
-    started = children.read_text().split()
-    os.killpg(process.pid, signal.SIGINT)
-    _, said = process.communicate(timeout=60)
+    with interruptible(["fuzz", "--time", "600", "--out", str(tmp_path)]) as process:
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        while not (started := children.read_text().split()):
+            assert process.poll() is None
+            time.sleep(0.01)
+        time.sleep(pause)
+        started = children.read_text().split()
+        os.killpg(process.pid, signal.SIGINT)
+        _, said = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "interrupted" in said
     assert "Traceback" not in said

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from bpf.errors import ERRNO, CallFailed, MapRefused
+from bpf.errors import CallFailed, MapRefused
 from bpf.program import Map
+from bpf.spec.errno import NUMBERS
 from bpf.spec.maps import F_LOCK, MMAPABLE, NO_PREALLOC, RDONLY, WRONLY
 from runtime import Kernel, Loaded, MapObject, Store, elements
 from runtime.running import run
@@ -181,9 +182,9 @@ def test_a_batch_of_an_array_goes_on_where_the_last_has_ended() -> None:
     first = elements.lookup_batch(one, None, 2)
     assert (first.error, first.count, first.keys, first.out) == (0, 2, (word(0), word(1)), word(1))
     last = elements.lookup_batch(one, first.out, 2)
-    assert (last.error, last.count, last.values, last.out) == (ERRNO["ENOENT"], 1, (word(20, 8),), word(2))
+    assert (last.error, last.count, last.values, last.out) == (NUMBERS["ENOENT"], 1, (word(20, 8),), word(2))
     end = elements.lookup_batch(one, last.out, 2)
-    assert (end.error, end.count, end.out) == (ERRNO["ENOENT"], 0, None)
+    assert (end.error, end.count, end.out) == (NUMBERS["ENOENT"], 0, None)
 
 
 @pytest.mark.parametrize("kind", ["hash", "percpu_hash", "lru_hash", "lru_percpu_hash"])
@@ -203,17 +204,17 @@ def test_a_table_is_gone_through_by_buckets(kind: str) -> None:
         start = step.out
         if step.error:
             break
-    assert (step.error, sorted(found)) == (ERRNO["ENOENT"], sorted(word(n) for n in range(40)))
-    assert elements.lookup_batch(one, start, room) == batch.Batch(ERRNO["ENOENT"], 0)
+    assert (step.error, sorted(found)) == (NUMBERS["ENOENT"], sorted(word(n) for n in range(40)))
+    assert elements.lookup_batch(one, start, room) == batch.Batch(NUMBERS["ENOENT"], 0)
     full = next(number for number, count in held.items() if count > 1)
     stuck = elements.lookup_batch(one, word(full), 1)
-    assert (stuck.error, stuck.count, stuck.out) == (ERRNO["ENOSPC"], 0, word(full))
+    assert (stuck.error, stuck.count, stuck.out) == (NUMBERS["ENOSPC"], 0, word(full))
 
 
 def test_a_table_is_emptied_in_batches() -> None:
     _, one = filled(HASH, 4)
     everything = elements.lookup_batch(one, None, 8, delete=True)
-    assert (everything.error, everything.count) == (ERRNO["ENOENT"], 4)
+    assert (everything.error, everything.count) == (NUMBERS["ENOENT"], 4)
     assert dict(zip(everything.keys, everything.values, strict=True)) == {word(n): word(10 * n, 8) for n in range(4)}
     assert elements.lookup_batch(one, None, 8).count == 0
 
@@ -221,8 +222,8 @@ def test_a_table_is_emptied_in_batches() -> None:
 def test_a_batch_ends_where_something_fails() -> None:
     kernel, one = filled(HASH, 3)
     more = [(word(7), V), (word(8), V), (word(9), V)]
-    assert elements.update_batch(kernel, one, more) == batch.Batch(ERRNO["E2BIG"], 1)
-    assert elements.delete_batch(one, [word(0), word(5), word(1)]) == batch.Batch(ERRNO["ENOENT"], 1)
+    assert elements.update_batch(kernel, one, more) == batch.Batch(NUMBERS["E2BIG"], 1)
+    assert elements.delete_batch(one, [word(0), word(5), word(1)]) == batch.Batch(NUMBERS["ENOENT"], 1)
     assert elements.lookup(one, word(1)) is not None
 
 
@@ -247,7 +248,7 @@ def test_which_batches_there_are(map_: Map, command: str, flags: int, said: str 
         found = elements.delete_batch(one, [K], flags)
     else:
         found = elements.lookup_batch(one, None, 1, flags, delete=command == "take")
-    assert found.error == (ERRNO[said] if isinstance(said, str) else said)
+    assert found.error == (NUMBERS[said] if isinstance(said, str) else said)
 
 
 def test_values_of_each_cpu_go_through_a_batch_unchanged() -> None:
@@ -363,5 +364,5 @@ def test_what_a_devmap_passes_packets_through_stays(tmp_path: Path) -> None:
 def test_what_creation_answers(map_: Map, name: str) -> None:
     with pytest.raises(MapRefused) as refused:
         Kernel().create_map(map_)
-    assert (refused.value.name, refused.value.errno) == (name, ERRNO[name])
+    assert (refused.value.name, refused.value.errno) == (name, NUMBERS[name])
     assert refused.value.message.endswith(f": {name}")

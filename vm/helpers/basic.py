@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from bpf.spec.errno import EINVAL
 from vm.helpers.base import Exit, Place
 
 M64 = (1 << 64) - 1
-EINVAL = -22
 CSUM_DIFF_LIMIT = 512
 
 
@@ -31,7 +31,7 @@ def csum_diff(place: Place, arguments: Sequence[int]) -> int:
     from_size &= 0xFFFF_FFFF
     to_size &= 0xFFFF_FFFF
     if (from_size | to_size) & 3 or from_size + to_size > CSUM_DIFF_LIMIT:
-        return EINVAL & M64
+        return -EINVAL & M64
     total = seed & 0xFFFF_FFFF
     order = "big" if place.order == "big" else "little"
     for address, size, flip in ((from_address, from_size, 0xFFFF_FFFF), (to_address, to_size, 0)):

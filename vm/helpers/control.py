@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from bpf.spec.errno import E2BIG, EINVAL
 from bpf.spec.maps import EACH
 from vm.helpers.base import Calling, Invoke, Place
 from vm.helpers.maps import map_of
 
 M64 = (1 << 64) - 1
-EINVAL, E2BIG = -22, -7
 MAX_LOOPS = 1 << 23  # BPF_MAX_LOOPS
 
 
@@ -20,9 +20,9 @@ def loop(place: Place, arguments: Sequence[int]) -> Calling:
     """
     turns, function, context, flags = arguments[:4]
     if flags:
-        return EINVAL & M64
+        return -EINVAL & M64
     if turns > MAX_LOOPS:
-        return E2BIG & 0xFFFF_FFFF
+        return -E2BIG & 0xFFFF_FFFF
     for index in range(turns):
         if (yield Invoke(function, (index, context))):
             return index + 1
@@ -38,7 +38,7 @@ def for_each_map_elem(place: Place, arguments: Sequence[int]) -> Calling:
     handle, function, context, flags = arguments[:4]
     state = map_of(place, handle, EACH)
     if flags:
-        return EINVAL & M64
+        return -EINVAL & M64
     called = 0
     for key in list(state.keys()):
         offset = state.find(key, place.world.cpu)

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bpf.spec import layout
+from bpf.spec.errno import E2BIG, EBUSY, EINVAL
 from vm.helpers.base import Calling, Invoke, Place
-from vm.helpers.errno import E2BIG, EBUSY, EINVAL
 from vm.helpers.maps import end_record, map_of, ring
 from vm.helpers.packet import XDP, Buffer
 from vm.maps.ring import FORCE_WAKEUP, NO_WAKEUP, UserRingState
@@ -70,7 +70,7 @@ def dynptr_from_mem(place: Place, arguments: Sequence[int]) -> int:
     data, size, flags, to = arguments[0], arguments[1] & M32, arguments[2], arguments[3]
     if size > layout.DYNPTR_MAX or flags:
         _set(place, to)
-        return E2BIG if size > layout.DYNPTR_MAX else EINVAL
+        return -E2BIG if size > layout.DYNPTR_MAX else -EINVAL
     _set(place, to, data, size, LOCAL)
     return 0
 
@@ -80,9 +80,9 @@ def dynptr_read(place: Place, arguments: Sequence[int]) -> int:
     to, size, address, offset, flags = arguments
     found, size, offset = Dynptr.at(place, address), size & M32, offset & M32
     if not found.data or flags:
-        return EINVAL
+        return -EINVAL
     if found.outside(offset, size):
-        return E2BIG
+        return -E2BIG
     place.memory.write(to, place.memory.read(found.start(place) + offset, size))
     return 0
 
@@ -92,11 +92,11 @@ def dynptr_write(place: Place, arguments: Sequence[int]) -> int:
     address, offset, source, size, flags = arguments
     found, size, offset = Dynptr.at(place, address), size & M32, offset & M32
     if not found.data or found.readonly:
-        return EINVAL
+        return -EINVAL
     if found.outside(offset, size):
-        return E2BIG
+        return -E2BIG
     if flags:
-        return EINVAL
+        return -EINVAL
     place.memory.write(found.start(place) + offset, place.memory.read(source, size))
     return 0
 
@@ -117,7 +117,7 @@ def ringbuf_reserve_dynptr(place: Place, arguments: Sequence[int]) -> int:
     offset = None if flags or size > layout.DYNPTR_MAX else state.reserve(size, 0)
     if offset is None:
         _set(place, to)
-        return E2BIG if not flags and size > layout.DYNPTR_MAX else EINVAL
+        return -E2BIG if not flags and size > layout.DYNPTR_MAX else -EINVAL
     _set(place, to, place.maps.address(state, offset), size, RINGBUF)
     return 0
 
@@ -147,9 +147,9 @@ def user_ringbuf_drain(place: Place, arguments: Sequence[int]) -> Calling:
     assert isinstance(state, UserRingState)
     draining, name = place.maps.draining, state.map.name
     if flags & ~(NO_WAKEUP | FORCE_WAKEUP):
-        return EINVAL
+        return -EINVAL
     if name in draining:
-        return EBUSY
+        return -EBUSY
     draining.add(name)
     taken = 0
     while taken < MOST and (record := state.first()) is not None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bpf.spec import layout
+from bpf.spec.errno import E2BIG, EINVAL, ERANGE
 from vm.helpers.base import Place
 from vm.helpers.dynptr import M32, SKB_KIND, XDP_KIND, Dynptr
-from vm.helpers.errno import E2BIG, EINVAL, ERANGE
 from vm.helpers.packet import Buffer
 
 
@@ -20,9 +20,9 @@ def adjust(place: Place, arguments: Sequence[int]) -> int:
     """Make dynptr R1 its bytes from R2 to before R3."""
     found, start, end = Dynptr.at(place, arguments[0]), arguments[1] & M32, arguments[2] & M32
     if not found.data or start > end:
-        return EINVAL & M32
+        return -EINVAL & M32
     if end > found.size:
-        return ERANGE & M32
+        return -ERANGE & M32
     _store(place, arguments[0], found, end - start, found.offset + start)
     return 0
 
@@ -41,14 +41,14 @@ def is_rdonly(place: Place, arguments: Sequence[int]) -> int:
 def size(place: Place, arguments: Sequence[int]) -> int:
     """How many bytes dynptr R1 has."""
     found = Dynptr.at(place, arguments[0])
-    return found.size if found.data else EINVAL & M32
+    return found.size if found.data else -EINVAL & M32
 
 
 def clone(place: Place, arguments: Sequence[int]) -> int:
     """Make R2 the same dynptr as R1."""
     found = Dynptr.at(place, arguments[0])
     place.memory.write(arguments[1], place.memory.read(arguments[0], 16) if found.data else bytes(16))
-    return 0 if found.data else EINVAL & M32
+    return 0 if found.data else -EINVAL & M32
 
 
 def _slice(place: Place, found: Dynptr, offset: int, count: int) -> int:
@@ -77,19 +77,19 @@ def copy(place: Place, arguments: Sequence[int]) -> int:
         place.memory.write(target, place.memory.read(origin, count))
         return 0
     if origin and (not to.data or to.readonly):
-        return EINVAL & M32
+        return -EINVAL & M32
     if target and not source.data:
-        return EINVAL & M32
-    return E2BIG & M32
+        return -EINVAL & M32
+    return -E2BIG & M32
 
 
 def memset(place: Place, arguments: Sequence[int]) -> int:
     """Fill R3 bytes at offset R2 of dynptr R1 with R4."""
     found, offset, count = Dynptr.at(place, arguments[0]), arguments[1] & M32, arguments[2] & M32
     if found.readonly:
-        return EINVAL & M32
+        return -EINVAL & M32
     if found.outside(offset, count):
-        return E2BIG & M32
+        return -E2BIG & M32
     if count:  # of a null one nothing can be filled
         place.memory.write(found.start(place) + offset, bytes((arguments[3] & 0xFF,)) * count)
     return 0
@@ -100,7 +100,7 @@ def _of_packet(place: Place, arguments: Sequence[int], kind: int, count: int) ->
     context, flags, to = arguments[:3]
     place.memory.write(to, bytes(16))
     if flags:
-        return EINVAL & M32
+        return -EINVAL & M32
     _store(place, to, Dynptr(context, 0, kind, 0, not place.packet.writable), count, 0)
     return 0
 

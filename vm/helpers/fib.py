@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 
 from bpf.order import Order
+from bpf.spec.errno import EAFNOSUPPORT, EINVAL, ENODEV
 from vm.contexts import AF_INET, AF_INET6
 from vm.helpers.base import Place
-from vm.helpers.packet import EAFNOSUPPORT, EINVAL, ENODEV, M32, SKB, XDP, Buffer, signed32
+from vm.helpers.packet import M32, SKB, XDP, Buffer, signed32
 from vm.network import BLACKHOLE, PROHIBIT, UNICAST, UNREACHABLE, Network, best_route
 
 DIRECT, OUTPUT, SKIP_NEIGH, TBID, SRC, MARK = 1, 2, 4, 8, 16, 32
@@ -57,10 +58,10 @@ def fib_lookup(place: Place, arguments: Sequence[int]) -> int:
     """Look up where the packet that R2 (R3 bytes) describes goes on; the next hop's addresses are written there."""
     packet = Buffer(place, arguments[0], SKB, XDP)
     if signed32(arguments[2]) < SIZE or arguments[3] & M32 & ~FLAGS:
-        return EINVAL
+        return -EINVAL
     params = Params(bytearray(place.memory.read(arguments[1], SIZE)), place.order)
     if params.data[FAMILY] not in (AF_INET, AF_INET6):
-        return EAFNOSUPPORT
+        return -EAFNOSUPPORT
     checks = place.packet.layout == XDP or params.number(LENGTH, 2) != 0
     result, changed = _looked_up(params, place.world.net, arguments[3] & M32, checks=checks)
     if result == SUCCESS and not checks:
@@ -76,7 +77,7 @@ def _looked_up(params: Params, net: Network, flags: int, *, checks: bool) -> tup
     """The result, and whether the parameters have changed."""
     device = net.devices.get(params.number(IFINDEX, 4))
     if device is None:
-        return ENODEV, False
+        return -ENODEV, False
     if not device.forwarding:
         return FORWARDING_OFF, False
     destination = params.address(DESTINATION)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from bpf.spec.errno import E2BIG, EFAULT, EINVAL
 from vm.helpers.base import Place
-from vm.helpers.errno import E2BIG, EFAULT, EINVAL
 from vm.helpers.probe import kernel_bytes
 
 M32, M64 = (1 << 32) - 1, (1 << 64) - 1
@@ -29,7 +29,7 @@ def _signed(value: int) -> int:
 def iter_num_new(place: Place, arguments: Sequence[int]) -> int:
     """Make R1 go from R2 to before R3. Its 8 bytes are the number before the next one, and the end."""
     it, start, end = arguments[0], _signed(arguments[1]), _signed(arguments[2])
-    failed = EINVAL if start > end else E2BIG if end - start > MAX_LOOPS else 0
+    failed = -EINVAL if start > end else -E2BIG if end - start > MAX_LOOPS else 0
     _put(place, it, 0 if failed else start - 1)
     _put(place, it + 4, 0 if failed else end)
     return failed & M32
@@ -62,12 +62,12 @@ def iter_bits_new(place: Place, arguments: Sequence[int]) -> int:
     place.memory.write(it, bytes(16))
     _put(place, it + 12, M32)
     if not address or not count:
-        return EINVAL & M32
+        return -EINVAL & M32
     if count > MAX_WORDS:
-        return E2BIG & M32
+        return -E2BIG & M32
     found = kernel_bytes(place, address, 8 * count)
     if isinstance(found, int):
-        return EFAULT & M32
+        return -EFAULT & M32
     _put(place, it, int.from_bytes(found, place.order) if count == 1 else address, 8)
     _put(place, it + 8, 64 * count)
     return 0
@@ -102,7 +102,7 @@ def iter_task_new(place: Place, arguments: Sequence[int]) -> int:
     it, task, flags = arguments[0], arguments[1], arguments[2] & M32
     place.memory.write(it, bytes(24))
     if flags not in (ALL_PROCS, ALL_THREADS, PROC_THREADS) or (flags == PROC_THREADS and not task):
-        return EINVAL & M32
+        return -EINVAL & M32
     known = _tasks(place)
     _put(place, it + 8, task if flags == PROC_THREADS else known[0] if known else 0, 8)
     _put(place, it + 16, flags)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from bpf.spec.errno import EINVAL
 from vm.helpers.base import Exit, Place
-from vm.helpers.errno import EINVAL
 from vm.helpers.probe import user_string
 from vm.services import Trap
 
 M32 = (1 << 32) - 1
-EOPNOTSUPP = -95
 PAD_ZEROS = 1  # BPF_F_PAD_ZEROS
 _SAME = ("pt_regs.", "tracing", "raw_tracepoint")  # contexts that are the kernel's own structures
 
@@ -61,7 +60,7 @@ def copy_from_user_str(place: Place, arguments: Sequence[int]) -> int:
     """Copy a string of the task's at R3 to the R2 bytes at R1, with a zero; its length with it. R4: pad with zeros."""
     to, size, address, flags = arguments[0], arguments[1] & M32, arguments[2], arguments[3]
     if flags & ~PAD_ZEROS:
-        return EINVAL & M32
+        return -EINVAL & M32
     if not size:
         return 0
     found = user_string(place, address, size)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bpf.spec import maps as spec
+from bpf.spec.errno import E2BIG, EFAULT, EINVAL, ENOENT
 from bpf.spec.layout import CPUS
 from bpf.spec.maps import RULES
 from vm.helpers.base import Place
 from vm.helpers.owners import SOCKET, number_of, socket_address
-from vm.helpers.packet import EFAULT, SKB, XDP, Buffer
-from vm.maps.base import E2BIG, EINVAL, ENOENT, MapState
+from vm.helpers.packet import SKB, XDP, Buffer
+from vm.maps.base import MapState
 from vm.maps.outer import OuterArrayState
 from vm.maps.ring import CURRENT_CPU, PerfState, RingState
 from vm.maps.sockets import SocketArrayState
@@ -71,7 +72,7 @@ def map_update_elem(place: Place, arguments: Sequence[int]) -> int:
     key = _key(place, state, arguments[1])
     if isinstance(state, SocketArrayState):
         cookie = number_of(place, SOCKET, arguments[2])
-        return EINVAL if cookie is None else state.join(key, cookie, arguments[3])
+        return -EINVAL if cookie is None else state.join(key, cookie, arguments[3])
     value = place.memory.read(arguments[2], state.map.value_size)
     return state.put(key, value, arguments[3], place.world.cpu)
 
@@ -106,7 +107,7 @@ def map_peek_elem(place: Place, arguments: Sequence[int]) -> int:
 def _answer(place: Place, state: MapState, address: int, found: bytes | int) -> int:
     missing = isinstance(found, int)
     place.memory.write(address, bytes(state.map.value_size) if isinstance(found, int) else found)
-    return ENOENT if missing else 0
+    return -ENOENT if missing else 0
 
 
 def map_lookup_percpu_elem(place: Place, arguments: Sequence[int]) -> int:
@@ -177,10 +178,10 @@ def perf_event_output(place: Place, arguments: Sequence[int]) -> int:
     flags, behind = arguments[2], b""
     if (size := flags >> 32 & CTXLEN) and place.packet.layout in (SKB, XDP):
         if flags >> 52:
-            return EINVAL
+            return -EINVAL
         packet = Buffer(place, arguments[0], SKB, XDP)
         if size > packet.size:
-            return EFAULT
+            return -EFAULT
         flags, behind = flags & M32, packet.read(0, size)
     data = place.memory.read(arguments[3], arguments[4] & M32)
     return state.output(data + behind, flags, place.world.cpu)
@@ -190,14 +191,14 @@ def _counter(place: Place, handle: int, flags: int, helper: str) -> tuple[int, i
     """What the event of a map counted that the flags name, or an errno."""
     state = map_of(place, handle, helper)
     if flags & ~M32:
-        return EINVAL
+        return -EINVAL
     index = place.world.cpu if flags == CURRENT_CPU else flags
     if index >= state.map.max_entries:
-        return E2BIG
+        return -E2BIG
     counters = place.world.counters.get(state.map.name, ())
     if index >= len(counters):
-        return ENOENT
-    return counters[index] if index == place.world.cpu else EINVAL  # it is another CPU's
+        return -ENOENT
+    return counters[index] if index == place.world.cpu else -EINVAL  # it is another CPU's
 
 
 def perf_event_read(place: Place, arguments: Sequence[int]) -> int:
@@ -209,7 +210,7 @@ def perf_event_read(place: Place, arguments: Sequence[int]) -> int:
 def perf_event_read_value(place: Place, arguments: Sequence[int]) -> int:
     """As perf_event_read, with the times that it was enabled and ran, to R4 bytes at R3."""
     to, size = arguments[2], arguments[3] & M32
-    found = _counter(place, arguments[0], arguments[1], "perf_event_read_value") if size == COUNTER else EINVAL
+    found = _counter(place, arguments[0], arguments[1], "perf_event_read_value") if size == COUNTER else -EINVAL
     if isinstance(found, int):
         place.memory.write(to, bytes(size))
         return found

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from bpf.spec.errno import EINVAL
 from vm.helpers.base import Place
-from vm.helpers.errno import EINVAL
 from vm.helpers.packet import M32, Buffer
 
 MSG = "sk_msg_md"
@@ -28,7 +28,7 @@ def msg_pull_data(place: Place, arguments: Sequence[int]) -> int:
     context, packet = Buffer(place, arguments[0], MSG), place.packet
     start, end = arguments[1] & M32, arguments[2] & M32
     if arguments[3] or end <= start or end > packet.size - packet.data:
-        return EINVAL
+        return -EINVAL
     first = packet.start + packet.data
     context["data"], context["data_end"] = first + start, first + end
     return 0

@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 
 from bpf.object.btf_build import Content, content
 from bpf.order import Order
+from bpf.spec.errno import EFAULT, EINVAL, ERANGE
 from vm.helpers.base import Place
-from vm.helpers.errno import EFAULT, EINVAL, ERANGE
 from vm.memory import OutOfReach
 
 M64 = (1 << 64) - 1
@@ -45,13 +45,13 @@ def kernel_bytes(place: Place, address: int, size: int) -> bytes | int:
             return place.memory.read(address, size)
         raise OutOfReach(False, address)
     except OutOfReach:
-        return ERANGE if address < USER_TOP else EFAULT
+        return -ERANGE if address < USER_TOP else -EFAULT
 
 
 def user_bytes(place: Place, address: int, size: int) -> bytes | int:
     """Bytes of the task's memory, or an errno."""
     found = _described(place.world.user, address, size, place.order) if address + size <= USER_TOP else None
-    return EFAULT if found is None else found
+    return -EFAULT if found is None else found
 
 
 def _string(place: Place, address: int, size: int, *, user: bool) -> bytes | int:
@@ -61,7 +61,7 @@ def _string(place: Place, address: int, size: int, *, user: bool) -> bytes | int
     while len(found) < size:
         byte = read(place, address + len(found) & M64, 1)
         if isinstance(byte, int):
-            return EFAULT if found else byte
+            return -EFAULT if found else byte
         found += byte
         if byte == b"\0":
             return bytes(found)
@@ -132,8 +132,8 @@ def copy_from_user_task(place: Place, arguments: Sequence[int]) -> int:
     to, size, address, task, flags = arguments
     size &= M32
     if flags:
-        return EINVAL
-    found = user_bytes(place, address, size) if task == place.world.task or not size else EFAULT
+        return -EINVAL
+    found = user_bytes(place, address, size) if task == place.world.task or not size else -EFAULT
     place.memory.write(to, bytes(size) if isinstance(found, int) else found)
     return found if isinstance(found, int) else 0
 
@@ -143,7 +143,7 @@ def probe_write_user(place: Place, arguments: Sequence[int]) -> int:
     to, address, size = arguments[0], arguments[1], arguments[2] & M32
     data, user = place.memory.read(address, size), place.world.user
     if isinstance(user_bytes(place, to, size), int):
-        return EFAULT
+        return -EFAULT
     for start, old in list(user.items()):
         first, last = max(start, to), min(start + len(old), to + size)
         if first < last:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from bpf.spec.errno import EINVAL, ENODEV
 from bpf.spec.program_types import TC, XDP
 from vm.helpers.base import Place
 from vm.helpers.maps import map_of
-from vm.helpers.packet import EINVAL, ENODEV, M32, SKB, Buffer, signed32, skb
+from vm.helpers.packet import M32, SKB, Buffer, signed32, skb
 from vm.helpers.packet import XDP as XDP_MD
 from vm.maps.sockets import SocketArrayState
 from vm.network import BROADCAST, INGRESS, Sent
@@ -58,7 +59,7 @@ def clone_redirect(place: Place, arguments: Sequence[int]) -> int:
     """Send a copy to device R2 at once."""
     packet, device, flags = skb(place, arguments[0]), arguments[1] & M32, arguments[2]
     if flags & ~INGRESS or device not in place.world.net.devices:
-        return EINVAL
+        return -EINVAL
     place.world.sent.append(Sent("clone_redirect", device, flags=flags, packet=packet.read(0, packet.size)))
     return 0
 
@@ -89,10 +90,10 @@ def check_mtu(place: Place, arguments: Sequence[int]) -> int:
     index, change, flags = arguments[1] & M32, signed32(arguments[3]), arguments[4]
     length = int.from_bytes(place.memory.read(arguments[2], 4), packet.order)
     if flags & ~(0 if is_xdp else CHECK_SEGMENTS) or (flags and (change or length)):
-        return EINVAL
+        return -EINVAL
     device = place.world.net.devices.get(index or packet["ingress_ifindex" if is_xdp else "ifindex"])
     if device is None:
-        return ENODEV
+        return -ENODEV
     size = (length + device.header if length else packet.size) + change
     place.memory.write(arguments[2], device.mtu.to_bytes(4, packet.order))
     return 0 if size <= device.mtu + device.header else FRAGMENT_NEEDED

@@ -4,21 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from bpf.spec.errno import E2BIG, EACCES, EAGAIN, EFAULT, EINVAL, ENOMEM, ENOTSUPP, EOPNOTSUPP
 from vm.helpers.base import Place
 from vm.helpers.maps import map_of
-from vm.helpers.packet import (
-    EACCES,
-    EFAULT,
-    EINVAL,
-    ENOMEM,
-    ENOTSUPP,
-    ETH_P_IP,
-    ETH_P_IPV6,
-    M16,
-    M32,
-    Buffer,
-    skb,
-)
+from vm.helpers.packet import ETH_P_IP, ETH_P_IPV6, M16, M32, Buffer, skb
 
 INT_MAX = 0x7FFF_FFFF
 RECOMPUTE_CSUM, INVALIDATE_HASH = 1, 2
@@ -28,7 +17,6 @@ LEVEL_QUERY, LEVEL_INC, LEVEL_DEC, LEVEL_RESET = range(4)
 MAX_LEVEL = 3  # SKB_MAX_CSUM_LEVEL
 OTHERHOST = 3
 CLOCKS = range(3)  # BPF_SKB_CLOCK_REALTIME, MONOTONIC, TAI
-E2BIG, EAGAIN, EOPNOTSUPP = -7, -11, -95
 
 
 def skb_load_bytes(place: Place, arguments: Sequence[int]) -> int:
@@ -36,7 +24,7 @@ def skb_load_bytes(place: Place, arguments: Sequence[int]) -> int:
     packet, offset, size = skb(place, arguments[0]), arguments[1] & M32, arguments[3] & M32
     inside = offset <= INT_MAX and offset + size <= packet.size
     place.memory.write(arguments[2], packet.read(offset, size) if inside else bytes(size))
-    return 0 if inside else EFAULT
+    return 0 if inside else -EFAULT
 
 
 def skb_load_bytes_relative(place: Place, arguments: Sequence[int]) -> int:
@@ -46,16 +34,16 @@ def skb_load_bytes_relative(place: Place, arguments: Sequence[int]) -> int:
     inside = start is not None and offset <= M16 and packet[start] + offset + size <= packet["data_end"]
     data = place.memory.read(packet[start] + offset, size) if inside and start else bytes(size)
     place.memory.write(arguments[2], data)
-    return 0 if inside else EFAULT
+    return 0 if inside else -EFAULT
 
 
 def skb_store_bytes(place: Place, arguments: Sequence[int]) -> int:
     """Copy R4 bytes at R3 to offset R2. R5 may say to forget the hash."""
     packet, offset, size = skb(place, arguments[0]), arguments[1] & M32, arguments[3] & M32
     if arguments[4] & ~(RECOMPUTE_CSUM | INVALIDATE_HASH):
-        return EINVAL
+        return -EINVAL
     if offset > INT_MAX or (offset + size & M32) > packet.size:
-        return EFAULT
+        return -EFAULT
     packet.write(offset, place.memory.read(arguments[2], size))
     if arguments[4] & INVALIDATE_HASH:
         _forget_hash(packet)
@@ -64,7 +52,7 @@ def skb_store_bytes(place: Place, arguments: Sequence[int]) -> int:
 
 def skb_pull_data(place: Place, arguments: Sequence[int]) -> int:
     """All data are always there: only what is longer than the packet fails."""
-    return ENOMEM if arguments[1] & M32 > skb(place, arguments[0]).size else 0
+    return -ENOMEM if arguments[1] & M32 > skb(place, arguments[0]).size else 0
 
 
 # Checksums ---------------------------------------------------------------------------------------
@@ -106,10 +94,10 @@ def l3_csum_replace(place: Place, arguments: Sequence[int]) -> int:
     packet, offset, flags = skb(place, arguments[0]), arguments[1] & M32, arguments[4]
     start, to = arguments[2], arguments[3]
     if flags & ~0xF:
-        return EINVAL
+        return -EINVAL
     old = _checksum(packet, offset)
     if old is None:
-        return EFAULT
+        return -EFAULT
     if flags == 0 and start == 0:
         new = fold(add32(to, ~old & M32))
     elif flags == 2:
@@ -117,7 +105,7 @@ def l3_csum_replace(place: Place, arguments: Sequence[int]) -> int:
     elif flags == 4:
         new = _replaced(old, start & M32, to & M32)
     else:
-        return EINVAL
+        return -EINVAL
     packet.write(offset, new.to_bytes(2, packet.order))
     return 0
 
@@ -127,10 +115,10 @@ def l4_csum_replace(place: Place, arguments: Sequence[int]) -> int:
     packet, offset, flags = skb(place, arguments[0]), arguments[1] & M32, arguments[4]
     start, to = arguments[2], arguments[3]
     if flags & ~(0xF | PSEUDO_HDR | MARK_MANGLED_0 | MARK_ENFORCE | IPV6):
-        return EINVAL
+        return -EINVAL
     old = _checksum(packet, offset)
     if old is None:
-        return EFAULT
+        return -EFAULT
     if flags & MARK_MANGLED_0 and not flags & MARK_ENFORCE and not old:
         return 0
     size = flags & 0xF
@@ -140,7 +128,7 @@ def l4_csum_replace(place: Place, arguments: Sequence[int]) -> int:
         mask = (1 << 8 * size) - 1
         new = _replaced(old, start & mask, to & mask)
     else:
-        return EINVAL
+        return -EINVAL
     if flags & MARK_MANGLED_0 and not new:
         new = M16
     packet.write(offset, new.to_bytes(2, packet.order))
@@ -150,7 +138,7 @@ def l4_csum_replace(place: Place, arguments: Sequence[int]) -> int:
 def csum_update(place: Place, arguments: Sequence[int]) -> int:
     """No packet has a checksum of its whole content here, as none of a test run has."""
     skb(place, arguments[0])
-    return ENOTSUPP
+    return -ENOTSUPP
 
 
 def csum_level(place: Place, arguments: Sequence[int]) -> int:
@@ -158,7 +146,7 @@ def csum_level(place: Place, arguments: Sequence[int]) -> int:
     packet, what = skb(place, arguments[0]), arguments[1]
     known = packet["checksum"]  # 0: none, else the level + 1
     if what == LEVEL_QUERY:
-        return known - 1 if known else EACCES
+        return known - 1 if known else -EACCES
     if what == LEVEL_INC:
         packet["checksum"] = min(known + 1, MAX_LEVEL + 1)
     elif what == LEVEL_DEC:
@@ -166,7 +154,7 @@ def csum_level(place: Place, arguments: Sequence[int]) -> int:
     elif what == LEVEL_RESET:
         packet["checksum"] = 0
     else:
-        return EINVAL
+        return -EINVAL
     return 0
 
 
@@ -218,7 +206,7 @@ def skb_change_type(place: Place, arguments: Sequence[int]) -> int:
     """R2 is the pkt_type: to this host, to all, to some, to another."""
     packet, kind = skb(place, arguments[0]), arguments[1] & M32
     if packet["pkt_type"] > OTHERHOST or kind > OTHERHOST:
-        return EINVAL
+        return -EINVAL
     packet["pkt_type"] = kind
     return 0
 
@@ -227,9 +215,9 @@ def skb_set_tstamp(place: Place, arguments: Sequence[int]) -> int:
     """R2 is when it is to be sent, by the clock R3; 0 of the real-time clock takes that back."""
     packet, time, clock = skb(place, arguments[0]), arguments[1], arguments[2] & M32
     if packet.protocol not in (ETH_P_IP, ETH_P_IPV6):
-        return EOPNOTSUPP
+        return -EOPNOTSUPP
     if clock not in CLOCKS or (clock and not time):
-        return EINVAL
+        return -EINVAL
     packet["tstamp"], packet["tstamp_type"] = time, clock
     return 0
 
@@ -239,10 +227,10 @@ def skb_under_cgroup(place: Place, arguments: Sequence[int]) -> int:
     skb(place, arguments[0])
     state, index, world = map_of(place, arguments[1], "skb_under_cgroup"), arguments[2] & M32, place.world
     if index >= state.map.max_entries:
-        return E2BIG
+        return -E2BIG
     found = state.value(index.to_bytes(4, state.order))
     if not isinstance(found, bytes):
-        return EAGAIN
+        return -EAGAIN
     cgroup = int.from_bytes(found, state.order)
     above = world.cgroups[: world.cgroups.index(world.net.cgroup)] if world.net.cgroup in world.cgroups else ()
     return int(cgroup in (*above, world.net.cgroup))

@@ -5,24 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bpf.spec.contexts import SKB_MOST
+from bpf.spec.errno import EFAULT, EINVAL, ENOMEM, ENOTSUPP
 from vm.helpers.base import Place
-from vm.helpers.packet import (
-    EFAULT,
-    EINVAL,
-    ENOMEM,
-    ENOTSUPP,
-    ETH_HLEN,
-    ETH_P_8021Q,
-    ETH_P_IP,
-    ETH_P_IPV6,
-    M16,
-    M32,
-    TAG,
-    VLANS,
-    Buffer,
-    signed32,
-    skb,
-)
+from vm.helpers.packet import ETH_HLEN, ETH_P_8021Q, ETH_P_IP, ETH_P_IPV6, M16, M32, TAG, VLANS, Buffer, signed32, skb
 from vm.kept import ENCAPSULATED, Kept
 from vm.services import Trap
 
@@ -44,9 +29,9 @@ def skb_change_tail(place: Place, arguments: Sequence[int]) -> int:
     """Have R2 bytes, no fewer than up to the network header."""
     packet, size = skb(place, arguments[0]), arguments[1] & M32
     if arguments[2] or size > SKB_MOST or size < max(packet["network"] - packet["data"], 0):
-        return EINVAL
+        return -EINVAL
     if not packet.make_room(0, max(size - packet.size, 0)):
-        return ENOMEM
+        return -ENOMEM
     packet.end_at(packet["data"] + size)
     return 0
 
@@ -55,9 +40,9 @@ def skb_change_head(place: Place, arguments: Sequence[int]) -> int:
     """R2 zeros in front, where the link-layer header then is."""
     packet, size = skb(place, arguments[0]), arguments[1] & M32
     if arguments[2] or size >> 31 or packet.size + size > SKB_MOST:
-        return EINVAL
+        return -EINVAL
     if not packet.insert(0, size):
-        return ENOMEM
+        return -ENOMEM
     packet["mac"] = packet["data"]
     packet.reset_mac_len()
     return 0
@@ -79,7 +64,7 @@ def skb_vlan_push(place: Place, arguments: Sequence[int]) -> int:
         protocol = ETH_P_8021Q
     if packet["vlan_present"]:
         if not packet.insert(ADDRESSES, TAG):
-            return ENOMEM
+            return -ENOMEM
         old = packet.network_order(packet["vlan_proto"])
         packet.write(ADDRESSES, old.to_bytes(2, "big") + packet["vlan_tci"].to_bytes(2, "big"))
         packet["mac"] -= TAG
@@ -119,13 +104,13 @@ def _pop(packet: Buffer) -> int:
     elif packet.protocol not in VLANS:
         return 0
     elif _pull_tag(packet) is None:
-        return ENOMEM
+        return -ENOMEM
     protocol = packet.protocol
     if protocol not in VLANS:
         return 0
     tci = _pull_tag(packet)
     if tci is None:
-        return ENOMEM
+        return -ENOMEM
     _keep_tag(packet, protocol, tci)
     return 0
 
@@ -135,7 +120,7 @@ def _pop(packet: Buffer) -> int:
 
 def _grow(packet: Buffer, offset: int, size: int) -> int:
     if not packet.insert(offset, size):
-        return ENOMEM
+        return -ENOMEM
     packet["mac"] -= size
     packet["network"] -= size
     return 0
@@ -143,7 +128,7 @@ def _grow(packet: Buffer, offset: int, size: int) -> int:
 
 def _shrink(packet: Buffer, offset: int, size: int) -> int:
     if offset + size > packet.size:
-        return ENOMEM
+        return -ENOMEM
     packet.take_out(offset, size)
     packet["mac"] += size
     packet["network"] += size
@@ -154,7 +139,7 @@ def skb_change_proto(place: Place, arguments: Sequence[int]) -> int:
     """From IPv4 to IPv6 or back, R2 in network order: 20 bytes of room more or less; the headers are the program's."""
     packet, protocol = skb(place, arguments[0]), 0
     if arguments[2]:
-        return EINVAL
+        return -EINVAL
     protocol = packet.network_order(arguments[1])
     offset = packet["network"] - packet["mac"]
     if (packet.protocol, protocol) == (ETH_P_IP, ETH_P_IPV6):
@@ -162,7 +147,7 @@ def skb_change_proto(place: Place, arguments: Sequence[int]) -> int:
     elif (packet.protocol, protocol) == (ETH_P_IPV6, ETH_P_IP):
         failed = _shrink(packet, offset, 20)
     else:
-        return ENOTSUPP
+        return -ENOTSUPP
     if not failed:
         packet.protocol = protocol
         packet["hash"] = packet["hashed"] = 0
@@ -173,12 +158,12 @@ def _wrong_encapsulation(place: Place, change: int, flags: int) -> int:
     """The errno of flags of an encapsulation that cannot be (bpf_skb_net_grow), 0 for none."""
     inner = flags >> L2_SHIFT & 0xFF
     if flags & ENCAPSULATES == ENCAPSULATES or flags & (ENCAP_GRE | ENCAP_UDP) == ENCAP_GRE | ENCAP_UDP:
-        return EINVAL
+        return -EINVAL
     if flags & ENCAP_ETH and inner < ETH_HLEN:
-        return EINVAL
+        return -EINVAL
     if Kept(place.memory, place.order).number(ENCAPSULATED):
         return EALREADY
-    return EINVAL if inner > change else 0
+    return -EINVAL if inner > change else 0
 
 
 def skb_adjust_room(place: Place, arguments: Sequence[int]) -> int:
@@ -188,25 +173,25 @@ def skb_adjust_room(place: Place, arguments: Sequence[int]) -> int:
     """
     packet, change, mode, flags = skb(place, arguments[0]), signed32(arguments[1]), arguments[2] & M32, arguments[3]
     if flags & ~ROOM_FLAGS:
-        return EINVAL
+        return -EINVAL
     if abs(change) > 0xFFF:
-        return EFAULT
+        return -EFAULT
     base = {ETH_P_IP: 20, ETH_P_IPV6: 40}.get(packet.protocol)
     if base is None or mode > ROOM_MAC:
-        return ENOTSUPP
+        return -ENOTSUPP
     offset = packet["network"] - packet["mac"] + (base if mode == ROOM_NET else 0)
     least, decap, encap = base, flags & (DECAP_IPV4 | DECAP_IPV6), flags & ENCAPSULATES
     if decap:
         if change >= 0 or decap == DECAP_IPV4 | DECAP_IPV6:
-            return EINVAL
+            return -EINVAL
         least = 20 if decap == DECAP_IPV4 else 40
     behind = packet["data_end"] - packet["network"]
     if (change < 0 and (-change >= behind or behind + change < least)) or (
         change >= 0 and packet.size + change > SKB_MOST
     ):
-        return ENOTSUPP
+        return -ENOTSUPP
     if change < 0 and flags & ~SHRINKING:
-        return EINVAL
+        return -EINVAL
     if encap and (error := _wrong_encapsulation(place, change, flags)):
         return error
     failed = _shrink(packet, offset, -change) if change < 0 else _grow(packet, offset, change)
@@ -232,17 +217,17 @@ def lwt_push_encap(place: Place, arguments: Sequence[int]) -> int:
     if kind != ENCAP_IP:
         if kind in SEGMENTS:
             raise Trap("segments of lwt_push_encap", kind)
-        return EINVAL
+        return -EINVAL
     if not 20 <= size <= MOST_HEADERS:
-        return EINVAL
+        return -EINVAL
     headers = bytearray(place.memory.read(arguments[2], size))
     version, own = headers[0] >> 4, 4 * (headers[0] & 0xF)
     if version not in (4, 6) or size < (own if version == 4 else 40):
-        return EINVAL
+        return -EINVAL
     if version == 4 and not any(headers[10:12]):
         headers[10:12] = ip_checksum(bytes(headers[:own])).to_bytes(2, "big")
     if not packet.insert(0, size):
-        return ENOMEM
+        return -ENOMEM
     packet.write(0, bytes(headers))
     packet["network"] = packet["data"]
     packet["hash"] = packet["hashed"] = 0

@@ -9,14 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bpf.plan import PAGE
+from bpf.spec.errno import EAFNOSUPPORT, EINVAL, ENOSPC
 from vm.helpers.base import Place
-from vm.helpers.errno import EINVAL, ENOSPC
 from vm.helpers.packet import M32, Buffer, signed32
 from vm.helpers.sockets import own
 from vm.kept import AF_INET, AF_INET6, RETVAL, SETTINGS, Kept, Part, address_of
 from vm.network import Socket
 
-EAFNOSUPPORT = -97
 SOL_IP, SOL_SOCKET, SOL_TCP, SOL_IPV6 = 0, 1, 6, 41
 BUFFERS = frozenset({7, 8})  # SO_SNDBUF, SO_RCVBUF: twice what was asked for
 PRIORITY, MARK, BIND_TO_DEVICE, PACING = 12, 36, 25, 47
@@ -74,11 +73,11 @@ def setsockopt(place: Place, arguments: Sequence[int]) -> int:
     (cookie, socket), kept = own(place, arguments[0]), Kept(place.memory, place.order)
     level, option, size = (argument & M32 for argument in (arguments[1], arguments[2], arguments[4]))
     if socket is None or not _allowed(socket, level, option, size, get=False):
-        return EINVAL
+        return -EINVAL
     value = place.memory.read(arguments[3], size)[:VALUE]
     part, _ = _find(kept, name := _name(kept, cookie, level, option))
     if part is None:
-        return ENOSPC
+        return -ENOSPC
     if level == SOL_SOCKET and option in BUFFERS:
         value = (2 * signed32(int.from_bytes(value, kept.order)) & M32).to_bytes(4, kept.order)
     kept.write(part, (name + len(value).to_bytes(8, kept.order) + value).ljust(RECORD, b"\0"))
@@ -91,7 +90,7 @@ def getsockopt(place: Place, arguments: Sequence[int]) -> int:
     level, option, size = (argument & M32 for argument in (arguments[1], arguments[2], arguments[4]))
     if socket is None or not _allowed(socket, level, option, size, get=True):
         place.memory.write(arguments[3], bytes(size))
-        return EINVAL
+        return -EINVAL
     _, value = _find(kept, _name(kept, cookie, level, option))
     if value is None:
         value = _default(socket, level, option, kept)
@@ -113,13 +112,13 @@ def bind(place: Place, arguments: Sequence[int]) -> int:
     Buffer(place, arguments[0], "bpf_sock_addr")
     kept, size = Kept(place.memory, place.order), signed32(arguments[2])
     if size < SOCKADDR:
-        return EINVAL
+        return -EINVAL
     given = place.memory.read(arguments[1], size)
     family = int.from_bytes(given[:2], kept.order)
     if family not in (AF_INET, AF_INET6):
-        return EAFNOSUPPORT
+        return -EAFNOSUPPORT
     if size < (SOCKADDR_IN if family == AF_INET else SOCKADDR_IN6):
-        return EINVAL
+        return -EINVAL
     net = place.world.net
     at = address_of(kept.start, net, net.cookie) - kept.start
     address = given[4:8] if family == AF_INET else given[8:24]

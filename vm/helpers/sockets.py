@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from ipaddress import IPv6Address, ip_address
 
+from bpf.spec.errno import EAFNOSUPPORT, EEXIST, EINVAL, ENOENT, EPROTONOSUPPORT, EPROTOTYPE, ESOCKTNOSUPPORT
 from vm.helpers.base import Place
-from vm.helpers.errno import EINVAL, ENOENT
 from vm.helpers.owners import SOCKET, number_of
 from vm.helpers.packet import M32, Buffer, signed32
 from vm.helpers.syncookie import TCP, check, generate
@@ -17,7 +17,6 @@ from vm.kept import AF_INET, PROTOCOLS, TCP_PART, Kept, address_of
 from vm.network import Sent, Socket
 from vm.services import Trap
 
-EEXIST, EPROTOTYPE, EPROTONOSUPPORT, ESOCKTNOSUPPORT, EAFNOSUPPORT = -17, -91, -93, -94, -97
 ANY_NETNS = (1 << 32) - 1  # BPF_F_CURRENT_NETNS: any negative number of 32 bits
 REPLACE, NO_REUSEPORT = 1, 2
 FIN, SYN, RST, ACK = 1, 2, 4, 16
@@ -155,7 +154,7 @@ def sk_assign(place: Place, arguments: Sequence[int]) -> int:
     Buffer(place, arguments[0], "__sk_buff")
     cookie, _ = socket_at(place, arguments[1])
     if arguments[2]:
-        return EINVAL
+        return -EINVAL
     place.world.sent.append(Sent("sk_assign", socket=cookie))
     return 0
 
@@ -163,18 +162,18 @@ def sk_assign(place: Place, arguments: Sequence[int]) -> int:
 def _choose(place: Place, arguments: Sequence[int]) -> int:
     context, flags = Buffer(place, arguments[0], "bpf_sk_lookup"), arguments[2]
     if flags & ~(REPLACE | NO_REUSEPORT):
-        return EINVAL
+        return -EINVAL
     cookie = 0
     if arguments[1]:
         cookie, socket = socket_at(place, arguments[1])
         if not socket.listens and (socket.protocol == "tcp" or socket.remote_port):
-            return ESOCKTNOSUPPORT
+            return -ESOCKTNOSUPPORT
         if PROTOCOLS[socket.protocol][1] != context["protocol"]:
-            return EPROTOTYPE
+            return -EPROTOTYPE
         if socket.version == 4 and context["family"] != AF_INET:
-            return EAFNOSUPPORT
+            return -EAFNOSUPPORT
     if context["sk"] and not flags & REPLACE:
-        return EEXIST
+        return -EEXIST
     context["sk"] = arguments[1]
     place.world.sent.append(Sent("sk_assign", flags=flags, socket=cookie))
     return 0
@@ -195,40 +194,40 @@ def _version_error(socket: Socket, version: int, size: int) -> int:
     if version == 4:
         return 0
     if version != 6:
-        return EPROTONOSUPPORT
-    return 0 if size >= 40 and socket.version == 6 else EINVAL
+        return -EPROTONOSUPPORT
+    return 0 if size >= 40 and socket.version == 6 else -EINVAL
 
 
 def tcp_check_syncookie(place: Place, arguments: Sequence[int]) -> int:
     """0 if the ACK of IP header R2 and TCP header R4 answers a cookie of listener R1, else -ENOENT."""
     socket, tcp, version = _headers(place, arguments)
     if len(tcp) < TCP or not socket.listens:
-        return EINVAL
+        return -EINVAL
     if not tcp[13] & ACK or tcp[13] & (RST | SYN):
-        return ENOENT
+        return -ENOENT
     size = arguments[2] & M32
     if size < 20:
-        return EINVAL
+        return -EINVAL
     if not socket.flooded:
-        return ENOENT
+        return -ENOENT
     if error := _version_error(socket, version, size):
         return error
-    return 0 if check(place, (arguments[1], arguments[3]), version) == 0 else ENOENT
+    return 0 if check(place, (arguments[1], arguments[3]), version) == 0 else -ENOENT
 
 
 def tcp_gen_syncookie(place: Place, arguments: Sequence[int]) -> int:
     """The cookie of listener R1 for the SYN of IP header R2 and TCP header R4, and << 32 the segment size."""
     socket, tcp, version = _headers(place, arguments)
     if len(tcp) < TCP or len(tcp) != 4 * (tcp[12] >> 4) or not socket.listens:
-        return EINVAL
+        return -EINVAL
     if not tcp[13] & SYN or tcp[13] & (ACK | FIN | RST):
-        return EINVAL
+        return -EINVAL
     size = arguments[2] & M32
     if size < 20:
-        return EINVAL
+        return -EINVAL
     if error := _version_error(socket, version, size):
         return error
-    return generate(place, (arguments[1], arguments[3], arguments[4]), version) if socket.flooded else ENOENT
+    return generate(place, (arguments[1], arguments[3], arguments[4]), version) if socket.flooded else -ENOENT
 
 
 # What a socket is ------------------------------------------------------------------------------------

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from bpf.spec.errno import EBADFD, EINVAL, ENOENT, EOPNOTSUPP, EPROTOTYPE
 from bpf.spec.program_types import SK
 from vm.helpers.base import Place
-from vm.helpers.errno import EBADFD, EINVAL, ENOENT, EOPNOTSUPP, EPROTOTYPE
 from vm.helpers.maps import map_of
 from vm.helpers.packet import M32, Buffer
 from vm.maps.sockets import ReuseportState, SocketArrayState
@@ -33,7 +33,7 @@ def _own(place: Place, arguments: Sequence[int], helper: str) -> int:
     net = place.world.net
     key = place.memory.read(arguments[2], state.map.key_size)
     if context["op"] not in ESTABLISHED_OPS or net.socket(net.cookie) is None:
-        return EOPNOTSUPP
+        return -EOPNOTSUPP
     return state.join(key, net.cookie, arguments[3])
 
 
@@ -100,15 +100,15 @@ def sk_select_reuseport(place: Place, arguments: Sequence[int]) -> int:
     state, net = _sockets(place, arguments[1], "sk_select_reuseport"), place.world.net
     key = place.memory.read(arguments[2], state.map.key_size)
     if arguments[3]:
-        return EINVAL
+        return -EINVAL
     cookie = state.member(key)
     if cookie is None:
-        return ENOENT
+        return -ENOENT
     chosen, own = net.sockets.get(cookie), net.sockets.get(net.cookie)
     if chosen is not None and chosen.group is None:
-        return ENOENT if isinstance(state, ReuseportState) else EINVAL
+        return -ENOENT if isinstance(state, ReuseportState) else -EINVAL
     if chosen is not None and own is not None and chosen.group != own.group:
-        return EPROTOTYPE if chosen.protocol != own.protocol else EBADFD
+        return -EPROTOTYPE if chosen.protocol != own.protocol else -EBADFD
     number = int.from_bytes(key, state.order)
     place.world.sent.append(Sent("sk_select_reuseport", 0, state.map.name, number, socket=cookie))
     return 0

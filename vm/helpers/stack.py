@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bpf.map_rules import BUILD_ID, FRAME
+from bpf.spec.errno import EFAULT, EINVAL
 from vm.helpers.base import Place
-from vm.helpers.errno import EFAULT, EINVAL
 from vm.helpers.maps import map_of
 from vm.maps.stack import SKIP, USER, USER_BUILD_ID, StackState, entry, frames_of
 
@@ -28,9 +28,9 @@ def _stack(place: Place, address: int, size: int, flags: int) -> int:
     taken = frames_of(stack, size // one, flags)
     failed = 0
     if flags & ~(SKIP | USER | USER_BUILD_ID) or (build_id and not flags & USER) or size % one:
-        failed = EINVAL
+        failed = -EINVAL
     elif not stack or taken is None:
-        failed = EFAULT
+        failed = -EFAULT
     data = b"" if failed else b"".join(entry(at, place.order, build_id=build_id) for at in taken or ())
     place.memory.write(address, data.ljust(size, b"\0"))
     return failed or len(data)
@@ -46,5 +46,5 @@ def get_task_stack(place: Place, arguments: Sequence[int]) -> int:
     size = arguments[2] & M32
     if arguments[0] != place.world.task:
         place.memory.write(arguments[1], bytes(size))
-        return EFAULT if arguments[0] else EINVAL
+        return -EFAULT if arguments[0] else -EINVAL
     return _stack(place, arguments[1], size, arguments[3])

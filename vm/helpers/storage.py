@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from bpf.spec.errno import EINVAL, ENOENT
 from bpf.spec.maps import LOCAL, NOEXIST
 from vm.helpers.base import Helper, Place
-from vm.helpers.errno import EINVAL, ENOENT
 from vm.helpers.maps import map_of
 from vm.helpers.owners import number_of
 from vm.maps.storage import CgroupStorageState
@@ -47,8 +47,8 @@ def delete_from(kind: str) -> Helper:
         state = map_of(place, arguments[0], f"{kind}_delete")
         number = number_of(place, LOCAL[kind], arguments[1])
         if number is None:
-            return EINVAL
-        return ENOENT if number >> 32 else state.remove(number.to_bytes(state.map.key_size, state.order))
+            return -EINVAL
+        return -ENOENT if number >> 32 else state.remove(number.to_bytes(state.map.key_size, state.order))
 
     return delete
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
+from bpf.spec.errno import E2BIG, EFAULT, ENOENT, ERANGE
 from vm.helpers.base import Place
-from vm.helpers.errno import E2BIG, EFAULT, ENOENT, ERANGE
 from vm.helpers.probe import kernel_bytes
 
 M64 = (1 << 64) - 1
@@ -29,15 +29,15 @@ def _bytes(place: Place, address: int, most: int = MOST) -> Iterator[int]:
     for at in range(most):
         found = kernel_bytes(place, address + at & M64, 1)
         if isinstance(found, int):
-            raise _Failed(EFAULT if at else found)
+            raise _Failed(-EFAULT if at else found)
         yield found[0]
 
 
 def _starts(place: Place, *addresses: int) -> None:
     """Raise _Failed for an address that no string of the kernel's may have."""
     for address in addresses:
-        if kernel_bytes(place, address, 1) == ERANGE:
-            raise _Failed(ERANGE)
+        if kernel_bytes(place, address, 1) == -ERANGE:
+            raise _Failed(-ERANGE)
 
 
 def _compare(place: Place, arguments: Sequence[int], fold: Callable[[int], int]) -> int:
@@ -47,7 +47,7 @@ def _compare(place: Place, arguments: Sequence[int], fold: Callable[[int], int])
             return -1 if fold(a) < fold(b) else 1
         if not a:
             return 0
-    return E2BIG
+    return -E2BIG
 
 
 def _lower(character: int) -> int:
@@ -64,7 +64,7 @@ def _find(place: Place, address: int, character: int, most: int = MOST, missing:
             return at
         if not byte:
             return at if missing is None else missing
-    return E2BIG if most >= MOST else ENOENT
+    return -E2BIG if most >= MOST else -ENOENT
 
 
 def _length(place: Place, address: int, most: int) -> int:
@@ -72,18 +72,18 @@ def _length(place: Place, address: int, most: int) -> int:
     for at, byte in enumerate(_bytes(place, address, min(most, MOST))):
         if not byte:
             return at
-    return E2BIG if most >= MOST else most
+    return -E2BIG if most >= MOST else most
 
 
 def _last(place: Place, arguments: Sequence[int]) -> int:
     _starts(place, arguments[0])
-    found, character = ENOENT, arguments[1] & 0xFFFF_FFFF
+    found, character = -ENOENT, arguments[1] & 0xFFFF_FFFF
     for at, byte in enumerate(_bytes(place, arguments[0])):
         if byte == character:
             found = at
         if not byte:
             return found
-    return E2BIG
+    return -E2BIG
 
 
 def _span(place: Place, arguments: Sequence[int], *, inside: bool) -> int:
@@ -98,10 +98,10 @@ def _span(place: Place, arguments: Sequence[int], *, inside: bool) -> int:
             if among or not other:
                 break
         else:
-            return E2BIG
+            return -E2BIG
         if among != inside:
             return at
-    return E2BIG
+    return -E2BIG
 
 
 def _search(place: Place, text: int, wanted: int, most: int) -> int:
@@ -113,15 +113,15 @@ def _search(place: Place, text: int, wanted: int, most: int) -> int:
             if not other:
                 return start
             if start + at >= most:
-                return ENOENT
+                return -ENOENT
             (byte,) = _bytes(place, text + start + at & M64, 1)
             if not byte:
-                return ENOENT
+                return -ENOENT
             if byte != other:
                 break
         else:
-            return E2BIG
-    return E2BIG
+            return -E2BIG
+    return -E2BIG
 
 
 Function = Callable[[Place, Sequence[int]], int]
@@ -141,9 +141,9 @@ def _kfunc(function: Function) -> Function:
 
 strcmp = _kfunc(lambda place, r: _compare(place, r, lambda character: character))
 strcasecmp = _kfunc(lambda place, r: _compare(place, r, _lower))
-strchr = _kfunc(lambda place, r: _find(place, r[0], r[1] & 0xFF, missing=ENOENT))
+strchr = _kfunc(lambda place, r: _find(place, r[0], r[1] & 0xFF, missing=-ENOENT))
 strchrnul = _kfunc(lambda place, r: _find(place, r[0], r[1] & 0xFF))
-strnchr = _kfunc(lambda place, r: _find(place, r[0], r[2] & 0xFF, r[1], missing=ENOENT))
+strnchr = _kfunc(lambda place, r: _find(place, r[0], r[2] & 0xFF, r[1], missing=-ENOENT))
 strrchr = _kfunc(_last)
 strlen = _kfunc(lambda place, r: _length(place, r[0], MOST))
 strnlen = _kfunc(lambda place, r: _length(place, r[0], r[1]))

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from hashlib import blake2s
 
+from bpf.spec.errno import EACCES, EINVAL
 from vm.helpers.base import Place
 from vm.helpers.clocks import reading
-from vm.helpers.errno import EACCES, EINVAL
 
 M32 = (1 << 32) - 1
 BITS = 24  # COOKIEBITS: below the minutes
@@ -52,10 +52,10 @@ def _option(tcp: bytes) -> int:
 def generate(place: Place, arguments: Sequence[int], version: int) -> int:
     ip, address, size = arguments[0], arguments[1], arguments[2] & M32
     if size < TCP:
-        return EINVAL
+        return -EINVAL
     tcp = place.memory.read(address, size)
     if size != 4 * (tcp[12] >> 4):
-        return EINVAL
+        return -EINVAL
     wanted, sizes = _option(tcp) or MSS_DEFAULT, SIZES[version]
     index = max((number for number, one in enumerate(sizes) if one <= wanted), default=0)
     flow, sequence, count = _flow(place, ip, tcp, version), int.from_bytes(tcp[4:8], "big"), reading(place) // MINUTE
@@ -70,8 +70,8 @@ def check(place: Place, arguments: Sequence[int], version: int) -> int:
     cookie = cookie - _hash(flow, 0, 0) - sequence & M32
     age = count - (cookie >> BITS) & 0xFF
     if age >= AGES:
-        return EACCES
-    return 0 if (cookie - _hash(flow, count - age & M32, 1) & MASK) < len(SIZES[version]) else EACCES
+        return -EACCES
+    return 0 if (cookie - _hash(flow, count - age & M32, 1) & MASK) < len(SIZES[version]) else -EACCES
 
 
 def tcp_raw_gen_syncookie_ipv4(place: Place, arguments: Sequence[int]) -> int:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from bpf.spec.errno import E2BIG, EINVAL
 from vm.helpers.base import Place
-from vm.helpers.errno import E2BIG, EINVAL
 from vm.helpers.packet import Buffer
 from vm.kept import SYSCTL_NEW, Kept
 
@@ -16,15 +16,15 @@ LONGEST = 4095  # PAGE_SIZE - 1
 def _copy(place: Place, address: int, size: int, value: bytes) -> int:
     """A value to so many bytes (copy_sysctl_value): how many it has; one too long is cut and -E2BIG."""
     if not size:
-        return E2BIG
+        return -E2BIG
     if not value:
         place.memory.write(address, bytes(size))
-        return EINVAL
+        return -EINVAL
     if size > len(value):
         place.memory.write(address, value.ljust(size, b"\0"))
         return len(value)
     place.memory.write(address, value[: size - 1] + b"\0")
-    return E2BIG
+    return -E2BIG
 
 
 def sysctl_get_name(place: Place, arguments: Sequence[int]) -> int:
@@ -34,9 +34,9 @@ def sysctl_get_name(place: Place, arguments: Sequence[int]) -> int:
     if arguments[3] & BASE_NAME:
         name = name.rpartition(b"/")[2]
     if not size:
-        return E2BIG
+        return -E2BIG
     place.memory.write(arguments[1], name[: size - 1] + b"\0")
-    return len(name) if len(name) < size else E2BIG
+    return len(name) if len(name) < size else -E2BIG
 
 
 def sysctl_get_current_value(place: Place, arguments: Sequence[int]) -> int:
@@ -59,9 +59,9 @@ def sysctl_set_new_value(place: Place, arguments: Sequence[int]) -> int:
     """Write the R3 bytes at R2 instead."""
     writes, size = Buffer(place, arguments[0], "bpf_sysctl")["write"], arguments[2]
     if not writes or not place.world.sysctl.new or not size:
-        return EINVAL
+        return -EINVAL
     if size > min(LONGEST, SYSCTL_NEW.size - 8):
-        return E2BIG
+        return -E2BIG
     kept = Kept(place.memory, place.order)
     kept.write(SYSCTL_NEW, size.to_bytes(8, kept.order) + place.memory.read(arguments[1], size))
     return 0

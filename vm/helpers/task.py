@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from bpf.spec.errno import E2BIG, EAGAIN, EINVAL, ENOENT
 from vm.helpers.base import Place
-from vm.helpers.errno import E2BIG, EAGAIN, EINVAL, ENOENT
 from vm.helpers.maps import map_of
 
 M64 = (1 << 64) - 1
@@ -29,7 +29,7 @@ def get_current_comm(place: Place, arguments: Sequence[int]) -> int:
     """Write the task's name, cut and zero-padded to R2 bytes, to R1."""
     address, size = arguments[0], arguments[1] & M32
     if not size:
-        return EINVAL & M64
+        return -EINVAL & M64
     name = place.world.comm[: min(size, COMM_SIZE) - 1]
     place.memory.write(address, name.ljust(size, b"\0"))
     return 0
@@ -55,10 +55,10 @@ def current_task_under_cgroup(place: Place, arguments: Sequence[int]) -> int:
     """Whether the task's cgroup is the one at index R2 of map R1, or in it. The map holds ids here."""
     state, index = map_of(place, arguments[0], "current_task_under_cgroup"), arguments[1] & M32
     if index >= state.map.max_entries:
-        return E2BIG
+        return -E2BIG
     found = state.value(index.to_bytes(4, state.order))
     if not isinstance(found, bytes):
-        return EAGAIN
+        return -EAGAIN
     return int(int.from_bytes(found, state.order) in place.world.cgroups)
 
 
@@ -68,7 +68,7 @@ def get_ns_current_pid_tgid(place: Place, arguments: Sequence[int]) -> int:
     size &= M32
     if size != PIDNS_INFO or (device, inode) != place.world.pidns:
         place.memory.write(address, bytes(size))
-        return EINVAL
+        return -EINVAL
     numbers = (place.world.pid_tgid & M32, place.world.pid_tgid >> 32)
     place.memory.write(address, b"".join(number.to_bytes(4, place.order) for number in numbers))
     return 0
@@ -77,7 +77,7 @@ def get_ns_current_pid_tgid(place: Place, arguments: Sequence[int]) -> int:
 def _send(place: Place, number: int, to: str) -> int:
     number &= M32
     if number > SIGNALS:
-        return EINVAL
+        return -EINVAL
     if number:  # 0 only asks whether it could be sent
         place.world.signals.append((to, number))
     return 0
@@ -100,7 +100,7 @@ def get_netns_cookie(place: Place, arguments: Sequence[int]) -> int:
 
 def get_branch_snapshot(place: Place, arguments: Sequence[int]) -> int:
     """The branches last taken: the CPU keeps no record of them, as most do not."""
-    return EINVAL if arguments[2] else ENOENT
+    return -EINVAL if arguments[2] else -ENOENT
 
 
 def get_attach_cookie(place: Place, arguments: Sequence[int]) -> int:
@@ -120,10 +120,10 @@ def kallsyms_lookup_name(place: Place, arguments: Sequence[int]) -> int:
     place.memory.write(to, bytes(8))
     size &= M32
     if flags & M32:
-        return EINVAL
+        return -EINVAL
     text = place.memory.read(address, size) if 1 < size < 1 << 31 else b"?"
     if text[-1]:
-        return EINVAL
+        return -EINVAL
     found = place.world.symbols.get(text.partition(b"\0")[0].decode("latin-1"), 0)
     place.memory.write(to, found.to_bytes(8, place.order))
-    return 0 if found else ENOENT
+    return 0 if found else -ENOENT

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from bpf.spec.errno import EEXIST, EINVAL, ENOENT, ENOMSG, ENOSPC, EPERM
 from vm.helpers.base import Place
-from vm.helpers.errno import EINVAL, ENOENT, ENOSPC, EPERM
 from vm.helpers.packet import M32, Buffer
 from vm.kept import TCP_SPACE, Kept
 
-EEXIST, ENOMSG = -17, -42
 OPS = "bpf_sock_ops"
 HDR_OPT_LEN_CB, WRITE_HDR_OPT_CB = 14, 15  # BPF_SOCK_OPS_*
 ALL_CB_FLAGS = 0x7F
@@ -26,18 +25,18 @@ def _search(options: bytes, kind: int, magic: bytes) -> int | tuple[int, int]:
     at = 0
     while at < len(options):
         if options[at] == END:
-            return ENOSPC
+            return -ENOSPC
         if options[at] == NOTHING:
             at += 1
             continue
         left = len(options) - at
         if left < 2 or not 2 <= options[at + 1] <= left:
-            return EINVAL
+            return -EINVAL
         size = options[at + 1]
         if options[at] == kind and options[at + 2 : at + 2 + len(magic)] == magic and size >= 2 + len(magic):
             return at, size
         at += size
-    return ENOMSG
+    return -ENOMSG
 
 
 def _options(context: Buffer) -> bytes:
@@ -56,51 +55,51 @@ def load_hdr_opt(place: Place, arguments: Sequence[int]) -> int:
     """The option that the R3 bytes at R2 begin with the kind of, to there; the result is how many bytes it has."""
     context, size, flags = Buffer(place, arguments[0], OPS), arguments[2] & M32, arguments[3]
     if size < 2 or flags & ~FROM_SYN:
-        return EINVAL
+        return -EINVAL
     wanted = place.memory.read(arguments[1], size)
     kind, length = wanted[0], wanted[1]
     if length > size or kind in (END, NOTHING):
-        return EINVAL
+        return -EINVAL
     if kind in (EXPERIMENT, OTHER_EXPERIMENT):
         if length not in (4, 6):
-            return EINVAL
+            return -EINVAL
     elif length:
-        return EINVAL
+        return -EINVAL
     if flags:
-        return ENOENT  # no SYN is kept here
+        return -ENOENT  # no SYN is kept here
     if context["op"] == HDR_OPT_LEN_CB or not context["skb_data"]:
-        return EPERM
+        return -EPERM
     options = _options(context)
     found = _search(options, kind, wanted[2:length])
     if isinstance(found, int):
-        return ENOMSG if found == ENOSPC else found
+        return -ENOMSG if found == -ENOSPC else found
     at, count = found
     place.memory.write(arguments[1], options[at : at + min(count, size)])
-    return count if count <= size else ENOSPC
+    return count if count <= size else -ENOSPC
 
 
 def store_hdr_opt(place: Place, arguments: Sequence[int]) -> int:
     """Append the option of R3 bytes at R2 to the header; only while options are written, into what was reserved."""
     context, kept, size = Buffer(place, arguments[0], OPS), Kept(place.memory, place.order), arguments[2] & M32
     if context["op"] != WRITE_HDR_OPT_CB:
-        return EPERM
+        return -EPERM
     if size < 2 or arguments[3]:
-        return EINVAL
+        return -EINVAL
     given = place.memory.read(arguments[1], size)
     kind, length = given[0], given[1]
     if length > size or length < 2 or kind in (END, NOTHING):
-        return EINVAL
+        return -EINVAL
     magic = b""
     if kind in (EXPERIMENT, OTHER_EXPERIMENT):
         if length < 4:
-            return EINVAL
+            return -EINVAL
         magic = given[2 : 6 if length > 5 else 4]
     if length > kept.number(TCP_SPACE):
-        return ENOSPC
+        return -ENOSPC
     found = _search(_options(context), kind, magic)
     if not isinstance(found, int):
-        return EEXIST
-    if found != ENOMSG:
+        return -EEXIST
+    if found != -ENOMSG:
         return found
     end = context["skb_data_end"]
     place.memory.write(end, given[:length])
@@ -113,10 +112,10 @@ def reserve_hdr_opt(place: Place, arguments: Sequence[int]) -> int:
     """Have R2 bytes of the header for options; only while it is asked how many there are."""
     context, kept, size = Buffer(place, arguments[0], OPS), Kept(place.memory, place.order), arguments[1] & M32
     if arguments[2] or size < 2:
-        return EINVAL
+        return -EINVAL
     if context["op"] != HDR_OPT_LEN_CB:
-        return EPERM
+        return -EPERM
     if size > kept.number(TCP_SPACE):
-        return ENOSPC
+        return -ENOSPC
     kept.set_number(TCP_SPACE, kept.number(TCP_SPACE) - size)
     return 0

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from bpf.spec.errno import EINVAL, ENOSPC, ERANGE
 from vm.helpers.base import Place
-from vm.helpers.errno import EINVAL, ENOSPC, ERANGE
 from vm.helpers.probe import kernel_bytes, kernel_string
 
 M64 = (1 << 64) - 1
@@ -39,7 +39,7 @@ class _Format:
         out = bytearray()
         at, end = 0, len(self.text) - 3
         if any(not (0x20 <= byte < 0x7F or byte in _SPACE) for byte in self.text[:end]):
-            raise _Wrong(EINVAL)
+            raise _Wrong(-EINVAL)
         while at < end:
             if self.text[at] != ord("%"):
                 out.append(self.text[at])
@@ -55,7 +55,7 @@ class _Format:
     def conversion(self, at: int) -> tuple[bytes, int]:
         """What a conversion prints, and where it ends."""
         if not self.numbers:
-            raise _Wrong(EINVAL)
+            raise _Wrong(-EINVAL)
         text, number, start = self.text, self.numbers.pop(0), at
         while text[at] in b"0+- ":
             at += 1
@@ -75,21 +75,21 @@ class _Format:
         while longs < 2 and text[at] == ord("l"):
             longs, at = longs + 1, at + 1
         if text[at] not in b"diuxX":
-            raise _Wrong(EINVAL)
+            raise _Wrong(-EINVAL)
         self.used = self.used + 3 & -4
         self.take(8 if longs else 4)
         return _number(number, 64 if longs else 32, chr(text[at]), flags, width), at + 1
 
     def take(self, size: int) -> None:
         if self.used + size > ROOM:
-            raise _Wrong(ENOSPC)
+            raise _Wrong(-ENOSPC)
         self.used += size
 
     def string(self, at: int, address: int, flags: bytes, width: int) -> tuple[bytes, int]:
         if self.text[at] not in _ENDS:
-            raise _Wrong(EINVAL)
+            raise _Wrong(-EINVAL)
         if self.used >= ROOM:
-            raise _Wrong(ENOSPC)
+            raise _Wrong(-ENOSPC)
         found = kernel_string(self.place, address, ROOM - self.used)
         found = b"\0" if isinstance(found, int) else found
         self.used += len(found)
@@ -113,7 +113,7 @@ class _Format:
             self.take(len(shown) + 1)
             return shown, at + 1
         if kind not in "iI" or after not in "46":
-            raise _Wrong(EINVAL)
+            raise _Wrong(-EINVAL)
         shown = self.address(number, kind, 4 if after == "4" else 16)
         self.take(len(shown) + 1)
         return shown, at + 2
@@ -171,7 +171,7 @@ def _format_at(place: Place, address: int, size: int) -> bytes | None:
 
 def _numbers(place: Place, address: int, size: int) -> list[int] | int:
     if size % 8 or size > 8 * MAX_NUMBERS or (size and not address):
-        return EINVAL
+        return -EINVAL
     data = place.memory.read(address, size) if size else b""
     return [int.from_bytes(data[at : at + 8], place.order) for at in range(0, size, 8)]
 
@@ -180,12 +180,12 @@ def line_of(place: Place, address: int, size: int, data: int, data_size: int) ->
     """Numbers in `data_size` bytes formatted by a string of `size` bytes, or a negative errno."""
     numbers, text = _numbers(place, data, data_size), _format_at(place, address, size)
     if isinstance(numbers, int) or text is None:
-        return numbers if isinstance(numbers, int) else EINVAL
+        return numbers if isinstance(numbers, int) else -EINVAL
     return formatted(place, text, numbers)
 
 
 def _print(place: Place, text: bytes | None, numbers: Sequence[int]) -> int:
-    line = EINVAL if text is None else formatted(place, text, numbers)
+    line = -EINVAL if text is None else formatted(place, text, numbers)
     if isinstance(line, int):
         return line
     place.world.printed.append(line[: LINE - 1].decode("latin-1").rstrip("\n"))
@@ -234,7 +234,7 @@ def _parse(text: bytes, flags: int) -> tuple[int, bool, int] | int:
     """The number, whether there is a minus, how many bytes they take; or an errno."""
     base = flags & 0x1F
     if not text or base not in (0, 8, 10, 16) or flags & ~0x1F:
-        return EINVAL
+        return -EINVAL
     at = 0
     while at < len(text) and text[at] in _WHITE:
         at += 1
@@ -251,8 +251,8 @@ def _parse(text: bytes, flags: int) -> tuple[int, bool, int] | int:
         number = number * base + _DIGITS[digits[end]]
         end += 1
     if number > M64:
-        return ERANGE
-    return EINVAL if end == skipped else (number, negative, at + end)
+        return -ERANGE
+    return -EINVAL if end == skipped else (number, negative, at + end)
 
 
 def _read_number(place: Place, arguments: Sequence[int], *, signed: bool) -> int:
@@ -263,9 +263,9 @@ def _read_number(place: Place, arguments: Sequence[int], *, signed: bool) -> int
         return found
     number, negative, length = found
     if not signed and negative:
-        return EINVAL
+        return -EINVAL
     if signed and number > (1 << 63) - (not negative):
-        return ERANGE
+        return -ERANGE
     value = -number if negative else number
     place.memory.write(to, (value & M64).to_bytes(8, place.order))
     return length

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from bpf.spec.errno import EBUSY, EDEADLK, EINVAL
 from bpf.spec.layout import TIMER_SIZE
 from vm.helpers.base import Calling, Invoke, Place
-from vm.helpers.errno import EBUSY, EDEADLK, EINVAL
 from vm.maps.base import MapState
 from vm.services import Trap
 from vm.world import Timer
@@ -31,9 +31,9 @@ def timer_init(place: Place, arguments: Sequence[int]) -> int:
     """Make R1, in a value of map R2, a timer of clock R3."""
     address, handle, flags = arguments[:3]
     if flags not in CLOCKS:
-        return EINVAL
+        return -EINVAL
     if _number(place, address):
-        return EBUSY
+        return -EBUSY
     state = place.maps.state(handle)
     offset = next((at for found, at in place.maps.around(address) if found is state), None)
     if state is None or offset is None or state.map.timer is None:
@@ -48,7 +48,7 @@ def timer_set_callback(place: Place, arguments: Sequence[int]) -> int:
     """Have timer R1 call function R2."""
     number = _number(place, arguments[0])
     if not number:
-        return EINVAL
+        return -EINVAL
     name, offset, _, when, order = place.world.timers[number]
     place.world.timers[number] = (name, offset, arguments[1], when, order)
     return 0
@@ -58,10 +58,10 @@ def timer_start(place: Place, arguments: Sequence[int]) -> int:
     """Have timer R1 expire in R2 nanoseconds; R3: BPF_F_TIMER_ABS, when the clock says R2."""
     address, time, flags = arguments[:3]
     if flags & ~(ABSOLUTE | PINNED):
-        return EINVAL
+        return -EINVAL
     number, timers = _number(place, address), place.world.timers
     if not number or not timers[number][2]:
-        return EINVAL
+        return -EINVAL
     name, offset, function, *_ = timers[number]
     order = 1 + max(timer[4] for timer in timers.values())
     when = time if flags & ABSOLUTE else min(place.world.clock + time, M64)
@@ -73,9 +73,9 @@ def timer_cancel(place: Place, arguments: Sequence[int]) -> int:
     """Stop timer R1, which also forgets its callback. Whether it was running."""
     number = _number(place, arguments[0])
     if not number:
-        return EINVAL
+        return -EINVAL
     if number == place.maps.expiring:
-        return EDEADLK
+        return -EDEADLK
     name, offset, _, when, order = place.world.timers[number]
     place.world.timers[number] = (name, offset, 0, -1, order)
     return int(when >= 0)

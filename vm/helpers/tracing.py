@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bpf.spec.contexts import LAYOUTS
+from bpf.spec.errno import EINVAL, EOPNOTSUPP
 from vm.helpers.base import Place
-from vm.helpers.errno import EINVAL
-from vm.helpers.kernel import EOPNOTSUPP
 from vm.helpers.text import line_of
 from vm.services import Trap
 
@@ -27,7 +26,7 @@ def get_func_arg(place: Place, arguments: Sequence[int]) -> int:
     """Write argument R2 of the traced function to R3."""
     context, number = arguments[0], arguments[1] & M32
     if number >= get_func_arg_cnt(place, arguments):
-        return EINVAL & M64
+        return -EINVAL & M64
     value = _word(place, context, WORD * number)
     place.memory.write(arguments[2], value.to_bytes(WORD, place.order))
     return 0
@@ -36,7 +35,7 @@ def get_func_arg(place: Place, arguments: Sequence[int]) -> int:
 def get_func_ret(place: Place, arguments: Sequence[int]) -> int:
     """Write what the traced function returned to R2, of a program that is called behind it."""
     if not _word(place, arguments[0], _LAYOUT.state["returned"]):
-        return EOPNOTSUPP & M64
+        return -EOPNOTSUPP & M64
     value = _word(place, arguments[0], WORD * get_func_arg_cnt(place, arguments))
     place.memory.write(arguments[1], value.to_bytes(WORD, place.order))
     return 0

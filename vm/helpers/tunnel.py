@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from ipaddress import ip_address
 
+from bpf.spec.errno import EINVAL, ENOENT, ENOMEM, EPROTO
 from vm.helpers.base import Place
-from vm.helpers.packet import EINVAL, ENOMEM, M32, skb
+from vm.helpers.packet import M32, skb
 from vm.kept import IS_IPV6, NONE, OPTIONS, TO_SEND, TUNNEL_FLAGS, TUNNEL_KEY, TUNNEL_STATE, Kept, Part
 
-ENOENT, EPROTO = -2, -71
 IPV6 = 1
 ZERO_CSUM_TX, DONT_FRAGMENT, SEQ_NUMBER, NO_TUNNEL_KEY = 2, 4, 8, 16
 FLAGS = 16  # of a reading: give the tunnel's flags
@@ -28,11 +28,11 @@ def skb_get_tunnel_key(place: Place, arguments: Sequence[int]) -> int:
     key, error = bytearray(kept.read(TUNNEL_KEY)), 0
     its = kept.number(TUNNEL_FLAGS)
     if kept.number(TUNNEL_STATE) == NONE or flags & ~(IPV6 | FLAGS):
-        error = EINVAL
+        error = -EINVAL
     elif bool(its & IS_IPV6) != bool(flags & IPV6):
-        error = EPROTO
+        error = -EPROTO
     elif size not in SIZES or (size == ONLY_IPV4 and its & IS_IPV6):
-        error = EINVAL
+        error = -EINVAL
     if flags & FLAGS:
         key[EXT:LABEL] = (its & 0xFFFF).to_bytes(2, "big")
     place.memory.write(arguments[1], bytes(size) if error else bytes(key[:size]))
@@ -44,12 +44,12 @@ def skb_set_tunnel_key(place: Place, arguments: Sequence[int]) -> int:
     skb(place, arguments[0])
     size, flags = arguments[2] & M32, arguments[3]
     if flags & ~(IPV6 | ZERO_CSUM_TX | DONT_FRAGMENT | SEQ_NUMBER | NO_TUNNEL_KEY) or size not in SIZES:
-        return EINVAL
+        return -EINVAL
     kept = Kept(place.memory, place.order)
     given = place.memory.read(arguments[1], size).ljust(TUNNEL_KEY.size, b"\0")
     label = int.from_bytes(given[LABEL:LOCAL], kept.order)
     if (label and not flags & IPV6) or any(given[EXT:LABEL]):
-        return EINVAL
+        return -EINVAL
     remote, local = given[4:TOS], given[LOCAL:]
     if not flags & IPV6:
         remote, local = remote[:4].ljust(16, b"\0"), local[:4].ljust(16, b"\0")
@@ -72,9 +72,9 @@ def skb_get_tunnel_opt(place: Place, arguments: Sequence[int]) -> int:
     count = kept.number(Part(OPTIONS.at, 8))
     error = 0
     if kept.number(TUNNEL_STATE) == NONE or not kept.number(TUNNEL_FLAGS) & WITH_OPTIONS:
-        error = ENOENT
+        error = -ENOENT
     elif size < count:
-        error = ENOMEM
+        error = -ENOMEM
     found = b"" if error else kept.read(OPTIONS)[8 : 8 + count]
     place.memory.write(arguments[1], found.ljust(size, b"\0"))
     return error or count
@@ -85,9 +85,9 @@ def skb_set_tunnel_opt(place: Place, arguments: Sequence[int]) -> int:
     skb(place, arguments[0])
     kept, size = Kept(place.memory, place.order), arguments[2] & M32
     if kept.number(TUNNEL_STATE) != TO_SEND or size % 4:
-        return EINVAL
+        return -EINVAL
     if size > MOST_OPTIONS:
-        return ENOMEM
+        return -ENOMEM
     kept.write(OPTIONS, size.to_bytes(8, kept.order) + place.memory.read(arguments[1], size))
     kept.set_number(TUNNEL_FLAGS, kept.number(TUNNEL_FLAGS) | WITH_OPTIONS)
     return 0
@@ -105,7 +105,7 @@ def skb_get_xfrm_state(place: Place, arguments: Sequence[int]) -> int:
     index, size, states = arguments[1] & M32, arguments[3] & M32, place.world.net.transforms
     if index >= len(states) or arguments[4] or size != XFRM_STATE:
         place.memory.write(arguments[2], bytes(size))
-        return EINVAL
+        return -EINVAL
     state, order = states[index], Kept(place.memory, place.order).order
     remote = ip_address(state.remote)
     family = AF_INET if remote.version == 4 else AF_INET6

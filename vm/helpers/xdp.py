@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from bpf.spec.errno import EACCES, EFAULT, EINVAL
 from vm.helpers.base import Place
-from vm.helpers.packet import EACCES, EFAULT, EINVAL, ETH_HLEN, M16, M32, Buffer, signed32, xdp
+from vm.helpers.packet import ETH_HLEN, M16, M32, Buffer, signed32, xdp
 
 FRAME = 40  # sizeof(struct xdp_frame), which stays free in front
 MOST_META = 255
@@ -17,7 +18,7 @@ def xdp_adjust_head(place: Place, arguments: Sequence[int]) -> int:
     data, meta = packet["data"], packet["data_meta"]
     size, moved = data - meta, data + distance
     if moved < packet["first"] + FRAME + size or moved > packet["data_end"] - ETH_HLEN:
-        return EINVAL
+        return -EINVAL
     packet.memory.write(meta + distance, packet.memory.read(meta, size))
     packet["data_meta"], packet["data"] = meta + distance, moved
     return 0
@@ -28,9 +29,9 @@ def xdp_adjust_meta(place: Place, arguments: Sequence[int]) -> int:
     packet = xdp(place, arguments[0])
     data, meta = packet["data"], packet["data_meta"] + signed32(arguments[1])
     if meta < packet["first"] + FRAME or meta > data:
-        return EINVAL
+        return -EINVAL
     if (data - meta) % 4 or data - meta > MOST_META:
-        return EACCES
+        return -EACCES
     packet["data_meta"] = meta
     return 0
 
@@ -40,7 +41,7 @@ def xdp_adjust_tail(place: Place, arguments: Sequence[int]) -> int:
     packet, distance = xdp(place, arguments[0]), signed32(arguments[1])
     old = packet["data_end"]
     if old + distance > packet["last"] or old + distance < packet["data"] + ETH_HLEN:
-        return EINVAL
+        return -EINVAL
     if distance > 0:
         packet.memory.write(old, bytes(distance))
     packet["data_end"] = old + distance
@@ -54,8 +55,8 @@ def xdp_get_buff_len(place: Place, arguments: Sequence[int]) -> int:
 
 def _outside(packet: Buffer, offset: int, size: int) -> int:
     if offset > M16 or size > M16:
-        return EFAULT
-    return EINVAL if offset + size > packet.size else 0
+        return -EFAULT
+    return -EINVAL if offset + size > packet.size else 0
 
 
 def xdp_load_bytes(place: Place, arguments: Sequence[int]) -> int:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from vm.maps.base import EINVAL, EOPNOTSUPP, Contents, MapState
+from bpf.spec.errno import EINVAL, EOPNOTSUPP
+from vm.maps.base import Contents, MapState
 
 
 class ArenaState(MapState):
     """arena. Its pages are there from the start; those that are zero at the end take no room in a saved state."""
 
     __slots__ = ()
-    NO_LOOKUP, NO_NEXT = EINVAL, EOPNOTSUPP
+    NO_LOOKUP, NO_NEXT = -EINVAL, -EOPNOTSUPP
 
     def contents(self) -> Contents:
         """See MapState: nothing but memory, which an Outcome has among its regions."""

@@ -6,8 +6,9 @@ from collections.abc import Iterable
 
 from bpf.order import Order
 from bpf.program import Map
+from bpf.spec.errno import E2BIG, EEXIST, EINVAL
 from bpf.spec.maps import EXIST, F_LOCK, NOEXIST
-from vm.maps.base import E2BIG, EEXIST, EINVAL, Contents, MapState, Value
+from vm.maps.base import Contents, MapState, Value
 
 
 def next_index(state: MapState, key: bytes | None) -> bytes | None:
@@ -38,11 +39,11 @@ class ArrayState(MapState):
         """See MapState."""
         mode, index = flags & ~F_LOCK, self._index(key)
         if mode > EXIST:
-            return EINVAL
+            return -EINVAL
         if index >= self.map.max_entries:
-            return E2BIG
+            return -E2BIG
         if mode == NOEXIST:
-            return EEXIST
+            return -EEXIST
         if failed := self._flags(flags):
             return failed
         self._set(index, value, cpu)
@@ -50,7 +51,7 @@ class ArrayState(MapState):
 
     def remove(self, key: bytes) -> int:
         """See MapState."""
-        return EINVAL
+        return -EINVAL
 
     def keys(self) -> Iterable[bytes]:
         """See MapState."""

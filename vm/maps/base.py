@@ -15,20 +15,14 @@ from bpf.map_rules import slots, value_bytes
 from bpf.order import Order
 from bpf.program import Map
 from bpf.spec import layout
+from bpf.spec.errno import (
+    EINVAL,
+    EOPNOTSUPP,
+    WORDS,
+)
 from bpf.spec.maps import ANY, EXIST, F_LOCK, RULES
 from vm.network import Network
 
-ENOENT, E2BIG, EBADF, EAGAIN, ENOMEM, EFAULT, EBUSY, EEXIST = -2, -7, -9, -11, -12, -14, -16, -17
-ENODEV, EINVAL, ENOSPC, EOVERFLOW, EOPNOTSUPP, ENOTSUPP = -19, -22, -28, -75, -95, -524
-"""Linux's numbers, which are not every host's."""
-
-_WORDS = {
-    ENOENT: "No such file or directory", E2BIG: "Argument list too long", EBADF: "Bad file descriptor",
-    EAGAIN: "Resource temporarily unavailable", ENOMEM: "Cannot allocate memory", EFAULT: "Bad address",
-    EBUSY: "Device or resource busy", EEXIST: "File exists", ENODEV: "No such device", EINVAL: "Invalid argument",
-    ENOSPC: "No space left on device", EOVERFLOW: "Value too large for defined data type",
-    EOPNOTSUPP: "Operation not supported", ENOTSUPP: "Unknown error 524",
-}  # fmt: skip
 _LOCK_SIZE = layout.LOCK_SIZE
 
 Value = bytes | tuple[bytes | None, ...]
@@ -41,7 +35,7 @@ Contents = Mapping[bytes, Value] | tuple[bytes, ...]
 def checked(result: int) -> int:
     """A result that is no error. Raises OSError with Linux's number."""
     if result < 0:
-        raise OSError(-result, _WORDS[result])
+        raise OSError(-result, WORDS[-result])
     return result
 
 
@@ -129,7 +123,7 @@ class MapState:
     def _flags(self, flags: int) -> int:
         """0, or what flags that make no sense are answered with."""
         if flags & ~F_LOCK > EXIST or (flags & F_LOCK and self.map.lock is None):
-            return EINVAL
+            return -EINVAL
         return 0
 
     def describe(self, net: Network) -> None:
@@ -143,23 +137,23 @@ class MapState:
 
     def put(self, key: bytes, value: bytes, flags: int, cpu: int) -> int:
         """Make or change an element."""
-        return EOPNOTSUPP
+        return -EOPNOTSUPP
 
     def remove(self, key: bytes) -> int:
         """Delete an element."""
-        return EOPNOTSUPP
+        return -EOPNOTSUPP
 
     def push(self, value: bytes, flags: int) -> int:
         """Add a value to a map without keys."""
-        return EOPNOTSUPP
+        return -EOPNOTSUPP
 
     def pop(self) -> bytes | int:
         """Take a value out of a map without keys."""
-        return EOPNOTSUPP
+        return -EOPNOTSUPP
 
     def peek(self, value: bytes) -> bytes | int:
         """The value that pop would take; a bloom filter looks for the given one."""
-        return EOPNOTSUPP
+        return -EOPNOTSUPP
 
     # Python's side ---------------------------------------------------------------------------------
 
@@ -201,7 +195,7 @@ class MapState:
                 size = 0 if one is None else len(one)
                 raise ValueError(f"a value of {size} bytes: map {self.map.name} has {self._size}")
         if flags & F_LOCK and self.map.lock is None:
-            checked(EINVAL)  # before anything else is looked at
+            checked(-EINVAL)  # before anything else is looked at
         if not self.map.key_size:
             checked(self.push(each[0] or b"", flags))
             return

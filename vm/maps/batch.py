@@ -12,8 +12,9 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from bpf.spec.errno import EINVAL, ENOENT, ENOSPC, ENOTSUPP
 from bpf.spec.maps import BATCHES, BUCKETS, F_LOCK, TAKEN_FROM
-from vm.maps.base import EINVAL, ENOENT, ENOSPC, ENOTSUPP, MapState, Value, checked
+from vm.maps.base import MapState, Value, checked
 
 _WORD = 4
 _SPREAD = 0x85EB_CA6B  # odd: neighbours are no longer neighbours
@@ -39,15 +40,15 @@ def take(state: MapState, key: bytes, flags: int = 0) -> Value:
     """BPF_MAP_LOOKUP_AND_DELETE_ELEM. Raises OSError."""
     kind = state.map.kind
     if flags & ~F_LOCK or (flags and (kind in ("queue", "stack") or state.map.lock is None)):
-        checked(EINVAL)
+        checked(-EINVAL)
     if kind not in TAKEN_FROM:
-        checked(ENOTSUPP)
+        checked(-ENOTSUPP)
     if not state.map.key_size:
         popped = state.pop()
         return popped if isinstance(popped, bytes) else bytes(checked(popped))
     value = state.value(key)
     if value is None:
-        checked(ENOENT)
+        checked(-ENOENT)
     assert value is not None
     checked(state.remove(key))
     return value
@@ -56,8 +57,8 @@ def take(state: MapState, key: bytes, flags: int = 0) -> Value:
 def refused(state: MapState, command: str, flags: int) -> int:
     """The number of the errno that a whole batch fails with, 0 for none. flags: of the elements."""
     if command not in BATCHES.get(state.map.kind, ()):
-        return -ENOTSUPP
-    return -EINVAL if flags & ~F_LOCK or (flags & F_LOCK and state.map.lock is None) else 0
+        return ENOTSUPP
+    return EINVAL if flags & ~F_LOCK or (flags & F_LOCK and state.map.lock is None) else 0
 
 
 def buckets(state: MapState) -> int:
@@ -80,7 +81,7 @@ def lookup(
     by_buckets = state.map.kind in BUCKETS
     failed = refused(state, "lookup_and_delete" if delete else "lookup", flags)
     if failed or (by_buckets and batch_flags):
-        return Batch(failed or -EINVAL, count)
+        return Batch(failed or EINVAL, count)
     if not count:
         return Batch(0, 0)
     return _by_buckets(state, start, count, delete=delete) if by_buckets else _by_keys(state, start, count)
@@ -89,18 +90,18 @@ def lookup(
 def _by_buckets(state: MapState, start: bytes | None, count: int, *, delete: bool) -> Batch:
     number = 0 if start is None else int.from_bytes(start[:_WORD], state.order)
     if number >= buckets(state):
-        return Batch(-ENOENT, 0)
+        return Batch(ENOENT, 0)
     held: dict[int, list[bytes]] = {}
     for key in list(state.keys()):
         held.setdefault(bucket(state, key), []).append(key)
     found: list[bytes] = []
     values: list[Value] = []
-    error = -ENOENT
+    error = ENOENT
     left = sorted(one for one in held if one >= number)
     number = buckets(state)
     for here in left:
         if len(found) + len(held[here]) > count:
-            error, number = 0 if found else -ENOSPC, here
+            error, number = 0 if found else ENOSPC, here
             break
         for key in held[here]:
             value = state.value(key)
@@ -119,7 +120,7 @@ def _by_keys(state: MapState, start: bytes | None, count: int) -> Batch:
     while len(keys) < count:
         key = state.next_key(last)
         if key is None:
-            error = -ENOENT
+            error = ENOENT
             break
         last, value = key, state.value(key)
         if value is not None:  # an index of a map of maps may be empty

@@ -14,9 +14,10 @@ from typing import Any
 from bpf.map_rules import entries
 from bpf.order import Order
 from bpf.program import Map
+from bpf.spec.errno import E2BIG, EEXIST, EINVAL, ENOENT, ENOSPC
 from bpf.spec.layout import CPUS
 from bpf.spec.maps import ANY, EXIST, F_LOCK, NOEXIST
-from vm.maps.base import E2BIG, EEXIST, EINVAL, ENOENT, ENOSPC, MapState, Value
+from vm.maps.base import MapState, Value
 
 
 class HashState(MapState):
@@ -27,7 +28,7 @@ class HashState(MapState):
     """
 
     __slots__ = ("_free", "_index", "_lru", "_room", "_spare", "_unused", "evicted")
-    FULL = E2BIG
+    FULL = -E2BIG
 
     def __init__(self, map_: Map, order: Order) -> None:
         super().__init__(map_, order)
@@ -59,13 +60,13 @@ class HashState(MapState):
     def _wrong(self, key: bytes, flags: int) -> int:
         """What an update with these flags fails with; 0 for nothing."""
         if flags > EXIST and (self._lru or self.per_cpu):
-            return EINVAL
+            return -EINVAL
         if failed := self._flags(flags):
             return failed
         mode = flags & ~F_LOCK
         if key in self._index:
-            return EEXIST if mode == NOEXIST else 0
-        return ENOENT if mode == EXIST else 0
+            return -EEXIST if mode == NOEXIST else 0
+        return -ENOENT if mode == EXIST else 0
 
     def put(self, key: bytes, value: bytes, flags: int, cpu: int) -> int:
         """See MapState."""
@@ -104,7 +105,7 @@ class HashState(MapState):
         """See MapState. The bytes of the value stay until another element needs them."""
         slot = self._index.pop(key, None)
         if slot is None:
-            return ENOENT
+            return -ENOENT
         self._free.append(slot)
         return 0
 
@@ -132,7 +133,7 @@ class TrieState(HashState):
     """
 
     __slots__ = ("_prefixes",)
-    FULL = ENOSPC
+    FULL = -ENOSPC
 
     def __init__(self, map_: Map, order: Order) -> None:
         super().__init__(map_, order)
@@ -168,7 +169,7 @@ class TrieState(HashState):
     def put(self, key: bytes, value: bytes, flags: int, cpu: int) -> int:
         """See MapState."""
         if flags > EXIST or self._split(key)[0] > self._bits:
-            return EINVAL
+            return -EINVAL
         prefix = self._prefix(key)
         old = self._prefixes.get(prefix)
         if failed := self._wrong(key if old is None else old, flags):
@@ -183,9 +184,9 @@ class TrieState(HashState):
     def remove(self, key: bytes) -> int:
         """See MapState."""
         if self._split(key)[0] > self._bits:
-            return EINVAL
+            return -EINVAL
         found = self._prefixes.pop(self._prefix(key), None)
-        return ENOENT if found is None else super().remove(found)
+        return -ENOENT if found is None else super().remove(found)
 
     def value(self, key: bytes) -> Value | None:
         """See MapState. Of the prefix itself."""

@@ -7,9 +7,10 @@ from typing import Any
 
 from bpf.order import Order
 from bpf.program import Map
+from bpf.spec.errno import E2BIG, EEXIST, EINVAL, ENOENT
 from bpf.spec.maps import ANY, EXIST, F_LOCK, NOEXIST
 from vm.maps.array import next_index
-from vm.maps.base import E2BIG, EEXIST, EINVAL, ENOENT, MapState, Value, checked
+from vm.maps.base import MapState, Value, checked
 
 
 class OuterArrayState(MapState):
@@ -38,8 +39,8 @@ class OuterArrayState(MapState):
     def room(self, key: bytes, flags: int) -> int:
         """0, or what making or changing an element fails with, whichever map it is given."""
         if flags != ANY:
-            return EINVAL
-        return E2BIG if int.from_bytes(key, self.order) >= self.map.max_entries else 0
+            return -EINVAL
+        return -E2BIG if int.from_bytes(key, self.order) >= self.map.max_entries else 0
 
     def next_key(self, key: bytes | None = None) -> bytes | None:
         """See MapState."""
@@ -48,14 +49,14 @@ class OuterArrayState(MapState):
     def remove(self, key: bytes) -> int:
         """See MapState."""
         if int.from_bytes(key, self.order) >= self.map.max_entries:
-            return E2BIG
-        return 0 if self._members.pop(key, None) is not None else ENOENT
+            return -E2BIG
+        return 0 if self._members.pop(key, None) is not None else -ENOENT
 
     def update(self, key: bytes, value: Value, flags: int = 0) -> None:
         """See MapState; value: the name of a map."""
         assert isinstance(value, bytes)
         if flags & F_LOCK:
-            checked(EINVAL)
+            checked(-EINVAL)
         checked(self.join(self._key(key), value.decode(), flags))
 
     def keys(self) -> Iterable[bytes]:
@@ -82,16 +83,16 @@ class OuterHashState(OuterArrayState):
     def room(self, key: bytes, flags: int) -> int:
         """See OuterArrayState."""
         if flags > EXIST:
-            return EINVAL
+            return -EINVAL
         if key in self._members:
-            return EEXIST if flags == NOEXIST else 0
+            return -EEXIST if flags == NOEXIST else 0
         if flags == EXIST:
-            return ENOENT
-        return E2BIG if len(self._members) >= self.map.max_entries else 0
+            return -ENOENT
+        return -E2BIG if len(self._members) >= self.map.max_entries else 0
 
     def remove(self, key: bytes) -> int:
         """See MapState."""
-        return 0 if self._members.pop(key, None) is not None else ENOENT
+        return 0 if self._members.pop(key, None) is not None else -ENOENT
 
     def next_key(self, key: bytes | None = None) -> bytes | None:
         """See MapState."""

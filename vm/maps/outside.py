@@ -9,22 +9,11 @@ from typing import Any
 
 from bpf.order import Order
 from bpf.program import Map
+from bpf.spec.errno import E2BIG, EBADF, EEXIST, EINVAL, ENODEV, ENOENT, ENOTSUPP, EOVERFLOW
 from bpf.spec.layout import CPUS
 from bpf.spec.maps import ANY, EXIST, NOEXIST
 from vm.maps.array import ArrayState
-from vm.maps.base import (
-    E2BIG,
-    EBADF,
-    EEXIST,
-    EINVAL,
-    ENODEV,
-    ENOENT,
-    ENOTSUPP,
-    EOVERFLOW,
-    Contents,
-    MapState,
-    Value,
-)
+from vm.maps.base import Contents, MapState, Value
 from vm.maps.hash import HashState
 from vm.network import Network
 
@@ -66,7 +55,7 @@ class SparseState(ArrayState):
     def remove(self, key: bytes) -> int:
         """See MapState. Linux removes what is not there, too."""
         if self._index(key) >= self.map.max_entries:
-            return EINVAL
+            return -EINVAL
         self._there.discard(self._index(key))
         return 0
 
@@ -101,16 +90,16 @@ class DeviceState(SparseState):
     def put(self, key: bytes, value: bytes, flags: int, cpu: int) -> int:
         """See MapState. Device 0 takes the element out."""
         if flags > EXIST:
-            return EINVAL
+            return -EINVAL
         if self._index(key) >= self.map.max_entries:
-            return E2BIG
+            return -E2BIG
         if flags == NOEXIST:
-            return EEXIST
+            return -EEXIST
         device, program = fields(value, self.order)
         if not device:
-            return EINVAL if program else self.remove(key)
+            return -EINVAL if program else self.remove(key)
         if self._net is not None and device not in self._net.devices:
-            return EINVAL
+            return -EINVAL
         return self._place(key, _stored(value, self.order))
 
 
@@ -122,16 +111,16 @@ class CpuState(SparseState):
     def put(self, key: bytes, value: bytes, flags: int, cpu: int) -> int:
         """See MapState. A queue of 0 takes the element out."""
         if flags > EXIST:
-            return EINVAL
+            return -EINVAL
         if self._index(key) >= self.map.max_entries:
-            return E2BIG
+            return -E2BIG
         if flags == NOEXIST:
-            return EEXIST
+            return -EEXIST
         size, _ = fields(value, self.order)
         if size > MAX_QUEUE:
-            return EOVERFLOW
+            return -EOVERFLOW
         if self._index(key) >= CPUS:
-            return ENODEV
+            return -ENODEV
         return self._place(key, _stored(value, self.order)) if size else self.remove(key)
 
 
@@ -139,21 +128,21 @@ class CgroupArrayState(SparseState):
     """cgroup_array. A value: the id of a cgroup."""
 
     __slots__ = ()
-    NO_LOOKUP = ENOTSUPP
+    NO_LOOKUP = -ENOTSUPP
 
     def put(self, key: bytes, value: bytes, flags: int, cpu: int) -> int:
         """See MapState."""
         if flags != ANY:
-            return EINVAL
+            return -EINVAL
         if self._index(key) >= self.map.max_entries:
-            return E2BIG
-        return EBADF if int.from_bytes(value, self.order) & _SIGN else self._place(key, value)
+            return -E2BIG
+        return -EBADF if int.from_bytes(value, self.order) & _SIGN else self._place(key, value)
 
     def remove(self, key: bytes) -> int:
         """See MapState."""
         if self._index(key) >= self.map.max_entries:
-            return E2BIG
-        return super().remove(key) if self._index(key) in self._there else ENOENT
+            return -E2BIG
+        return super().remove(key) if self._index(key) in self._there else -ENOENT
 
 
 class DeviceHashState(HashState):
@@ -173,9 +162,9 @@ class DeviceHashState(HashState):
         """See MapState. EXIST asks for nothing."""
         device, _ = fields(value, self.order)
         if flags > EXIST or not device:
-            return EINVAL
+            return -EINVAL
         if flags == NOEXIST and key in self._index:
-            return EEXIST
+            return -EEXIST
         if self._net is not None and device not in self._net.devices:
-            return EINVAL
+            return -EINVAL
         return super().put(key, _stored(value, self.order), ANY, cpu)

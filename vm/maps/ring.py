@@ -10,22 +10,11 @@ from typing import Any
 
 from bpf.order import Order
 from bpf.program import Map
+from bpf.spec.errno import E2BIG, EAGAIN, EBADF, EINVAL, ENOENT, ENOTSUPP, EOPNOTSUPP
 from bpf.spec.layout import CPUS, RECORD_HEADER, up
 from bpf.spec.maps import ANY
 from vm.maps.array import next_index
-from vm.maps.base import (
-    E2BIG,
-    EAGAIN,
-    EBADF,
-    EINVAL,
-    ENOENT,
-    ENOTSUPP,
-    EOPNOTSUPP,
-    Contents,
-    MapState,
-    Value,
-    checked,
-)
+from vm.maps.base import Contents, MapState, Value, checked
 
 NO_WAKEUP, FORCE_WAKEUP = 1, 2
 AVAILABLE, RING_SIZE, CONSUMER, PRODUCER = range(4)
@@ -37,7 +26,7 @@ class RingState(MapState):
     """ringbuf. Contents: the records that a reader would get now, in the order in which they were reserved."""
 
     __slots__ = ("_busy", "_records", "consumer", "producer")
-    NO_LOOKUP = NO_NEXT = ENOTSUPP
+    NO_LOOKUP = NO_NEXT = -ENOTSUPP
 
     def __init__(self, map_: Map, order: Order) -> None:
         super().__init__(map_, order)
@@ -47,11 +36,11 @@ class RingState(MapState):
 
     def push(self, value: bytes, flags: int) -> int:
         """See MapState. Records come from programs."""
-        return ENOTSUPP
+        return -ENOTSUPP
 
     def remove(self, key: bytes) -> int:
         """See MapState."""
-        return ENOTSUPP
+        return -ENOTSUPP
 
     def _place(self, position: int) -> int:
         """The offset of the record at a position."""
@@ -79,10 +68,10 @@ class RingState(MapState):
     def output(self, data: bytes, flags: int) -> int:
         """Reserve, copy, submit."""
         if flags & ~(NO_WAKEUP | FORCE_WAKEUP):
-            return EINVAL
+            return -EINVAL
         offset = self.reserve(len(data), 0)
         if offset is None:
-            return EAGAIN
+            return -EAGAIN
         self.store[offset : offset + len(data)] = data
         self.commit(offset)
         return 0
@@ -164,7 +153,7 @@ class PerfState(MapState):
     """perf_event_array, with an event open on each CPU of the machine. Contents: the records of all, in their order."""
 
     __slots__ = ("_records",)
-    NO_LOOKUP = ENOTSUPP
+    NO_LOOKUP = -ENOTSUPP
 
     def __init__(self, map_: Map, order: Order) -> None:
         super().__init__(map_, order)
@@ -173,12 +162,12 @@ class PerfState(MapState):
     def put(self, key: bytes, value: bytes, flags: int, cpu: int) -> int:
         """See MapState. The events are there from the start; no number is one of another."""
         if flags:
-            return EINVAL
-        return E2BIG if int.from_bytes(key, self.order) >= self.map.max_entries else EBADF
+            return -EINVAL
+        return -E2BIG if int.from_bytes(key, self.order) >= self.map.max_entries else -EBADF
 
     def remove(self, key: bytes) -> int:
         """See MapState."""
-        return E2BIG if int.from_bytes(key, self.order) >= self.map.max_entries else ENOENT
+        return -E2BIG if int.from_bytes(key, self.order) >= self.map.max_entries else -ENOENT
 
     def next_key(self, key: bytes | None = None) -> bytes | None:
         """See MapState."""
@@ -187,14 +176,14 @@ class PerfState(MapState):
     def output(self, data: bytes, flags: int, cpu: int) -> int:
         """What perf_event_output returns."""
         if flags & ~CURRENT_CPU:
-            return EINVAL
+            return -EINVAL
         index = cpu if flags == CURRENT_CPU else flags
         if index >= self.map.max_entries:
-            return E2BIG
+            return -E2BIG
         if index >= CPUS:
-            return ENOENT
+            return -ENOENT
         if index != cpu:
-            return EOPNOTSUPP
+            return -EOPNOTSUPP
         self._records.append(data)
         return 0
 

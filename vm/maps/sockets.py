@@ -10,21 +10,10 @@ from typing import Any
 
 from bpf.order import Order
 from bpf.program import Map
+from bpf.spec.errno import E2BIG, EBADF, EBUSY, EEXIST, EINVAL, ENOENT, ENOSPC, ENOTSUPP, EOPNOTSUPP
 from bpf.spec.maps import EXIST, NOEXIST
 from vm.maps.array import next_index
-from vm.maps.base import (
-    E2BIG,
-    EBADF,
-    EBUSY,
-    EEXIST,
-    EINVAL,
-    ENOENT,
-    ENOSPC,
-    ENOTSUPP,
-    EOPNOTSUPP,
-    MapState,
-    Value,
-)
+from vm.maps.base import MapState, Value
 from vm.network import Network
 
 _MOST = (1 << 31) - 1
@@ -43,7 +32,7 @@ class SocketArrayState(MapState):
 
     def hidden(self) -> int:
         """See MapState. A value of 4 bytes holds no cookie."""
-        return 0 if self.map.value_size == _COOKIE else ENOSPC
+        return 0 if self.map.value_size == _COOKIE else -ENOSPC
 
     def describe(self, net: Network) -> None:
         """See MapState."""
@@ -57,20 +46,20 @@ class SocketArrayState(MapState):
         """See MapState; what bpf() does with a descriptor."""
         cookie = int.from_bytes(value, self.order)
         if cookie > _MOST:
-            return EINVAL
+            return -EINVAL
         return self._there(cookie) or self.join(key, cookie, flags)
 
     def _there(self, cookie: int) -> int:
         """0, or what a number that is no socket's is answered with."""
-        return EBADF if self._net is not None and self._net.socket(cookie) is None else 0
+        return -EBADF if self._net is not None and self._net.socket(cookie) is None else 0
 
     def join(self, key: bytes, cookie: int, flags: int) -> int:
         """Put a socket there: 0 or a negative errno. What a program does with a pointer to one."""
         socket = None if self._net is None else self._net.socket(cookie)
         if socket is not None and not socket.mappable:
-            return EOPNOTSUPP
+            return -EOPNOTSUPP
         if flags > EXIST:
-            return EINVAL
+            return -EINVAL
         if failed := self._outside(key) or self._flagged(key, flags):
             return failed
         self._held[key] = cookie
@@ -78,16 +67,16 @@ class SocketArrayState(MapState):
 
     def _outside(self, key: bytes) -> int:
         """0, or the errno for a key that there is no room for."""
-        return E2BIG if int.from_bytes(key, self.order) >= self.map.max_entries else 0
+        return -E2BIG if int.from_bytes(key, self.order) >= self.map.max_entries else 0
 
     def _flagged(self, key: bytes, flags: int) -> int:
         if key in self._held:
-            return EEXIST if flags == NOEXIST else 0
-        return ENOENT if flags == EXIST else 0
+            return -EEXIST if flags == NOEXIST else 0
+        return -ENOENT if flags == EXIST else 0
 
     def remove(self, key: bytes) -> int:
         """See MapState."""
-        return 0 if self._held.pop(key, None) is not None else EINVAL
+        return 0 if self._held.pop(key, None) is not None else -EINVAL
 
     def keys(self) -> Iterable[bytes]:
         """See MapState."""
@@ -124,7 +113,7 @@ class SocketHashState(SocketArrayState):
         full = key not in self._held and len(self._held) >= self.map.max_entries
         if full and flags in (0, NOEXIST):
             socket = None if self._net is None else self._net.socket(cookie)
-            return EOPNOTSUPP if socket is not None and not socket.mappable else E2BIG
+            return -EOPNOTSUPP if socket is not None and not socket.mappable else -E2BIG
         return super().join(key, cookie, flags)
 
     def _outside(self, key: bytes) -> int:
@@ -132,7 +121,7 @@ class SocketHashState(SocketArrayState):
 
     def remove(self, key: bytes) -> int:
         """See MapState."""
-        return 0 if self._held.pop(key, None) is not None else ENOENT
+        return 0 if self._held.pop(key, None) is not None else -ENOENT
 
     def next_key(self, key: bytes | None = None) -> bytes | None:
         """See MapState."""
@@ -147,12 +136,12 @@ class ReuseportState(SocketArrayState):
     def put(self, key: bytes, value: bytes, flags: int, cpu: int) -> int:
         """See MapState."""
         if flags > EXIST:
-            return EINVAL
+            return -EINVAL
         if failed := self._outside(key):
             return failed
         cookie = int.from_bytes(value, self.order)
         if cookie > _MOST:
-            return EINVAL if self.map.value_size == _COOKIE else EBADF
+            return -EINVAL if self.map.value_size == _COOKIE else -EBADF
         failed = self._there(cookie) or self._flagged(key, flags) or self._unfit(cookie)
         if not failed:
             self._held[key] = cookie
@@ -161,14 +150,14 @@ class ReuseportState(SocketArrayState):
     def _unfit(self, cookie: int) -> int:
         socket = None if self._net is None else self._net.socket(cookie)
         if socket is not None and socket.protocol not in ("tcp", "udp"):
-            return ENOTSUPP
+            return -ENOTSUPP
         if socket is not None and socket.group is None:
-            return EINVAL
-        return EBUSY if cookie in self._held.values() else 0
+            return -EINVAL
+        return -EBUSY if cookie in self._held.values() else 0
 
     def remove(self, key: bytes) -> int:
         """See MapState."""
-        return self._outside(key) or (0 if self._held.pop(key, None) is not None else ENOENT)
+        return self._outside(key) or (0 if self._held.pop(key, None) is not None else -ENOENT)
 
 
 class XskState(SocketArrayState):
@@ -178,17 +167,17 @@ class XskState(SocketArrayState):
 
     def hidden(self) -> int:
         """See MapState. Only programs look."""
-        return EOPNOTSUPP
+        return -EOPNOTSUPP
 
     def put(self, key: bytes, value: bytes, flags: int, cpu: int) -> int:
         """See MapState."""
         if flags > EXIST:
-            return EINVAL
+            return -EINVAL
         cookie = int.from_bytes(value, self.order)
-        failed = self._outside(key) or (EBADF if cookie > _MOST else self._there(cookie))
+        failed = self._outside(key) or (-EBADF if cookie > _MOST else self._there(cookie))
         socket = None if self._net is None else self._net.socket(cookie)
         if not failed and socket is not None and socket.protocol != "xdp":
-            failed = EOPNOTSUPP
+            failed = -EOPNOTSUPP
         if failed or self._held.get(key) == cookie:
             return failed
         if failed := self._flagged(key, flags):
@@ -199,6 +188,6 @@ class XskState(SocketArrayState):
     def remove(self, key: bytes) -> int:
         """See MapState. Linux removes what is not there, too."""
         if self._outside(key):
-            return EINVAL
+            return -EINVAL
         self._held.pop(key, None)
         return 0

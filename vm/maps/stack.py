@@ -12,8 +12,9 @@ from typing import Any
 from bpf.map_rules import BUILD_ID, FRAME
 from bpf.order import Order
 from bpf.program import Map
+from bpf.spec.errno import E2BIG, EEXIST, EFAULT, EINVAL, ENOENT, ENOMEM
 from bpf.spec.maps import STACK_BUILD_ID
-from vm.maps.base import E2BIG, EEXIST, EFAULT, EINVAL, ENOENT, ENOMEM, MapState, Value
+from vm.maps.base import MapState, Value
 
 SKIP, USER, FAST_COMPARE, REUSE, USER_BUILD_ID = 0xFF, 1 << 8, 1 << 9, 1 << 10, 1 << 11  # BPF_F_* of a stack
 MOST = 127  # kernel.perf_event_max_stack
@@ -81,10 +82,10 @@ class StackState(MapState):
     def identify(self, stack: Sequence[int], flags: int) -> int:
         """The id of a stack, which is kept under it: what get_stackid returns."""
         if flags & ~(SKIP | USER | FAST_COMPARE | REUSE):
-            return EINVAL
+            return -EINVAL
         taken = frames_of(stack, self.map.value_size // (BUILD_ID if self._build_id else FRAME), flags)
         if not taken:
-            return EFAULT
+            return -EFAULT
         data = b"".join(address.to_bytes(FRAME, self.order) for address in taken)
         number = jhash([int.from_bytes(data[at : at + 4], self.order) for at in range(0, len(data), 4)])
         index, trace = number & self._buckets - 1, tuple(taken)
@@ -92,22 +93,22 @@ class StackState(MapState):
         if there == trace:
             return index
         if there is not None and not flags & REUSE:
-            return EEXIST
+            return -EEXIST
         if len(self._traces) >= self.map.max_entries:  # the new trace is made before the old one is given up
-            return ENOMEM
+            return -ENOMEM
         self._traces[index] = trace
         return index
 
     def put(self, key: bytes, value: bytes, flags: int, cpu: int) -> int:
         """See MapState."""
-        return EINVAL
+        return -EINVAL
 
     def remove(self, key: bytes) -> int:
         """See MapState."""
         index = int.from_bytes(key, self.order)
         if index >= self._buckets:
-            return E2BIG
-        return 0 if self._traces.pop(index, None) is not None else ENOENT
+            return -E2BIG
+        return 0 if self._traces.pop(index, None) is not None else -ENOENT
 
     def keys(self) -> Iterable[bytes]:
         """See MapState."""

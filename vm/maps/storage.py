@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from bpf.order import Order
 from bpf.program import Map
+from bpf.spec.errno import EBADF, EINVAL, ENOENT, ENOMEM, ENOTSUPP
 from bpf.spec.maps import EXIST, F_LOCK
-from vm.maps.base import EBADF, EINVAL, ENOENT, ENOMEM, ENOTSUPP
 from vm.maps.hash import HashState
 from vm.network import Network
 
@@ -22,8 +22,8 @@ class LocalState(HashState):
     """
 
     __slots__ = ("_net",)
-    FULL = ENOMEM
-    NO_NEXT = ENOTSUPP
+    FULL = -ENOMEM
+    NO_NEXT = -ENOTSUPP
 
     def __init__(self, map_: Map, order: Order) -> None:
         super().__init__(map_, order)
@@ -37,7 +37,7 @@ class LocalState(HashState):
         """See MapState."""
         number = int.from_bytes(key, self.order)
         sockets = self._net if self.map.kind == "sk_storage" else None
-        return EBADF if number & _SIGN or (sockets is not None and sockets.socket(number) is None) else 0
+        return -EBADF if number & _SIGN or (sockets is not None and sockets.socket(number) is None) else 0
 
 
 class CgroupStorageState(HashState):
@@ -57,14 +57,14 @@ class CgroupStorageState(HashState):
     def put(self, key: bytes, value: bytes, flags: int, cpu: int) -> int:
         """See MapState."""
         if flags & ~(EXIST | (0 if self.per_cpu else F_LOCK)) or (flags & F_LOCK and self.map.lock is None):
-            return EINVAL
+            return -EINVAL
         if key not in self._index:
-            return ENOENT
+            return -ENOENT
         return super().put(key, value, flags & F_LOCK, cpu)
 
     def remove(self, key: bytes) -> int:
         """See MapState."""
-        return EINVAL
+        return -EINVAL
 
     def next_key(self, key: bytes | None = None) -> bytes | None:
         """See MapState. There is none after a key that is not there."""

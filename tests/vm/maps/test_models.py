@@ -18,10 +18,10 @@ from hypothesis.stateful import (
 )
 
 from bpf.program import Map
+from bpf.spec.errno import E2BIG, EAGAIN, EEXIST, EINVAL, ENOENT, ENOSPC
 from bpf.spec.layout import CPUS
 from bpf.spec.maps import ANY, EXIST, NO_PREALLOC, NOEXIST
 from vm.maps import MapState, new_map
-from vm.maps.base import E2BIG, EAGAIN, EEXIST, EINVAL, ENOENT, ENOSPC
 from vm.maps.ring import RingState
 
 SETTINGS = settings(max_examples=40, stateful_step_count=40, deadline=None)
@@ -80,10 +80,10 @@ class Keyed(Common):
     def expected(self, key: bytes, flags: int) -> int:
         """What an update gives."""
         if flags > EXIST:
-            return EINVAL
+            return -EINVAL
         if key in self.model:
-            return EEXIST if flags == NOEXIST else 0
-        return ENOENT if flags == EXIST else E2BIG if len(self.model) == SIZE else 0
+            return -EEXIST if flags == NOEXIST else 0
+        return -ENOENT if flags == EXIST else -E2BIG if len(self.model) == SIZE else 0
 
     @rule(key=keys, cpu=CPU)
     def look(self, key: bytes, cpu: int) -> None:
@@ -101,7 +101,7 @@ class Keyed(Common):
 
     @rule(key=keys)
     def delete(self, key: bytes) -> None:
-        assert self.state.remove(key) == (0 if key in self.model else ENOENT)
+        assert self.state.remove(key) == (0 if key in self.model else -ENOENT)
         self.model.pop(key, None)
 
     @rule(key=keys, value=VALUES)
@@ -144,14 +144,14 @@ class Array(Keyed):
 
     def expected(self, key: bytes, flags: int) -> int:
         if flags & ~4 > EXIST:
-            return EINVAL
+            return -EINVAL
         if key not in self.model:
-            return E2BIG
-        return EEXIST if flags & ~4 == NOEXIST else EINVAL if flags & 4 else 0
+            return -E2BIG
+        return -EEXIST if flags & ~4 == NOEXIST else -EINVAL if flags & 4 else 0
 
     @rule(key=Keyed.keys)
     def delete(self, key: bytes) -> None:
-        assert self.state.remove(key) == EINVAL
+        assert self.state.remove(key) == -EINVAL
 
 
 class PercpuArray(Array):
@@ -180,9 +180,9 @@ class Lru(Keyed):
         found = super().expected(key, flags)
         if not found and key in self.model:
             self.model.move_to_end(key)
-        if found == E2BIG:
+        if found == -E2BIG:
             self.model.popitem(last=False)
-        return 0 if found == E2BIG else found
+        return 0 if found == -E2BIG else found
 
     @rule(key=Keyed.keys, cpu=CPU)
     def look(self, key: bytes, cpu: int) -> None:
@@ -226,11 +226,11 @@ class Trie(Common):
     def change(self, key: bytes, value: bytes, flags: int) -> None:
         bits = self.bits(key)
         if flags > EXIST or key[3] > 16:
-            expected = EINVAL
+            expected = -EINVAL
         elif bits in self.model:
-            expected = EEXIST if flags == NOEXIST else 0
+            expected = -EEXIST if flags == NOEXIST else 0
         else:
-            expected = ENOENT if flags == EXIST else ENOSPC if len(self.model) == SIZE else 0
+            expected = -ENOENT if flags == EXIST else -ENOSPC if len(self.model) == SIZE else 0
         assert self.state.put(key, value, flags, 0) == expected
         if not expected:
             self.model[bits] = key, value
@@ -244,7 +244,7 @@ class Trie(Common):
 
     @rule(key=keys)
     def delete(self, key: bytes) -> None:
-        expected = EINVAL if key[3] > 16 else 0 if self.bits(key) in self.model else ENOENT
+        expected = -EINVAL if key[3] > 16 else 0 if self.bits(key) in self.model else -ENOENT
         assert self.state.remove(key) == expected
         if not expected:
             del self.model[self.bits(key)]
@@ -268,7 +268,7 @@ class Queue(Common):
     @rule(value=VALUES, flags=FLAGS)
     def push(self, value: bytes, flags: int) -> None:
         full = len(self.model) == SIZE
-        expected = EINVAL if flags & NOEXIST or flags > EXIST else E2BIG if full and not flags else 0
+        expected = -EINVAL if flags & NOEXIST or flags > EXIST else -E2BIG if full and not flags else 0
         assert self.state.push(value, flags) == expected
         if not expected:
             if full:
@@ -277,8 +277,8 @@ class Queue(Common):
 
     @rule()
     def pop(self) -> None:
-        assert self.state.peek(b"") == (self.model[self.end] if self.model else ENOENT)
-        assert self.state.pop() == (self.take() if self.model else ENOENT)
+        assert self.state.peek(b"") == (self.model[self.end] if self.model else -ENOENT)
+        assert self.state.pop() == (self.take() if self.model else -ENOENT)
 
     end = 0
 
@@ -311,13 +311,13 @@ class Bloom(Common):
 
     @rule(value=VALUES, flags=FLAGS)
     def push(self, value: bytes, flags: int) -> None:
-        assert self.state.push(value, flags) == (EINVAL if flags else 0)
+        assert self.state.push(value, flags) == (-EINVAL if flags else 0)
         if not flags:
             self.model.add(value)
 
     @rule(value=VALUES)
     def peek(self, value: bytes) -> None:
-        assert (self.state.peek(value) == ENOENT) == (value not in self.model)
+        assert (self.state.peek(value) == -ENOENT) == (value not in self.model)
 
     @invariant()
     def contents(self) -> None:
@@ -361,7 +361,7 @@ class Ring(Common):
     @rule(data=st.binary(max_size=40), flags=st.sampled_from([0, 1, 2, 4]))
     def output(self, data: bytes, flags: int) -> None:
         full = self.used + self.needs(len(data)) >= self.ROOM
-        assert self.ring.output(data, flags) == (EINVAL if flags == 4 else EAGAIN if full else 0)
+        assert self.ring.output(data, flags) == (-EINVAL if flags == 4 else -EAGAIN if full else 0)
         if flags != 4 and not full:
             self.records.append((-1, data, "done"))
             self.used += self.needs(len(data))
