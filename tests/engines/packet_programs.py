@@ -44,6 +44,15 @@ def csum(number: int, offset: int, start: int, to: int, flags: int) -> str:
     return f"r1 = r6; r2 = {offset}; r3 = {start}; r4 = {to}; r5 = {flags}; call {number}"
 
 
+def sums(old: int, new: int, seed: int, size: int = 8) -> str:
+    """csum_diff of the first bytes of two blocks; their words of 16 bits are the same in both byte orders."""
+    filled = "".join(
+        f"*(u16 *)(r10 - {16 - 2 * n}) = {0x1234 + n * 0x1111}; *(u16 *)(r10 - {32 - 2 * n}) = {0xFFF0 + n};"
+        for n in range(size)
+    )
+    return f"{filled} r1 = r10; r1 += -16; r2 = {old}; r3 = r10; r3 += -32; r4 = {new}; r5 = {seed} ll; call 28"
+
+
 def tail(size: int, flags: int = 0) -> str:
     return f"r1 = r6; r2 = {size}; r3 = {flags}; call 38"
 
@@ -78,6 +87,13 @@ def adjust(number: int, distance: int) -> str:
 
 PROGRAMS: dict[str, Typed] = {
     # Bytes of an skb
+    "csum_diff of nothing": tc(sums(0, 0, 0x12345), 0x2346),
+    "csum_diff of nothing, all ones": tc(sums(0, 0, 0xFFFF_FFFF), 0xFFFF),
+    "csum_diff to": tc(sums(0, 16, 0), 0xFFA3),
+    "csum_diff from": tc(sums(16, 0, 0), 0x9081),
+    "csum_diff from and to": tc(sums(16, 16, 0xFFFF_FFFE), 0x9024),
+    "csum_diff of sizes no word has": tc(sums(2, 6, 7), 0xEDA8),
+    "csum_diff gives zero": tc(sums(2, 0, 0x1234), 0),
     "load": tc(f"{load(26, 8)}; r0 = r8", int.from_bytes(FRAME[26:34], "big")),
     "load returns 0": tc(f"{load(26, 8)}; r0 = r7", 0),
     "load the last byte": tc(f"{load(59, 1)}; r0 = r7", 0),

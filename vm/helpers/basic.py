@@ -1,14 +1,12 @@
-"""Randomness, the CPU, checksums, and the conformance suite's unwind."""
+"""Randomness, the CPU, and the conformance suite's unwind."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bpf.spec.errno import EINVAL
 from vm.helpers.base import Exit, Place
 
 M64 = (1 << 64) - 1
-CSUM_DIFF_LIMIT = 512
 
 
 def get_prandom_u32(place: Place, arguments: Sequence[int]) -> int:
@@ -23,23 +21,6 @@ def get_prandom_u32(place: Place, arguments: Sequence[int]) -> int:
 def get_smp_processor_id(place: Place, arguments: Sequence[int]) -> int:
     """The CPU number."""
     return place.world.cpu
-
-
-def csum_diff(place: Place, arguments: Sequence[int]) -> int:
-    """Checksum difference of two buffers (RFC 1624): 32-bit one's complement sum of seed, ~from and to."""
-    from_address, from_size, to_address, to_size, seed = arguments
-    from_size &= 0xFFFF_FFFF
-    to_size &= 0xFFFF_FFFF
-    if (from_size | to_size) & 3 or from_size + to_size > CSUM_DIFF_LIMIT:
-        return -EINVAL & M64
-    total = seed & 0xFFFF_FFFF
-    order = "big" if place.order == "big" else "little"
-    for address, size, flip in ((from_address, from_size, 0xFFFF_FFFF), (to_address, to_size, 0)):
-        data = place.memory.read(address, size) if size else b""
-        for at in range(0, size, 4):
-            total += int.from_bytes(data[at : at + 4], order) ^ flip  # type: ignore[arg-type]
-            total = (total & 0xFFFF_FFFF) + (total >> 32)
-    return total
 
 
 def unwind(place: Place, arguments: Sequence[int]) -> int | Exit:

@@ -8,6 +8,7 @@ from bpf.spec.conventions import Convention
 from bpf.spec.maps import LOCAL
 from vm.helpers import (
     basic,
+    checksum,
     clocks,
     control,
     dynptr,
@@ -39,7 +40,7 @@ from vm.helpers.kfuncs import KFUNCS
 _IMPLEMENTATIONS: dict[str, Helper] = {
     "get_prandom_u32": basic.get_prandom_u32,
     "get_smp_processor_id": basic.get_smp_processor_id,
-    "csum_diff": basic.csum_diff,
+    "csum_diff": checksum.csum_diff,
     "unwind": basic.unwind,
     "ktime_get_ns": clocks.ktime_get_ns,
     "ktime_get_boot_ns": clocks.ktime_get_ns,

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from bpf.spec.errno import E2BIG, EACCES, EAGAIN, EFAULT, EINVAL, ENOMEM, ENOTSUPP, EOPNOTSUPP
 from vm.helpers.base import Place
+from vm.helpers.checksum import add16, add32, fold
 from vm.helpers.maps import map_of
 from vm.helpers.packet import ETH_P_IP, ETH_P_IPV6, M16, M32, Buffer, skb
 
@@ -56,25 +57,6 @@ def skb_pull_data(place: Place, arguments: Sequence[int]) -> int:
 
 
 # Checksums ---------------------------------------------------------------------------------------
-
-
-def add32(a: int, b: int) -> int:
-    """csum_add."""
-    total = (a & M32) + (b & M32)
-    return (total & M32) + (total >> 32)
-
-
-def add16(a: int, b: int) -> int:
-    """csum16_add."""
-    total = (a & M16) + (b & M16)
-    return (total & M16) + (total >> 16)
-
-
-def fold(total: int) -> int:
-    """csum_fold."""
-    total = (total & M16) + (total >> 16)
-    total = (total & M16) + (total >> 16)
-    return ~total & M16
 
 
 def _replaced(old: int, start: int, to: int) -> int:
