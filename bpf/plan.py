@@ -16,12 +16,12 @@ from bpf.errors import Refused
 from bpf.isa import Kind
 from bpf.map_rules import MAX_BYTES, check_map, readonly, value_bytes, writeonly
 from bpf.order import Order
-from bpf.program import MAX_FRAMES, Map, Program, joined
+from bpf.program import MAX_FRAMES, Map, Program, joined, unpoisoned
 from bpf.spec.callers import callers
 from bpf.spec.contexts import HEADROOM, SOCKET_FIELD
 from bpf.spec.conventions import PLAIN, TYPED, Convention
 from bpf.spec.helpers import KERNEL, SUITE, Helper
-from bpf.spec.kfuncs import BY_NAME, KFUNCS, NEW
+from bpf.spec.kfuncs import BY_NAME, KFUNCS, NAMES, NEW
 from bpf.spec.layout import DYNPTR_SIZE, VALUE_ALIGN, up
 from bpf.spec.maps import LOOKUP, RULES, SOCKETS
 from bpf.spec.prototypes import PROTOTYPES
@@ -227,6 +227,8 @@ class Unit:
         count = sum(len(program.functions) for program in self.programs)
         if count > MAX_FUNCTIONS:
             raise Refused(f"{count} functions: at most {MAX_FUNCTIONS} have an entry slot")
+        for program in self.programs:
+            unpoisoned(program)
         if len({program.order for program in self.programs}) > 1:
             raise Refused("programs of both byte orders in one unit")
         for program in self.programs:
@@ -431,9 +433,12 @@ class Unit:
         return any(insn is not None and insn.row.op == "call_kfunc" and insn.imm == number for insn in program.insns)
 
     def _no_kfunc(self, pc: int, number: int) -> Refused:
+        if number not in NAMES:
+            return Refused(f"insn {pc}: kernel function {number} has no name", remedy="load it from an object file")
         known = KFUNCS.get(number)
         if known is None:
-            return Refused(f"insn {pc}: kernel function {number} has no name", remedy="load it from an object file")
+            said = f"kernel function {NAMES[number]} is not implemented"
+            return Refused(f"insn {pc}: {said}", remedy="docs/helpers.md lists those that are")
         said = f"insn {pc}: calling kernel function {known.name} is not allowed"
         return Refused(said, remedy=f"types that can: {', '.join(sorted(known.types))}")
 

@@ -9,7 +9,7 @@ from functools import cached_property
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
-from bpf.errors import FallsOff, JumpIntoWide, JumpOutOfRange
+from bpf.errors import FallsOff, JumpIntoWide, JumpOutOfRange, Refused
 from bpf.facts import Facts
 from bpf.isa import Insn, Kind, decode, encode
 from bpf.order import Order
@@ -105,6 +105,8 @@ class Program:
     probes     slots of loads that give 0 where nothing is there, which a pass has found
     reach      bytes of the context that it uses, of one that is as long as it is given
     facts      what a verifier knows of it; None where none has accepted it
+    malformed  slot -> its bytes, where a stand-in is in the place of what only a verifier is shown
+    poisoned   slot that no run may reach -> why; cleared by whoever shows that none does
     source     the program as given, where a pass has rewritten it; origin: per slot, the slot of `source` it is from
 
     Made by `program(...)`, which checks the structure.
@@ -126,6 +128,8 @@ class Program:
     probes: frozenset[int] = frozenset()
     reach: int = 0
     facts: Facts | None = field(default=None, compare=False, repr=False)
+    malformed: Mapping[int, bytes] = field(default_factory=dict)
+    poisoned: Mapping[int, str] = field(default_factory=dict)
     source: Program | None = field(default=None, compare=False, repr=False)
     origin: tuple[int, ...] = field(default=(), compare=False, repr=False)
 
@@ -207,6 +211,28 @@ def program(
     return result
 
 
+def as_given(
+    slots: Sequence[Insn | None],
+    malformed: Mapping[int, bytes],
+    *,
+    name: str = "prog",
+    order: Order = "little",
+    names: Mapping[int, str] | None = None,
+    maps: Sequence[Map] = (),
+    lines: Mapping[int, Line] | None = None,
+) -> Program:
+    """As `program`, of which nothing is checked: for the verifier alone. `decode_all` gives slots and malformed ones.
+
+    Functions are the named slots.
+    """
+    ordered = sorted({0} | set(names or {}))
+    functions = tuple(
+        Function((names or {}).get(start, name if start == 0 else f"func_{start}"), start, end)
+        for start, end in zip(ordered, [*ordered[1:], len(slots)], strict=True)
+    )
+    return Program(name, tuple(slots), order, functions, tuple(maps), dict(lines or {}), malformed=malformed)
+
+
 def _target(slots: Sequence[Insn | None], pc: int, insn: Insn) -> int:
     target = pc + 1 + insn.distance
     if not 0 <= target < len(slots):
@@ -227,6 +253,16 @@ def _check_function(prog: Program, function: Function) -> None:
     last = prog.insns[function.end - 1]
     if last is None or last.row.kind not in (Kind.EXIT, Kind.GOTO):
         raise FallsOff(f"last insn of {function.name} is not an exit or jmp", pc=function.end - 1)
+
+
+def unpoisoned(prog: Program) -> Program:
+    """The same prog. Raises Refused where a run might get to a poisoned instruction."""
+    for slot, reason in prog.poisoned.items():
+        raise Refused(
+            reason, place=f"insn {slot} in {prog.functions[prog.function_at(slot)].name}",
+            remedy="ask whether it exists first, or give types that have it (--btf)",
+        )  # fmt: skip
+    return prog
 
 
 def call_graph(prog: Program) -> dict[int, frozenset[int]]:

@@ -9,7 +9,7 @@ from typing import Any
 from bpf.isa import ROW, SLOT, Insn, Kind, encode, make
 from bpf.program import Line
 from bpf.rewrite.internal import FUNCTIONS
-from bpf.spec.kfuncs import KFUNCS
+from bpf.spec.kfuncs import NAMES
 from bpf.spec.prototypes import PROTOTYPES
 from bpf.text import format_insn
 from crossbpf.bpftool import hexed, listed
@@ -56,8 +56,8 @@ def insn_text(insn: Insn, one: Translated) -> str:
         return f"call pc{insn.off:+d}#bpf_prog_{one.tag}_{one.program.functions[insn.imm].name}"
     if form == "func":
         return f"r{insn.dst} = subprog[{insn.distance:+d}]"
-    if form == "call_kfunc" and insn.imm in KFUNCS:
-        return f"call {KFUNCS[insn.imm].name}#{insn.imm}"
+    if form == "call_kfunc" and insn.imm in NAMES:
+        return f"call {NAMES[insn.imm]}#{insn.imm}"
     return format_insn(insn)
 
 

@@ -10,13 +10,15 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
+from typing import Any
 
 from bpf.errors import BadInput, CrossbpfError, Refused
+from bpf.isa import decode_all
 from bpf.object import Object, link
 from bpf.object.btf import Btf
 from bpf.object.parts import raw_types
 from bpf.order import Order
-from bpf.program import Program, program
+from bpf.program import Program, as_given, program
 from bpf.spec.conventions import PLAIN, SUITE, Convention
 from bpf.text import assemble
 from crossbpf.cc import compile_c
@@ -39,6 +41,7 @@ class CompileOptions:
     btf      the types of the machine to run for: a file, or "kernel"; None: the object's own
     kconfig  NAME=VALUE, or files of such lines
     ksyms    NAME=ADDRESS, or files like /proc/kallsyms; machine: a file that describes what is in the kernel
+    as_given what is malformed stays, for the verifier to say (see bpf.object.Object)
     """
 
     cc: str | None = None
@@ -49,6 +52,7 @@ class CompileOptions:
     kconfig: tuple[str, ...] = ()
     ksyms: tuple[str, ...] = ()
     machine: str | None = None
+    as_given: bool = False
 
 
 @dataclass(frozen=True)
@@ -206,7 +210,10 @@ def read_source(
             found = assemble(_text(data, file), name=Path(name).stem, file=file)
         else:
             raw = hex_bytes(data.decode("latin-1"), file) if kind == HEX else data
-            found = program(raw, name=Path(name).stem, order=order)
+            named: dict[str, Any] = {"name": Path(name).stem, "order": order}
+            found = (
+                as_given(*decode_all(raw, order), **named) if options and options.as_given else program(raw, **named)
+            )
     except CrossbpfError as error:
         raise error.at(file=file) from None
     return Source(file, kind, found.in_order)
@@ -270,7 +277,10 @@ def open_object(data: bytes, file: str, options: CompileOptions) -> Object:
     parts = link([(file, data), *_linked(data, options)])
     from crossbpf.machine import symbols  # which reads files as this module does
 
-    return Object(parts, target=target, kconfig=kernel_configuration(options.kconfig), symbols=symbols(options))
+    return Object(
+        parts, target=target, kconfig=kernel_configuration(options.kconfig), symbols=symbols(options),
+        as_given=options.as_given,
+    )  # fmt: skip
 
 
 def _linked(data: bytes, options: CompileOptions) -> Iterator[tuple[str, bytes]]:

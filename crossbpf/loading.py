@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 from bpf.errors import BadInput, CrossbpfError
 from bpf.object import Entry, Object
 from bpf.order import Order
 from bpf.program import Program
 from crossbpf.cc import compile_c
-from crossbpf.inputs import C, CompileOptions, open_object, read_bytes, read_source
+from crossbpf.inputs import C, CompileOptions, Source, open_object, read_bytes, read_source
 from runtime import Caller, Loaded
 from runtime.permission import ROOT
 from runtime.types import UNSPEC, named, of_section
@@ -24,24 +25,64 @@ def read_programs(
 
     first: only the first program of an object. Raises CrossbpfError.
     """
-    options = options or CompileOptions()
+    opened = _opened(file, options or CompileOptions(), order)
+    if isinstance(opened, Source):
+        return (opened.any_order(),), opened.kind != C
+    try:
+        entries = _entries(opened)
+        return opened.programs(*entries[:1] if first else entries), False
+    except CrossbpfError as error:
+        raise error.at(file=file) from None
+
+
+def read_apart(
+    file: str, *, options: CompileOptions, order: Order, name: str | None = None
+) -> list[Program | CrossbpfError]:
+    """The programs of a file, each on its own: instead of one that cannot be read the error that says why.
+
+    name: only that one, also where its section starts with `?`; None: those that a load takes.
+    Raises CrossbpfError for a file that cannot be opened, or that has no program of that name.
+    """
+    opened = _opened(file, options, order)
+    if isinstance(opened, Source):
+        only = opened.any_order()
+        return [only] if name in (None, only.name) else _none(file, name, [only.name])
+    try:
+        offered = _entries(opened)
+    except CrossbpfError as error:
+        raise error.at(file=file) from None
+    entries = offered if name is None else [one for one in opened.entries if one.name == name]
+    if not entries:
+        return _none(file, name, [one.name for one in offered])
+    found: list[Program | CrossbpfError] = []
+    for entry in entries:
+        try:
+            found.append(opened.program(entry))
+        except CrossbpfError as error:
+            found.append(error.at(file=file))
+    return found
+
+
+def _none(file: str, name: str | None, names: list[str]) -> NoReturn:
+    raise BadInput(f"no program named {name!r}", file=file, remedy=f"it has: {', '.join(names)}")
+
+
+def _opened(file: str, options: CompileOptions, order: Order) -> Object | Source:
     suffix = Path(file).suffix
     data = b""
     if suffix == ".c":
         data = compile_c(file, order, cc=options.cc, cflags=options.cflags, includes=options.includes)
     elif file != "-":
         data = read_bytes(file)
-    if suffix != ".c" and not data.startswith(b"\x7fELF"):
-        source = read_source(file, options=options, order=order)
-        if source.test is not None:
-            raise BadInput("a conformance test is not loaded", file=file, remedy="run it with `crossbpf conform`")
-        return (source.any_order(),), source.kind != C
-    try:
-        opened = open_object(data, file, options)
-        entries = _entries(opened)
-        return opened.programs(*entries[:1] if first else entries), False
-    except CrossbpfError as error:
-        raise error.at(file=file) from None
+    if suffix == ".c" or data.startswith(b"\x7fELF"):
+        try:
+            return open_object(data, file, options)
+        except CrossbpfError as error:
+            raise error.at(file=file) from None
+    source = read_source(file, options=options, order=order)
+    if source.test is not None:
+        raise BadInput("a conformance test is not loaded", file=file, remedy="run it with `crossbpf conform`")
+    return source
 
 
 def _entries(opened: Object) -> list[Entry]:

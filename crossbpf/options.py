@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import click
 from rich.console import Console
@@ -15,6 +16,25 @@ from crossbpf.inputs import CompileOptions
 from engines import ENGINES, Engine, engine
 
 Decorator = Callable[[Any], Any]
+
+
+class Duration(click.ParamType[float]):
+    """A time as `1s`, `500ms` or `2m`; a bare number is seconds. Its value is seconds."""
+
+    name = "time"
+    _UNITS: ClassVar = {"ms": 0.001, "s": 1.0, "": 1.0, "m": 60.0}
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """See click."""
+        if isinstance(value, float):
+            return value
+        match = re.fullmatch(r"(\d+(?:\.\d*)?|\.\d+)(ms|s|m|)", value.strip())
+        if match is None:
+            self.fail(f"{value!r} is no time: 1s, 500ms, 2m", param, ctx)
+        return float(match[1]) * self._UNITS[match[2]]
+
+
+DURATION = Duration()
 
 
 def loading(command: Any) -> Any:

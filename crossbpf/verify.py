@@ -5,20 +5,22 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import get_all_start_methods, get_context
 from pathlib import Path
 from typing import Any
 
 import click
 
-from bpf.errors import BadInput, Refused
+from bpf.errors import BadInput, CrossbpfError, Refused
 from bpf.program import Program
 from bpf.spec.errno import NAMES
+from crossbpf.cli import report
 from crossbpf.graphs import draw
 from crossbpf.inputs import memory_bytes
-from crossbpf.loading import read_programs
-from crossbpf.options import compile_options, compiling
+from crossbpf.loading import read_apart
+from crossbpf.options import DURATION, compile_options, compiling
+from engines.linux import unavailable
 from fuzz.parity.oracle import Answer, ask
 from runtime.permission import CAPABILITIES, capabilities
 from runtime.types import UNSPEC, named, of_section
@@ -77,7 +79,14 @@ class Judged:
 @click.option("--cfg", metavar="FILE.svg", help="Draw the control-flow graph with the states at each block.")
 @click.option("--engine", type=click.Choice(["linux"]), help="Ask the live kernel too, and show both answers.")
 @click.option("--jobs", default=1, show_default=True, type=click.IntRange(1), help="Processes.")
-@click.option("--time-limit", "seconds", default=0.0, metavar="SECONDS", help="Give up then (EAGAIN). Default: never.")
+@click.option(
+    "--time-limit",
+    "seconds",
+    type=DURATION,
+    default=0.0,
+    metavar="TIME",
+    help="Give up then (EAGAIN): 1s, 500ms. Default: never.",
+)
 @compiling
 def verify(
     files: Sequence[str], prog: str | None, kind: str | None, mem: str | None, verbose: int, as_json: bool,
@@ -94,41 +103,46 @@ def verify(
     """
     if unpriv and caps is not None:
         raise click.UsageError("--unpriv and --caps contradict each other.")
-    if not seconds >= 0:
-        raise click.UsageError(f"--time-limit {seconds} is no number of seconds.")
     holds = frozenset[str]() if unpriv else frozenset(CAPABILITIES) if caps is None else capabilities(caps)
     options = Options(holds, strict=strict_alignment, log_level=max(1, min(verbose, 2)), seconds=seconds, merge=merge)
     memory = memory_bytes(mem)
-    compiled = compile_options(cc, cflags, includes)
+    compiled = replace(compile_options(cc, cflags, includes), as_given=True)
     wanted: list[Task] = []
+    code = 0
     for file in files:
-        programs, _ = read_programs(file, options=compiled, order="big" if big_endian else "little")
-        chosen = [one for one in programs if prog in (None, one.name) and entry in (None, one.name)]
-        if not chosen:
-            names = ", ".join(one.name for one in programs)
-            raise BadInput(f"no program named {prog or entry!r}", file=file, remedy=f"it has: {names}")
-        wanted += [Task(one, kind, options, len(memory)) for one in chosen]
+        found = read_apart(file, options=compiled, order="big" if big_endian else "little", name=prog or entry)
+        for one in found:
+            if isinstance(one, CrossbpfError):
+                if len(found) == 1:
+                    raise one
+                report(one, as_json=as_json)
+                code = 2
+            else:
+                wanted.append(Task(one, kind, options, len(memory)))
     if cfg is not None and len(wanted) > 1:
         raise BadInput(f"{len(wanted)} programs for one graph", file=cfg, remedy="choose one with --prog")
-    code = 0
     for judged in _judged(wanted, jobs):
         verdict = judged.verdict
-        live = _ask_live(judged.subject, options) if engine is not None else None
+        live = _ask_live(judged.subject, options) if engine is not None else ""
         words = explain(judged.subject, options, verdict) if explained else []
         code = max(code, 0 if verdict.accepted else 1)
         if as_json:
             record = judged.record()
             if explained:
                 record["explanation"] = words
-            if live is not None:
-                record["linux"] = {"errno": live.errno, "message": live.message}
+            if live:
+                record["linux"] = (
+                    {"error": live} if isinstance(live, str) else {"errno": live.errno, "message": live.message}
+                )
             click.echo(json.dumps(record))
         else:
             _show(judged, verbose)
             for line in words:
                 click.echo(f"   {line}")
-            if live is not None:
+            if live:
                 _show_live(verdict, live)
+        if live and isinstance(live, str):
+            code = 2
         if cfg is not None:
             written = draw(judged.subject, options, judged.program.name, Path(cfg))
             click.echo(f"graph: {written}", err=True)
@@ -203,21 +217,25 @@ def _show(judged: Judged, verbose: int) -> None:
     if verdict.pc >= 0 and not verbose:
         if verdict.path:
             click.echo(f"path: {_path(verdict.path)}")
-        code = program.encode()
-        shown = insn_text(slots(code, program.order), verdict.pc, judged.subject)
+        shown = insn_text(slots(judged.subject.code, program.order), verdict.pc, judged.subject)
         click.echo(f"at {verdict.pc}: {shown}")
         place = program.line_at(verdict.pc)
         if place is not None:
             click.echo(f"   {place.file}:{place.line}: {place.text.strip()}")
 
 
-def _ask_live(made: Subject, options: Options) -> Answer:
+def _ask_live(made: Subject, options: Options) -> Answer | str:
+    """The live kernel's answer, or why there is none. Raises Refused where it cannot be asked at all."""
     if made.memory >= 0:
-        raise BadInput("Linux has no plain programs to be asked about", remedy="say what it is with --type")
+        return "Linux has no plain programs (say what it is with --type)"
+    if reason := unavailable():
+        raise Refused(f"the live kernel cannot be asked: {reason}", remedy="run as root, on Linux")
     try:
         return ask(made, options)
+    except Refused as error:
+        return str(error)
     except OSError as error:
-        raise Refused(f"the live kernel cannot be asked: {error.strerror}", remedy="run as root, on Linux") from None
+        return f"not asked: {error.strerror}"
 
 
 def _path(runs: Sequence[tuple[int, int]]) -> str:
@@ -227,9 +245,11 @@ def _path(runs: Sequence[tuple[int, int]]) -> str:
     return (f"({left} more), " if left > 0 else "") + ", ".join(shown)
 
 
-def _show_live(verdict: Verdict, live: Answer) -> None:
+def _show_live(verdict: Verdict, live: Answer | str) -> None:
     """The live kernel's answer beside ours."""
-    if live.errno == verdict.errno:
+    if isinstance(live, str):
+        click.echo(f"linux: {live}")
+    elif live.errno == verdict.errno:
         click.echo("linux: the same" + ("" if live.message == _last(verdict) else f", but says: {live.message}"))
     elif live.errno:
         name = NAMES.get(live.errno, "?")

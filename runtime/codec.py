@@ -15,7 +15,7 @@ from bpf.errors import Refused
 from bpf.object.btf import VOID, Btf
 from bpf.object.btf_wire import decode, encode
 from bpf.program import Line, Map, Program, program
-from bpf.spec.kfuncs import BY_NAME, KFUNCS
+from bpf.spec.kfuncs import NAMES, NUMBERS
 
 _SHORT = 64
 
@@ -87,8 +87,8 @@ def program_text(one: Program) -> bytes:
             "btf": None if one.btf is None else encode(one.btf),
             "machine": one.kernel is not None, "symbols": sorted(one.symbols),
             "kfuncs": {
-                pc: KFUNCS[insn.imm].name for pc, insn in enumerate(one.insns)
-                if insn is not None and insn.row.external and insn.imm in KFUNCS
+                pc: NAMES[insn.imm] for pc, insn in enumerate(one.insns)
+                if insn is not None and insn.row.external and insn.imm in NAMES
             },
         }
     )  # fmt: skip
@@ -105,9 +105,9 @@ def program_of(text: bytes) -> Program:
     for pc, name in found.get("kfuncs", {}).items():
         insn = insns[pc]
         assert insn is not None
-        if name not in BY_NAME:
+        if name not in NUMBERS:
             raise Refused(f"kernel function {name} is not implemented", place=f"program {found['name']}")
-        insns[pc] = insn._replace(imm=BY_NAME[name].number)  # the numbers are those of this version
+        insns[pc] = insn._replace(imm=NUMBERS[name])  # the numbers are those of this version
     machine, symbols = found.get("machine", False), found.get("symbols", ())
     return replace(
         made, insns=tuple(insns), kernel=UNTOLD if machine else None, symbols=dict.fromkeys(symbols, 0),

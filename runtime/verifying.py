@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from bpf.errors import Rejected
-from bpf.isa import ROW, Insn, encode, make
-from bpf.program import Program
+from bpf.isa import ROW, SLOT, Insn, encode, make
+from bpf.program import Program, unpoisoned
+from bpf.spec import errno
 from bpf.spec.attach import ATTACH_TYPES, TAKES, attach_of
-from bpf.spec.errno import NAMES
-from bpf.spec.kfuncs import KFUNCS
+from bpf.spec.kfuncs import NAMES
 from bpf.spec.program_types import PROGRAM_TYPES
 from runtime.permission import Caller
 from runtime.types import UNSPEC
@@ -29,11 +29,15 @@ def subject(program: Program, kind: str, *, attach: str = "", memory: int = 0) -
     insns = [insn and _by_descriptor(insn) for insn in program.insns]
     plain = kind == PLAIN
     section = program.section
+    license_ = program.license or ("" if section else "GPL")  # a text cannot say it
     attach = attach or attach_of(section) or TAKES.get(kind, ("",))[0]
+    code = bytearray(encode(insns, program.order))
+    for slot, data in program.malformed.items():
+        code[SLOT * slot : SLOT * (slot + 1)] = data
     return Subject(
-        encode(insns, program.order), program.order, PROGRAM_TYPES["syscall" if plain else kind],
+        bytes(code), program.order, PROGRAM_TYPES["syscall" if plain else kind],
         0 if plain else ATTACH_TYPES.get(attach, 0), program.maps, program.btf, program.types,
-        {function.start: function.name for function in program.functions}, program.license or "GPL",
+        {function.start: function.name for function in program.functions}, license_,
         sleepable=plain or kind == "syscall" or section.split("/")[0].endswith(".s"),
         target=section.partition("/")[2] if kind in ("tracing", "lsm") else "",
         kfuncs=_kfuncs(program), lines=program.lines, memory=memory if plain else -1,
@@ -49,7 +53,7 @@ def known(program: Program, kind: str, options: Options | None = None) -> Progra
 def _kfuncs(program: Program) -> dict[int, str]:
     """Slot of a call of a kernel function -> its name, "" for a number that is none."""
     called = {slot: insn.imm for slot, insn in enumerate(program.insns) if insn and insn.row.op == "call_kfunc"}
-    return {slot: KFUNCS[number].name if number in KFUNCS else "" for slot, number in called.items()}
+    return {slot: NAMES.get(number, "") for slot, number in called.items()}
 
 
 def _by_descriptor(insn: Insn) -> Insn:
@@ -64,16 +68,19 @@ def accept(program: Program, kind: str, caller: Caller) -> Program:
     """Verify a program of a type that Linux has. Raises Rejected. The same program, with the verifier's facts.
 
     Nothing is asked of a program of no type, nor of one that goes by the types or symbols of the machine that it runs
-    on, which may be described: those are for `crossbpf verify`.
+    on, which may be described: those are for `crossbpf verify`. But it is asked whether a run gets to what is poisoned.
     """
-    if kind in _OF_NO_TYPE or kind in _BY_MACHINE or program.symbols or program.kernel:
-        return program
+    by_machine = kind in _BY_MACHINE or bool(program.symbols) or program.kernel is not None
+    if kind in _OF_NO_TYPE or (by_machine and not program.poisoned):
+        return unpoisoned(program)
     verdict = verify(subject(program, kind), Options(caller.capabilities, log_level=0))
     if verdict.accepted:
-        return replace(program, facts=verdict.facts)
+        return replace(program, facts=None if by_machine else verdict.facts, poisoned={})
+    if by_machine or verdict.pc in program.poisoned:
+        return unpoisoned(program)  # it says more than the number of a helper that there is not
     said = verdict.message.splitlines()[-1] if verdict.message else "bpf() refuses it"
     raise Rejected(
-        NAMES[verdict.errno], f"program {program.name}: verification failed: {said}",
+        errno.NAMES[verdict.errno], f"program {program.name}: verification failed: {said}",
         place=f"insn {verdict.pc}" if verdict.pc >= 0 else "",
         remedy="`crossbpf verify --explain` says more, --no-verify goes on",
     )  # fmt: skip

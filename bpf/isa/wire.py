@@ -11,9 +11,9 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Sequence
 
-from bpf.errors import BadImmediate, BadRegister, HalfWide, ReservedField, Truncated, UnknownOpcode
+from bpf.errors import BadImmediate, BadProgram, BadRegister, HalfWide, ReservedField, Truncated, UnknownOpcode
 from bpf.isa.insn import Insn
-from bpf.isa.opcodes import FRAME_POINTER, REGISTERS
+from bpf.isa.opcodes import FRAME_POINTER, JMP, JMP_OPS, REGISTERS
 from bpf.isa.table import BY_OPCODE, Kind, Row
 from bpf.order import Order
 
@@ -21,6 +21,7 @@ SLOT = 8
 _FORMAT = {"little": struct.Struct("<BBhi"), "big": struct.Struct(">BBhi")}
 _LOW_HALF = frozenset({"map_fd", "map_idx", "func"})  # lddw forms that have no second immediate
 _ALL = frozenset({"dst", "src", "off", "imm"})
+_STAND_IN = bytes((JMP | JMP_OPS["ja"], *bytes(7)))
 
 
 def _reserved(row: Row) -> tuple[str, ...]:
@@ -111,6 +112,23 @@ def decode(code: bytes, order: Order) -> tuple[Insn | None, ...]:
             insns.append(None)
             pc += 1
     return tuple(insns)
+
+
+def decode_all(code: bytes, order: Order) -> tuple[tuple[Insn | None, ...], dict[int, bytes]]:
+    """As `decode`, with a jump to the next instruction in place of each malformed slot; and those slots' bytes.
+
+    For the verifier, which has a sentence for each. Raises Truncated.
+    """
+    kept: dict[int, bytes] = {}
+    while True:
+        try:
+            return decode(code, order), kept
+        except BadProgram as error:
+            if error.pc is None:
+                raise
+            here = slice(SLOT * error.pc, SLOT * (error.pc + 1))
+            kept[error.pc] = code[here]
+            code = code[: here.start] + _STAND_IN + code[here.stop :]
 
 
 def _wide(slots: Sequence[tuple[int, int, int, int]], pc: int) -> int:

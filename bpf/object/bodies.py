@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from bpf.errors import BadObject, BadProgram, Refused, UnknownOpcode
-from bpf.isa import ROW, SLOT, Insn, decode, make, opcodes
+from bpf.isa import ROW, SLOT, Insn, decode, decode_all, make, opcodes
 from bpf.isa.effects import signed
 from bpf.object.btf import Btf, essential
 from bpf.object.btf import Kind as BtfKind
@@ -17,7 +17,7 @@ from bpf.object.externs import Externs
 from bpf.object.parts import Parts
 from bpf.object.reader import Relocation, Section, Symbol
 from bpf.object.relocation import R_BPF_64_32, R_BPF_64_64, R_BPF_64_ABS64, addend, kind_name
-from bpf.spec.kfuncs import BY_NAME
+from bpf.spec.kfuncs import BY_NAME, NUMBERS
 
 WHOLE = -1  # in a Key: the map that is a whole section
 Key = tuple[int, int]  # where a map is declared, or (section, WHOLE)
@@ -36,6 +36,7 @@ class Body:
     data       slot of an lddw -> the map, and the byte of its value that is meant, or None for the map itself
     poisoned   slot of an instruction that no run may reach -> why
     symbols    slot of an lddw of a kernel variable's address -> its type
+    malformed  slot that holds no instruction -> its bytes
     """
 
     place: Place
@@ -46,17 +47,20 @@ class Body:
     poisoned: dict[int, str] = field(default_factory=dict)
     configuration: dict[str, Symbol] = field(default_factory=dict)
     symbols: dict[int, int] = field(default_factory=dict)
+    malformed: dict[int, bytes] = field(default_factory=dict)
 
 
 class Bodies:
-    """Reads functions of an object by place."""
+    """Reads functions of an object by place. as_given: see Object."""
 
-    def __init__(self, parts: Parts, target: Btf | None, externs: Externs) -> None:
+    def __init__(self, parts: Parts, target: Btf | None, externs: Externs, *, as_given: bool = False) -> None:
         self.parts = parts
         self._elf = parts.elf
         self.names = self._functions()
         self._declared: dict[Place, Declared] | None = None
         self._externs = externs
+        self._as_given = as_given
+        self._functions_there = NUMBERS if as_given else {name: one.number for name, one in BY_NAME.items()}
         self._resolver = Resolver(parts.types, target) if parts.types is not None else None
         self.kconfig: Key = (len(parts.elf.sections), WHOLE)
 
@@ -104,7 +108,8 @@ class Bodies:
         section, name = self._elf.sections[index], self.names[place].name
         ends = [offset for owner, offset in self.names if owner == index and offset > start]
         end = min(ends, default=len(section.data))
-        body = Body(place, name, self._decode(section, start, end, name))
+        insns, malformed = self._decode(section, start, end, name)
+        body = Body(place, name, insns, malformed=malformed)
         self._core(body, section, end)
         for slot, insn in enumerate(body.insns):
             offset = start + SLOT * slot
@@ -117,9 +122,12 @@ class Bodies:
                 body.functions[slot] = self._function((index, offset + SLOT * (1 + insn.distance)), place, slot)
         return body
 
-    def _decode(self, section: Section, start: int, end: int, name: str) -> tuple[Insn | None, ...]:
+    def _decode(
+        self, section: Section, start: int, end: int, name: str
+    ) -> tuple[tuple[Insn | None, ...], dict[int, bytes]]:
+        code = section.data[start:end]
         try:
-            return decode(section.data[start:end], self._elf.order)
+            return decode_all(code, self._elf.order) if self._as_given else (decode(code, self._elf.order), {})
         except BadProgram as error:
             offset = start + SLOT * (error.pc or 0)
             place = f"section {section.name}+0x{offset:x}"
@@ -186,14 +194,14 @@ class Bodies:
         """What another file, or the kernel, should have defined."""
         is_call, name = insn.row.op == "call_local", symbol.name
         kernel = name in self._externs.ksyms
-        function = BY_NAME.get(essential(name)) if kernel and self._is_function(name) else None
+        function = self._functions_there.get(essential(name)) if kernel and self._is_function(name) else None
         if not is_call and name in self._externs.offsets:
             body.data[slot] = self.kconfig, self._externs.offsets[name] + signed(insn.imm, 32)
             body.configuration[name] = symbol
         elif function is not None:
             insns = list(body.insns)
             row = ROW["call_kfunc" if is_call else "lddw_btf_id"]
-            insns[slot] = make(row, 0 if is_call else insn.dst, imm=function.number)
+            insns[slot] = make(row, 0 if is_call else insn.dst, imm=function)
             body.insns = tuple(insns)
         elif kernel and not is_call and name in self._externs.symbols:
             insns = list(body.insns)

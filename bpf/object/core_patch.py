@@ -2,15 +2,16 @@
 
 An instruction without an answer becomes libbpf's `call 0xbad2310`. A program may hold such calls where it never gets:
 behind a test whether the field exists, say. Those that no run reaches become `goto -1`, as the kernel writes over dead
-code; one that may be reached is Refused with its reason.
+code. Whether the others are never reached is for the verifier to say (`Program.poisoned`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import replace
 
 from bpf.errors import BadObject, Refused
-from bpf.isa import ROW, Insn, Kind, make
+from bpf.isa import ROW, Insn, Kind, encode, make
 from bpf.object.btf_ext import Ask, Relo
 from bpf.object.core import Answer
 from bpf.program import Program
@@ -74,21 +75,21 @@ def _resized(insn: Insn, relo: Relo, answer: Answer, place: str) -> Insn:
     return insn._replace(row=ROW[f"{stem}{8 * there}"])
 
 
-def settle(program: Program, reasons: Mapping[int, str]) -> Sequence[Insn | None]:
-    """The instructions with the poisoned slots that no run reaches made harmless; Refused for another.
+def settle(program: Program, reasons: Mapping[int, str]) -> Program:
+    """The program with its poisoned slots made harmless, which a verifier is shown as they are.
 
-    reasons: slot of each poisoned instruction -> why it is.
+    Those that constants do not show to be out of reach stay in `poisoned`. reasons: poisoned slot -> why it is.
     """
     if not reasons:
-        return program.insns
+        return program
     reached = reachable(program)
-    for slot in sorted(reasons):
-        if slot in reached:
-            raise Refused(
-                reasons[slot], place=f"insn {slot} in {program.functions[program.function_at(slot)].name}",
-                remedy="ask whether it exists first, or give types that have it (--btf)",
-            )  # fmt: skip
-    return [make(ROW["ja"], off=-1) if slot in reasons else insn for slot, insn in enumerate(program.insns)]
+    calls = encode([make(ROW["call_helper"], imm=POISON)], program.order)
+    return replace(
+        program,
+        insns=tuple(make(ROW["ja"], off=-1) if slot in reasons else insn for slot, insn in enumerate(program.insns)),
+        malformed={**program.malformed, **dict.fromkeys(reasons, calls)},
+        poisoned={slot: reason for slot, reason in sorted(reasons.items()) if slot in reached},
+    )
 
 
 # What a run may reach --------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from bpf.errors import BadObject, BadProgram, CrossbpfError
 from bpf.isa import ROW, SLOT, Insn, Kind, make
@@ -23,7 +24,7 @@ from bpf.object.dwarf import Place
 from bpf.object.externs import Externs
 from bpf.object.parts import Parts, open_parts
 from bpf.object.reader import Symbol
-from bpf.program import Line, Map, Program, program
+from bpf.program import Line, Map, Program, as_given, program, unpoisoned
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,7 @@ def load(
     """
     try:
         opened = Object(data, target=target, kconfig=kconfig, symbols=symbols)
-        return [opened.program(entry) for entry in opened.choose(section, name)]
+        return [unpoisoned(opened.program(entry)) for entry in opened.choose(section, name)]
     except CrossbpfError as error:
         raise error.at(file=file) from None
 
@@ -65,16 +66,19 @@ class Object:
     target   the types of the machine that the program shall run on, for CO-RE; None: the object's own
     kconfig  kernel configuration: LINUX_KERNEL_VERSION and CONFIG_* -> a number, "y", "n", "m" or text
     symbols  the kernel's symbols -> their addresses
+    as_given for the verifier alone, which has a sentence for each: malformed instructions stay (Program.malformed),
+             nothing is asked of jumps, and all kernel functions of Linux are there, also those that do nothing here
     """
 
     def __init__(
         self, data: bytes | Parts, *, target: Btf | None = None, kconfig: Mapping[str, int | str] | None = None,
-        symbols: Mapping[str, int] | None = None,
+        symbols: Mapping[str, int] | None = None, as_given: bool = False,
     ) -> None:  # fmt: skip
         self._parts = data if isinstance(data, Parts) else open_parts(data)
         self._externs = Externs(self._parts, kconfig or {}, symbols or {}, target)
         self._target = target
-        self._bodies = Bodies(self._parts, target, self._externs)
+        self._bodies = Bodies(self._parts, target, self._externs, as_given=as_given)
+        self._as_given = as_given
         elf = self._parts.elf
         self.order = elf.order
         self.types = self._parts.types
@@ -176,6 +180,7 @@ class Object:
         insns: list[Insn | None] = []
         lines: dict[int, Line] = {}
         poisoned: dict[int, str] = {}
+        malformed: dict[int, bytes] = {}
         types: dict[int, int] = {}
         symbols: dict[int, int] = {}
         sections = self._parts.elf.sections
@@ -189,20 +194,24 @@ class Object:
                     lines[pc] = line
                 insns.append(_patched(insn, body, slot, pc, starts, keys))
             symbols |= {base + slot: number for slot, number in body.symbols.items()}
+            malformed |= {base + slot: data for slot, data in body.malformed.items()}
             poisoned |= {base + slot: reason for slot, reason in body.poisoned.items()}
             number = self._parts.ext.functions.get((sections[index].name, start))
             if number is not None:
                 types[base] = number
         names = {starts[body.place]: body.name for body in bodies}
+        of: dict[str, Any] = {
+            "name": bodies[0].name, "order": self.order, "names": names, "maps": maps, "lines": lines,
+        }  # fmt: skip
         try:
-            made = program(insns, name=bodies[0].name, order=self.order, names=names, maps=maps, lines=lines)
+            made = as_given(insns, malformed, **of) if self._as_given else program(insns, **of)
         except BadProgram as error:
             body = [body for body in bodies if starts[body.place] <= (error.pc or 0)][-1]
             offset = body.place[1] + SLOT * ((error.pc or 0) - starts[body.place])
             message = f"function {body.name}: {error.message}"
             raise BadObject(message, place=self._parts.at(body.place[0], offset), remedy=error.remedy) from None
         return replace(
-            made, insns=tuple(settle(made, poisoned)), btf=self.types, types=types,
+            made if self._as_given else settle(made, poisoned), btf=self.types, types=types,
             section=sections[bodies[0].place[0]].name, license=self.license, version=self.version,
             kernel=self._target, symbols=symbols,
         )  # fmt: skip

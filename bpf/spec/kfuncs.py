@@ -114,6 +114,13 @@ BY_NAME: Mapping[str, Kfunc] = MappingProxyType({one.name: one for one in KFUNCS
 NEW = "bpf_obj_new_impl"
 """Its first argument is the number of a type of the program's, which becomes that type's size before it is run."""
 
+NUMBERS: Mapping[str, int] = MappingProxyType(
+    {name: number for number, name in enumerate(dict.fromkeys((*BY_NAME, *SIGNATURES)), FIRST)}
+)
+"""Name -> number of every kernel function that the verifier knows, behind those that do something here the others."""
+
+NAMES: Mapping[int, str] = MappingProxyType({number: name for name, number in NUMBERS.items()})
+
 DECLARATIONS: Mapping[str, str] = MappingProxyType({one.name: text for one, text in _FOUND})
 """Name -> its declaration in C."""
 

@@ -14,7 +14,7 @@ from bpf.errors import BadProgram, BadText
 from bpf.isa import Insn, Kind
 from bpf.order import Order
 from bpf.program import Line, Program, program
-from bpf.spec.kfuncs import BY_NAME
+from bpf.spec.kfuncs import NUMBERS
 from bpf.text.grammar import FORMS, WORDS, find, reduce
 from bpf.text.operands import check_distance, fill, short
 
@@ -203,9 +203,9 @@ def _statements(line: str) -> list[str]:
 
 def _kernel_function(name: str) -> int:
     """The number of a kernel function. Raises BadText."""
-    if name not in BY_NAME:
+    if name not in NUMBERS:
         raise BadText(f"no kernel function {short(name)} is here", remedy="docs/helpers.md lists those that are")
-    return BY_NAME[name].number
+    return NUMBERS[name]
 
 
 def _reads(text: str) -> bool:

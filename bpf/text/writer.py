@@ -7,7 +7,7 @@ import re
 
 from bpf.isa import Insn, Kind
 from bpf.program import Program
-from bpf.spec.kfuncs import KFUNCS
+from bpf.spec.kfuncs import NAMES
 
 _PLAIN = re.compile(r"(?!%?[rw]\d+\Z)[A-Za-z_.$][\w.$]*", re.ASCII)
 
@@ -27,8 +27,8 @@ def format_insn(insn: Insn, pc: int | None = None) -> str:
         hi=high,
         target=target,
     )
-    if row.op == "call_kfunc" and imm in KFUNCS:
-        text = text.replace(str(imm), KFUNCS[imm].name)
+    if row.op == "call_kfunc" and imm in NAMES:
+        text = text.replace(str(imm), NAMES[imm])
     return text if pc is None else f"{pc}: ({row.opcode:02x}) {text}"
 
 

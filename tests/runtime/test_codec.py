@@ -8,7 +8,7 @@ import pytest
 
 from bpf.errors import Refused
 from bpf.object.btf import VOID, Btf
-from bpf.spec.kfuncs import BY_NAME
+from bpf.spec.kfuncs import NUMBERS
 from bpf.text import assemble
 from runtime import codec
 
@@ -21,9 +21,9 @@ def test_kernel_functions_are_kept_by_name(monkeypatch: pytest.MonkeyPatch) -> N
     assert found.insns == prog.insns
     assert (found.kernel, found.symbols) == (codec.UNTOLD, {0: 0})
     assert codec.program_of(codec.program_text(given)).kernel is None
-    moved = {**BY_NAME, "bpf_throw": replace(BY_NAME["bpf_throw"], number=3000)}
-    monkeypatch.setattr(codec, "BY_NAME", moved)
-    assert [insn.imm for insn in codec.program_of(text).insns[3:5] if insn] == [3000, BY_NAME["bpf_strlen"].number]
+    moved = {**NUMBERS, "bpf_throw": 3000}
+    monkeypatch.setattr(codec, "NUMBERS", moved)
+    assert [insn.imm for insn in codec.program_of(text).insns[3:5] if insn] == [3000, NUMBERS["bpf_strlen"]]
     del moved["bpf_strlen"]
     with pytest.raises(Refused, match="program prog: kernel function bpf_strlen is not implemented"):
         codec.program_of(text)
