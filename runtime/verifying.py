@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from bpf.errors import Rejected
 from bpf.isa import ROW, SLOT, Insn, encode, make
-from bpf.program import Program, unpoisoned
+from bpf.object.btf import Kind
+from bpf.program import Map, Program, unpoisoned
 from bpf.spec import errno
 from bpf.spec.attach import ATTACH_TYPES, TAKES, attach_of
 from bpf.spec.kfuncs import NAMES
@@ -36,12 +37,25 @@ def subject(program: Program, kind: str, *, attach: str = "", memory: int = 0) -
         code[SLOT * slot : SLOT * (slot + 1)] = data
     return Subject(
         bytes(code), program.order, PROGRAM_TYPES["syscall" if plain else kind],
-        0 if plain else ATTACH_TYPES.get(attach, 0), program.maps, program.btf, program.types,
+        0 if plain else ATTACH_TYPES.get(attach, 0), _typed(program), program.btf, program.types,
         {function.start: function.name for function in program.functions}, license_,
         sleepable=plain or kind == "syscall" or section.split("/")[0].endswith(".s"),
         target=section.partition("/")[2] if kind in ("tracing", "lsm") else "",
         kfuncs=_kfuncs(program), lines=program.lines, memory=memory if plain else -1,
     )  # fmt: skip
+
+
+def _typed(program: Program) -> tuple[Map, ...]:
+    """Its maps, of which sections of global data are typed as libbpf types them: by the section."""
+    btf = program.btf
+    if btf is None:
+        return program.maps
+    return tuple(
+        replace(map_, value_type=btf.find(map_.name, Kind.DATASEC) or 0)
+        if map_.is_data and not map_.value_type
+        else map_
+        for map_ in program.maps
+    )
 
 
 def known(program: Program, kind: str, options: Options | None = None) -> Program:

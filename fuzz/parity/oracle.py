@@ -162,36 +162,44 @@ def _functions(subject: Subject) -> FunctionInfo | None:
     records = b"".join(
         start.to_bytes(4, order) + number.to_bytes(4, order) for start, number in sorted(subject.types.items())
     )
-    return FunctionInfo(encode(_plain(subject.btf), order), records)
+    return FunctionInfo(encode(_complete(subject), order), records)
 
 
-def _plain(btf: Btf) -> Btf:
-    """Types without what only a loader completes: sections, variables, functions elsewhere. Numbers stay."""
-    if not any(_completed(one) for one in btf.types):
-        return btf
+def _complete(subject: Subject) -> Btf:
+    """The types as a loader completes them: sections have their size; what is elsewhere is a number. Numbers stay."""
+    btf = subject.btf
+    assert btf is not None
+    sizes = {map_.name: map_.value_size for map_ in subject.maps}
     number = Type(Kind.INT, "int", 4, encoding=1, bits=32)
-    return replace(btf, types=tuple(number if _completed(one) else one for one in btf.types))
+    types = []
+    for one in btf.types:
+        ends = [placed.offset + placed.size for placed in one.variables]
+        if one.kind is Kind.DATASEC and ends and not any(_elsewhere(btf[placed.type]) for placed in one.variables):
+            types.append(replace(one, size=sizes.get(one.name, max(ends))))
+        else:
+            types.append(number if _elsewhere(one) or one.kind is Kind.DATASEC else one)
+    return replace(btf, types=tuple(types))
 
 
-def _completed(one: Type) -> bool:
-    return one.kind in (Kind.DATASEC, Kind.VAR) or (one.kind is Kind.FUNC and LINKAGE[one.linkage] == "extern")
+def _elsewhere(one: Type) -> bool:
+    return one.kind in (Kind.VAR, Kind.FUNC) and LINKAGE[one.linkage] == "extern"
 
 
 @contextmanager
 def _maps(subject: Subject) -> Iterator[list[int]]:
     """Descriptors of new maps, as the subject has them."""
     with ExitStack() as stack:
-        yield [_map(map_, subject.btf, stack) for map_ in subject.maps]
+        yield [_map(map_, subject, stack) for map_ in subject.maps]
 
 
-def _map(map_: Map, btf: Btf | None, stack: ExitStack) -> int:
-    inner = _map(map_.inner, btf, stack) if map_.inner is not None else 0
-    types = None
+def _map(map_: Map, subject: Subject, stack: ExitStack) -> int:
+    inner = _map(map_.inner, subject, stack) if map_.inner is not None else 0
+    types, btf = None, subject.btf
     if btf is not None and map_.value_type and map_.kind not in _UNTYPED:
         key = map_.key_type or next(
             number for number, one in enumerate(btf.types) if one.kind is Kind.INT and one.size == 4
         )
-        types = (encode(_plain(btf), HOST), key, map_.value_type)
+        types = (encode(_complete(subject), HOST), 0 if map_.is_data else key, map_.value_type)
     flags = map_.flags | RDONLY_PROG * map_.readonly
     descriptor = syscall.create_map(
         map_.name,

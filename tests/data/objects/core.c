@@ -101,6 +101,18 @@ SEC("syscall") long careless(struct thing___old *thing)
 	return thing->gone;
 }
 
+struct thing___old kept;
+
+static __attribute__((noinline)) int has_it(void)
+{
+	return bpf_core_field_exists(kept.gone);
+}
+
+SEC("socket") int careful(void *context)
+{
+	return has_it() ? kept.gone : 7;
+}
+
 #endif
 
 SEC("syscall") long chain(struct thing *thing)
