@@ -185,7 +185,7 @@ def _users(one: Kfunc) -> str:
 def kernel_header() -> str:
     """The text of bpf_kfuncs.h."""
     texts = [f"extern {DECLARATIONS[one.name]} __weak __ksym;\n" for one in KFUNCS.values() if one.name not in _THERE]
-    structs = sorted({found for text in texts for found in re.findall(r"struct \w+", text)} - set(_OWN))
+    structs = sorted({found for text in texts for found in re.findall(r"struct \w+", text)})
     head = _KERNEL_HEAD + "".join(f"{name};\n" for name in structs) + "\n"
     own = "#ifndef __VMLINUX_H__\n" + "\n".join(_OWN.values()) + "#endif\n\n"
     return head + own + "".join(texts) + _MACROS + "\n#endif\n"

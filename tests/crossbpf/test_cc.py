@@ -153,6 +153,12 @@ class TestCompile:
             cc.compile_c(write(tmp_path, '#include "bad.h"\n'), "big")
         assert Path(caught.value.file) == header
 
+    def test_a_header_of_the_machine_is_to_be_made(self, tmp_path: Path) -> None:
+        with pytest.raises(
+            cc.CompileError, match=r"'vmlinux\.h' file not found \(crossbpf btf dump file .* > vmlinux\.h"
+        ):
+            cc.compile_c(write(tmp_path, '#include "vmlinux.h"\n'), "little")
+
     def test_what_bpf_cannot_do(self, tmp_path: Path) -> None:
         source = "long f(long n) { volatile char big[600]; big[n] = 1; return big[3]; }"
         with pytest.raises(cc.CompileError, match=r"test\.c: line 1: .*stack limit"):

@@ -6,6 +6,8 @@
 
 struct __sk_buff;
 struct bpf_dynptr;
+struct bpf_iter_bits;
+struct bpf_iter_task;
 struct bpf_map;
 struct cgroup;
 struct task_struct;
