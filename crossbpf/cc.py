@@ -1,7 +1,8 @@
 """C to BPF: find a clang and run it.
 
 Three compilers will do, in this order: the one the user names, `clang` on PATH if it has the BPF target, the clang
-inside the `ziglang` package. All get our own headers (crossbpf/include) after the user's.
+inside the `ziglang` package. All get our own headers (crossbpf/include) after the user's, and before what a clang of
+the host finds by itself; zig's finds nothing else but the compiler's own.
 """
 
 from __future__ import annotations
@@ -37,14 +38,18 @@ _FLAGS = (
 # The machine whose registers bpf/bpf_tracing.h names: what `kprobe` is for in a byte order (bpf/spec/registers.py).
 _MACHINE = {"little": "-D__TARGET_ARCH_x86", "big": "-D__TARGET_ARCH_s390"}
 
+# Headers that nobody ships, because they are of the machine: name -> how to make one.
+_MADE = {"vmlinux.h": "crossbpf btf dump file /sys/kernel/btf/vmlinux format c > vmlinux.h"}
+_MISSING = re.compile(r"'(?:.*/)?([^/']+)' file not found")
+
 _ERROR = re.compile(r"^(?:(?P<file>.+?):(?P<line>\d+):(?:\d+:)? )?(?:fatal )?error: (?P<message>.+)$", re.MULTILINE)
 
 
 class CompileError(BadInput):
     """The compiler refused the source. The first error is the message; `details` is everything it wrote."""
 
-    def __init__(self, message: str, *, file: str, place: str = "", details: str = "") -> None:
-        super().__init__(message, file=file, place=place)
+    def __init__(self, message: str, *, file: str, place: str = "", details: str = "", remedy: str = "") -> None:
+        super().__init__(message, file=file, place=place, remedy=remedy)
         self.details = details
 
 
@@ -155,4 +160,6 @@ def _refused(path: str, said: str, code: int) -> CompileError:
         last = next((line.strip() for line in reversed(said.splitlines()) if line.strip()), f"exit status {code}")
         return CompileError(f"the compiler failed: {last}", file=path, details=said)
     place = f"line {found['line']}" if found["line"] else ""
-    return CompileError(found["message"], file=found["file"] or path, place=place, details=said)
+    missing = _MISSING.match(found["message"])
+    remedy = _MADE.get(missing[1], "") if missing else ""
+    return CompileError(found["message"], file=found["file"] or path, place=place, details=said, remedy=remedy)

@@ -87,7 +87,7 @@ static __noinline int is_prime(__u64 n)
 	return 1;
 }
 
-unsigned long long prime(void *mem __unused, unsigned long len __unused)
+unsigned long long prime(void *mem __attribute__((unused)), unsigned long len __attribute__((unused)))
 {
 	__u64 n = -1ULL;
 

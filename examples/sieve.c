@@ -13,7 +13,7 @@ static __noinline void strike(__u32 prime)
 		composite[n / 2 / 32] |= 1u << (n / 2 % 32);
 }
 
-unsigned long long sieve(void *mem __unused, unsigned long len __unused)
+unsigned long long sieve(void *mem __attribute__((unused)), unsigned long len __attribute__((unused)))
 {
 	__u64 count = 1; // 2
 

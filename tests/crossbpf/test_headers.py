@@ -12,7 +12,7 @@ from bpf.object.parts import raw_types
 from bpf.spec.helpers import KERNEL
 from bpf.spec.kfuncs import KFUNCS
 from bpf.spec.prototypes import PROTOTYPES
-from crossbpf.headers import HEADER, KERNEL_HEADER, helper_header, kernel_header
+from crossbpf.headers import HEADER, KERNEL_HEADER, NUMBERS, helper_header, kernel_header, numbers_header
 
 TYPES = Path("/sys/kernel/btf/vmlinux")
 
@@ -24,6 +24,7 @@ def kernel_types() -> Btf:
 
 def test_it_is_up_to_date() -> None:
     assert HEADER.read_text("utf-8") == helper_header(), "write it again: python -m crossbpf.headers"
+    assert NUMBERS.read_text("utf-8") == numbers_header(), "write it again: python -m crossbpf.headers"
     assert KERNEL_HEADER.read_text("utf-8") == kernel_header(), "write it again: python -m crossbpf.headers"
 
 

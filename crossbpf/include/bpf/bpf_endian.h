@@ -30,6 +30,16 @@
 #define bpf_le32_to_cpu(x) ((__u32)bpf_cpu_to_le32(x))
 #define bpf_le64_to_cpu(x) ((__u64)bpf_cpu_to_le64(x))
 
+/* Names that say whether the argument is a constant; here it makes no difference. */
+#define __bpf_htons(x) bpf_htons(x)
+#define __bpf_htonl(x) bpf_htonl(x)
+#define __bpf_ntohs(x) bpf_ntohs(x)
+#define __bpf_ntohl(x) bpf_ntohl(x)
+#define __bpf_constant_htons(x) bpf_htons(x)
+#define __bpf_constant_htonl(x) bpf_htonl(x)
+#define __bpf_constant_ntohs(x) bpf_ntohs(x)
+#define __bpf_constant_ntohl(x) bpf_ntohl(x)
+
 #define bpf_htons(x) bpf_cpu_to_be16(x)
 #define bpf_htonl(x) bpf_cpu_to_be32(x)
 #define bpf_ntohs(x) bpf_be16_to_cpu(x)

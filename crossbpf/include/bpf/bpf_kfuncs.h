@@ -6,11 +6,14 @@
 
 struct __sk_buff;
 struct bpf_dynptr;
+struct bpf_iter_bits;
+struct bpf_iter_task;
 struct bpf_map;
 struct cgroup;
 struct task_struct;
 struct xdp_md;
 
+#ifndef __VMLINUX_H__
 struct bpf_iter_bits {
 	__u64 __opaque[2];
 } __attribute__((aligned(8)));
@@ -18,6 +21,7 @@ struct bpf_iter_bits {
 struct bpf_iter_task {
 	__u64 __opaque[3];
 } __attribute__((aligned(8)));
+#endif
 
 extern int bpf_iter_bits_new(struct bpf_iter_bits *it, const __u64 *unsafe_ptr, __u32 nr_words) __weak __ksym;
 extern int *bpf_iter_bits_next(struct bpf_iter_bits *it) __weak __ksym;
@@ -74,5 +78,25 @@ extern struct cgroup *bpf_cgroup_from_id(__u64 cgid) __weak __ksym;
 /* A new object of a type of the program's, zeroed, or NULL; and its end. */
 #define bpf_obj_new(type) ((typeof(type) *)bpf_obj_new_impl(__builtin_btf_type_id(*(typeof(type) *)0, 0), (void *)0))
 #define bpf_obj_drop(object) bpf_obj_drop_impl(object, (void *)0)
+
+/* Loops that the kernel ends in the end (may_goto, Linux 6.9): for (...; can_loop; ...), or cond_break in the body. */
+#ifndef can_loop
+#define can_loop \
+	({ \
+		__label__ __over, __go_on; \
+		_Bool __again = 1; \
+		__asm__ volatile goto("may_goto %l[__over]" :::: __over); \
+		goto __go_on; \
+	__over: \
+		__again = 0; \
+	__go_on:; \
+		__again; \
+	})
+#define cond_break \
+	({ \
+		if (!can_loop) \
+			break; \
+	})
+#endif
 
 #endif

@@ -10,8 +10,6 @@
 		__u64 :64;       \
 	} __attribute__((aligned(8)))
 
-struct bpf_flow_keys;
-
 /* An XDP program. The kernel widens data, data_end and data_meta to pointers. */
 struct xdp_md {
 	__u32 data;
@@ -21,6 +19,8 @@ struct xdp_md {
 	__u32 rx_queue_index;
 	__u32 egress_ifindex;
 };
+
+struct bpf_flow_keys;
 
 /* Socket filters, tc, cgroup_skb, lightweight tunnels, sk_skb. */
 struct __sk_buff {
@@ -77,7 +77,7 @@ struct bpf_sock {
 	__u32 dst_ip4;
 	__u32 dst_ip6[4];
 	__u32 state;
-	__u32 rx_queue_mapping;
+	__s32 rx_queue_mapping; /* -1 for none */
 };
 
 /* cgroup_sock_addr. */
@@ -160,7 +160,10 @@ struct sk_msg_md {
 
 /* sk_lookup. */
 struct bpf_sk_lookup {
-	__bpf_md_ptr(struct bpf_sock *, sk);
+	union {
+		__bpf_md_ptr(struct bpf_sock *, sk);
+		__u64 cookie; /* of a test run: the socket's, instead */
+	};
 	__u32 family;
 	__u32 protocol;
 	__u32 remote_ip4;
@@ -197,10 +200,10 @@ struct bpf_sockopt {
 	__bpf_md_ptr(struct bpf_sock *, sk);
 	__bpf_md_ptr(void *, optval);
 	__bpf_md_ptr(void *, optval_end);
-	__u32 level;
-	__u32 optname;
-	__u32 optlen;
-	__u32 retval;
+	__s32 level;
+	__s32 optname;
+	__s32 optlen;
+	__s32 retval;
 };
 
 /* cgroup_device. */
@@ -208,6 +211,11 @@ struct bpf_cgroup_dev_ctx {
 	__u32 access_type;
 	__u32 major;
 	__u32 minor;
+};
+
+/* raw_tracepoint: as many words as the tracepoint has arguments. */
+struct bpf_raw_tracepoint_args {
+	__u64 args[0];
 };
 
 #endif

@@ -23,5 +23,11 @@ typedef __u16 __sum16; /* a 16-bit ones' complement checksum */
 typedef __u32 __wsum;  /* such a sum that has not been folded yet */
 
 #define __aligned_u64 __u64 __attribute__((aligned(8)))
+#define __aligned_be64 __be64 __attribute__((aligned(8)))
+#define __aligned_le64 __le64 __attribute__((aligned(8)))
+
+#ifndef __bitwise
+#define __bitwise
+#endif
 
 #endif

@@ -1,0 +1,7 @@
+/* Error numbers. */
+#ifndef CROSSBPF_ASM_ERRNO_H
+#define CROSSBPF_ASM_ERRNO_H
+
+#include <linux/errno.h>
+
+#endif

@@ -1,0 +1,14 @@
+/* The kernel that these headers describe. */
+#ifndef CROSSBPF_LINUX_VERSION_H
+#define CROSSBPF_LINUX_VERSION_H
+
+#define LINUX_VERSION_MAJOR 6
+#define LINUX_VERSION_PATCHLEVEL 18
+#define LINUX_VERSION_SUBLEVEL 0
+#ifndef KERNEL_VERSION
+#define KERNEL_VERSION(a, b, c) (((a) << 16) + ((b) << 8) + ((c) > 255 ? 255 : (c)))
+#endif
+#define LINUX_VERSION_CODE \
+	KERNEL_VERSION(LINUX_VERSION_MAJOR, LINUX_VERSION_PATCHLEVEL, LINUX_VERSION_SUBLEVEL)
+
+#endif
