@@ -65,9 +65,14 @@ def known(program: Program, kind: str, options: Options | None = None) -> Progra
 
 
 def _kfuncs(program: Program) -> dict[int, str]:
-    """Slot of a call of a kernel function -> its name, "" for a number that is none."""
-    called = {slot: insn.imm for slot, insn in enumerate(program.insns) if insn and insn.row.op == "call_kfunc"}
-    return {slot: NAMES.get(number, "") for slot, number in called.items()}
+    """Slot of a call or the address of a kernel function -> its name, "" for a number that is none."""
+    found = {}
+    for slot, insn in enumerate(program.insns):
+        if (insn is not None and insn.row.op == "call_kfunc") or (
+            insn is not None and insn.row.op == "btf_id" and program.section and slot not in program.symbols
+        ):
+            found[slot] = NAMES.get(insn.imm, "")
+    return found
 
 
 def _by_descriptor(insn: Insn) -> Insn:

@@ -177,6 +177,8 @@ def result(env: Env, made: Call, kind: Argument, flags: int) -> Reg:
 
 def variable(env: Env, raw: Raw) -> Reg:
     """What an lddw of one of the kernel's variables or functions gives; references.py has looked whether it is one."""
+    if env.pc in env.subject.kfuncs:
+        return Reg(MEM | RDONLY, ZERO)
     types, number = kernel_types(), raw.imm
     assert types is not None
     one = types[number]

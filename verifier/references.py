@@ -58,7 +58,7 @@ def _wide(found: Structure, pc: int, raw: Raw) -> None:
         raise Rejection(EINVAL, "invalid bpf_ld_imm64 insn", pc)
     high = raws[pc + 1].imm
     form = _FORM.get(raw.src, "")
-    if form == "btf_id":
+    if form == "btf_id" and pc not in found.subject.kfuncs:
         _check_variable(raw.imm, high, pc)
     if form in ("imm", "btf_id", "func"):
         return
@@ -165,4 +165,6 @@ def special(map_: Map, btf: Btf | None) -> frozenset[str]:
             found.add(type_.name)
         elif type_.kind is Kind.STRUCT:
             waiting.extend(member.type for member in type_.members)
+        elif type_.kind is Kind.DATASEC:
+            waiting.extend(btf[placed.type].type for placed in type_.variables)
     return frozenset(found)

@@ -22,7 +22,7 @@ class Subject:
     type       program type; attach: expected_attach_type, 0 where none is named
     maps       an lddw of map_fd or map_idx form counts in them
     btf        its types; types: slot where a function starts -> its FUNC; names: slot -> name
-    kfuncs     slot of a call of a kernel function -> that function's name
+    kfuncs     slot of a call of a kernel function, or of an lddw of its address -> that function's name
     license    "GPL"
     sleepable  BPF_F_SLEEPABLE; target: name of the kernel function or struct that it is attached to
     lines      slot -> source line that starts there

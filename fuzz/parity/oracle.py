@@ -235,7 +235,7 @@ def _bound(subject: Subject, descriptors: list[int]) -> bytes:
                 number = descriptors[raw.imm]
             elif _STANDARD_STREAMS < raw.imm < _MANY:
                 raise OSError(errno.EMFILE, f"descriptor {raw.imm} may be one of this process")
-        elif calls.is_kfunc_call(raw) and pc in subject.kfuncs:
+        elif pc in subject.kfuncs:
             number = kernel_type(subject.kfuncs[pc], Kind.FUNC)
         code[pc * SLOT + 4 : pc * SLOT + 8] = number.to_bytes(4, HOST, signed=True)
     return bytes(code)

@@ -13,6 +13,7 @@ from bpf.object.parts import raw_types
 from bpf.plan import Unit
 from bpf.program import Map, Program
 from bpf.spec.conventions import TYPED
+from bpf.spec.kfuncs import NUMBERS
 from bpf.text import assemble
 from runtime.permission import ROOT
 from runtime.verifying import accept, subject
@@ -80,3 +81,11 @@ def test_a_lock_in_global_data() -> None:
     program = replace(assemble(text), maps=(data,), btf=Btf(types))
     assert verdict(program, "sched_cls").accepted
     assert "has to have BTF" in verdict(replace(program, btf=None), "sched_cls").message
+
+
+def test_the_address_of_a_kernel_function() -> None:
+    """As bpf_ksym_exists() asks for it, in an object: its number is none of the kernel's."""
+    number = NUMBERS["bpf_rcu_read_lock"]
+    text = assemble(f"r1 = btf_id[{number}][0]; if r1 == 0 goto +2; call kfunc bpf_rcu_read_lock; "
+                    "call kfunc bpf_rcu_read_unlock; r0 = 0; exit")  # fmt: skip
+    assert verdict(replace(text, section="tc", license="GPL"), "sched_cls").accepted
