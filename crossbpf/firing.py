@@ -104,6 +104,8 @@ def _from_json(file: str) -> Iterator[Event]:
         found = json.loads(read_bytes(file))
     except (ValueError, RecursionError) as error:
         raise BadInput(f"is no JSON: {error}", file=file) from None
+    if found == []:
+        raise BadInput("has no events", file=file)
     for number, one in enumerate(found if isinstance(found, list) else [found]):
         place = f"event {number}"
         if not isinstance(one, dict) or not set(one) <= {"data", "context"}:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from bpf.errors import BadInput
 
 _MAGICS = {0xA1B2C3D4, 0xA1B23C4D}
+_NEXT_GENERATION = b"\x0a\x0d\x0d\x0a"
 _HEADER, _RECORD = 24, 16
 ETHERNET = 1  # LINKTYPE_ETHERNET
 _SNAPLEN = 0x4_0000
@@ -16,6 +17,11 @@ _SNAPLEN = 0x4_0000
 def byte_order(data: bytes) -> str:
     """The struct module's sign for a pcap file's byte order, empty for anything else."""
     return next((order for order in "<>" if len(data) >= 4 and struct.unpack(order + "I", data[:4])[0] in _MAGICS), "")
+
+
+def is_capture(data: bytes) -> bool:
+    """Whether it begins as a pcap file does, or as a pcapng file."""
+    return bool(byte_order(data)) or data[:4] == _NEXT_GENERATION
 
 
 def read(data: bytes, file: str = "") -> list[bytes]:

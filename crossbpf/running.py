@@ -17,7 +17,7 @@ from bpf.spec.conventions import Convention
 from crossbpf import pcap
 from crossbpf.bpftool import caller, capable, verified
 from crossbpf.cpus import cpu_options, schedule_named
-from crossbpf.inputs import memory_bytes, read_bytes, read_source, write_bytes
+from crossbpf.inputs import memory_bytes, read_source, write_bytes
 from crossbpf.machine import world as world_of
 from crossbpf.maps import map_option, map_record, show_maps
 from crossbpf.net import net_option, network_said
@@ -187,13 +187,13 @@ def run(
 
 def frames_in(data_in: str | None, option: str = "--data-in") -> tuple[list[bytes], bool]:
     """The packets that an option names, and whether they are a capture's. Raises BadInput."""
-    if data_in is not None and data_in.endswith(".pcap"):
-        frames = pcap.read(read_bytes(data_in), data_in)
-        if not frames:
-            raise BadInput("has no packets", file=data_in)
-        return frames, True
     data = memory_bytes(data_in, option)
-    return (pcap.read(data, data_in or ""), True) if pcap.byte_order(data) else ([data], False)
+    if data_in is None or not (data_in.endswith(".pcap") or pcap.is_capture(data)):
+        return [data], False
+    frames = pcap.read(data, data_in)
+    if not frames:
+        raise BadInput("has no packets", file=data_in)
+    return frames, True
 
 
 def _input(convention: Convention, program: Program, frame: bytes, ctx: Sequence[str]) -> Input:

@@ -17,7 +17,10 @@ _VLANS = (0x8100, 0x88A8)
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """Who a frame is from and for. transport: where the header of TCP or UDP is; payload: what follows it."""
+    """Who a frame is from and for.
+
+    transport: where the header of TCP or UDP is; header: its bytes; payload: what follows it.
+    """
 
     protocol: str
     source: str
@@ -25,6 +28,7 @@ class Flow:
     destination: str
     destination_port: int
     transport: int
+    header: int
     payload: bytes
 
     @property
@@ -55,7 +59,7 @@ def flow_of(frame: bytes) -> Flow | None:
         return None
     source, destination = (str(ip_address(address)) for address in addresses)
     ports = [int.from_bytes(inner[place : place + 2], "big") for place in (0, 2)]
-    return Flow(_PROTOCOLS[protocol], source, ports[0], destination, ports[1], at + start, inner[size:])
+    return Flow(_PROTOCOLS[protocol], source, ports[0], destination, ports[1], at + start, size, inner[size:])
 
 
 def _ends(ends: Iterable[tuple[str, str]], order: Order) -> dict[str, int]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from typing import Any
 
-from bpf.errors import BadInput
+from bpf.errors import BadInput, CallFailed
 from bpf.program import Program
 from bpf.spec.hooks import CGROUPS, ONE
+from bpf.spec.maps import ANY
 from runtime import elements, hooks
 from runtime.fired import Fired
 from runtime.firing import HOPS, event_for, fire
@@ -54,6 +56,8 @@ class MapView:
         if isinstance(value, tuple):
             return tuple(state.lookup(raw, cpu) for cpu in range(len(value)))
         found = state.lookup(raw)
+        if found is not None and self._made.frozen:
+            return found.toreadonly()
         if found is None and value is not None:
             return memoryview(value)
         if found is None:
@@ -68,13 +72,22 @@ class MapView:
             return default
 
     def __setitem__(self, key: Key, value: bytes | int) -> None:
-        """Raises OSError with Linux's number."""
-        raw = value.to_bytes(self._made.declared.value_size, self._made.order) if isinstance(value, int) else value
-        self.state.update(self._key(key), raw)
+        """Raises CallFailed."""
+        self.update(key, value)
 
     def __delitem__(self, key: Key) -> None:
-        """Raises OSError with Linux's number."""
-        self.state.delete(self._key(key))
+        """Raises KeyError, CallFailed."""
+        try:
+            elements.delete(self._kernel, self._made, self._key(key))
+        except CallFailed as failed:
+            if failed.name == "ENOENT":
+                raise KeyError(key) from None
+            raise
+
+    def update(self, key: Key, value: bytes | int, flags: int = ANY) -> None:
+        """Set the value of a key: NOEXIST only a new one's, EXIST only one's that is there. Raises CallFailed."""
+        raw = value.to_bytes(self._made.declared.value_size, self._made.order) if isinstance(value, int) else value
+        elements.update(self._kernel, self._made, self._key(key), raw, flags)
 
     def take(self, key: Key = b"") -> Value:
         """The value of a key, which is deleted; what is next of a queue or stack. Raises CallFailed."""
@@ -173,7 +186,7 @@ class Loaded:
         self, hook: str, data: bytes = b"", *, context: Mapping[str, int] | None = None, engine: str = "interpreter",
         hops: int = HOPS,
     ) -> Fired:  # fmt: skip
-        """Let an event happen at a hook. Where nothing is attached, the programs are that belong there.
+        """Let an event happen at a hook. Where nothing is attached, the programs are for its time that belong there.
 
         Those are the ones whose section means the hook, and those without a section whose type fits.
 
@@ -189,8 +202,12 @@ class Loaded:
                 raise BadInput(
                     f"{len(fitting)} programs belong to {hook}, which has one", remedy=f"attach one of {names}"
                 )
+        else:
+            fitting = []
+        with ExitStack() as stack:
             for program in fitting:
                 hooks.attach(self.kernel, program, chosen, place, flags=flags)
-        return fire(
-            self.kernel, chosen, place, event_for(chosen, data, context), world=self.world, engine=engine, hops=hops
-        )
+                stack.callback(hooks.detach, self.kernel, chosen, place, program)
+            return fire(
+                self.kernel, chosen, place, event_for(chosen, data, context), world=self.world, engine=engine, hops=hops
+            )

@@ -88,10 +88,12 @@ class Sockets(Firing):
         if said.fault or not said.code:
             self.end("dropped", socket_name(cookie), frame, hop, f"cgroup {cgroup} says no")
             return
-        said = self.chain(HOOKS["socket_filter"], str(cookie), given, hop)
+        said = self.chain(HOOKS["socket_filter"], str(cookie), replace(given, network=flow.transport), hop)
         if said.last is not None and (said.fault or not said.code):
             self.end("dropped", socket_name(cookie), frame, hop, "its filter says no")
             return
+        if said.last is not None:  # it counts from the header of TCP or UDP, which always stays (sk_filter_trim_cap)
+            flow = replace(flow, payload=flow.payload[: max(said.last.ran.retval - flow.header, 0)])
         for hook, place in self.sockmaps(cookie):
             for message in self.messages(hook, place, flow.payload, hop):
                 self.verdict(hook, place, Input(packet=message, network=0), hop, cookie)

@@ -94,6 +94,9 @@ class Store:
     directory: Path = field(default_factory=default_directory)
     clock: Callable[[], float] = time.time
 
+    def __post_init__(self) -> None:
+        self.directory = Path(self.directory)  # a name will do
+
     @contextlib.contextmanager
     def open(self, *, write: bool = True) -> Iterator[Kernel]:
         """What is loaded. write: keep what changed, when the block ends without an error. Raises BadInput.

@@ -228,6 +228,8 @@ class TestFire:
         [
             ("xdp:eth0 --event nowhere", "--event: 'nowhere' is neither a file nor hex bytes"),
             ("xdp:eth0 --event FOLDER/bad.json", "no JSON"),
+            ("xdp:eth0 --event FOLDER/none.json", "has no events"),
+            ("xdp:eth0 --event FOLDER/capture", "pcapng files are converted"),
             ("xdp:eth0 --event FOLDER/list.json", "event 1: is no object of `data` and `context`"),
             ("xdp:eth0 --event FOLDER/text.json", "event 0: context is no object of numbers"),
             ("xdp:eth0 --event mark=x", "'mark=x' has no number"),
@@ -238,6 +240,8 @@ class TestFire:
     )  # fmt: skip
     def test_one_line_says_what_is_wrong(self, ready: Prompt, words: str, message: str) -> None:
         (ready.folder / "bad.json").write_text("{")
+        (ready.folder / "none.json").write_text("[]")
+        (ready.folder / "capture").write_bytes(b"\x0a\x0d\x0d\x0a" + bytes(40))
         (ready.folder / "list.json").write_text('[{"data": "00"}, 7]')
         (ready.folder / "text.json").write_text('{"context": {"mark": "1"}}')
         assert message in ready(f"fire {words}", 2)

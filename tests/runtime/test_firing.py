@@ -381,3 +381,9 @@ def test_every_packet_comes_to_one_end() -> None:
         assert fate.packet.endswith(b"hello")
         ends[fate.what] += 1
     assert set(ends) == {"dropped", "sent", "queued"}
+
+
+def test_what_fires_on_its_own_is_not_attached_afterwards() -> None:
+    made = Loaded([text("r0 = 2; exit", "p", "xdp")])
+    made.fire("xdp:eth0", FRAME)
+    made.attach("p", "xdp:eth0")

@@ -54,6 +54,15 @@ class TestSockets:
         with pytest.raises(BadInput, match="'dns' is no cookie"):
             loaded(returns(4, "p", "socket")).fire("socket_filter:dns", FRAME)
 
+    @pytest.mark.parametrize(("kept", "queued"), [(4, 0), (8, 0), (12, 4), (1000, None)])
+    def test_a_filter_counts_from_the_header_of_udp(self, kept: int, queued: int | None) -> None:
+        """The header always stays, whatever the filter says (sk_filter_trim_cap)."""
+        made = loaded(text(f"r2 = *(u32 *)(r1 + 0); r0 = {kept}; exit", "p", "socket"))
+        made.attach("p", "socket_filter:7")
+        fired = made.fire("tcx_ingress:eth0", FRAME)
+        assert fired.queues == {7: [FRAME[42:][:queued]]}
+        assert fired.steps[0].given.network == 34
+
     def test_helpers_see_the_socket_that_it_is_for(self) -> None:
         made = loaded(text("call 47; exit", "p", "socket"))
         made.attach("p", "socket_filter:7")

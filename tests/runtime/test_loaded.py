@@ -9,7 +9,9 @@ import pytest
 from samples import COUNTS, SOURCE, built, counter, text
 
 import crossbpf
+from bpf.errors import CallFailed
 from bpf.program import Map
+from bpf.spec.maps import EXIST, NOEXIST
 from runtime import Caller, Loaded
 from vm.world import World
 
@@ -64,10 +66,26 @@ def test_keys_that_are_not_there() -> None:
     assert view.get(b"abcd") is None
     view[b"abcd"] = b"12345678"
     assert list(view.items()) == [(b"abcd", b"12345678")]
-    with pytest.raises(OSError, match="Argument list too long"):
+    with pytest.raises(CallFailed, match="update of map h: E2BIG"):
         view[b"efgh"] = b"12345678"
+    with pytest.raises(CallFailed, match="EEXIST"):
+        view.update(b"abcd", b"12345678", NOEXIST)
+    view.update(b"abcd", b"87654321", EXIST)
     del view[b"abcd"]
     assert len(view) == 0
+    with pytest.raises(KeyError):
+        del view[b"abcd"]
+
+
+def test_frozen_values_are_not_changed() -> None:
+    data = Map(".rodata", value_size=8, initial=bytes(8), readonly=True)
+    view = Loaded([text("r0 = 0; exit", maps=(data,))]).maps[".rodata"]
+    value = view[0]
+    assert isinstance(value, memoryview) and value.readonly
+    for change in (lambda: view.update(0, 1), lambda: view.__setitem__(0, 1)):
+        with pytest.raises(CallFailed, match="EPERM"):
+            change()
+    assert bytes(value) == bytes(8)
 
 
 def test_records() -> None:

@@ -220,7 +220,7 @@ def test_two_processes_at_once(store: Store) -> None:
         kernel.pin("count", kernel.load([counter()])[0])
     both = [start(_HAMMER, store.directory, name, turns) for name in ("one", "two")]
     for process in both:
-        _, errors = process.communicate(timeout=120)
+        _, errors = process.communicate(timeout=600)
         assert process.returncode == 0, errors.decode()
     assert number(store) == 2 * turns
     with store.open(write=False) as kernel:
