@@ -1,6 +1,6 @@
 """Arguments of helpers: each register is of a type that the helper takes, and what it points to can be read or written.
 
-Source: check_func_arg, check_reg_type and check_func_arg_reg_off of Linux 6.18. One thing is done where Linux does not:
+Source: check_func_arg and check_reg_type of Linux 6.18. One thing is done where Linux does not:
 a null that is taken for a pointer is marked precise, so that a number which is no null is not pruned as covered by it.
 """
 
@@ -14,32 +14,23 @@ from bpf.spec.errno import EACCES, EINVAL
 from bpf.spec.signatures import EXPECTED, Kind, Signature
 from verifier import dynptr_args, fields, graphs, locks, map_calls, memory, objects, precision, rules
 from verifier.env import Env
-from verifier.registers import readable, unmoved
+from verifier.registers import passed, readable, unmoved
 from verifier.rejection import Rejection
 from verifier.state import ZERO, Owner, Reg
 from verifier.types import (
     ALLOC,
-    ARENA,
     BASE,
     BTF,
-    BUF,
-    MAP_KEY,
-    MAP_VALUE,
     MAYBE_NULL,
-    MEM,
     PACKETS,
     PERCPU,
     RDONLY,
-    RINGBUF,
     SCALAR,
     STACK,
     by_name,
     name,
 )  # fmt: skip
 
-LOOSE = frozenset({
-    STACK, MAP_KEY, MAP_VALUE, MEM, MEM | RDONLY, MEM | RINGBUF, BUF, BUF | RDONLY, ARENA, SCALAR, *PACKETS,
-})  # fmt: skip
 _MAP_VALUES = frozenset({"ARG_PTR_TO_MAP_KEY", "ARG_PTR_TO_MAP_VALUE", "ARG_PTR_TO_MEM"})
 
 
@@ -111,6 +102,8 @@ def check(env: Env, made: Call, number: int, kind: Kind) -> None:
     if reg.type in PACKETS and not rules.may_pass_packet(env.subject, made.signature.pkt_access):
         raise Rejection(EACCES, "helper access to the packet is not allowed", env.pc)
     if base == "ARG_PTR_TO_MAP_VALUE" and made.map is not None and map_calls.holds_sockets(made.map):
+        if flags:
+            raise Rejection(EINVAL, "invalid arg_type for sockmap/sockhash", env.pc)
         base = "ARG_PTR_TO_BTF_ID_SOCK_COMMON"
     null_allowed = "PTR_MAYBE_NULL" in flags
     is_null = reg.type == SCALAR and reg.num == ZERO
@@ -170,8 +163,8 @@ def _offset(env: Env, number: int, reg: Reg, kind: Kind) -> None:
                 EINVAL, f"R{number} must have zero offset when passed to release func or trusted arg to kfunc", env.pc
             )
         unmoved(env, number, reg)
-    elif reg.type not in LOOSE:
-        unmoved(env, number, reg, fixed_allowed=reg.type & BASE == BTF)
+    else:
+        passed(env, number, reg)
 
 
 def _map(env: Env, made: Call, number: int, reg: Reg, kind: Kind) -> None:
@@ -199,8 +192,9 @@ def _value(env: Env, made: Call, number: int, reg: Reg, kind: Kind) -> None:
     if reg.type == SCALAR:  # a null that is allowed
         return
     assert made.map is not None
-    made.raw = "MEM_UNINIT" in kind.flags and not (made.map.kind == "bloom_filter" and made.name == "map_peek_elem")
-    write = "MEM_WRITE" in kind.flags
+    only_read = made.map.kind == "bloom_filter" and made.name == "map_peek_elem"  # it asks for what is there
+    made.raw = "MEM_UNINIT" in kind.flags and not only_read
+    write = "MEM_WRITE" in kind.flags and not only_read
     if memory.for_helper(env, number, made.map.value_size, write, False, made.raw):
         made.written, made.written_by = made.map.value_size, number
 

@@ -1,7 +1,8 @@
 """Global functions: verified on their own, for any arguments that their prototype allows.
 
 A call of one is checked against the prototype and not followed. Source: btf_prepare_func_args, btf_check_func_arg_match
-and do_check_common of Linux 6.18.
+and do_check_common of Linux 6.18. One thing is refused that Linux lets through: the constant null for memory that is
+tagged as never null, which the function then reads without a look. A null that is taken is marked precise.
 """
 
 from __future__ import annotations
@@ -10,9 +11,9 @@ from typing import NamedTuple
 
 from bpf.object.btf import ENUMS, LINKAGE, Btf, Kind
 from bpf.spec.errno import EINVAL
-from verifier import memory, nullness, objects
+from verifier import memory, nullness, objects, precision
 from verifier.env import Env
-from verifier.registers import unmoved
+from verifier.registers import passed, unmoved
 from verifier.rejection import Rejection
 from verifier.state import ANY, ZERO, Dynptr, Frame, Reg, State
 from verifier.types import ARENA, BTF, CTX, DYNPTR, MAYBE_NULL, MEM, SCALAR, TRUSTED
@@ -116,6 +117,8 @@ def _argument(env: Env, btf: Btf, function: str, at: int, number: int, tags: set
         return Argument("object", 0, "nullable" in tags, struct.split("___")[0])
     if "arena" in tags:
         return Argument("arena")
+    if "nullable" in tags:
+        raise Rejection(EINVAL, f"arg#{at} has invalid combination of tags", env.pc)
     try:
         size = btf.size(pointed) if pointed else 0
     except (ValueError, KeyError, IndexError):
@@ -195,11 +198,13 @@ def _match(env: Env, wanted: tuple[Argument, ...]) -> None:
 def _match_memory(env: Env, at: int, argument: Argument) -> None:
     regs = env.state.frames[-1].regs
     number, reg = at + 1, regs[at + 1]
-    if reg.type == SCALAR and reg.num == ZERO and argument.null:
-        return
+    passed(env, number, reg)
+    if reg.type == SCALAR and reg.num == ZERO:
+        if argument.null:
+            precision.register(env, number)  # no other number is taken for null
+            return
+        raise Rejection(EINVAL, f"arg#{at} is expected to be non-NULL", env.pc)
     if reg.type & MAYBE_NULL:
-        if not argument.null:
-            raise Rejection(EINVAL, f"arg#{at} is expected to be non-NULL", env.pc)
         regs[number] = nullness.not_null(env, reg)
     try:
         memory.for_helper(env, number, argument.size, False, True)
@@ -209,6 +214,8 @@ def _match_memory(env: Env, at: int, argument: Argument) -> None:
     finally:
         if reg.type & MAYBE_NULL:
             regs[number] = reg
+    if reg.type & MAYBE_NULL and not argument.null:
+        raise Rejection(EINVAL, f"arg#{at} is expected to be non-NULL", env.pc)
 
 
 def check_static_call(env: Env, subprog: int) -> None:

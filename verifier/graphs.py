@@ -90,6 +90,11 @@ def node(env: Env, number: int, reg: Reg, into: Root) -> None:
         raise Rejection(EINVAL, text, env.pc)
 
 
+def is_node(btf: Btf, number: int) -> bool:
+    """Whether a list or tree can hold a structure."""
+    return any(field.kind in _NODES.values() for field in fields.of_object(btf, number))
+
+
 def element(of: Root) -> Reg:
     """A pointer to a node that a list or tree has given."""
     return Reg(BTF | ALLOC, ZERO, of.offset, 0, 0, of.btf, of.type)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from bpf.program import Map
 from bpf.spec import callers
 from bpf.spec.attach import attach_name
-from bpf.spec.errno import EACCES, EINVAL
+from bpf.spec.errno import EACCES, EINVAL, ENOTSUPP
 from bpf.spec.prototypes import PROTOTYPES
 from bpf.spec.signatures import Kind, Signature, signature
 from verifier import callbacks, dynptr_args, fields, formats, held, map_calls, memory, objects, precision, rules, types
@@ -49,6 +49,7 @@ _CASTS = frozenset({
 _BOUNDED = frozenset({
     "get_stack", "get_task_stack", "probe_read_str", "probe_read_kernel_str", "probe_read_user_str",
 })  # fmt: skip
+_TRAMPOLINES = frozenset({"trace_fentry", "trace_fexit", "modify_return"})
 
 
 def call(env: Env, raw: Raw) -> int:
@@ -89,6 +90,8 @@ def call(env: Env, raw: Raw) -> int:
     if made.dynptr is not None or made.makes:
         env.live.stored(state, env.pc)
     map_calls.compatible(env, made)
+    if name == "get_func_ip":
+        _traces_a_function(env, shown)
     if moves and name != "tail_call":  # a program that goes on was not left
         forget_packets(env)
     assert regs is state.frames[-1].regs
@@ -165,6 +168,15 @@ def _special(env: Env, made: Call) -> None:
         raise Rejection(EACCES, f"Unsupported reg type {types.name(regs[1].type)} for bpf_dynptr_from_mem data", env.pc)
     elif name == "dynptr_data":
         dynptr_args.lends(env, made)
+
+
+def _traces_a_function(env: Env, shown: str) -> None:
+    """There is a function whose address can be told: that of a probe or a trampoline. Raises Rejection."""
+    kind = env.subject.type
+    if kind.name == "tracing" and rules.attached_to(env.subject) not in _TRAMPOLINES:
+        raise Rejection(ENOTSUPP, f"func {shown} supported only for fentry/fexit/fmod_ret programs", env.pc)
+    if kind.name not in ("tracing", "kprobe"):
+        raise Rejection(ENOTSUPP, f"func {shown} not supported for program type {kind.number}", env.pc)
 
 
 def _inlines(env: Env, subprog: int) -> None:

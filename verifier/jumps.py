@@ -11,13 +11,13 @@ from bpf.spec.errno import EACCES
 from verifier import branch, nullness, precision, speculation
 from verifier.arith import alu
 from verifier.env import Env, each_reg
+from verifier.kfunc_kinds import is_trusted
 from verifier.raw import Raw
 from verifier.registers import readable
 from verifier.rejection import Rejection
 from verifier.scalar import Scalar, constant
 from verifier.state import ADD_CONST, ADD_CONST32, SPILL, ZERO, Reg, Slot, State
 from verifier.types import (
-    ALLOC,
     BASE,
     BTF,
     MAP_KEY,
@@ -25,17 +25,14 @@ from verifier.types import (
     MAP_VALUE,
     MAYBE_NULL,
     MEM,
-    NON_OWNING,
     PACKET,
     PACKET_END,
     PACKET_META,
-    RCU,
     SCALAR,
     SOCK_COMMON,
     SOCKET,
     STACK,
     TCP_SOCK,
-    TRUSTED,
     UNTRUSTED,
 )  # fmt: skip
 
@@ -83,11 +80,12 @@ def step(env: Env, raw: Raw, row: Row) -> int:
     linked: list[tuple[int, int, bool]] = []
     if by_register and src.type == SCALAR and src.id:
         _collect(env, src.id, linked)
-        src = regs[raw.src]
     dst = regs[raw.dst]
     if dst.type == SCALAR and dst.id:
         _collect(env, dst.id, linked)
-        dst = regs[raw.dst]
+    if by_register:  # what did not fit has lost its id, whichever of the two it is
+        src = regs[raw.src]
+    dst = regs[raw.dst]
     if len(linked) > 1:
         env.history(linked=tuple(linked))
     other = env.push(there, env.pc)
@@ -143,7 +141,7 @@ def is_not_null(reg: Reg) -> bool:
         return False
     base = type_ & BASE
     if base == BTF:
-        return (bool(type_ & (TRUSTED | ALLOC)) and not type_ & RCU) or bool(type_ & NON_OWNING)
+        return is_trusted(reg)
     return base in _NOT_NULL or (base == MEM and not type_ & UNTRUSTED)
 
 

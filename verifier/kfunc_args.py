@@ -29,7 +29,7 @@ from verifier.btf_match import matches
 from verifier.env import Env
 from verifier.kernel_types import kernel_types
 from verifier.kfunc_kinds import KERNEL, SCALARS, TRUSTING, described, is_null, is_trusted, sort, structure
-from verifier.registers import unmoved
+from verifier.registers import passed, unmoved
 from verifier.rejection import Rejection
 from verifier.state import Dynptr, Reg
 from verifier.types import (
@@ -153,6 +153,7 @@ def _pointer(env: Env, one: KfuncSignature, given: Given, at: int, parameter: Pa
             given.released = number
     kind = sort(env, one, at, parameter, reg)
     if kind == "null":
+        precision.register(env, number)  # no other number is taken for null
         return False
     if kind == "map":
         _same_map(env, one, given, number, reg)
@@ -175,8 +176,8 @@ def _offset(env: Env, number: int, reg: Reg, release: bool, context: bool) -> No
             text = f"R{number} must have zero offset when passed to release func or trusted arg to kfunc"
             raise Rejection(EINVAL, text, env.pc)
         unmoved(env, number, reg)
-    elif reg.type not in arguments.LOOSE:
-        unmoved(env, number, reg, fixed_allowed=reg.type & BASE in (BTF, DYNPTR))
+    else:
+        passed(env, number, reg)
 
 
 # One after the other ---------------------------------------------------------------------------------
@@ -330,13 +331,17 @@ def _memory(env: Env, one: KfuncSignature, given: Given, number: int, reg: Reg) 
         size = found[0].size(found[1]) if found is not None else 0
     else:
         size = 4 if parameter.is_enum else SCALARS[parameter.type][0]
-    if not is_null(reg):
+    if is_null(reg):
+        precision.register(env, number)
+    else:
         _accessed(env, number, reg, size)
 
 
 def _sized(env: Env, one: KfuncSignature, given: Given, number: int, reg: Reg) -> None:
     behind = one.parameters[number]
-    if not is_null(reg) or one.parameters[number - 1].suffix != "opt":
+    if is_null(reg) and one.parameters[number - 1].suffix == "opt":
+        precision.register(env, number)
+    else:
         try:
             _accessed(env, number, reg, -1)
         except Rejection as inner:

@@ -6,7 +6,7 @@ Source: check_kfunc_call and check_special_kfunc of Linux 6.18. What it takes is
 from __future__ import annotations
 
 from bpf.object.btf import Kind
-from bpf.spec.errno import EACCES, EINVAL
+from bpf.spec.errno import EACCES, EFAULT, EINVAL
 from bpf.spec.kfunc_signatures import SIGNATURES, KfuncSignature
 from verifier import (
     callbacks,
@@ -78,6 +78,8 @@ def call(env: Env, raw: Raw) -> int:
         raise Rejection(EACCES, f"calling kernel function {name} is not allowed", env.pc)
     if name in _RESILIENT:
         _contended(env)
+    if name == "__bpf_trap":  # a compiler puts it where it found that nothing can be meant
+        raise Rejection(EFAULT, "unexpected __bpf_trap() due to uninitialized variable?", env.pc)
     if one.destroys and "CAP_SYS_BOOT" not in env.options.caps:
         raise Rejection(EACCES, "destructive kfunc calls require CAP_SYS_BOOT capability", env.pc)
     if one.sleeps and not state.sleepable:

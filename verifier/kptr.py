@@ -9,7 +9,7 @@ from bpf.isa import opcodes
 from bpf.object.btf import Btf
 from bpf.program import Map
 from bpf.spec.errno import EACCES, EINVAL
-from verifier import fields
+from verifier import fields, graphs
 from verifier.btf_match import matches
 from verifier.env import Env
 from verifier.fields import Field
@@ -24,6 +24,7 @@ from verifier.types import (
     FLAGS,
     MAYBE_NULL,
     MEM,
+    NON_OWNING,
     PERCPU,
     RCU,
     SCALAR,
@@ -68,10 +69,7 @@ def access(env: Env, reg: Reg, field: Field, write: bool, value: int) -> None:
     stored = env.state.frames[-1].regs[value]
     if stored.type == SCALAR and stored.num.mask == 0 and stored.num.value == 0:
         return
-    try:
-        check_type(env, value, stored, field)
-    except Rejection as refused:
-        raise Rejection(EACCES, refused.message, env.pc) from None
+    check_type(env, value, stored, field)
 
 
 def _loaded(env: Env, field: Field) -> Reg:
@@ -85,6 +83,8 @@ def _loaded(env: Env, field: Field) -> Reg:
     flags = UNTRUSTED
     if guarded and rcu:
         flags = RCU | (PERCPU if field.kind == "percpu_kptr" else ALLOC if own else 0)
+        if own and graphs.is_node(btf, number):  # a list or tree may hold it as well
+            flags |= NON_OWNING
     return Reg(BTF | MAYBE_NULL | flags, ZERO, 0, env.new_id(), 0, btf, number)
 
 
@@ -105,7 +105,7 @@ def check_type(env: Env, number: int, reg: Reg, field: Field) -> None:
     expected = f"ptr_{btf[wanted].name}"
     text = f"invalid kptr access, R{number} type={name(reg.type)}{word} expected={expected}"
     text += f" or untrusted_{expected}" if loose else ""
-    raise Rejection(EINVAL, said + text, env.pc)
+    raise Rejection(EACCES, said + text, env.pc)
 
 
 def exchanged(env: Env, number: int, reg: Reg) -> Field:

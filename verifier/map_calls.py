@@ -8,9 +8,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bpf.isa.effects import signed
+from bpf.map_rules import readonly
 from bpf.program import Map
 from bpf.spec.errno import EACCES, EINVAL
-from bpf.spec.maps import INNER_MAP, MAP_TYPES, RDONLY_PROG
+from bpf.spec.maps import INNER_MAP, MAP_TYPES
 from verifier import precision, rules
 from verifier.env import Env
 from verifier.rejection import Rejection
@@ -134,11 +135,13 @@ def record(env: Env, made: Call) -> None:
     map_ = made.map
     if map_ is None:
         return
-    if (map_.readonly or map_.flags & RDONLY_PROG) and made.name in _CHANGES:
+    if readonly(map_) and made.name in _CHANGES:
         raise Rejection(EACCES, "write into map forbidden", env.pc)
     aux = env.aux[env.pc]
     aux.map = map_ if aux.map is None or aux.map is map_ else False
     if made.name == "tail_call":
+        if map_.kind != "prog_array":
+            raise Rejection(EINVAL, "expected prog array map for tail call", env.pc)
         reg = env.state.frames[-1].regs[3]
         if reg.type == SCALAR and reg.num.mask == 0 and reg.num.value < map_.max_entries:
             precision.register(env, 3)

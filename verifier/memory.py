@@ -6,6 +6,7 @@ that takes null for no bytes is given no pointer that may be null for some.
 
 from __future__ import annotations
 
+from bpf.map_rules import readonly, writeonly
 from bpf.program import Map
 from bpf.spec import type_rules
 from bpf.spec.errno import EACCES, EINVAL
@@ -44,7 +45,6 @@ from verifier.types import (
     name,
 )  # fmt: skip
 
-_RDONLY_PROG, _WRONLY_PROG = 0x80, 0x100  # map flags
 _ALIGNED = {
     FLOW_KEYS: "flow keys ", MAP_KEY: "key ", MAP_VALUE: "value ", CTX: "context ", STACK: "stack ", SOCKET: "sock ",
     SOCK_COMMON: "sock_common ", TCP_SOCK: "tcp_sock ", XDP_SOCK: "xdp_sock ",
@@ -168,9 +168,9 @@ def may_access_map(env: Env, reg: Reg, off: int, size: int, write: bool) -> None
     """A map whose creator lets programs only read, or only write it. Raises Rejection."""
     map_ = reg.of
     assert isinstance(map_, Map)
-    if write and (map_.readonly or map_.flags & _RDONLY_PROG):
+    if write and readonly(map_):
         text = f"write into map forbidden, value_size={map_.value_size} off={off} size={size}"
-    elif not write and map_.flags & _WRONLY_PROG:
+    elif not write and writeonly(map_):
         text = f"read from map forbidden, value_size={map_.value_size} off={off} size={size}"
     else:
         return

@@ -12,7 +12,7 @@ from bpf.program import Map
 from bpf.spec.errno import EACCES, EINVAL, ENOTSUPP, EPERM
 from bpf.spec.map_structures import STRUCTURES
 from bpf.spec.signatures import Kind as Argument
-from verifier import btf_walk, btf_write, fields, kptr
+from verifier import btf_walk, btf_write, fields, kptr, precision
 from verifier.btf_match import matches
 from verifier.btf_walk import Loaded
 from verifier.env import Env
@@ -130,10 +130,7 @@ def argument(env: Env, made: Call, number: int, reg: Reg, kind: Argument, base: 
         raise Rejection(EACCES, f"Possibly NULL pointer passed to helper arg{number}", env.pc)
     if made.name == "kptr_xchg":
         if made.field is not None:
-            try:
-                kptr.check_type(env, number, reg, made.field)
-            except Rejection as refused:
-                raise Rejection(EACCES, refused.message, env.pc) from None
+            kptr.check_type(env, number, reg, made.field)
         return
     types, wanted = kernel_types(), kind.btf or "sock_common"
     to = types.find(wanted, Kind.STRUCT) if types is not None else None
@@ -195,6 +192,7 @@ def variable(env: Env, raw: Raw) -> Reg:
 def match(env: Env, number: int, reg: Reg, struct: str, null: bool) -> None:
     """An argument of a global function that takes a pointer to a struct of the kernel. Raises Rejection."""
     if null and reg.type == SCALAR and reg.num == ZERO:
+        precision.register(env, number)
         return
     type_ = reg.type & ~MAYBE_NULL if null else reg.type
     if type_ not in (BTF, BTF | TRUSTED, BTF | RCU) or not isinstance(reg.of, Btf):

@@ -1,6 +1,6 @@
 """Registers as operands: read, written, copied.
 
-Source: check_reg_arg and assign_scalar_id_before_mov of Linux 6.18.
+Source: check_reg_arg, check_func_arg_reg_off and assign_scalar_id_before_mov of Linux 6.18.
 """
 
 from __future__ import annotations
@@ -10,7 +10,33 @@ from verifier.env import Env
 from verifier.log import tnum_text
 from verifier.rejection import Rejection
 from verifier.state import ADD_CONST, FP, Reg
-from verifier.types import NOT_INIT, SCALAR, name
+from verifier.types import (
+    ALLOC,
+    ARENA,
+    BTF,
+    BUF,
+    MAP_KEY,
+    MAP_VALUE,
+    MEM,
+    NON_OWNING,
+    NOT_INIT,
+    PACKETS,
+    RCU,
+    RDONLY,
+    RINGBUF,
+    SCALAR,
+    STACK,
+    TRUSTED,
+    name,
+)  # fmt: skip
+
+_LOOSE = frozenset({
+    STACK, MAP_KEY, MAP_VALUE, MEM, MEM | RDONLY, MEM | RINGBUF, BUF, BUF | RDONLY, ARENA, SCALAR, *PACKETS,
+})  # fmt: skip
+_MOVED = frozenset({
+    BTF, BTF | ALLOC, BTF | TRUSTED, BTF | RCU, BTF | ALLOC | NON_OWNING, BTF | ALLOC | NON_OWNING | RCU,
+})  # fmt: skip
+"""Pointers to structures that may be passed with a constant offset: the very types, none of which may be null."""
 
 
 def readable(env: Env, number: int) -> Reg:
@@ -59,3 +85,9 @@ def unmoved(env: Env, number: int, reg: Reg, fixed_allowed: bool = False) -> Non
         )
     if reg.num.mask or reg.num.value:
         raise Rejection(EACCES, f"variable {name(reg.type)} access var_off={tnum_text(reg.num)} disallowed", env.pc)
+
+
+def passed(env: Env, number: int, reg: Reg) -> None:
+    """A pointer that is an argument and not given back, moved no further than its type allows. Raises Rejection."""
+    if reg.type not in _LOOSE:
+        unmoved(env, number, reg, fixed_allowed=reg.type in _MOVED)

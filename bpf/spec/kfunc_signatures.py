@@ -109,6 +109,7 @@ _SUFFIXES = frozenset({
 
 _TABLE = """
 any:
+  - void __bpf_trap(void)
   trusted,sleep void *bpf_arena_alloc_pages(void *p__map, void *addr__ign, u32 page_cnt, int node_id, u64 flags)
   trusted,sleep void bpf_arena_free_pages(void *p__map, void *ptr__ign, u32 page_cnt)
   trusted,sleep int bpf_arena_reserve_pages(void *p__map, void *ptr__ign, u32 page_cnt)

@@ -42,6 +42,9 @@ _UNTYPED = frozenset({
 })  # fmt: skip
 """Kinds whose maps are made without types, as libbpf makes most of them."""
 
+_JOINED = re.compile(r"(?<=[^\n])(?=processed \d+ insns \(limit )")
+"""Where figures follow a sentence that Linux forgot to end: `expected prog array map for tail call`."""
+
 _FIGURES = ("processed ", "verification time ", "stack depth ")
 
 
@@ -150,7 +153,7 @@ def _load(subject: Subject, code: bytes, flags: int, level: int, descriptors: Se
             functions=_functions(subject), license_name=subject.license, descriptors=descriptors if by_index else (),
         )  # fmt: skip
     except syscall.LoadError as error:
-        return Answer(error.errno or 0, error.log)
+        return Answer(error.errno or 0, _JOINED.sub("\n", error.log))
     os.close(descriptor)
     return Answer(0, log)
 

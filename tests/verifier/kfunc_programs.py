@@ -7,6 +7,7 @@ import re
 from bpf.object.btf import Btf, Kind, Member, Type
 from bpf.program import Map
 from bpf.spec.attach import ATTACH_TYPES
+from bpf.spec.maps import RDONLY_PROG, WRONLY_PROG
 from bpf.spec.program_types import PROGRAM_TYPES
 from bpf.text import assemble
 from fuzz.parity import oracle
@@ -52,6 +53,11 @@ def _types() -> tuple[Type, ...]:
     struct("timed", 16, ("timer", "bpf_timer", 0))
     struct("working", 16, ("work", "bpf_wq", 0))
     struct("alone", 16, ("a", "int", 0), ("b", "long", 8))
+    struct("own_node", 80, ("key", "long", 0), *nodes, ("c", "bpf_refcount", 64))  # the kernel has a struct node
+    found.append(Type(Kind.TYPE_TAG, "kptr", type=number["own_node"]))
+    found.append(Type(Kind.PTR, "", type=len(found) - 1))
+    number["to a node"] = len(found) - 1
+    struct("holder", 8, ("node", "to a node", 0))
     found.append(Type(Kind.FUNC_PROTO, "", type=1))
     NUMBERS.update(number)
     return tuple(found)
@@ -68,7 +74,10 @@ MAPS = (
     Map("resilient", "array", 4, 16, 2, value_type=NUMBERS["resilient"]),
     Map("working", "array", 4, 16, 2, value_type=NUMBERS["working"]),
     Map("hash", "hash", 4, 16, 4), Map("user_ring", "user_ringbuf", 0, 0, 4096),
-    Map("programs", "prog_array", 4, 4, 4),
+    Map("programs", "prog_array", 4, 4, 4), Map("holder", "array", 4, 8, 1, value_type=NUMBERS["holder"]),
+    Map("devices", "devmap", 4, 4, 4), Map("hashed", "devmap_hash", 4, 4, 4), Map("sockets", "sockmap", 4, 4, 4),
+    Map("sockhash", "sockhash", 4, 4, 4), Map("bloom", "bloom_filter", 0, 8, 4),
+    Map("readonly", "array", 4, 16, 1, flags=RDONLY_PROG), Map("writeonly", "array", 4, 16, 1, flags=WRONLY_PROG),
 )  # fmt: skip
 _ATTACH = {"netfilter": "netfilter", "tracing": "trace_raw_tp", "cgroup_sock_addr": "cgroup_inet4_connect"}
 

@@ -45,6 +45,13 @@ _APART = """
     join: if r1 > 20 goto out; if r1 < 4 goto out; r6 += r2; r0 = *(u8 *)(r6 + 0)
     out: r0 = 0; exit
 """
+# More numbers are equal than are followed: the seventh is the source of the comparison.
+_SEVENTH = """
+    r6 = r1; call 7; r7 = r0; r8 = r0; *(u64 *)(r10 - 16) = r0; if r7 < r8 goto out; r1 = r0; if r8 > 8 goto out
+    if r7 > 8 goto bad; r1 = *(u64 *)(r10 - 16)
+    out: r0 = 0; exit
+    bad: r0 = {load}; r0 = 0; exit
+"""
 _LOOKUP = "*(u32 *)(r10 - 4) = 0; r1 = map[fd:0]; r2 = r10; r2 += -4; call 1; "
 # What is equal to a pointer that is not null is one of its kind: a map, where it was found in a map of maps.
 _EQUAL = _LOOKUP + "if r0 == r10 goto +2; r0 = 0; exit; r1 = r0; {use}; r0 = 0; exit"
@@ -76,6 +83,11 @@ CASES = [
     (
         "apart", _APART.format(apart=100_000), VALUES, Options(),
         "R6 min value is outside of the allowed memory range",
+    ),
+    ("the seventh", _SEVENTH.format(load="*(u32 *)(r6 + 0)"), VALUES, Options(), ""),
+    (
+        "the seventh", _SEVENTH.format(load="*(u64 *)(r6 - 8)"), VALUES, Options(),
+        "invalid bpf_context access off=-8 size=8",
     ),
     ("equal", _EQUAL.format(use="r2 = r10; r2 += -4; call 1"), _outer(INNER), Options(), ""),
     ("any key", f"{_LOOKUP}r0 = *(u32 *)(r0 + 0); r0 = 0; exit", INNER, Options(), ""),
@@ -149,6 +161,50 @@ def test_a_global_function_gives_a_number() -> None:
     assert "Global function nothing() doesn't return scalar. Only those are supported." in verdict.message
 
 
+def _reader(given: str, *tags: str) -> Subject:
+    """A global function that takes memory of eight bytes and reads it: at once where it is tagged as never null."""
+    look = "" if "nonnull" in tags else "if r1 == 0 goto +1; "
+    program = assemble(f"{given}; call local f; r0 = 0; exit; f: {look}r0 = *(u64 *)(r1 + 0); r0 = 0; exit")
+    types = (
+        *_TYPES.types, Type(Kind.INT, "long", 8, bits=64), Type(Kind.PTR, "", type=6),
+        Type(Kind.FUNC_PROTO, "", type=1, params=(Param("a", 7),)), Type(Kind.FUNC, "reads", type=8, linkage=1),
+        *(Type(Kind.DECL_TAG, f"arg:{tag}", type=9, component=0) for tag in tags),
+    )  # fmt: skip
+    starts = {0: 3, program.functions[1].start: 9}
+    return Subject(program.encode("little"), "little", PROGRAM_TYPES["socket_filter"], btf=Btf(types), types=starts)
+
+
+_OR_FIVE = f"call 7; r6 = r0; call 7; r7 = r0; r1 = 5; if r7 == 77 goto +1; r1 = 0; {_SOON.replace('r7', 'r6')}"
+
+
+@pytest.mark.parametrize("given", ["r1 = 0", "call 7; r1 = r0; r1 &= 0"])
+def test_null_is_not_given_where_it_is_never_looked_for(given: str) -> None:
+    """Linux 6.18 accepts it, and the function reads through null."""
+    said = "arg#0 is expected to be non-NULL\nCaller passes invalid args into func#1 ('reads')"
+    verdict = verify(_reader(given, "nonnull"))
+    assert (verdict.errno, verdict.message) == (22, said)
+    assert verify(_reader(given)).accepted
+
+
+def test_a_number_is_not_null_because_another_path_has_null() -> None:
+    """Linux 6.18 accepts it: the null is not marked precise, and covers the 5 that the function then reads through."""
+    assert verify(_reader(_OR_FIVE)).errno == 22
+
+
+_READER = (
+    ("r1 += 8", (), 13, "dereference of modified ctx ptr R1 off=8 disallowed"),
+    ("r1 = r10; r1 += -8", ("nonnull",), 0, ""),
+    ("r1 = r10; r1 += -8", ("nullable",), 22, "arg#0 has invalid combination of tags"),
+    ("r1 = 5", ("nonnull",), 22, "R1 type=scalar expected=fp"),
+)
+
+
+@pytest.mark.parametrize(("given", "tags", "errno", "said"), _READER)
+def test_memory_of_a_global_function(given: str, tags: tuple[str, ...], errno: int, said: str) -> None:
+    verdict = verify(_reader(given, *tags))
+    assert (verdict.errno, verdict.message.split("\n")[0]) == (errno, said)
+
+
 class TestGlobalLive:
     pytestmark = needs_linux
 
@@ -156,6 +212,12 @@ class TestGlobalLive:
         answer = oracle.ask(_global(), Options())
         assert answer.errno == 22
         assert "doesn't return scalar" in answer.log
+
+    def test_memory_of_a_global_function(self) -> None:
+        for given, tags, errno, said in _READER:
+            answer = oracle.ask(_reader(given, *tags), Options())
+            assert answer.errno == errno
+            assert said in answer.log
 
 
 # Types that lie ------------------------------------------------------------------------------------------
