@@ -100,6 +100,8 @@ class Store:
 
         The directory is locked meanwhile.
         """
+        if self.directory.exists() and not self.directory.is_dir():
+            raise BadInput("is no directory", file=str(self.directory), remedy="--bpffs names one")
         try:
             if not write and not (self.directory / "index.json").exists():
                 yield Kernel(clock=self.clock)
@@ -145,7 +147,7 @@ class Store:
             cells = {int(cell): number for cell, number in record["cells"].items()}
             kernel.maps[record["id"]] = MapObject(
                 record["id"], declared, record["order"], record["frozen"], record["typed"], cells,
-                partial(self._contents, record["file"], record["sum"]),
+                partial(self._contents, record["file"], record["sum"]), record.get("unit", ""),
             )  # fmt: skip
         for record in index["programs"]:
             fields = {name: record[name] for name in _PROGRAM}
@@ -201,7 +203,7 @@ class Store:
             maps.append(
                 {
                     "id": number, "file": file, "sum": sum_, "order": made.order, "frozen": made.frozen,
-                    "typed": made.typed,
+                    "typed": made.typed, "unit": made.unit,
                     "cells": {str(cell): one for cell, one in made.cells.items()},
                     "declared": json.loads(codec.dump(codec.map_record(made.declared))),
                 }
