@@ -130,7 +130,8 @@ class Words:
     def next(self, what: str) -> str:
         """The next word."""
         if not self.words:
-            raise click.UsageError(f"Missing {what}" + ("" if what == self.usage else f": {self.usage}"))
+            told = what.startswith("{") and what in self.usage
+            raise click.UsageError(f"Missing {what}" + ("" if told else f": {self.usage}"))
         self.taken.append(self.words.pop(0))
         return self.taken[-1]
 

@@ -65,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         error.show()
         return UNUSABLE
     except click.ClickException as error:
-        return report(_usage(error), as_json=_wants_record(arguments))
+        return report(_usage(error, arguments), as_json=_wants_record(arguments))
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)
         return 130
@@ -87,11 +87,17 @@ def _wants_record(arguments: Sequence[str]) -> bool:
     return not {"--json", "-j", "--pretty", "-p"}.isdisjoint(arguments)
 
 
-def _usage(error: click.ClickException) -> BadInput:
+def _usage(error: click.ClickException, arguments: Sequence[str]) -> BadInput:
     """What click has to say of a command line, as our errors are: one line, with the verb and where more is said."""
-    context = error.ctx if isinstance(error, click.UsageError) else None
-    path = context.command_path if context is not None else "crossbpf"
-    return BadInput(error.format_message().rstrip("."), place=path.partition(" ")[2], remedy=f"see `{path} --help`")
+    command: click.Command | None = cli
+    words: list[str] = []
+    for word in arguments:  # click does not always say which verb it was
+        command = command.get_command(click.Context(command), word) if isinstance(command, click.Group) else None
+        if command is None:
+            break
+        words.append(word)
+    remedy = f"see `{' '.join(['crossbpf', *words])} --help`"
+    return BadInput(error.format_message().rstrip("."), place=" ".join(words), remedy=remedy)
 
 
 def report(error: CrossbpfError, *, as_json: bool) -> int:

@@ -100,8 +100,9 @@ class Store:
 
         The directory is locked meanwhile.
         """
-        if self.directory.exists() and not self.directory.is_dir():
-            raise BadInput("is no directory", file=str(self.directory), remedy="--bpffs names one")
+        for path in (self.directory, *self.directory.parents):
+            if path.exists() and not path.is_dir():
+                raise BadInput("is no directory", file=str(path), remedy="--bpffs names one")
         try:
             if not write and not (self.directory / "index.json").exists():
                 yield Kernel(clock=self.clock)

@@ -234,17 +234,24 @@ class TestPrograms:
             "remedy": "see `crossbpf prog show --help`",
         }  # fmt: skip
 
-    @pytest.mark.parametrize("line", ["prog run", "check", "verify a --jobs x", "map create x --nothing", "frobnicate"])
-    def test_usage_is_a_line(self, prompt: Prompt, line: str) -> None:
-        said = prompt(line, 2)
-        assert said.startswith("crossbpf: ")
+    @pytest.mark.parametrize(
+        ("verb", "words"),
+        [
+            ("prog run", ""), ("check", ""), ("verify", "a --jobs x"), ("prog dump", "--target"),
+            ("map create", "x --nothing"), ("", "frobnicate"),
+        ],
+    )  # fmt: skip
+    def test_usage_is_a_line(self, prompt: Prompt, verb: str, words: str) -> None:
+        said = prompt(f"{verb} {words}", 2)
+        assert said.startswith(f"crossbpf: {verb}")
         assert said.endswith("--help`)\n")
         assert said.count("\n") == 1
 
     @pytest.mark.parametrize("line", ["prog list", "map show", "net list", "cgroup tree", "prog unpin x"])
     def test_a_pin_directory_that_is_none(self, prompt: Prompt, line: str) -> None:
         (prompt.folder / "file").write_text("")
-        assert "file: is no directory" in prompt(f"{line} --bpffs {prompt.folder / 'file'}", 2)
+        for path in ("file", "file/below"):
+            assert "file: is no directory" in prompt(f"{line} --bpffs {prompt.folder / path}", 2)
 
 
 class TestMaps:
