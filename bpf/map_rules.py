@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from bpf.errors import MapRefused
@@ -55,6 +56,10 @@ _NEVER_INNER = ("prog_array", "struct_ops", *PER_CGROUP)
 MAX_CPUS = 8192  # CONFIG_NR_CPUS
 FRAME, BUILD_ID = 8, 32  # bytes of an entry of a stack trace; with STACK_BUILD_ID
 
+PROG_ARRAY = Rules((4, 4), (4, 4), frozenset(), NUMA_NODE | READ_ONLY | WRONLY)
+NAME = 15  # BPF_OBJ_NAME_LEN, without the NUL
+_SECTION = 7  # characters that the name of a data section has for itself in that of its map
+
 _Reason = tuple[str, str]  # an errno's name, "" for what only this machine refuses, and why
 
 
@@ -89,6 +94,24 @@ def value_bytes(map_: Map) -> int:
     return layout.size(map_.value_size, slots(map_), per_cpu=RULES[map_.kind].per_cpu)
 
 
+def check_name(name: str) -> None:
+    """Raise MapRefused for a name that bpf() does not take; what is behind its 15th character is cut off before."""
+    if not re.fullmatch("[A-Za-z0-9_.]*", name):
+        raise MapRefused(f"map {name!r}: a name has letters, digits, _ and . only", "EINVAL")
+
+
+def kernel_name(map_: Map, unit: str = "") -> str:
+    """The name of a map as bpf() has it: at most 15 characters, before a data section the name of its object (unit).
+
+    `.bss` of counter.o is `counter.bss`; `.data.cold`, which has a name of its own, stays. They are libbpf's rules.
+    """
+    if not map_.is_data:
+        return map_.name[:NAME]
+    section = map_.name[:NAME]
+    before = "" if "." in map_.name[1:] else unit[: NAME - max(len(section), _SECTION)]
+    return re.sub("[^A-Za-z0-9_.]", "_", before + section)
+
+
 def check_map(map_: Map, maps: Sequence[Map] = ()) -> None:
     """Raise MapRefused, naming map, reason and errno, for what Linux or this machine would not create.
 
@@ -101,7 +124,7 @@ def check_map(map_: Map, maps: Sequence[Map] = ()) -> None:
 
 def _reason(map_: Map) -> _Reason | None:
     """In the order in which Linux asks, since a declaration may be wrong in several ways."""
-    rules = RULES.get(map_.kind)
+    rules = PROG_ARRAY if map_.kind == "prog_array" else RULES.get(map_.kind)
     if rules is None:
         known = map_.kind in MAP_TYPES
         return ("", "is not supported so far") if known else ("EINVAL", f"no such type, of {len(BY_NUMBER)}")
@@ -228,7 +251,9 @@ def _inner(map_: Map, maps: Sequence[Map]) -> _Reason | None:
 
 def fits(outer: Map, inner: Map, maps: Sequence[Map]) -> bool:
     """Whether a map can be an element of a map-in-map; else Linux says EINVAL."""
-    like = outer.inner or maps[next(number for number in outer.maps if number != -1)]
+    like = outer.inner or next((maps[number] for number in outer.maps if number != -1), None)
+    if like is None:
+        return False
     kept = ~(READ_ONLY | WRONLY)  # these two are the descriptor's
     if (like.kind, like.key_size, like.value_size, like.flags & kept) != (
         inner.kind, inner.key_size, inner.value_size, inner.flags & kept,

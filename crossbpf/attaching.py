@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -59,7 +60,7 @@ def attach(output: Output, given: Sequence[str]) -> int:
         one = program(system, line)
         hook, place = hook_in(system, line)
         hooks.attach(system, one, hook, place, **_how(line))
-    return 0
+    return output.done()
 
 
 @click.command()
@@ -73,7 +74,7 @@ def detach(output: Output, given: Sequence[str]) -> int:
         hook, place = hook_in(system, line)
         line.end()
         hooks.detach(system, hook, place, one)
-    return 0
+    return output.done()
 
 
 @click.command()
@@ -138,7 +139,7 @@ def net_attach(output: Output, given: Sequence[str]) -> int:
         one = program(system, line)
         line.expect("dev")
         hooks.attach(system, one, hook, line.next("NAME"), **_how(line))
-    return 0
+    return output.done()
 
 
 @net.command(name="detach")
@@ -152,7 +153,7 @@ def net_detach(output: Output, given: Sequence[str]) -> int:
     with output.store.open() as system:
         hooks.detach(system, hook, line.next("NAME"))
         line.end()
-    return 0
+    return output.done()
 
 
 @net.command(name="list")
@@ -205,13 +206,26 @@ def cgroup() -> None:
     """Programs at cgroups: attach, detach, show, tree."""
 
 
+def _short(name: str) -> str:
+    """bpftool's older name of a cgroup's attach type: cgroup_inet_ingress is ingress, cgroup_udp4_sendmsg sendmsg4."""
+    numbered = re.fullmatch(r"cgroup_(?:inet|udp)([46]?)_(\w+)", name)
+    return numbered[2] + numbered[1] if numbered else name.removeprefix("cgroup_")
+
+
+_CGROUP_HOOKS = {_short(one.name): one for one in HOOKS.values() if one.at == CGROUP}
+
+
 def _cgroup_hook(line: Words) -> Hook:
+    """ATTACH_TYPE: a hook by its name, by bpftool's older one, or by what only one of these begins with."""
     name = line.next("ATTACH_TYPE")
-    hook = HOOKS.get(name)
-    if hook is None or hook.at != CGROUP:
-        known = ", ".join(one.name for one in HOOKS.values() if one.at == CGROUP)
-        raise BadInput(f"cgroups have no hook {name!r}", remedy=f"hooks: {known}")
-    return hook
+    hook = HOOKS.get(name) or _CGROUP_HOOKS.get(name)
+    if hook is not None and hook.at == CGROUP:
+        return hook
+    meant = [short for short in _CGROUP_HOOKS if short.startswith(name)]
+    if len(meant) == 1:
+        return _CGROUP_HOOKS[meant[0]]
+    what = f"{name!r} may be one of several hooks" if meant else f"cgroups have no hook {name!r}"
+    raise BadInput(what, remedy="hooks: " + ", ".join(meant or _CGROUP_HOOKS))
 
 
 def _path(word: str) -> str:
@@ -229,7 +243,7 @@ def cgroup_attach(output: Output, given: Sequence[str]) -> int:
     with output.store.open() as system:
         one = program(system, line)
         hooks.attach(system, one, hook, path, **_how(line))
-    return 0
+    return output.done()
 
 
 @cgroup.command(name="detach")
@@ -243,7 +257,7 @@ def cgroup_detach(output: Output, given: Sequence[str]) -> int:
         one = program(system, line)
         line.end()
         hooks.detach(system, hook, path, one)
-    return 0
+    return output.done()
 
 
 def _rows(system: Kernel, path: str, *, effective: bool) -> list[tuple[Hook, ProgramObject, str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +19,8 @@ from runtime.store import default_directory
 PROG = "{ id ID | tag TAG | name NAME | pinned PATH }"
 MAP = "{ id ID | name NAME | pinned PATH }"
 One = TypeVar("One", ProgramObject, MapObject)
-HOWS = ("id", "tag", "name", "pinned")
+_OCTAL = re.compile("[+-]?0[0-7]+")
+HOWS = {"id": "ID", "tag": "TAG", "name": "NAME", "pinned": "PATH"}
 
 
 def pretty(value: Any, depth: int = 0) -> str:
@@ -49,6 +51,12 @@ class Output:
     def show(self, record: Any) -> None:
         """Print a record."""
         click.echo(pretty(record) if self.pretty else json.dumps(record, separators=(",", ":")))
+
+    def done(self) -> int:
+        """The exit code of a verb that has nothing to say, after `null` where a record is wanted, as bpftool has it."""
+        if self.record:
+            self.show(None)
+        return 0
 
 
 def stored(command: Any) -> Any:
@@ -100,6 +108,14 @@ def caller(caps: str | None, disabled: int) -> Caller:
     return ROOT if caps is None else Caller(capabilities(caps), disabled)
 
 
+def number(word: str, what: str, base: int = 0) -> int:
+    """A number as C's strtoul() reads it: 010 is 8 in base 0. Raises BadInput."""
+    try:
+        return int(word, 8 if not base and _OCTAL.fullmatch(word) else base)
+    except ValueError:
+        raise BadInput(f"{word!r} is no number", place=what) from None
+
+
 @dataclass
 class Words:
     """The words after a verb, taken one by one. usage: what is shown when they make no sense."""
@@ -114,7 +130,8 @@ class Words:
     def next(self, what: str) -> str:
         """The next word."""
         if not self.words:
-            raise click.UsageError(f"Missing {what}: {self.usage}")
+            told = what.startswith("{") and what in self.usage
+            raise click.UsageError(f"Missing {what}" + ("" if told else f": {self.usage}"))
         self.taken.append(self.words.pop(0))
         return self.taken[-1]
 
@@ -130,11 +147,7 @@ class Words:
 
     def number(self, what: str) -> int:
         """The next word as a number."""
-        word = self.next(what)
-        try:
-            return int(word, 0)
-        except ValueError:
-            raise BadInput(f"{word!r} is no number", place=what) from None
+        return number(self.next(what), what)
 
     def end(self) -> None:
         """There is no more."""
@@ -148,8 +161,8 @@ class Words:
         while self.words and self.words[0] not in stop:
             word = self.next(what)
             try:
-                found.append(int(word, base))
-            except ValueError:
+                found.append(number(word, what, base))
+            except BadInput:
                 found.append(-1)
             if not 0 <= found[-1] <= 255:
                 raise BadInput(f"{word!r} is no byte", place=what, remedy="write 0 to 255, 0x.., or `hex` first")
@@ -160,28 +173,31 @@ class Words:
 
 def programs(kernel: Kernel, words: Words) -> list[ProgramObject]:
     """Those that PROG names. Raises BadInput, CallFailed."""
-    return kernel.find_programs(words.next(PROG), words.next(PROG))
+    how = words.next(PROG)
+    return kernel.find_programs(how, words.next(HOWS.get(how, PROG)))
 
 
 def program(kernel: Kernel, words: Words) -> ProgramObject:
     """The one that PROG names."""
-    return _one(programs(kernel, words), "programs")
+    return only_one(programs(kernel, words), "programs")
 
 
 def maps(kernel: Kernel, words: Words) -> list[MapObject]:
     """Those that MAP names. Raises BadInput, CallFailed."""
-    return kernel.find_maps(words.next(MAP), words.next(MAP))
+    how = words.next(MAP)
+    return kernel.find_maps(how, words.next(HOWS.get(how, MAP)))
 
 
 def one_map(kernel: Kernel, words: Words) -> MapObject:
     """The one that MAP names."""
-    return _one(maps(kernel, words), "maps")
+    return only_one(maps(kernel, words), "maps")
 
 
-def _one(found: list[One], what: str) -> One:
+def only_one(found: list[One], what: str) -> One:
+    """The one that was found. Raises BadInput where there are more."""
     if len(found) > 1:
         ids = ", ".join(str(one.id) for one in found)
-        raise BadInput(f"{len(found)} {what} are named so", remedy=f"say which by id: {ids}")
+        raise BadInput(f"several {what} match this handle", remedy=f"say which by id: {ids}")
     return found[0]
 
 
@@ -232,7 +248,7 @@ def pin_verbs(group: click.Group, usage: str, find: Callable[[Kernel, Words], Pr
             one = find(system, line)
             system.pin(line.next("PATH"), one)
             line.end()
-        return 0
+        return output.done()
 
     @group.command()
     @words("PATH")
@@ -243,4 +259,4 @@ def pin_verbs(group: click.Group, usage: str, find: Callable[[Kernel, Words], Pr
         with output.store.open() as system:
             system.unpin(line.next("PATH"))
             line.end()
-        return 0
+        return output.done()

@@ -1,4 +1,4 @@
-"""`crossbpf btf dump`: the types in an object file or a raw BTF file, as bpftool prints them."""
+"""`crossbpf btf dump`: the types in an object file, a C file or raw BTF, as bpftool prints them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def btf() -> None:
 @click.option("-j", "--json", "as_json", is_flag=True, help="Print one JSON record, as bpftool does.")
 @click.option("-p", "--pretty", is_flag=True, help="The same, indented.")
 def dump(words: Sequence[str], as_json: bool, pretty: bool) -> int:
-    """Print the types in FILE: an object file or raw BTF; `kernel` is the running kernel's.
+    """Print the types in FILE: an object file, C or raw BTF; `kernel` is the running kernel's.
 
     `format raw`, the default, has a line a type; `format c` is a header that compiles to the same types. bpftool's
     spelling (`btf dump file FILE format c`) is accepted.

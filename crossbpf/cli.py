@@ -13,7 +13,7 @@ from importlib import import_module
 
 import click
 
-from bpf.errors import CrossbpfError, Rejected
+from bpf.errors import BadInput, CrossbpfError, Rejected
 from crossbpf import __version__
 
 OK, NO, UNUSABLE, BROKEN = 0, 1, 2, 3
@@ -57,13 +57,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code = cli.main(args=list(arguments), prog_name="crossbpf", standalone_mode=False)
         return code if isinstance(code, int) else OK
     except Rejected as error:
-        report(error, as_json=bool({"--json", "-j", "-p"} & set(arguments)))
+        report(error, as_json=_wants_record(arguments))
         return NO
     except CrossbpfError as error:
-        return report(error, as_json=bool({"--json", "-j", "-p"} & set(arguments)))
-    except click.ClickException as error:
+        return report(error, as_json=_wants_record(arguments))
+    except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         return UNUSABLE
+    except click.ClickException as error:
+        return report(_usage(error, arguments), as_json=_wants_record(arguments))
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)
         return 130
@@ -79,6 +81,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
             err=True,
         )
         return BROKEN
+
+
+def _wants_record(arguments: Sequence[str]) -> bool:
+    return not {"--json", "-j", "--pretty", "-p"}.isdisjoint(arguments)
+
+
+def _usage(error: click.ClickException, arguments: Sequence[str]) -> BadInput:
+    """What click has to say of a command line, as our errors are: one line, with the verb and where more is said."""
+    command: click.Command | None = cli
+    words: list[str] = []
+    for word in arguments:  # click does not always say which verb it was
+        command = command.get_command(click.Context(command), word) if isinstance(command, click.Group) else None
+        if command is None:
+            break
+        words.append(word)
+    remedy = f"see `{' '.join(['crossbpf', *words])} --help`"
+    return BadInput(error.format_message().rstrip("."), place=" ".join(words), remedy=remedy)
 
 
 def report(error: CrossbpfError, *, as_json: bool) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -17,6 +17,8 @@ from jit.image import Image
 from jit.listing import Native, listing
 from runtime import ProgramObject
 from runtime.running import Translated
+from verifier.graph import drawing
+from verifier.raw import slots
 
 _BY_ID = {"map_fd": "map_fd", "map_idx": "map_fd", "map_fd_value": "map_fd_value", "map_idx_value": "map_fd_value"}
 
@@ -82,6 +84,16 @@ def _source_record(line: Line, *, linum: bool) -> dict[str, Any]:
     return record | ({"file": line.file, "line_num": line.line, "line_col": line.column} if linum else {})
 
 
+def head(one: ProgramObject) -> str:
+    """What a program is, in the first line that is shown of it."""
+    return f"{one.id}: {one.type}  name {one.name}  tag {one.tag}" + ("  gpl" if one.gpl else "")
+
+
+def head_record(one: ProgramObject) -> dict[str, Any]:
+    """The same as a record."""
+    return {"id": one.id, "type": one.type, "name": one.name, "tag": one.tag, "gpl_compatible": one.gpl}
+
+
 # xlated ------------------------------------------------------------------------------------------
 
 
@@ -114,6 +126,18 @@ def xlated_records(one: Translated, *, opcodes: bool = False, linum: bool = Fals
             }  # fmt: skip
         records.append(record)
     return records
+
+
+def xlated_graph(one: Translated) -> str:
+    """The control-flow graph, in the DOT language."""
+    insns = xlated(one)
+
+    def label(block: Sequence[int]) -> tuple[list[str], str]:
+        shown = ((pc, insns[pc]) for pc in block)
+        return [f"{pc}: ({insn.row.opcode:02x}) {insn_text(insn, one)}" for pc, insn in shown if insn], ""
+
+    starts = [function.start for function in one.program.functions]
+    return drawing(one.program.name, slots(xlated_bytes(one), one.program.order), starts, label)
 
 
 # jited -------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from itertools import groupby
 import click
 from rich.table import Table
 
+from crossbpf.bpftool import pretty
 from crossbpf.options import wide_console
 from runtime import features as known
 from runtime.features import Feature
@@ -16,19 +17,20 @@ from runtime.features import Feature
 @click.command()
 @click.option("--kernel", metavar="RELEASE", help="What this release has, 5.4 say.")
 @click.option("-j", "--json", "as_json", is_flag=True, help="Print a JSON record.")
-def features(kernel: str | None, as_json: bool) -> int:
+@click.option("-p", "--pretty", "indented", is_flag=True, help="The same, indented.")
+def features(kernel: str | None, as_json: bool, indented: bool) -> int:
     """Instructions, helpers, map types, program types and hooks by the kernel release that they came in.
 
     `check` and `prog load` take --kernel too, and refuse what came later.
     """
     everything = list(known.features())
-    if as_json:
+    if as_json or indented:
         groups: dict[str, list[dict[str, str | bool]]] = {}
         for feature in everything:
             record: dict[str, str | bool] = {"name": feature.name, "since": feature.since}
             record |= {} if kernel is None else {"there": feature.there(kernel)}
             groups.setdefault(f"{feature.group}s".replace(" ", "_"), []).append(record)
-        click.echo(json.dumps(groups))
+        click.echo(pretty(groups) if indented else json.dumps(groups))
         return 0
     table = Table(box=None, pad_edge=False)
     for name in ("since", "what", "names"):

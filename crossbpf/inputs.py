@@ -229,10 +229,13 @@ def _text(data: bytes, file: str) -> str:
 
 
 def read_types(name: str) -> Btf:
-    """The types in an object file or a raw BTF file; "kernel": the running kernel's. Raises BadInput, BadObject."""
+    """The types in an object file, a C file or a raw BTF file; "kernel": the running kernel's.
+
+    Raises BadInput, BadObject, and NotHere without a compiler.
+    """
     file = KERNEL_TYPES if name == "kernel" else name
     try:
-        return _types(read_bytes(file))
+        return _types(compile_c(file, "little") if file.endswith(".c") else read_bytes(file))
     except CrossbpfError as error:
         raise error.at(file=file) from None
 

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from bpf.errors import BadInput, CallFailed
-from bpf.map_rules import OF_MAPS
+from bpf.map_rules import NAME, OF_MAPS, check_name
 from bpf.object.btf import Btf
 from bpf.object.btf_value import typed
 from bpf.program import Map
@@ -74,15 +74,20 @@ def create(
                 raise click.UsageError(f"what is {word!r}? {line.usage}")
         if kind not in MAP_TYPES:
             raise BadInput(f"no map type {kind!r}", remedy="types: " + ", ".join(MAP_TYPES))
+        if not name:
+            raise click.UsageError(f"map name not specified: {line.usage}")
+        check_name(name[:NAME])
+        if kind in OF_MAPS and inner is None:
+            raise CallFailed("EINVAL", f"map {name}: what its maps are like is not said", remedy="add `inner_map MAP`")
         declared = Map(
-            name or path.rsplit("/", 1)[-1], kind, numbers["key"], numbers["value"], numbers["entries"],
+            name[:NAME], kind, numbers["key"], numbers["value"], numbers["entries"],
             flags=numbers["flags"], inner=inner.declared if inner is not None else None,
         )  # fmt: skip
         refuse_later_map(kernel, declared)
         order = "big" if big_endian else "little"
         made = system.create_map(declared, "big" if order == "big" else "little", caller=caller(caps, disabled))
         system.pin(path, made)
-    return 0
+    return output.done()
 
 
 @map.command(name="list")
@@ -107,24 +112,38 @@ def _show(output: Output, given: Sequence[str]) -> int:
     )
 
 
+def _head_record(one: MapObject) -> dict[str, Any]:
+    return {"id": one.id, "type": one.declared.kind, "name": one.kernel_name, "flags": one.declared.flags}
+
+
+def _head(one: MapObject) -> str:
+    return f"{one.id}: {one.declared.kind}  name {one.kernel_name}  flags 0x{one.declared.flags:x}"
+
+
 def _record(system: Kernel, one: MapObject, output: Output) -> dict[str, Any]:
-    declared = one.declared
-    record: dict[str, Any] = {
-        "id": one.id, "type": declared.kind, "name": one.name, "flags": declared.flags,
+    declared, owner = one.declared, _owner(system, one)
+    record = _head_record(one) | {
         "bytes_key": declared.key_size, "bytes_value": declared.value_size, "max_entries": declared.max_entries,
-        "bytes_memlock": one.memlock, "frozen": int(one.frozen),
+        "bytes_memlock": one.memlock,
     }  # fmt: skip
+    record |= {} if owner is None else {"owner_prog_type": owner.type, "owner_jited": bool(owner.code_size)}
+    record |= {"frozen": int(one.frozen)}
     return record | ({"pinned": system.pinned(one)} if output.files else {})
 
 
 def _text(system: Kernel, one: MapObject, output: Output) -> str:
-    declared = one.declared
-    lines = [
-        f"{one.id}: {declared.kind}  name {one.name}  flags 0x{declared.flags:x}",
-        f"\tkey {declared.key_size}B  value {declared.value_size}B  max_entries {declared.max_entries}  "
-        f"memlock {one.memlock}B" + ("  frozen" if one.frozen else ""),
-    ]
+    declared, owner = one.declared, _owner(system, one)
+    sizes = f"key {declared.key_size}B  value {declared.value_size}B  max_entries {declared.max_entries}"
+    lines = [_head(one), f"\t{sizes}  memlock {one.memlock}B"]
+    if owner is not None:
+        lines.append(f"\towner_prog_type {owner.type}  owner{'' if owner.code_size else ' not'} jited")
+    lines += ["\tfrozen"] if one.frozen else []
     return "\n".join([*lines, *(f"\tpinned {path}" for path in (system.pinned(one) if output.files else ()))])
+
+
+def _owner(system: Kernel, one: MapObject) -> ProgramObject | None:
+    """The program that says which others a prog array takes."""
+    return system.owner(one) if one.declared.kind == "prog_array" else None
 
 
 # Elements ----------------------------------------------------------------------------------------
@@ -175,23 +194,35 @@ def _typed(key: bytes | None, value: Value, types: Types) -> dict[str, Any]:
 def dump(output: Output, given: Sequence[str]) -> int:
     """Print what a map holds; the records of a ring buffer, the values of a queue.
 
-    Keys and values are shown by their types where the program that the map came with is loaded, else as bytes.
+    Keys and values are shown by their types where the program that the map came with is loaded, else as bytes. Several
+    maps of one name are dumped one after the other, each below the first line that `map show` has of it.
     """
     line = Words(list(given), MAP)
     with output.store.open(write=False) as system:
-        one = one_map(system, line)
+        found = maps(system, line)
         line.end()
-        found, types = list(elements.dump(one)), system.types_of(one)
+        dumped = [(one, list(elements.dump(one)), system.types_of(one)) for one in found]
     if output.record:
-        output.show([_element_record(*pair, types) for pair in found])
-        return 0
-    if types is not None:
-        click.echo(pretty([_typed(*pair, types) for pair in found]))
-        return 0
-    for pair in found:
-        click.echo(_element(*pair))
-    click.echo(f"Found {len(found)} element{'' if len(found) == 1 else 's'}")
+        records = [(one, [_element_record(*pair, types) for pair in pairs]) for one, pairs, types in dumped]
+        output.show(_of_maps(records))
+    elif all(types is not None for _, _, types in dumped):
+        click.echo(pretty(_of_maps([(one, [_typed(*pair, types) for pair in pairs]) for one, pairs, types in dumped])))
+    else:
+        click.echo("\n\n".join("\n".join(_dumped(one, pairs, len(dumped) > 1)) for one, pairs, _ in dumped))
     return 0
+
+
+def _of_maps(records: list[tuple[MapObject, list[dict[str, Any]]]]) -> list[Any]:
+    """The elements of a map; of several maps a list of these, each under what the map is."""
+    if len(records) == 1:
+        return records[0][1]
+    return [_head_record(one) | {"elements": found} for one, found in records]
+
+
+def _dumped(one: MapObject, pairs: list[tuple[bytes | None, Value]], several: bool) -> list[str]:
+    """The elements of a map as lines of bytes; of one of several maps below what the map is."""
+    count = f"Found {len(pairs)} element{'' if len(pairs) == 1 else 's'}"
+    return [*([_head(one)] if several else []), *(_element(*pair) for pair in pairs), count]
 
 
 @map.command()
@@ -222,29 +253,47 @@ def _key(one: MapObject, line: Words, stop: Sequence[str]) -> bytes:
 
 
 _UPDATE = f"{MAP} [key [hex] BYTE...] value {{[hex] BYTE...|PROG|MAP}} [any|exist|noexist]"
+_PARTS = ("key", "value", *elements.FLAGS)
 
 
 @map.command()
 @words(_UPDATE)
 @stored
 def update(output: Output, given: Sequence[str]) -> int:
-    """Set the value of a key; the value of a prog array is a program, of a map of maps a map."""
+    """Set the value of a key; the value of a prog array is a program, of a map of maps a map.
+
+    Key, value and flag may come in any order.
+    """
     line = Words(list(given), _UPDATE)
     with output.store.open() as system:
         one = one_map(system, line)
-        key = _key(one, line, ("value",))
-        line.expect("value")
-        value: bytes | ProgramObject | MapObject
-        if one.declared.kind == "prog_array" and line.words[:1] and line.words[0] in HOWS:
-            value = program(system, line)
-        elif one.declared.kind in OF_MAPS and line.words[:1] and line.words[0] in HOWS:
-            value = one_map(system, line)
-        else:
-            value = line.bytes(one.declared.value_size, "value", tuple(elements.FLAGS))
-        flags = elements.FLAGS[line.skip(*elements.FLAGS) or "any"]
+        key, value, flag = None if one.declared.key_size else b"", None, ""
+        while line and (word := line.skip(*_PARTS)):
+            if word == "key" and key is None:
+                key = line.bytes(one.declared.key_size, "key", _PARTS)
+            elif word == "value" and value is None:
+                value = _given_value(system, one, line)
+            elif word in elements.FLAGS and not flag:
+                flag = word
+            else:
+                why = "is said twice" if word != "key" or one.declared.key_size else "is not needed"
+                raise click.UsageError(f"{word} {why}: {line.usage}")
+        if key is None or value is None:
+            line.expect("key" if key is None else "value")
         line.end()
-        elements.update(system, one, key, value, flags)
-    return 0
+        assert key is not None
+        assert value is not None
+        elements.update(system, one, key, value, elements.FLAGS[flag or "any"])
+    return output.done()
+
+
+def _given_value(system: Kernel, one: MapObject, line: Words) -> bytes | ProgramObject | MapObject:
+    """What stands behind `value`."""
+    if one.declared.kind == "prog_array" and line.words[:1] and line.words[0] in HOWS:
+        return program(system, line)
+    if one.declared.kind in OF_MAPS and line.words[:1] and line.words[0] in HOWS:
+        return one_map(system, line)
+    return line.bytes(one.declared.value_size, "value", _PARTS)
 
 
 @map.command()
@@ -258,7 +307,7 @@ def delete(output: Output, given: Sequence[str]) -> int:
         key = _key(one, line, ())
         line.end()
         elements.delete(system, one, key)
-    return 0
+    return output.done()
 
 
 @map.command()
@@ -293,7 +342,7 @@ def _push(output: Output, given: Sequence[str]) -> int:
         value = line.bytes(one.declared.value_size, "value", ())
         line.end()
         elements.update(system, one, b"", value)
-    return 0
+    return output.done()
 
 
 def _next(output: Output, given: Sequence[str], *, take: bool) -> int:
@@ -364,7 +413,7 @@ def freeze(output: Output, given: Sequence[str]) -> int:
         one = one_map(system, line)
         line.end()
         elements.freeze(one)
-    return 0
+    return output.done()
 
 
 pin_verbs(map, MAP, one_map)

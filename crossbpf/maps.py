@@ -40,6 +40,10 @@ def elements(options: Sequence[str], program: Program) -> dict[str, Sequence[Ele
         if name not in maps:
             known = ", ".join(maps) or "none"
             raise BadInput(f"the program has no map named {name!r}", file="--map", remedy=f"its maps: {known}")
+        if maps[name].kind == "prog_array":
+            raise BadInput(f"map {name!r} of type prog_array has no elements to set", file="--map")
+        if name in found:
+            raise BadInput(f"map {name!r} is given twice", file="--map", remedy="once for each map, all in one file")
         found[name] = _read(file, maps[name])
     return found
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import click
 
-from bpf.errors import BadInput, CrossbpfError
+from bpf.errors import BadInput, CallFailed, CrossbpfError
+from bpf.map_rules import NAME
 from crossbpf import attaching, dumping
 from crossbpf.bpftool import (
     PROG,
@@ -17,7 +20,9 @@ from crossbpf.bpftool import (
     caller,
     hexed,
     listed,
+    number,
     one_map,
+    only_one,
     permitted,
     pin_verbs,
     program,
@@ -34,8 +39,9 @@ from crossbpf.net import net_option, network_said
 from crossbpf.options import compile_options, in_kernel, loading
 from crossbpf.types import context_for
 from jit.registry import target as find_target
+from jit.target import Target
 from runtime import Kernel, MapObject, ProgramObject, hooks, xlating
-from runtime.running import Runner, compiled, measure
+from runtime.running import Runner, check_packet, compiled, measure
 from runtime.types import named
 from runtime.xlating import translated
 from vm.network import carried
@@ -124,6 +130,7 @@ def _load(
                 reuse=reuse,
                 portable=portable,
                 verify=not no_verify,
+                unit=Path(file).name[:NAME].partition(".")[0],
             )
         except CrossbpfError as error:
             raise error.at(file=file) from None
@@ -135,7 +142,7 @@ def _load(
         if attaches:
             for one in made:
                 hooks.auto(system, one)
-    return 0
+    return output.done()
 
 
 def _map_name(line: Words, declared: Sequence[Any]) -> str:
@@ -145,18 +152,18 @@ def _map_name(line: Words, declared: Sequence[Any]) -> str:
         if name not in [map_.name for map_ in declared]:
             raise BadInput(f"the object has no map named {name!r}")
         return name
-    number = line.number("N")
-    if how != "idx" or not 0 <= number < len(declared):
-        raise BadInput(f"the object has no map {how} {number}")
-    return str(declared[number].name)
+    index = line.number("N")
+    if how != "idx" or not 0 <= index < len(declared):
+        raise BadInput(f"the object has no map {how} {index}")
+    return str(declared[index].name)
 
 
 def _pin_maps(system: Kernel, first: ProgramObject, declared: Sequence[Any], directory: str) -> None:
-    for map_, number in zip(declared, first.maps, strict=True):
+    for map_, made in zip(declared, (system.maps[one] for one in first.maps), strict=True):
         if map_.pinned and map_.name not in system.pins:
-            system.pin(map_.name, system.maps[number])
+            system.pin(map_.name, made)
         if directory and not map_.is_data:
-            system.pin(f"{directory}/{map_.name}", system.maps[number])
+            system.pin(f"{directory}/{map_.name}", made)
 
 
 @prog.command(name="list")
@@ -181,15 +188,9 @@ def _show(output: Output, given: Sequence[str]) -> int:
     )
 
 
-def _size(one: ProgramObject) -> int:
-    """Bytes of machine code, 0 where there is none."""
-    return next(iter(one.jited.values()), 0)
-
-
 def _record(system: Kernel, one: ProgramObject, output: Output) -> dict[str, Any]:
-    size = _size(one)
-    record: dict[str, Any] = {
-        "id": one.id, "type": one.type, "name": one.name, "tag": one.tag, "gpl_compatible": one.gpl,
+    size = one.code_size
+    record = dumping.head_record(one) | {
         "loaded_at": one.loaded_at, "uid": one.uid, "orphaned": False, "bytes_xlated": one.bytes_xlated,
         "jited": bool(size),
     }  # fmt: skip
@@ -200,9 +201,9 @@ def _record(system: Kernel, one: ProgramObject, output: Output) -> dict[str, Any
 
 
 def _text(system: Kernel, one: ProgramObject, output: Output) -> str:
-    size, when = _size(one), datetime.fromtimestamp(one.loaded_at, UTC).astimezone()
+    size, when = one.code_size, datetime.fromtimestamp(one.loaded_at, UTC).astimezone()
     lines = [
-        f"{one.id}: {one.type}  name {one.name}  tag {one.tag}" + ("  gpl" if one.gpl else ""),
+        dumping.head(one),
         f"\tloaded_at {when:%Y-%m-%dT%H:%M:%S%z}  uid {one.uid}",
         f"\txlated {one.bytes_xlated}B  " + (f"jited {size}B" if size else "not jited")
         + f"  memlock {one.bytes_xlated + 4095 & -4096}B"
@@ -211,48 +212,79 @@ def _text(system: Kernel, one: ProgramObject, output: Output) -> str:
     return "\n".join([*lines, *(f"\tpinned {path}" for path in (system.pinned(one) if output.files else ()))])
 
 
+_DUMP = "{xlated|jited} PROG [file FILE|opcodes|visual] [linum]"
+
+
 @prog.command()
-@words("{xlated|jited} PROG [file FILE|opcodes] [linum]")
+@words(_DUMP)
 @click.option("--target", metavar="NAME", help="The machine to show code of. Default: this one.")
 @stored
 def dump(output: Output, given: Sequence[str], target: str | None) -> int:
-    """Print a program: `xlated` is rewritten bytecode, `jited` is machine code.
+    """Print programs: `xlated` is rewritten bytecode, `jited` is machine code.
 
     Rewritten means as it runs: accesses to the context go to where its fields really lie, and maps have their ids.
-    `opcodes` adds the bytes, `linum` the places of source lines; `file` writes the bytes alone.
+    `opcodes` adds the bytes, `linum` the places of source lines; `file` writes the bytes alone. `visual` prints the
+    control-flow graph of bytecode in the DOT language. Where several programs have the name or tag, each comes below
+    its first line of `prog show`.
     """
-    line = Words(list(given), "{xlated|jited} PROG [file FILE|opcodes] [linum]")
+    line = Words(list(given), _DUMP)
     what = line.next("xlated or jited")
     if what not in ("xlated", "jited"):
         raise click.UsageError(f"{what!r} where xlated or jited belongs: {line.usage}")
     with output.store.open(write=False) as system:
-        one = program(system, line)
-        file, opcodes, linum = "", False, False
+        found = programs(system, line)
+        file, said = "", set[str]()
         while line:
             word = line.next("option")
             if word == "file":
                 file = line.next("FILE")
-            elif word in ("opcodes", "linum"):
-                opcodes, linum = opcodes or word == "opcodes", linum or word == "linum"
+            elif word in ("opcodes", "linum") or (word == "visual" and what == "xlated"):
+                said.add(word)
             else:
                 raise click.UsageError(f"what is {word!r}? {line.usage}")
-        if what == "jited":
-            image = compiled(system, one, find_target(target) if target is not None else None)
-            if file:
-                write_bytes(file, image.code)
-            elif output.record:
-                output.show(dumping.jited_records(image, one, opcodes=opcodes, linum=linum))
-            else:
-                click.echo("\n".join(dumping.jited_lines(image, one, opcodes=opcodes, linum=linum)))
-            return 0
-        shown = translated(system, one)
-        if file:
-            write_bytes(file, dumping.xlated_bytes(shown))
-        elif output.record:
-            output.show(dumping.xlated_records(shown, opcodes=opcodes, linum=linum))
-        else:
-            click.echo("\n".join(dumping.xlated_lines(shown, opcodes=opcodes, linum=linum)))
+        if "visual" in said and (file or "opcodes" in said):
+            raise click.UsageError(f"visual goes with neither file nor opcodes: {line.usage}")
+        if len(found) > 1 and (file or "visual" in said):
+            only_one(found, "programs")
+        machine = find_target(target) if target is not None else None
+        make = _xlated if what == "xlated" else _jited
+        dumped = [(one, make(system, one, machine, said, record=output.record)) for one in found]
+    if file:
+        write_bytes(file, dumped[0][1].code)
+        return output.done()
+    if output.record and "visual" not in said:
+        records = [dumping.head_record(one) | {"insns": made.shown} for one, made in dumped]
+        output.show(records if len(records) > 1 else dumped[0][1].shown)
+    else:
+        above = [f"{dumping.head(one)}\n" if len(found) > 1 else "" for one in found]
+        click.echo("\n\n".join(f"{head}{made.shown}" for head, (_, made) in zip(above, dumped, strict=True)))
     return 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Dumped:
+    """A dump of a program: its bytes, and what is shown of them."""
+
+    code: bytes
+    shown: Any
+
+
+def _jited(system: Kernel, one: ProgramObject, machine: Target | None, said: set[str], *, record: bool) -> _Dumped:
+    image = compiled(system, one, machine)
+    form = {word: word in said for word in ("opcodes", "linum")}
+    if record:
+        return _Dumped(image.code, dumping.jited_records(image, one, **form))
+    return _Dumped(image.code, "\n".join(dumping.jited_lines(image, one, **form)))
+
+
+def _xlated(system: Kernel, one: ProgramObject, machine: Target | None, said: set[str], *, record: bool) -> _Dumped:
+    made, form = translated(system, one), {word: word in said for word in ("opcodes", "linum")}
+    code = dumping.xlated_bytes(made)
+    if "visual" in said:
+        return _Dumped(code, dumping.xlated_graph(made).rstrip("\n"))
+    if record:
+        return _Dumped(code, dumping.xlated_records(made, **form))
+    return _Dumped(code, "\n".join(dumping.xlated_lines(made, **form)))
 
 
 _RUN = "PROG [data_in FILE [data_out FILE [data_size_out N]]] [ctx_in FILE [ctx_out FILE [ctx_size_out N]]] [repeat N]"
@@ -283,8 +315,10 @@ def run_(output: Output, given: Sequence[str], engine: str, ctx: Sequence[str]) 
                 raise click.UsageError(f"what is {word!r}? {line.usage}")
             options[word] = line.next(word)
         sizes = {name: _number(options[name] or "0", name) for name in ("repeat", "data_size_out", "ctx_size_out")}
+        sizes["repeat"] = sizes["repeat"] or 1  # as the kernel takes 0
         data, before = (read_bytes(options[name]) if options[name] else b"" for name in ("data_in", "ctx_in"))
         runner = Runner(system, one, engine)
+        check_packet(runner.convention, data)
         said = context_for(runner.convention, one.program, ctx)
         entry = runner.entry(data, said.context, before, said.record)
         world = world_of(one.program, compile_options())
@@ -293,9 +327,11 @@ def run_(output: Output, given: Sequence[str], engine: str, ctx: Sequence[str]) 
     outcome = ran.outcome
     after = {"data_out": ran.data, "ctx_out": ran.context(before)}
     for name, size in (("data_out", "data_size_out"), ("ctx_out", "ctx_size_out")):
-        after[name] = after[name][: sizes[size]] if options[size] else after[name]
+        if 0 < sizes[size] < len(after[name]) and outcome.status == "done":
+            raise CallFailed("ENOSPC", f"{name} has {len(after[name])} bytes", place=f"{size} {sizes[size]}")
+    for name, data in after.items():
         if options[name] not in ("", "-"):
-            write_bytes(options[name], after[name])
+            write_bytes(options[name], data)
     ended = "" if outcome.status == "done" else str(outcome.fault or outcome.status)
     printed, sent = list(outcome.printed or ()), [str(one) for one in carried(outcome.sent or (), ran.meaning)]
     if output.record:
@@ -321,9 +357,10 @@ def run_(output: Output, given: Sequence[str], engine: str, ctx: Sequence[str]) 
 
 
 def _number(word: str, what: str) -> int:
-    if not word.isdecimal():
-        raise BadInput(f"{word!r} is no number", place=what)
-    return int(word)
+    found = number(word, what)
+    if not 0 <= found < 1 << 32:
+        raise BadInput(f"{word} is no number of 32 bits", place=what)
+    return found
 
 
 pin_verbs(prog, PROG, program)

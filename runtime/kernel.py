@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import TypeVar
 
 from bpf.errors import BadInput, CallFailed, CrossbpfError
-from bpf.map_rules import OF_MAPS, check_map, fits, value_bytes
+from bpf.map_rules import OF_MAPS, check_map, fits, kernel_name, value_bytes
 from bpf.object.btf import Btf, Kind
 from bpf.order import Order
 from bpf.program import Map, Program
@@ -39,6 +39,7 @@ class MapObject:
     frozen  bpf() may not change it
     typed   id of the program that it was loaded with, whose types say what keys and values are; 0 for none
     open    makes its state when that is first asked for
+    unit    the name of the object that it came in, "" for none
     """
 
     id: int
@@ -50,6 +51,7 @@ class MapObject:
     open: Callable[[MapObject], MapState | None] = field(
         default=lambda made: new_map(made.declared, made.order) if made.declared.kind in RULES else None, repr=False
     )
+    unit: str = ""
 
     @cached_property
     def state(self) -> MapState | None:
@@ -66,8 +68,13 @@ class MapObject:
 
     @property
     def name(self) -> str:
-        """Its name."""
+        """Its name in the program."""
         return self.declared.name
+
+    @property
+    def kernel_name(self) -> str:
+        """Its name as bpf() shows it, of at most 15 characters."""
+        return kernel_name(self.declared, self.unit)
 
     @property
     def memlock(self) -> int:
@@ -114,6 +121,16 @@ class ProgramObject:
     jited: dict[str, int]
     portable: bool
     open: Callable[[], Program] = field(repr=False)
+
+    @property
+    def kernel_name(self) -> str:
+        """Its name as bpftool shows it, which has it from BTF in full."""
+        return self.name
+
+    @property
+    def code_size(self) -> int:
+        """Bytes of its machine code, 0 where there is none."""
+        return next(iter(self.jited.values()), 0)
 
     @cached_property
     def program(self) -> Program:
@@ -167,17 +184,13 @@ class Kernel:
     # Maps --------------------------------------------------------------------------------------------
 
     def create_map(
-        self, map_: Map, order: Order = "little", *, caller: Caller = ROOT, frozen: bool = False
+        self, map_: Map, order: Order = "little", *, caller: Caller = ROOT, frozen: bool = False, unit: str = ""
     ) -> MapObject:
-        """A new map, empty but for initial data. Raises CallFailed EPERM and Refused."""
+        """A new map, empty but for initial data. unit: the object's name. Raises CallFailed EPERM and Refused."""
         may_create(caller, map_)
         bare = replace(map_, programs=(), maps=())
-        if map_.kind != "prog_array":
-            inner = map_.inner if map_.inner is not None or map_.kind not in OF_MAPS else Map("inner")
-            check_map(replace(bare, inner=inner))
-        elif (map_.key_size, map_.value_size) != (4, 4):
-            raise CallFailed("EINVAL", f"map {map_.name}: keys and values of a prog array have 4 bytes")
-        made = MapObject(self.next_map, bare, order, frozen)
+        check_map(bare)
+        made = MapObject(self.next_map, bare, order, frozen, unit=unit)
         self.next_map += 1
         self.maps[made.id] = made
         return made
@@ -198,10 +211,16 @@ class Kernel:
             return
         if program.order != array.order and not program.portable:
             raise CallFailed("EINVAL", f"a {program.order}-endian program in the {array.order}-endian map {array.name}")
-        owner = next((self.programs[number] for number in array.cells.values()), program)
+        owner = self.owner(array) or program
         if owner.type != program.type:
             raise CallFailed("EINVAL", f"a program of type {program.type} in map {array.name} of type {owner.type}")
         array.cells[index] = program.id
+
+    def owner(self, array: MapObject) -> ProgramObject | None:
+        """The program whose type those in a prog array must have: the first that uses or is in it, None for none."""
+        users = (one.id for one in self.programs.values() if array.id in one.map_ids)
+        first = min((*users, *array.cells.values()), default=0)
+        return self.programs.get(first)
 
     def types_of(self, made: MapObject) -> tuple[Btf, int, int] | None:
         """(types, number of the key's, of the value's) where a loaded program says what a map holds."""
@@ -216,13 +235,13 @@ class Kernel:
 
     def load(
         self, programs: Sequence[Program], *, kind: str = "", caller: Caller = ROOT, kernel: str | None = None,
-        reuse: Mapping[str, MapObject] | None = None, portable: bool = False, verify: bool = True,
+        reuse: Mapping[str, MapObject] | None = None, portable: bool = False, verify: bool = True, unit: str = "",
     ) -> list[ProgramObject]:  # fmt: skip
         """Load programs that share their maps (Object.programs), and create the maps.
 
         kind: their type, else what the section's name says. kernel: a release; what came later is refused. reuse: name
-        -> a map to take instead of a new one. verify: whether the verifier must accept them. CallFailed (Rejected),
-        Refused; then nothing has changed.
+        -> a map to take instead of a new one. verify: whether the verifier must accept them. unit: the object's name.
+        CallFailed (Rejected), Refused; then nothing has changed.
         """
         kinds = [kind or types.of_section(program.section) for program in programs]
         for program, its in zip(programs, kinds, strict=True):
@@ -232,7 +251,7 @@ class Kernel:
             programs = [accept(program, its, caller) for program, its in zip(programs, kinds, strict=True)]
         before = dict(self.maps), self.next_map, self.next_program
         try:
-            maps = self._maps(programs[0], caller, dict(reuse or {}))
+            maps = self._maps(programs[0], caller, dict(reuse or {}), unit)
             for map_ in maps:
                 map_.typed = map_.typed or (self.next_program if map_.id >= before[1] else 0)
             made = [self._load(*pair, maps, portable=portable) for pair in zip(programs, kinds, strict=True)]
@@ -246,7 +265,7 @@ class Kernel:
         self.programs |= {one.id: one for one in made}
         return made
 
-    def _maps(self, program: Program, caller: Caller, reuse: dict[str, MapObject]) -> list[MapObject]:
+    def _maps(self, program: Program, caller: Caller, reuse: dict[str, MapObject], unit: str) -> list[MapObject]:
         found: list[MapObject] = []
         order: Order = "big" if program.order == "big" else "little"
         for declared in program.maps:
@@ -256,7 +275,11 @@ class Kernel:
             if there is not None and not _alike(there, declared, order):
                 raise CallFailed("EINVAL", f"map {declared.name} is not as map {there.name} with id {there.id}")
             if there is None:
-                there = self.create_map(declared, order, caller=caller, frozen=declared.is_data and declared.readonly)
+                like = next((program.maps[number] for number in declared.maps if number != -1), None)
+                there = self.create_map(
+                    replace(declared, inner=declared.inner or like), order, caller=caller,
+                    frozen=declared.is_data and declared.readonly, unit=unit,
+                )  # fmt: skip
             found.append(there)
         for declared, map_ in zip(program.maps, found, strict=True):
             for key, number in enumerate(declared.maps if declared.name not in reuse else ()):
@@ -340,7 +363,7 @@ class Kernel:
                 raise BadInput(f"{what!r} is no id")
             found = [one for one in all_.values() if one.id == int(what)]
         elif how == "name":
-            found = [one for one in all_.values() if one.name == what]
+            found = [one for one in all_.values() if what in (one.name, one.kernel_name)]
         elif how == "pinned":
             pin = self.pins.get(pin_path(what))
             if pin is not None and pin.kind != kind:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from bpf.errors import BadInput, Refused
+from bpf.errors import BadInput, CallFailed, Refused
 from bpf.isa import SLOT, Kind
 from bpf.map_rules import OF_MAPS
 from bpf.object.btf_build import Content
@@ -19,6 +19,8 @@ from bpf.spec.conventions import PACKET, PLAIN, TYPED, Convention
 from engines import engine
 from engines.base import Options
 from engines.binding import bind as rewritten
+from engines.test_run import HEADER as LINK_HEADER
+from engines.test_run import TYPES as TEST_RUN
 from jit.image import Image
 from jit.pipeline import compile_program
 from jit.registry import TARGETS
@@ -104,7 +106,11 @@ def bind(kernel: Kernel, first: ProgramObject, *, order: Order | None = None, pl
     """The unit that a run of a program needs, entered as its type is. order: of portable code. Raises Refused."""
     programs, maps = reached(kernel, first)
     if order is not None and order != first.order and not (first.portable and not maps):
-        raise Refused(f"program {first.name} is {first.order}-endian" + (", as its maps are" if maps else ""))
+        asked = "load it with --big-endian" if order == "big" else "load it without --big-endian"
+        raise Refused(
+            f"program {first.name} is {first.order}-endian" + (", as its maps are" if maps else ""),
+            remedy=f"{asked}, or from an object of that byte order",
+        )
     names: dict[str, MapObject] = {}
     for map_ in maps:
         names[map_.name if map_.name not in names else f"{map_.name}#{map_.id}"] = map_
@@ -172,6 +178,16 @@ def user_fields(convention: Convention, data: bytes, order: Order, size: int) ->
     if convention.view.layout.name == "xdp_md" and found.pop("data_end", size) != size:
         raise BadInput(f"data_end of the context is not where the packet of {size} bytes ends")
     return found
+
+
+def check_packet(convention: Convention, data: bytes) -> None:
+    """Raise CallFailed EINVAL for a packet without a whole link-layer header, which a test run does not take."""
+    kind = convention.type
+    if kind is not None and kind.data and kind.name in TEST_RUN and len(data) < LINK_HEADER:
+        raise CallFailed(
+            "EINVAL", f"a packet of {len(data)} bytes: a program of type {kind.name} is run on {LINK_HEADER} or more",
+            remedy="give it one with `data_in FILE`",
+        )  # fmt: skip
 
 
 @dataclass

@@ -103,6 +103,9 @@ class Store:
 
         The directory is locked meanwhile.
         """
+        for path in (self.directory, *self.directory.parents):
+            if path.exists() and not path.is_dir():
+                raise BadInput("is no directory", file=str(path), remedy="--bpffs names one")
         try:
             if not write and not (self.directory / "index.json").exists():
                 yield Kernel(clock=self.clock)
@@ -148,7 +151,7 @@ class Store:
             cells = {int(cell): number for cell, number in record["cells"].items()}
             kernel.maps[record["id"]] = MapObject(
                 record["id"], declared, record["order"], record["frozen"], record["typed"], cells,
-                partial(self._contents, record["file"], record["sum"]),
+                partial(self._contents, record["file"], record["sum"]), record.get("unit", ""),
             )  # fmt: skip
         for record in index["programs"]:
             fields = {name: record[name] for name in _PROGRAM}
@@ -204,7 +207,7 @@ class Store:
             maps.append(
                 {
                     "id": number, "file": file, "sum": sum_, "order": made.order, "frozen": made.frozen,
-                    "typed": made.typed,
+                    "typed": made.typed, "unit": made.unit,
                     "cells": {str(cell): one for cell, one in made.cells.items()},
                     "declared": json.loads(codec.dump(codec.map_record(made.declared))),
                 }

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable, Sequence
 
+from verifier.calls import WIDE
+from verifier.cfg import successors
 from verifier.insn_text import text
 from verifier.log import frame_text
 from verifier.options import Options
+from verifier.raw import Raw
 from verifier.state import State
 from verifier.structure import structure
 from verifier.subject import Subject
@@ -26,31 +30,49 @@ def dot(subject: Subject, options: Options, name: str) -> tuple[str, Verdict]:
 
     shape = structure(subject, options)
     verdict = verify(subject, options, observe)
-    heads = {0, *shape.starts[:-1]}
-    for pc, after in enumerate(shape.successors):
-        if len(after) > 1 or (after and after[0] != pc + 1):
-            heads.update(after)
-            heads.add(pc + 1)
-    width = [2 if raw.code == 0x18 else 1 for raw in shape.raws]
-    lines = [f"digraph {_quoted(name)} {{", '  node [shape=box fontname="monospace" fontsize=9];']
-    pc, count = 0, len(shape.raws)
-    while pc < count:
-        head, body = pc, []
-        while True:
-            body.append(f"{pc}: {text(shape.raws, pc, subject)}")
-            last, pc = pc, pc + width[pc]
-            if pc >= count or pc in heads:
-                break
-        shown = states.get(head, [])
+
+    def label(block: Sequence[int]) -> tuple[list[str], str]:
+        shown = states.get(block[0], [])
         above = [f"[{one}]" for one in shown[:STATES]]
         if len(shown) > STATES:
             above.append(f"[{len(shown) - STATES} more states]")
-        label = "".join(_escaped(line) + "\\l" for line in above + body)
-        colour = ' color="red"' if head <= verdict.pc <= last else "" if shown else ' style="dashed"'
-        lines.append(f'  b{head} [label="{label}"{colour}];')
-        behind = (after for after in dict.fromkeys(shape.successors[last]) if after in heads or after == pc)
-        lines += [f"  b{head} -> b{after};" for after in behind]
-    return "\n".join([*lines, "}", ""]), verdict
+        colour = ' color="red"' if verdict.pc in block else "" if shown else ' style="dashed"'
+        return above + [f"{pc}: {text(shape.raws, pc, subject)}" for pc in block], colour
+
+    return drawing(name, shape.raws, shape.starts[:-1], label), verdict
+
+
+def drawing(
+    name: str, raws: list[Raw], starts: Sequence[int], label: Callable[[Sequence[int]], tuple[list[str], str]]
+) -> str:
+    """The graph of a program's blocks. starts: where functions start; label: the lines and attributes of a block."""
+    lines = [f"digraph {_quoted(name)} {{", '  node [shape=box fontname="monospace" fontsize=9];']
+    after = [successors(raws, pc) for pc in range(len(raws))]
+    blocks = _blocks(raws, after, starts)
+    heads = {block[0] for block in blocks}
+    for block in blocks:
+        shown, attributes = label(block)
+        joined = "".join(_escaped(line) + "\\l" for line in shown)
+        lines.append(f'  b{block[0]} [label="{joined}"{attributes}];')
+        lines += [f"  b{block[0]} -> b{to};" for to in dict.fromkeys(after[block[-1]]) if to in heads]
+    return "\n".join([*lines, "}", ""])
+
+
+def _blocks(raws: list[Raw], after: list[tuple[int, ...]], starts: Sequence[int]) -> list[list[int]]:
+    """The blocks of a program, each the slots where its instructions start."""
+    heads = {0, *starts}
+    for pc, targets in enumerate(after):
+        if len(targets) > 1 or (targets and targets[0] not in (pc + 1, pc + 2 * (raws[pc].code == WIDE))):
+            heads.update(targets)
+            heads.add(pc + 1)
+    found: list[list[int]] = []
+    pc = 0
+    while pc < len(raws):
+        if pc in heads or not found:
+            found.append([])
+        found[-1].append(pc)
+        pc += 2 if raws[pc].code == WIDE else 1
+    return found
 
 
 def _escaped(line: str) -> str:

@@ -218,6 +218,8 @@ def _put(state: MapState, map_: Map, key: bytes | int, value: bytes | int | str)
         if isinstance(key, int):
             key = key.to_bytes(map_.key_size, state.order) if map_.key_size else b""
         if isinstance(value, int):
+            if not map_.value_size:
+                raise ValueError(f"values of a {map_.kind} have no size of their own, {value} must be given as bytes")
             value = value.to_bytes(map_.value_size, state.order, signed=value < 0)
         state.update(key, value.encode() if isinstance(value, str) else value)
     except (ValueError, OverflowError, OSError) as error:

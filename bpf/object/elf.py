@@ -21,7 +21,7 @@ from bpf.object.bodies import WHOLE, Bodies, Body, Key
 from bpf.object.btf import Btf
 from bpf.object.core_patch import settle
 from bpf.object.dwarf import Place
-from bpf.object.externs import Externs
+from bpf.object.externs import Externs, data_flags
 from bpf.object.parts import Parts, open_parts
 from bpf.object.reader import Symbol
 from bpf.program import Line, Map, Program, as_given, program, unpoisoned
@@ -161,9 +161,10 @@ class Object:
                 section = self._parts.elf.sections[key[0]]
                 taken = any(section.name == other.name for other in maps)
                 name = f"{section.name}#{section.index}" if taken else section.name
-                maps.append(
-                    Map(name, value_size=len(section.data), initial=section.data, readonly=not section.writable)
-                )
+                readonly = not section.writable
+                flags = data_flags(self.types, section.name, readonly=readonly)
+                data = section.data
+                maps.append(Map(name, value_size=len(data), initial=data, readonly=readonly, flags=flags))
             else:
                 maps.append(_initialised(self._bodies.declared[key].map, values[key], keys, starts))
         return tuple(maps)

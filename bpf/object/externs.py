@@ -10,11 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from bpf.errors import BadObject, Refused
-from bpf.object.btf import BOOL, CHAR, ENUMS, SIGNED, Btf, Kind
+from bpf.object.btf import BOOL, ENUMS, SIGNED, Btf, Kind
 from bpf.object.parts import Parts
 from bpf.object.reader import Symbol
 from bpf.order import Order
 from bpf.program import Map
+from bpf.spec.maps import MMAPABLE, RDONLY_PROG
 
 KCONFIG, KSYMS = ".kconfig", ".ksyms"
 _TRISTATE = {"n": 0, "y": 1, "m": 2}
@@ -83,7 +84,16 @@ class Externs:
                 continue
             raw = _encoded(types, number, name, value, place, self.parts.elf.order)
             data[self.offsets[name] : self.offsets[name] + len(raw)] = raw
-        return Map(KCONFIG, value_size=size, initial=bytes(data), readonly=True)
+        flags = data_flags(types, KCONFIG, readonly=True)
+        return Map(KCONFIG, value_size=size, initial=bytes(data), readonly=True, flags=flags)
+
+
+def data_flags(types: Btf | None, section: str, *, readonly: bool) -> int:
+    """BPF_F_* of the map of a data section, by libbpf's rule: it can be mapped where a variable of it is not static."""
+    found = types.find(section, Kind.DATASEC) if types is not None else None
+    variables = types[found].variables if types is not None and found is not None else ()
+    shared = types is not None and any(types[one.type].linkage for one in variables)
+    return (RDONLY_PROG if readonly else 0) | (MMAPABLE if shared else 0)
 
 
 def _encoded(types: Btf, number: int, name: str, value: int | str, place: str, order: Order) -> bytes:
@@ -96,8 +106,14 @@ def _encoded(types: Btf, number: int, name: str, value: int | str, place: str, o
         return value.strip('"').encode()[: max(size - 1, 0)].ljust(size, b"\0")
     if inner.kind is not Kind.INT and inner.kind not in ENUMS:
         raise BadObject(f"{name} is of kind {inner.kind.name}, which no configuration value has", place=place)
-    character = inner.kind is Kind.INT and (size == 1 and inner.encoding & (CHAR | SIGNED) and inner.name == "char")
+    character = inner.kind is Kind.INT and size == 1 and not inner.encoding & BOOL
     if value in _TRISTATE:
+        tristate = inner.kind in ENUMS and inner.name == "libbpf_tristate"
+        if not (character or tristate or inner.encoding & BOOL):
+            raise Refused(
+                f"{name} = {value} is for a bool, a char or an enum libbpf_tristate, and it is of type {inner.name}",
+                place=place, remedy="declare it as one, or give it a number",
+            )  # fmt: skip
         numeric = ord(str(value)) if character else _TRISTATE[str(value)]
     else:
         try:

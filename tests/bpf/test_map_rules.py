@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import pytest
 
-from bpf.errors import Refused
-from bpf.map_rules import MAX_BYTES, check_map, slots, value_bytes
+from bpf.errors import MapRefused, Refused
+from bpf.map_rules import MAX_BYTES, check_map, check_name, kernel_name, slots, value_bytes
 from bpf.plan import Unit
 from bpf.program import Map
 from bpf.spec.layout import CPUS
@@ -56,6 +58,35 @@ def test_what_cannot_be_declared_is_refused_with_map_and_reason(map_: Map, words
         Unit((NOTHING,), (map_, INNER, Map("other", "hash", 8, 8, 4)))
     assert refused.value.message.startswith(f"map m of type {map_.kind}: ")
     assert words in refused.value.message
+
+
+@pytest.mark.parametrize(
+    ("name", "unit", "shown"),
+    [
+        (".bss", "a", "a.bss"), (".rodata", "a_long_object_name", "a_long_o.rodata"),
+        (".bss", "a_long_object", "a_long_o.bss"),
+        (".rodata.str1.1", "a", ".rodata.str1.1"), (".data.a_custom_section", "a", ".data.a_custom_"),
+        (".bss", "", ".bss"), (".bss", "a-b", "a_b.bss"), (".kconfig", "runtime", "runtime.kconfig"),
+    ],
+)  # fmt: skip
+def test_names_of_data_sections(name: str, unit: str, shown: str) -> None:
+    assert kernel_name(Map(name, value_size=4, initial=bytes(4)), unit) == shown
+    assert kernel_name(Map("x" * 20), unit) == "x" * 15
+
+
+@pytest.mark.parametrize(("name", "fine"), [("a.b_C9", True), ("", True), ("a b", False), ("a-b", False), ("é", False)])
+def test_names_that_bpf_takes(name: str, fine: bool) -> None:
+    with nullcontext() if fine else pytest.raises(MapRefused, match="only: EINVAL"):
+        check_name(name)
+
+
+@pytest.mark.parametrize("entries", [0, 1])
+@pytest.mark.parametrize("flags", [0, 1, 4, 8, 0x10, 0x18, 0x80, 0x400])
+def test_prog_arrays(entries: int, flags: int) -> None:
+    """The live kernel's answers."""
+    fine = entries and flags in (0, 4, 8, 0x10)
+    with nullcontext() if fine else pytest.raises(MapRefused, match="EINVAL"):
+        check_map(Map("p", "prog_array", 4, 4, entries, flags=flags))
 
 
 def test_two_maps_of_one_name() -> None:

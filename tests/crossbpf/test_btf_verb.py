@@ -52,12 +52,18 @@ class TestDump:
             (["x.o", "form", "c"], "what is 'form c'?"),
             (["x.o", "format", "c", "-j"], "format c has no JSON form"),
             (["no-such.o"], "no-such.o: no such file"),
-            ([str(OBJECTS / "types.c")], "types.c: section .BTF+0x0: no BTF magic number"),
+            ([__file__], "test_btf_verb.py: section .BTF+0x0: no BTF magic number"),
         ],
     )
     def test_usage(self, words: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
         assert main(["btf", "dump", *words]) == 2
-        assert message in capsys.readouterr().err
+        printed = capsys.readouterr()
+        assert message in printed.out + printed.err
+        assert "\n" not in (printed.out + printed.err).rstrip()
+
+    def test_of_c(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["btf", "dump", "file", str(OBJECTS / "types.c")]) == 0
+        assert "] VAR 'hidden' " in capsys.readouterr().out
 
     def test_an_object_without_types(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         source = tmp_path / "x.c"

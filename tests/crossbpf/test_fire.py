@@ -121,6 +121,22 @@ class TestAttach:
         assert prompt("prog attached") == "raw_tracepoint:sched_switch  id 1  raw_tracepoint  name p\n"
 
     @pytest.mark.parametrize(
+        ("word", "kind", "hook"),
+        [
+            ("ingress", "cgroup_skb", "inet_ingress"), ("eg", "cgroup_skb", "inet_egress"),
+            ("device", "cgroup_device", "device"),
+            ("sock_create", "cgroup_sock", "inet_sock_create"), ("post_bind4", "cgroup/post_bind4", "inet4_post_bind"),
+            ("bind6", "cgroup/bind6", "inet6_bind"), ("sendmsg4", "cgroup/sendmsg4", "udp4_sendmsg"),
+            ("sysc", "cgroup/sysctl", "sysctl"), ("getsocko", "cgroup/getsockopt", "getsockopt"),
+        ],
+    )  # fmt: skip
+    def test_older_names_of_cgroup_hooks(self, word: str, kind: str, hook: str, prompt: Prompt) -> None:
+        prompt.load("p", "r0 = 1; exit", kind)
+        prompt(f"cgroup attach /dns {word} pinned p multi")
+        assert prompt("prog attached").startswith(f"cgroup_{hook}:/dns  id 1  ")
+        prompt(f"cgroup detach /dns {word} pinned p")
+
+    @pytest.mark.parametrize(
         ("line", "message"),
         [
             ("prog attach name go", "Missing HOOK"), ("prog attach name go xpd:eth0", "no hook 'xpd' (hooks: xdp, "),
@@ -131,7 +147,9 @@ class TestAttach:
             ("prog attach name mark sk_msg_verdict name x", "no map with name x: ENOENT"),
             ("prog detach name mark xdp:eth0", "program mark is not at xdp:eth0: ENOENT"),
             ("net attach tc name mark dev eth0", "'tc' where {xdp|"), ("net list dev eth7", "no device 'eth7'"),
-            ("cgroup attach / xdp name go", "cgroups have no hook 'xdp'"), ("net list --net nowhere", "no such file"),
+            ("cgroup attach / xdp name go", "cgroups have no hook 'xdp'"),
+            ("cgroup attach / bind name go", "'bind' may be one of several hooks (hooks: bind4, bind6)"),
+            ("net list --net nowhere", "no such file"),
             ("prog attached xdp:eth0 more", "what is 'more'?"),
         ],
     )  # fmt: skip

@@ -122,13 +122,14 @@ def test_trace_starts_with_the_elements(source: None, tmp_path: Path, capsys: py
         ("m=FILE", {"01": 1}, "a key of 1 bytes"),
         ("m=FILE", {"01000000": True}, "value True is neither"),
         ("m=FILE", [[1, -1 << 70]], "too big"),
+        ("m=FILE --map m=FILE", [], "map 'm' is given twice (once for each map, all in one file)"),
     ],
 )
 def test_errors_are_one_line(
     source: None, option: str, data: object, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = written(tmp_path, data)
-    assert main(["check", "x", "--map", option.replace("FILE", file)]) == 2
+    assert main(["check", "x", "--map", *option.replace("FILE", file).split()]) == 2
     err = capsys.readouterr().err
     assert words in err
     assert err.count("\n") == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 from pathlib import Path
@@ -11,10 +12,12 @@ from typing import Any
 import pytest
 
 from bpf.spec.contexts import LAYOUTS, VIEWS
+from bpf.spec.errno import EINVAL, ENOSPC
 from bpf.spec.program_types import PROGRAM_TYPES
+from bpf.text import assemble
 from crossbpf.bpftool import hexed
 from crossbpf.cli import main
-from engines import test_run
+from engines import syscall, test_run
 from engines.linux import unavailable
 from runtime import types
 from tests.engines.typed import BODY, FRAME, Typed
@@ -84,13 +87,52 @@ def test_a_context_goes_in_and_out(prompt: Prompt) -> None:
     after = from_user(VIEWS["sched_cls"], out.read_bytes(), "little")
     assert (after["mark"], after["cb[3]"], after["len"], after["data_end"]) == (42, 7, 60, 60)
     assert len(out.read_bytes()) == LAYOUTS["__sk_buff"].size
-    prompt(f"{line} {out} ctx_size_out 12")
-    assert out.read_bytes()[8:] == (42).to_bytes(4, "little")
-    assert prompt(f"{line} -").splitlines()[0] == hexed((60).to_bytes(4, "little") + bytes(4) + out.read_bytes()[8:]
-                                                        + bytes(4))  # fmt: skip
-    record = json.loads(prompt(f"{line} - ctx_size_out 12 --ctx mark=1 -j"))
+    assert prompt(f"{line} -").splitlines()[0] == hexed(out.read_bytes()[:16])
+    record = json.loads(prompt(f"{line} - --ctx mark=1 -j"))
     assert record["meaning"] == "TC_ACT_SHOT"
-    assert record["ctx_out"][8:] == ["0x02", "0x00", "0x00", "0x00"]
+    assert record["ctx_out"][8:12] == ["0x02", "0x00", "0x00", "0x00"]
+
+
+SIZES = {"xdp": "0", "tc": "0", "socket_filter": "0", "cgroup/skb": "1"}
+
+
+@pytest.mark.parametrize("kind", SIZES)
+@pytest.mark.parametrize(
+    ("size", "words", "error"),
+    [
+        (14, "repeat 0", ""), (14, "data_size_out 14", ""), (14, "data_size_out 0", ""), (13, "", "EINVAL"),
+        (0, "", "EINVAL"), (38, "data_size_out 10", "ENOSPC"), (38, "data_size_out 010", "ENOSPC"),
+    ],
+)  # fmt: skip
+def test_packets_that_a_test_run_takes(kind: str, size: int, words: str, error: str, prompt: Prompt) -> None:
+    prompt.load(f"r0 = {SIZES[kind]}; exit", kind)
+    data, out = prompt.file("data", bytes(size)), prompt.folder / "out"
+    said = prompt(f"prog run name p{f' data_in {data}' if size else ''} data_out {out} {words}", 2 if error else 0)
+    assert error in said
+    assert out.exists() != bool(error)
+
+
+def test_a_context_has_room(prompt: Prompt) -> None:
+    prompt.load(MARK, "tc")
+    given, data = prompt.file("in", context_of("sched_cls", mark=41)), prompt.file("data", FRAME)
+    said = prompt(f"prog run name p data_in {data} ctx_in {given} ctx_out - ctx_size_out 12", 2)
+    assert said == "crossbpf: ctx_size_out 12: ctx_out has 192 bytes: ENOSPC\n"
+
+
+@live
+@pytest.mark.parametrize(("kind", "number"), [("xdp", 6), ("tc", 3), ("socket_filter", 1), ("cgroup/skb", 8)])
+def test_the_live_kernel_takes_the_same_packets(kind: str, number: int) -> None:
+    descriptor, _ = syscall.load(assemble(f"r0 = {SIZES[kind]}\nexit").encode(), kind=number)
+    try:
+        for size, room, error in ((14, 14, 0), (13, 64, EINVAL), (0, 64, EINVAL), (38, 10, ENOSPC)):
+            found = 0
+            try:
+                syscall.test_run_context(descriptor, bytes(size), b"", room, 0)  # repeat is 0
+            except OSError as failed:
+                found = failed.errno or 0
+            assert found == error
+    finally:
+        os.close(descriptor)
 
 
 def test_metadata_of_xdp(prompt: Prompt) -> None:

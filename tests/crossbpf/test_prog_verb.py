@@ -47,6 +47,11 @@ class Prompt:
     def record(self, line: str) -> Any:
         return json.loads(self(f"{line} -j"))
 
+    def run(self, program: str, code: int = 0) -> str:
+        """`prog run` of a program on a packet."""
+        (self.folder / "frame").write_bytes(bytes(14))
+        return self(f"prog run {program} data_in {self.folder / 'frame'}", code)
+
 
 @pytest.fixture
 def prompt(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Prompt:
@@ -89,17 +94,17 @@ class TestPrograms:
     def test_pins_keep_it(self, loaded: Prompt) -> None:
         loaded("prog pin name jump again")
         loaded("prog unpin d/jump")
-        assert loaded("prog run pinned again").startswith("Return value: 5, duration (average): ")
+        assert loaded.run("pinned again").startswith("Return value: 5, duration (average): ")
         loaded("prog unpin again")
-        assert "no program with name jump: ENOENT" in loaded("prog run name jump", 2)
-        assert {one["name"] for one in loaded.record("map list")} == {"counts", "each", ".rodata", ".bss"}
+        assert "no program with name jump: ENOENT" in loaded.run("name jump", 2)
+        assert {one["name"] for one in loaded.record("map list")} == {"counts", "each", "runtime.rodata", "runtime.bss"}
 
     def test_maps_keep_what_runs_do(self, loaded: Prompt) -> None:
         for engine, count in (("interpreter", 2), ("arm64", 4), ("riscv64", 6)):
-            loaded(f"prog run name count repeat 2 --engine {engine}")
+            loaded.run(f"name count repeat 2 --engine {engine}")
             shown = loaded("map lookup name counts key 7 0 0 0")
             assert shown == f'{{\n    "key": 7,\n    "value": {count}\n}}\n'
-        loaded("prog run name count --engine s390x", 2)
+        assert "(load it with --big-endian, or from an object of" in loaded.run("name count --engine s390x", 2)
 
     def test_data(self, prompt: Prompt) -> None:
         (prompt.folder / "in").write_bytes(bytes.fromhex(Path(f"{CRC}.mem").read_text()))
@@ -108,10 +113,10 @@ class TestPrograms:
             record = prompt.record(f"prog run pinned crc/{end} data_in {prompt.folder / 'in'} --engine {engine}")
             assert record["retval"] == 0xCBF43926
         out = prompt.folder / "out"
-        prompt(f"prog run pinned crc/el data_in {prompt.folder / 'in'} data_out {out} data_size_out 4")
-        assert out.read_bytes() == (prompt.folder / "in").read_bytes()[:4]
+        prompt(f"prog run pinned crc/el data_in {prompt.folder / 'in'} data_out {out}")
+        assert out.read_bytes() == (prompt.folder / "in").read_bytes()
         text = prompt(f"prog run pinned crc/el data_in {prompt.folder / 'in'} data_out -")
-        assert text.splitlines()[0] == hexed(out.read_bytes() + (prompt.folder / "in").read_bytes()[4:])
+        assert text.splitlines()[0] == hexed(out.read_bytes())
 
     def test_faults_and_lines(self, prompt: Prompt) -> None:
         (prompt.folder / "f.bpf").write_text("r0 = *(u64 *)(r1 + 0)\nexit\n")
@@ -186,10 +191,67 @@ class TestPrograms:
     def test_two_of_one_name(self, loaded: Prompt, object_file: str) -> None:
         loaded(f"prog loadall {object_file} e")
         assert len(loaded.record("prog show name count")) == 2
-        assert "say which by id:" in loaded("prog run name count", 2)
+        assert "say which by id:" in loaded.run("name count", 2)
+
+    def test_dumps_of_several(self, loaded: Prompt, object_file: str) -> None:
+        loaded(f"prog loadall {object_file} e")
+        heads = loaded("prog show name jump").splitlines()[::3]
+        for what in ("xlated", "jited"):
+            text = loaded(f"prog dump {what} name jump")
+            assert [line for line in text.splitlines() if line in heads] == heads
+            first, second = loaded.record(f"prog dump {what} name jump")
+            assert list(first) == ["id", "type", "name", "tag", "gpl_compatible", "insns"]
+            assert loaded.record(f"prog dump {what} id {second['id']}") == second["insns"]
+        for words in (f"file {loaded.folder / 'x'}", "visual"):
+            assert "several programs match this handle" in loaded(f"prog dump xlated name jump {words}", 2)
+
+    def test_the_graph(self, loaded: Prompt) -> None:
+        graph = loaded("prog dump xlated name count visual")
+        assert graph.startswith('digraph "count" {\n')
+        assert graph.endswith("\n}\n")
+        assert "call __htab_map_lookup_elem#" in graph
+        heads, edges = re.findall(r"^  b(\d+) \[", graph, re.MULTILINE), re.findall(r"b(\d+) -> b(\d+);", graph)
+        assert len(heads) > 2
+        assert {end for edge in edges for end in edge} == set(heads)
+
+    @pytest.mark.parametrize(
+        "line",
+        [
+            "prog pin name count x", "prog unpin d/last", "prog load FILE y", "prog loadall FILE y",
+            "prog attach name count xdp:eth0", "net attach xdp name count dev eth0", "map freeze name each",
+            "map create x type prog_array key 4 value 4 entries 1 name x", "map delete name jumps key 1 0 0 0",
+            "map update name counts key 1 0 0 0 value 1 0 0 0 0 0 0 0", "prog dump xlated name count file OUT",
+        ],
+    )  # fmt: skip
+    def test_no_answer_is_null(self, loaded: Prompt, object_file: str, line: str) -> None:
+        line = line.replace("FILE", object_file).replace("OUT", str(loaded.folder / "out"))
+        assert loaded(f"{line} -j") == "null\n"
 
     def test_errors_as_records(self, prompt: Prompt) -> None:
         assert json.loads(prompt("prog show id 9 -j", 2))["error"] == "no program with id 9: ENOENT"
+        assert json.loads(prompt("prog show id -p", 2)) == {
+            "error": "Missing ID: { id ID | tag TAG | name NAME | pinned PATH }", "file": "", "place": "prog show",
+            "remedy": "see `crossbpf prog show --help`",
+        }  # fmt: skip
+
+    @pytest.mark.parametrize(
+        ("verb", "words"),
+        [
+            ("prog run", ""), ("check", ""), ("verify", "a --jobs x"), ("prog dump", "--target"),
+            ("map create", "x --nothing"), ("", "frobnicate"),
+        ],
+    )  # fmt: skip
+    def test_usage_is_a_line(self, prompt: Prompt, verb: str, words: str) -> None:
+        said = prompt(f"{verb} {words}", 2)
+        assert said.startswith(f"crossbpf: {verb}")
+        assert said.endswith("--help`)\n")
+        assert said.count("\n") == 1
+
+    @pytest.mark.parametrize("line", ["prog list", "map show", "net list", "cgroup tree", "prog unpin x"])
+    def test_a_pin_directory_that_is_none(self, prompt: Prompt, line: str) -> None:
+        (prompt.folder / "file").write_text("")
+        for path in ("file", "file/below"):
+            assert "file: is no directory" in prompt(f"{line} --bpffs {prompt.folder / path}", 2)
 
 
 class TestMaps:
@@ -242,7 +304,40 @@ class TestMaps:
         prompt("map freeze name a")
         assert "map a is frozen: EPERM" in prompt("map freeze name a", 2)
         assert "EPERM" in prompt("map update name a key 0 0 0 0 value 1 0 0 0", 2)
-        assert "frozen" in prompt("map show name a")
+        assert prompt("map show name a").endswith("  memlock 4096B\n\tfrozen\n")
+
+    def test_whose_a_prog_array_is(self, loaded: Prompt) -> None:
+        assert loaded("map show name jumps").endswith("memlock 4096B\n\towner_prog_type xdp  owner jited\n")
+        record = loaded.record("map show name jumps")
+        assert (record["owner_prog_type"], record["owner_jited"]) == ("xdp", True)
+        loaded("map create own type prog_array key 4 value 4 entries 1 name own flags 8")
+        assert "owner" not in loaded("map show name own")
+
+    def test_data_sections(self, loaded: Prompt) -> None:
+        shown = {one["name"]: one["flags"] for one in loaded.record("map show")}
+        assert (shown["runtime.bss"], shown["runtime.rodata"]) == (0x400, 0x480)
+        assert loaded("map dump name runtime.bss") == loaded("map dump name .bss")
+
+    def test_dumps_of_several(self, loaded: Prompt, object_file: str) -> None:
+        loaded(f"prog loadall {object_file} e")
+        first, second = loaded.record("map dump name .bss")
+        assert first["name"] == second["name"] == "runtime.bss"
+        assert first["elements"][0]["formatted"]["value"] == {".bss": [{"seen": 0}]}
+        assert [list(one) for one in json.loads(loaded("map dump name .bss"))] == [
+            ["id", "type", "name", "flags", "elements"]
+        ] * 2  # fmt: skip
+        for name in ("a", "b"):
+            loaded(f"map create {name} type hash key 4 value 4 entries 2 name same")
+        loaded("map update pinned b value 5 0 0 0 noexist key 010 0 0 0")
+        heads = [line for line in loaded("map show name same").splitlines() if line[0] != "\t"]
+        assert loaded("map dump name same") == (
+            f"{heads[0]}\nFound 0 elements\n\n{heads[1]}\nkey: 08 00 00 00  value: 05 00 00 00\nFound 1 element\n"
+        )
+        assert "several maps match this handle" in loaded("map lookup name same key 0 0 0 0", 2)
+
+    def test_long_names_are_cut(self, prompt: Prompt) -> None:
+        prompt("map create x type array key 4 value 4 entries 1 name a_name.of.18_chars")
+        assert prompt.record("map show pinned x")["name"] == "a_name.of.18_ch"
 
     def test_values_of_tasks(self, prompt: Prompt) -> None:
         prompt("map create t type task_storage key 4 value 4 entries 0 flags 1 name t")
@@ -261,7 +356,7 @@ class TestMaps:
         )  # fmt: skip
 
     def test_every_cpu(self, loaded: Prompt) -> None:
-        loaded("prog run name jump")
+        loaded.run("name jump")
         (first, second) = loaded.record("map dump name each")
         assert [one["cpu"] for one in first["values"]] == [0, 1, 2, 3]
         assert second["values"][0] == {"cpu": 0, "value": ["0x01", *["0x00"] * 7]}
@@ -271,7 +366,7 @@ class TestMaps:
         assert "key:\n01 00 00 00\nvalue (CPU 00): 02 00 00 00 00 00 00 00\n" in loaded("map dump name p")
 
     def test_values_by_their_types(self, loaded: Prompt) -> None:
-        loaded("prog run name count repeat 2")
+        loaded.run("name count repeat 2")
         assert loaded("map dump name counts") == '[{\n        "key": 7,\n        "value": 2\n    }\n]\n'
         assert json.loads(loaded("map dump name .bss")) == [{"key": 0, "value": {".bss": [{"seen": 4}]}}]
         (one,) = loaded.record("map dump name .rodata")
@@ -284,7 +379,7 @@ class TestMaps:
 
     def test_programs_and_maps_as_values(self, loaded: Prompt) -> None:
         loaded("map update name jumps key 1 0 0 0 value name count")
-        assert "Return value: 2" in loaded("prog run name jump")
+        assert "Return value: 2" in loaded.run("name jump")
         loaded("map create i type array key 4 value 8 entries 1 name i")
         loaded("map create o type array_of_maps key 4 value 4 entries 2 name o inner_map name i")
         loaded("map update name o key 1 0 0 0 value pinned i")
@@ -295,8 +390,8 @@ class TestMaps:
         prompt("map create mine type hash key 4 value 8 entries 8 name mine")
         prompt(f"prog loadall {object_file} a map name counts name mine pinmaps maps")
         prompt(f"prog loadall {object_file} b map name counts pinned mine")
-        prompt("prog run pinned a/count")
-        prompt("prog run pinned b/count")
+        prompt.run("pinned a/count")
+        prompt.run("pinned b/count")
         assert prompt.record("map dump pinned mine")[0]["value"][0] == "0x02"
         assert prompt.record("map show pinned maps/each")["name"] == "each"
 
@@ -304,14 +399,24 @@ class TestMaps:
         ("line", "message"),
         [
             ("map create x type hsah key 4 value 8 entries 1", "no map type 'hsah'"),
-            ("map create x type hash key 4 value 8 entries 0", "max_entries is 0"),
-            ("map create x type queue key 0 value 8 entries 1 --caps none --unprivileged-bpf-disabled 0",
+            ("map create x type hash key 4 value 8 entries 0 name x", "max_entries is 0"),
+            ("map create x type queue key 0 value 8 entries 1 name x --caps none --unprivileged-bpf-disabled 0",
              "map x of type queue needs CAP_BPF: EPERM"),
-            ("map create x type ringbuf key 0 value 0 entries 4096 --kernel 5.7", "map type ringbuf came in Linux 5.8"),
+            ("map create x type ringbuf key 0 value 0 entries 4096 name x --kernel 5.7",
+             "map type ringbuf came in Linux 5.8"),
             ("map create x type array key four", "'four' is no number"), ("map lookup id 1 key 1", "1 bytes are given"),
             ("map lookup id 1 key 1 0 0 x", "'x' is no byte"), ("map lookup id 1", "'key' belongs"),
             ("map update id 1 key 1 0 0 0", "'value' belongs"), ("map delete id 1 key 1 0 0 0", "EINVAL"),
             ("map show id 1 2", "what is '2'?"),
+            ("map create x type hash key 4 value 4 entries 1", "map name not specified"),
+            ("map create x type hash key 4 value 4 entries 1 name a-b", "letters, digits, _ and . only: EINVAL"),
+            ("map create x type prog_array key 4 value 4 entries 0 name x", "max_entries is 0: EINVAL"),
+            ("map create x type prog_array key 4 value 4 entries 1 flags 1 name x",
+             "flags 0x1 are not allowed: EINVAL"),
+            ("map create x type array_of_maps key 4 value 4 entries 1 name x",
+             "map x: what its maps are like is not said: EINVAL (add `inner_map MAP`)"),
+            ("map update id 1 key 1 0 0 0 key 1 0 0 0", "key is said twice"),
+            ("map update id 1 any value 1 0 0 0 0 0 0 0 any", "any is said twice"),
         ],
     )  # fmt: skip
     def test_usage(self, prompt: Prompt, line: str, message: str) -> None:
@@ -339,6 +444,7 @@ class TestFeatures:
         there = {one["name"]: one["there"] for one in record["map_types"]}
         assert there["devmap_hash"] and not there["ringbuf"]
         assert "is not a kernel release" in prompt("features --kernel new", 2)
+        assert json.loads(prompt("features --kernel 5.4 -p")) == record
 
     def test_check_refuses_too(self, prompt: Prompt) -> None:
         (prompt.folder / "a.bpf").write_text("r1 = 1\nr1 = atomic64_fetch_add((u64 *)(r10 - 8), r1)\nr0 = 0\nexit\n")

@@ -8,6 +8,7 @@ from elfs import ORDERS, built, outcome
 from bpf.errors import Refused
 from bpf.object import load
 from bpf.program import Program
+from bpf.spec.maps import MMAPABLE, RDONLY_PROG
 
 CONFIGURATION: dict[str, int | str] = {
     "LINUX_KERNEL_VERSION": 0x060C00, "CONFIG_BPF": "m", "CONFIG_SMP": "y", "CONFIG_MODULES": "y", "CONFIG_HZ": "250",
@@ -26,7 +27,7 @@ class TestConfiguration:
         assert outcome(program(order, "kernel_version")).r0 == 0x060C00
         assert outcome(program(order, "configuration")).r0 == 2 + 16 + (ord("y") << 8) + (250 << 16) + (ord("o") << 48)
         (map_,) = program(order, "configuration").maps
-        assert (map_.name, map_.readonly) == (".kconfig", True)
+        assert (map_.name, map_.readonly, map_.flags) == (".kconfig", True, RDONLY_PROG | MMAPABLE)
 
     def test_a_weak_one_without_a_value_is_zero(self, order: str) -> None:
         found = outcome(program(order, "configuration", CONFIG_BPF=None, CONFIG_HZ=None)).r0
@@ -44,6 +45,7 @@ class TestConfiguration:
             ("CONFIG_SMP", 2, "CONFIG_SMP = 2 does not fit its 1 bytes"),
             ("CONFIG_SMP", "m", "does not fit"),
             ("CONFIG_HZ", -1, "CONFIG_HZ = -1 does not fit its 8 bytes"),
+            ("CONFIG_HZ", "y", "CONFIG_HZ = y is for a bool, a char or an enum libbpf_tristate"),
             ("CONFIG_HZ", "fast", "CONFIG_HZ is a number, and 'fast' is none"),
             ("CONFIG_DEFAULT_HOSTNAME", 3, "is a text, and 3 is none"),
         ],

@@ -130,6 +130,11 @@ def test_elements_that_do_not_fit(element: tuple[int, int], words: str) -> None:
         run("r0 = 0; exit", HASH, world=World(elements={"m": [element]}))
 
 
+def test_a_number_is_no_record() -> None:
+    with pytest.raises(BadInput, match="values of a ringbuf have no size of their own, 1 must be given as bytes"):
+        run("r0 = 0; exit", RING, world=World(elements={"m": [(0, 1)]}))
+
+
 # Faults --------------------------------------------------------------------------------------------
 
 QUEUE, RING = Map("m", "queue", 0, 8, 4), Map("m", "ringbuf", 0, 0, 4096)
