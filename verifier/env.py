@@ -16,8 +16,8 @@ from verifier.subject import Subject
 from verifier.types import SCALAR
 
 if TYPE_CHECKING:
-    from verifier.global_functions import Argument
     from verifier.log import Log
+    from verifier.prototype import Argument
     from verifier.structure import Structure
 
 
@@ -96,6 +96,7 @@ class Env:
     lines     by slot, the source line that covers it, empty without a log; line: the one that the log shows last
     shown     slot of an lddw -> the address that the log has for its map
     observer  is shown the state before each instruction on a path that can be taken; it must not change it
+    prototypes  what functions take, by number; unreliable: those where it does not hold -> what was said of it
     void      what the program is attached to returns nothing
     writes_packet  some path, which may be only mispredicted, stores through a packet pointer
     jumps, last_jumps, last_processed  jumps walked; how many when a state was last stored, and instructions
@@ -148,6 +149,7 @@ class Env:
         "subject",
         "total_states",
         "uninit",
+        "unreliable",
         "visits",
         "void",
         "waiting",
@@ -199,6 +201,7 @@ class Env:
         self.evicted = 0
         self.observer: Callable[[int, State], None] | None = None
         self.prototypes: dict[int, tuple[Argument, ...]] = {}
+        self.unreliable: dict[int, str] = {}
         self.live = Liveness(structure)
         self.visits: dict[tuple[int, ...], Visit] = {}
 

@@ -273,7 +273,7 @@ def _allocated(env: Env, name: str, number: int) -> Reg:
         if size > _MOST_PER_CPU:
             text = f"bpf_percpu_obj_new type size ({size}) is greater than {_MOST_PER_CPU}"
             raise Rejection(EINVAL, text, env.pc)
-        if not kfunc_kinds.plain_struct(btf, number):
+        if not kfunc_kinds.plain_struct(env, btf, number):
             raise Rejection(EINVAL, "bpf_percpu_obj_new type ID argument must be of a struct of scalars", env.pc)
         if fields.of_object(btf, number):
             text = "bpf_percpu_obj_new type ID argument must not contain special fields"

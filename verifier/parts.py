@@ -63,6 +63,7 @@ class Part(NamedTuple):
     refusal   (errno, message, slot), None where it is accepted
     ids       how many it gave; pointers: slot -> type of an access's base; stacks: bytes that each function needs
     stored    states that are kept at the end
+    doubted   functions of which the log says, as it does once, why their types are not relied on
     jumps     how many it walked; left: what the next one starts with, where this one stored a state
     """
 
@@ -76,6 +77,7 @@ class Part(NamedTuple):
     stacks: tuple[int, ...]
     runs: tuple[tuple[int, int], ...]
     jumps: int
+    doubted: frozenset[int]
     opening: Opening
     left: Since
 
@@ -103,11 +105,14 @@ def functions(subject: Subject, options: Options) -> dict[int, Since]:
     return guesses
 
 
-def part(subject: Subject, options: Options, subprog: int, since: Since = NONE) -> Part:
-    """Walk one function. Raises Rejection for what is decided before the walk."""
+def part(
+    subject: Subject, options: Options, subprog: int, since: Since = NONE, doubted: frozenset[int] = frozenset()
+) -> Part:
+    """Walk one function, after others that left `since` and `doubted`. Raises Rejection for what is decided before."""
     log = Log()
     env = prepare(subject, options, log)
     env.last_jumps, env.last_processed = -since.jumps, -since.processed
+    env.unreliable = dict.fromkeys(doubted, "")
     refusal = None
     try:
         walk(env, subprog)
@@ -121,6 +126,7 @@ def part(subject: Subject, options: Options, subprog: int, since: Since = NONE) 
     return Part(
         tuple(log.lines), refusal, frozenset(env.called), env.ids, figures, env.stored + env.evicted, pointers, stacks,
         path(env) if refusal is not None and refusal[2] >= 0 else (), env.jumps,
+        frozenset(subprog for subprog, said in env.unreliable.items() if said),
         Opening(tuple(env.early), bool(env.explored)),
         Since(env.jumps - env.last_jumps, env.processed - env.last_processed),
     )  # fmt: skip
@@ -136,6 +142,7 @@ def together(subject: Subject, options: Options, of: Callable[[int], Part]) -> V
     env = prepare(subject, options, log, lines)
     figures, ids, stored = Figures(), 0, 0
     pointers: dict[int, int] = {}
+    doubted: frozenset[int] = frozenset()
     since = NONE
     refusal: Rejection | None = None
     runs: tuple[tuple[int, int], ...] = ()
@@ -143,11 +150,12 @@ def together(subject: Subject, options: Options, of: Callable[[int], Part]) -> V
         return None
     for subprog in chain((0,), in_turn(env)):
         one = of(subprog)
-        if not one.opening.same(since):
-            one = part(subject, options, subprog, since)
+        if not one.opening.same(since) or doubted & one.doubted:
+            one = part(subject, options, subprog, since, doubted)
         since = one.after(since)
         if any(pointers.setdefault(pc, type_) != type_ for pc, type_ in one.pointers.items()):
             return None
+        doubted |= one.doubted
         figures = Figures(
             figures.processed + one.figures.processed, max(figures.most, one.figures.most),
             figures.total + one.figures.total, max(figures.peak, stored + one.figures.peak),

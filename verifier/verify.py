@@ -160,6 +160,7 @@ def walk(env: Env, subprog: int) -> None:
     env.visits.clear()
     env.line = None
     if not subprog:
+        global_functions.note_entered(env)
         explore(env, entered(env), 0)
         if env.level == 1:
             env.log.cut(0)
