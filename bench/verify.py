@@ -16,8 +16,7 @@ from bpf.program import Map, program
 from bpf.spec.program_types import PROGRAM_TYPES
 from bpf.text import assemble
 from runtime.verifying import subject
-from verifier import Options, Subject, verify
-from verifier.parts import Part, part, together
+from verifier import Options, Subject, parts, verify
 
 _QUIET = Options(log_level=0)
 _MERGED = Options(log_level=0, merge=True)
@@ -112,19 +111,19 @@ def _parallel(repeats: int, quick: bool) -> Table:
     count, turns = (4, 200) if quick else (16, 4000)
     made = functions(count, turns)
     one = two = float("inf")
-    numbers = range(count + 1)
     if "fork" not in get_all_start_methods():
         seconds = _wall(partial(verify, made, _QUIET))
         return Table("Two processes", ("processes", "s"), [["one", seconds]], "no fork here")
     global _SHARED
     _SHARED = made
     with ProcessPoolExecutor(2, mp_context=get_context("fork")) as pool:
-        list(pool.map(_walk, [0, 0]))  # both are there
+        list(pool.map(_walk, [(0, parts.NONE)] * 2))  # both are there
         for _ in range(repeats):
             one = min(one, _wall(partial(verify, made, _QUIET)))
             start = time.perf_counter()
-            found = dict(zip(numbers, pool.map(_walk, numbers), strict=True))
-            verdict = together(made, _QUIET, found.__getitem__)
+            guesses = parts.functions(made, _QUIET)
+            found = dict(zip(guesses, pool.map(_walk, guesses.items()), strict=True))
+            verdict = parts.together(made, _QUIET, found.__getitem__)
             two = min(two, time.perf_counter() - start)
             assert verdict == verify(made, _QUIET)
     return Table("Two processes", ("processes", "s", "times as fast"), [["one", one, 1.0], ["two", two, one / two]])
@@ -133,9 +132,9 @@ def _parallel(repeats: int, quick: bool) -> Table:
 _SHARED: Subject | None = None
 
 
-def _walk(subprog: int) -> Part:
+def _walk(one: tuple[int, parts.Since]) -> parts.Part:
     assert _SHARED is not None
-    return part(_SHARED, _QUIET, subprog)
+    return parts.part(_SHARED, _QUIET, *one)
 
 
 def _wall(function: Callable[[], object]) -> float:

@@ -29,7 +29,7 @@ from verifier import Options, Rejection, Subject, Verdict
 from verifier import verify as judge
 from verifier.explain import explain
 from verifier.insn_text import text as insn_text
-from verifier.parts import Part, functions, part, together
+from verifier.parts import Part, Since, functions, part, together
 from verifier.raw import slots
 
 _RUNS = 12  # stretches of the path to a refusal that are shown
@@ -170,14 +170,14 @@ def _submit(pool: ProcessPoolExecutor, number: int) -> dict[int, Future[Part]]:
     """Have the parts of a program walked; none where it is refused before."""
     made, options = _WAITING[number]
     try:
-        numbers = functions(made, options)
+        guesses = functions(made, options)
     except Rejection:
         return {}
-    return {subprog: pool.submit(_part, number, subprog) for subprog in numbers}
+    return {subprog: pool.submit(_part, number, subprog, since) for subprog, since in guesses.items()}
 
 
-def _part(number: int, subprog: int) -> Part:
-    return part(*_WAITING[number], subprog)
+def _part(number: int, subprog: int, since: Since) -> Part:
+    return part(*_WAITING[number], subprog, since)
 
 
 def _verdict(made: Subject, options: Options, parts: dict[int, Future[Part]]) -> Verdict:

@@ -83,7 +83,7 @@ def push(env: Env, made: Call) -> None:
 
 def _later(env: Env, subprog: int, sleepable: bool) -> Frame:
     """Have a function walked on its own that is called when the program has ended."""
-    global_functions.check_static_call(env, subprog)
+    global_functions.note_static_call(env, subprog)
     subprogram = env.structure.subprograms[subprog]
     subprogram.callback = subprogram.asynchronous = True
     state = State()
@@ -100,7 +100,7 @@ def _later(env: Env, subprog: int, sleepable: bool) -> Frame:
 
 def _now(env: Env, subprog: int) -> Frame:
     """Have a function walked that the call calls."""
-    global_functions.check_static_call(env, subprog)
+    global_functions.note_static_call(env, subprog)
     env.structure.subprograms[subprog].callback = True
     state = env.push(env.structure.starts[subprog], env.pc)
     frame = enter(env, state, subprog, env.pc)

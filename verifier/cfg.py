@@ -120,7 +120,7 @@ class _Exploration:
             self.join(target)
             return (target,)
         _mark(found.prune_point, pc)
-        if op == _JCOND:
+        if code == JMP | _JCOND and raw.src == opcodes.MAY_GOTO:  # others are refused, when they are met
             _mark(found.force_checkpoint, pc)
         target = pc + 1 + raw.off
         self.join(target)

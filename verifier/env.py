@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from bpf.program import Line, Map
@@ -16,8 +16,8 @@ from verifier.subject import Subject
 from verifier.types import SCALAR
 
 if TYPE_CHECKING:
-    from verifier.global_functions import Argument
     from verifier.log import Log
+    from verifier.prototype import Argument
     from verifier.structure import Structure
 
 
@@ -93,10 +93,14 @@ class Env:
               stack may be read) and that paths which are only mispredicted need not be safe (spec)
     scratched, scratched_slots  bits of registers and slots to be logged
     returned  a function has just returned; checked: by slot, whether the instruction's form was found right
-    lines     slot -> source line that starts there; shown: slot of an lddw -> the address that the log has for its map
+    lines     by slot, the source line that covers it, empty without a log; line: the one that the log shows last
+    shown     slot of an lddw -> the address that the log has for its map
     observer  is shown the state before each instruction on a path that can be taken; it must not change it
+    prototypes  what functions take, by number; unreliable: those where it does not hold -> what was said of it
     void      what the program is attached to returns nothing
     writes_packet  some path, which may be only mispredicted, stores through a packet pointer
+    jumps, last_jumps, last_processed  jumps walked; how many when a state was last stored, and instructions
+    early     of this walk, up to its first stored state: jumps, instructions walked and whether it had to be stored
     visits    cycles that are being walked, by where they are and who called (prune.py)
     """
 
@@ -107,6 +111,7 @@ class Env:
         "called",
         "capable",
         "checked",
+        "early",
         "entries",
         "evicted",
         "explore_limits",
@@ -118,6 +123,7 @@ class Env:
         "last_processed",
         "leaks",
         "level",
+        "line",
         "lines",
         "live",
         "log",
@@ -143,6 +149,7 @@ class Env:
         "subject",
         "total_states",
         "uninit",
+        "unreliable",
         "visits",
         "void",
         "waiting",
@@ -175,6 +182,7 @@ class Env:
         self.jumps = 0
         self.last_jumps = 0
         self.last_processed = 0
+        self.early: list[tuple[int, int, bool]] = []
         self.scratched = 0
         self.scratched_slots = 0
         self.explore_limits = False
@@ -183,7 +191,8 @@ class Env:
         self.recorded = -1
         self.returned = False
         self.checked = [False] * len(structure.raws)
-        self.lines: dict[int, Line] = {}
+        self.lines: Sequence[Line | None] = ()
+        self.line: Line | None = None
         self.shown: dict[int, int] = {}
         self.arena = any(map_.kind == "arena" for map_ in subject.maps)
         self.void = False
@@ -192,6 +201,7 @@ class Env:
         self.evicted = 0
         self.observer: Callable[[int, State], None] | None = None
         self.prototypes: dict[int, tuple[Argument, ...]] = {}
+        self.unreliable: dict[int, str] = {}
         self.live = Liveness(structure)
         self.visits: dict[tuple[int, ...], Visit] = {}
 

@@ -86,9 +86,10 @@ def _log(env: Env, state: State, pc: int, arrived: bool) -> None:
         env.log.add(f"from {env.before} to {pc}{how}:" + state_text(env, state))
     if env.scratched or env.scratched_slots:
         show(env, pc)
-    line = env.lines.get(pc)
-    if line is not None:
+    line, shown = env.lines[pc], env.line
+    if line is not None and (shown is None or line.line != shown.line or line.file != shown.file):
         env.log.source(line)
+        env.line = line
     env.log.instruction(pc, text(env.structure.raws, pc, env.subject, env.shown.get(pc)))
 
 

@@ -7,32 +7,17 @@ tagged as never null, which the function then reads without a look. A null that 
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
 
-from bpf.object.btf import ENUMS, LINKAGE, Btf, Kind
+from bpf.object.btf import LINKAGE
 from bpf.spec.errno import EINVAL
-from verifier import memory, nullness, objects, precision
+from verifier import dynptr_args, dynptrs, memory, nullness, objects, precision
 from verifier.env import Env
-from verifier.registers import passed, unmoved
+from verifier.prototype import Argument, prototype
+from verifier.registers import passed
 from verifier.rejection import Rejection
 from verifier.state import ANY, ZERO, Dynptr, Frame, Reg, State
-from verifier.types import ARENA, BTF, CTX, DYNPTR, MAYBE_NULL, MEM, SCALAR, TRUSTED
-
-_MOST = 5
-_TAG = "arg:"
-_OTHER_CONTEXTS = {"kprobe": "bpf_user_pt_regs_t", "perf_event": "bpf_perf_event_data", "syscall": ""}
-_UNSUPPORTED = "Global function {0}() doesn't return scalar. Only those are supported."
-
-
-class Argument(NamedTuple):
-    """What a parameter takes. kind: "number", "context", "memory", "dynptr", "object", "arena"; size: bytes of memory;
-    null: it may be null; struct: name of an object's type.
-    """
-
-    kind: str
-    size: int = 0
-    null: bool = False
-    struct: str = ""
+from verifier.types import ARENA, BTF, CTX, DYNPTR, MAYBE_NULL, MEM, RDONLY, SCALAR, TRUSTED, UNTRUSTED
 
 
 def linkage(env: Env, subprog: int) -> str:
@@ -68,81 +53,31 @@ def check_callback(env: Env, subprog: int) -> None:
 # Prototypes ------------------------------------------------------------------------------------------
 
 
-def arguments(env: Env, subprog: int) -> tuple[Argument, ...]:
-    """What a global function takes. Raises Rejection where it cannot be verified on its own."""
+def taken(env: Env, subprog: int) -> tuple[Argument, ...]:
+    """What a function takes. Raises Rejection where its type does not say it, of a static one without a sentence."""
     found = env.prototypes.get(subprog)
     if found is None:
-        found = env.prototypes[subprog] = _arguments(env, subprog)
+        try:
+            found = env.prototypes[subprog] = prototype(env.subject, _number(env, subprog))
+        except Rejection as refused:
+            raise Rejection(refused.errno, refused.message, env.pc) from None
     return found
 
 
-def _arguments(env: Env, subprog: int) -> tuple[Argument, ...]:
-    btf = env.subject.btf
-    assert btf is not None
-    number = _number(env, subprog)
-    function = btf[number]
-    prototype = btf[function.type]
-    if len(prototype.params) > _MOST:
-        count = len(prototype.params)
-        raise Rejection(
-            EINVAL, f"Global function {function.name}() with {count} > {_MOST} args. Buggy compiler.", env.pc
-        )
-    returned = btf[btf.strip(prototype.type)].kind if prototype.type else None
-    if returned is not Kind.INT and returned not in ENUMS:
-        raise Rejection(EINVAL, _UNSUPPORTED.format(function.name), env.pc)
-    tags: dict[int, set[str]] = {}
-    for one in btf.types:
-        if one.kind is Kind.DECL_TAG and one.type == number and one.component >= 0 and one.name.startswith(_TAG):
-            tags.setdefault(one.component, set()).add(one.name.removeprefix(_TAG))
-    return tuple(
-        _argument(env, btf, function.name, at, parameter.type, tags.get(at, set()))
-        for at, parameter in enumerate(prototype.params)
-    )
+def note_entered(env: Env) -> None:
+    """Have the log say what Linux finds wrong with the type of the program itself. Nothing comes of it."""
+    if env.level and _number(env, 0):
+        _noted(env, 0, lambda: taken(env, 0))
 
 
-def _argument(env: Env, btf: Btf, function: str, at: int, number: int, tags: set[str]) -> Argument:
-    type_ = btf[btf.strip(number)]
-    if type_.kind is Kind.INT or type_.kind in ENUMS:
-        return Argument("number")
-    if type_.kind is not Kind.PTR:
-        raise Rejection(EINVAL, f"Arg#{at} type {type_.kind.name} in {function}() is not supported yet.", env.pc)
-    pointed = _bare(btf, type_.type)
-    struct = btf[pointed].name if pointed else ""
-    if "ctx" in tags or (struct and struct == _context(env)) or _typedef(btf, type_.type) == _context(env) != "":
-        return Argument("context")
-    if struct in {"bpf_dynptr", "bpf_dynptr_kern"}:
-        return Argument("dynptr")
-    null = "nonnull" not in tags
-    if "trusted" in tags:
-        return Argument("object", 0, "nullable" in tags, struct.split("___")[0])
-    if "arena" in tags:
-        return Argument("arena")
-    if "nullable" in tags:
-        raise Rejection(EINVAL, f"arg#{at} has invalid combination of tags", env.pc)
+def _noted(env: Env, subprog: int, check: Callable[[], object]) -> None:
+    """Have the log say why a type is not relied on, once."""
     try:
-        size = btf.size(pointed) if pointed else 0
-    except (ValueError, KeyError, IndexError):
-        size = 0
-    if not size:
-        kind = btf[pointed].kind.name if pointed else "VOID"
-        raise Rejection(EINVAL, f"arg#{at} reference type('{kind} {struct}') size cannot be determined: -22", env.pc)
-    return Argument("memory", size, null)
-
-
-def _bare(btf: Btf, number: int) -> int:
-    return btf.strip(number) if number else 0
-
-
-def _typedef(btf: Btf, number: int) -> str:
-    """The name of the typedef that a pointer is to, "" for none."""
-    while number and btf[number].kind in (Kind.CONST, Kind.VOLATILE, Kind.RESTRICT, Kind.TYPE_TAG):
-        number = btf[number].type
-    return btf[number].name if number and btf[number].kind is Kind.TYPEDEF else ""
-
-
-def _context(env: Env) -> str:
-    type_ = env.subject.type
-    return _OTHER_CONTEXTS.get(type_.name, type_.context)
+        check()
+    except Rejection as doubt:
+        env.unreliable[subprog] = doubt.message
+        if doubt.message and env.level:
+            env.log.add(doubt.message)
 
 
 # Calls -----------------------------------------------------------------------------------------------
@@ -165,7 +100,7 @@ def check_call(env: Env, subprog: int) -> None:
             env.pc,
         )
     try:
-        _match(env, arguments(env, subprog))
+        _match(env, taken(env, subprog))
     except Rejection as inner:
         text = f"{inner.message}\nCaller passes invalid args into func#{subprog} ('{name(env, subprog)}')"
         raise Rejection(inner.errno, text, env.pc) from None
@@ -173,7 +108,8 @@ def check_call(env: Env, subprog: int) -> None:
         env.log.add(f"Func#{subprog} ('{name(env, subprog)}') is global and assumed valid.")
 
 
-def _match(env: Env, wanted: tuple[Argument, ...]) -> None:
+def _match(env: Env, wanted: tuple[Argument, ...], *, assumed: bool = True) -> None:
+    """assumed: the function is one that is not followed."""
     regs = env.state.frames[-1].regs
     for at, argument in enumerate(wanted):
         number, reg = at + 1, regs[at + 1]
@@ -181,27 +117,30 @@ def _match(env: Env, wanted: tuple[Argument, ...]) -> None:
             if reg.type != SCALAR:
                 raise Rejection(EINVAL, f"R{number} is not a scalar", env.pc)
         elif argument.kind == "context":
+            passed(env, number, reg)
             if reg.type != CTX:
                 raise Rejection(EINVAL, f"arg#{at} expects pointer to ctx", env.pc)
-            unmoved(env, number, reg)
         elif argument.kind == "memory":
-            _match_memory(env, at, argument)
+            passed(env, number, reg)
+            _match_memory(env, at, argument, assumed=assumed)
         elif argument.kind == "arena":
             if reg.type not in (ARENA, SCALAR):
                 raise Rejection(EINVAL, f"R{number} is not a pointer to arena or scalar.", env.pc)
         elif argument.kind == "dynptr":
-            objects.match_dynptr(env, number, reg)
-        else:
-            objects.match(env, number, reg, argument.struct, argument.null)
+            passed(env, number, reg)
+            dynptr_args.use(env, number, reg, mutates=False)
+            dynptrs.read(env, reg)
+        elif argument.kind == "object":
+            objects.match(env, number, reg, argument.number, argument.null)
 
 
-def _match_memory(env: Env, at: int, argument: Argument) -> None:
+def _match_memory(env: Env, at: int, argument: Argument, *, assumed: bool) -> None:
     regs = env.state.frames[-1].regs
     number, reg = at + 1, regs[at + 1]
-    passed(env, number, reg)
     if reg.type == SCALAR and reg.num == ZERO:
         if argument.null:
-            precision.register(env, number)  # no other number is taken for null
+            if assumed:
+                precision.register(env, number)  # no other number is taken for null
             return
         raise Rejection(EINVAL, f"arg#{at} is expected to be non-NULL", env.pc)
     if reg.type & MAYBE_NULL:
@@ -218,8 +157,13 @@ def _match_memory(env: Env, at: int, argument: Argument) -> None:
         raise Rejection(EINVAL, f"arg#{at} is expected to be non-NULL", env.pc)
 
 
-def check_static_call(env: Env, subprog: int) -> None:
-    """What is asked of a call of a static function: nothing, it is followed."""
+def note_static_call(env: Env, subprog: int) -> None:
+    """Have the log say what Linux finds wrong with the arguments of a static function. The call is followed.
+
+    Done without a log too: stack that may be written through an argument holds no known number after it.
+    """
+    if _number(env, subprog) and subprog not in env.unreliable:
+        _noted(env, subprog, lambda: _match(env, taken(env, subprog), assumed=False))
 
 
 # On their own ----------------------------------------------------------------------------------------
@@ -232,7 +176,7 @@ def entered(env: Env, subprog: int) -> State:
     state.frames.append(frame)
     state.first = env.structure.starts[subprog]
     state.sleepable = env.subject.sleepable
-    wanted = arguments(env, subprog)
+    wanted = taken(env, subprog)
     if env.structure.subprograms[subprog].exception:
         frame.exception = True
         if [argument.kind for argument in wanted] != ["number"]:
@@ -255,5 +199,9 @@ def _given(env: Env, argument: Argument) -> Reg:
         return Reg(ARENA, ANY.num)
     if argument.kind == "dynptr":
         return Reg(DYNPTR, ZERO, 0, env.new_id(), 0, Dynptr("local", True))
+    if argument.kind == "untrusted memory":
+        return Reg(MEM | RDONLY | UNTRUSTED, ZERO)
+    if argument.kind == "untrusted object":
+        return objects.of_kernel(argument.number, BTF | UNTRUSTED, env.new_id())
     null = MAYBE_NULL if argument.null else 0
-    return objects.kernel_object(env, argument.struct, BTF | TRUSTED | null, env.new_id() if null else 0)
+    return objects.of_kernel(argument.number, BTF | TRUSTED | null, env.new_id())

@@ -10,6 +10,7 @@ from bpf.spec.errno import EACCES, EFAULT, EINVAL
 from bpf.spec.kfunc_signatures import SIGNATURES, KfuncSignature
 from verifier import (
     callbacks,
+    calls,
     fields,
     graphs,
     held,
@@ -71,7 +72,7 @@ def call(env: Env, raw: Raw) -> int:
     if state.locks and name not in _UNDER_LOCK:
         raise Rejection(EINVAL, "function calls are not allowed while holding a lock", env.pc)
     if not name:
-        raise Rejection(EINVAL, "invalid kernel function call not eliminated in verifier pass", env.pc)
+        return env.pc + 1  # number 0, of no function: check_numbers
     subject = env.subject
     one = SIGNATURES.get(name)
     if one is None or not one.allows(subject.type.name, rules.attached_to(subject)):
@@ -105,6 +106,19 @@ def call(env: Env, raw: Raw) -> int:
         iterators.step(env, *given.iterator)
     env.live.stored(state, env.pc)
     return env.pc + 1
+
+
+def of_number_0(env: Env) -> list[int]:
+    """Slots that call a kernel function of number 0, which there is not."""
+    numbered = env.subject.kfuncs
+    return [pc for pc, raw in enumerate(env.structure.raws) if calls.is_kfunc_call(raw) and pc not in numbered]
+
+
+def check_numbers(env: Env) -> None:
+    """Refuse calls of number 0 when all is walked: those that no path reaches are taken out. Raises Rejection."""
+    for pc in of_number_0(env):
+        if env.aux[pc].seen:
+            raise Rejection(EINVAL, "invalid kernel function call not eliminated in verifier pass", pc)
 
 
 def _contended(env: Env) -> None:
@@ -261,7 +275,7 @@ def _allocated(env: Env, name: str, number: int) -> Reg:
         if size > _MOST_PER_CPU:
             text = f"bpf_percpu_obj_new type size ({size}) is greater than {_MOST_PER_CPU}"
             raise Rejection(EINVAL, text, env.pc)
-        if not kfunc_kinds.plain_struct(btf, number):
+        if not kfunc_kinds.plain_struct(env, btf, number):
             raise Rejection(EINVAL, "bpf_percpu_obj_new type ID argument must be of a struct of scalars", env.pc)
         if fields.of_object(btf, number):
             text = "bpf_percpu_obj_new type ID argument must not contain special fields"

@@ -39,6 +39,7 @@ _OBJECTS = {
 }  # fmt: skip
 _BY_SUFFIX = {"alloc": "object", "refcounted_kptr": "counted", "str": "string", "map": "map", "irq_flag": "irq flag"}
 _SIZES = frozenset({"sz", "szk"})
+_DEEPEST = 3  # structure within the outermost one
 SCALARS = {
     "void": (0, "UNKNOWN", ""), "u8": (1, "INT", "unsigned char"), "char": (1, "INT", "char"),
     "u16": (2, "INT", "short unsigned int"), "__be16": (2, "INT", "short unsigned int"), "int": (4, "INT", "int"),
@@ -96,7 +97,7 @@ def sort(env: Env, one: KfuncSignature, at: int, parameter: Parameter, reg: Reg)
         return "struct"
     if parameter.type == "func":
         return "callback"
-    if not _is_plain(parameter) and not (sized and parameter.type == "void"):
+    if not _is_plain(env, parameter) and not (sized and parameter.type == "void"):
         void = "void, " if sized else ""
         text = f"arg#{at} pointer type {kind} {word} must point to {void}scalar, or struct with scalar"
         raise Rejection(EINVAL, text, env.pc)
@@ -125,21 +126,25 @@ def structure(parameter: Parameter) -> tuple[Btf, int] | None:
     return None if types is None or number is None else (types, number)
 
 
-def _is_plain(parameter: Parameter) -> bool:
+def _is_plain(env: Env, parameter: Parameter) -> bool:
     """Whether something holds numbers alone, so that any memory will do."""
     if not parameter.struct:
         return parameter.type not in ("void", "func")
     found = structure(parameter)
-    return found is not None and found[0][found[1]].kind is Kind.STRUCT and plain_struct(*found)
+    return found is not None and found[0][found[1]].kind is Kind.STRUCT and plain_struct(env, *found)
 
 
-def plain_struct(btf: Btf, number: int, depth: int = 0) -> bool:
-    """Whether a structure holds numbers alone, through arrays and up to four structures deep."""
+def plain_struct(env: Env, btf: Btf, number: int, depth: int = 0) -> bool:
+    """Whether a structure holds numbers alone, through arrays and up to four structures deep, which the log says."""
     for member in btf[number].members:
         inner = btf.strip(member.type)
         one = btf[inner]
         if one.kind in (Kind.STRUCT, Kind.UNION):
-            if depth >= 3 or not plain_struct(btf, inner, depth + 1):
+            if depth == _DEEPEST:
+                if env.level:
+                    env.log.add("max struct nesting depth exceeded")
+                return False
+            if not plain_struct(env, btf, inner, depth + 1):
                 return False
             continue
         if one.kind is Kind.ARRAY:

@@ -189,8 +189,8 @@ def variable(env: Env, raw: Raw) -> Reg:
     return Reg(MEM | RDONLY, ZERO, 0, 0, 0, None, types.size(one.type))
 
 
-def match(env: Env, number: int, reg: Reg, struct: str, null: bool) -> None:
-    """An argument of a global function that takes a pointer to a struct of the kernel. Raises Rejection."""
+def match(env: Env, number: int, reg: Reg, to: int, null: bool) -> None:
+    """An argument of a global function that takes a pointer to one of the kernel's types. Raises Rejection."""
     if null and reg.type == SCALAR and reg.num == ZERO:
         precision.register(env, number)
         return
@@ -199,16 +199,9 @@ def match(env: Env, number: int, reg: Reg, struct: str, null: bool) -> None:
         words = ", ".join(name(one) for one in (BTF, BTF | TRUSTED, BTF | RCU))
         raise Rejection(EACCES, f"R{number} type={name(reg.type)} expected={words}", env.pc)
     types = kernel_types()
-    to = types.find(struct, Kind.STRUCT) if types is not None else None
-    if types is None or to is None:
-        raise Rejection(EINVAL, f"struct {struct} is not known", env.pc)
+    assert types is not None
     found, said = matches(reg.of, reg.aux, reg.off, types, to, strict=False)
     if not found:
-        text = f"R{number} is of type {reg.of[reg.aux].name} but {struct} is expected"
+        text = f"R{number} is of type {reg.of[reg.aux].name} but {types[to].name} is expected"
         raise Rejection(EACCES, said + text, env.pc)
     unmoved(env, number, reg, fixed_allowed=True)
-
-
-def match_dynptr(env: Env, number: int, reg: Reg) -> None:
-    """An argument of a global function that takes a dynptr. Raises Rejection."""
-    raise Rejection(EACCES, f"R{number} type={name(reg.type)} expected=fp, dynptr_ptr", env.pc)

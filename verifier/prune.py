@@ -59,12 +59,19 @@ def key(env: Env, state: State, pc: int) -> int:
     return (pc ^ (state.frames[-1].callsite & 0xFFFF_FFFF)) % len(env.structure.raws)
 
 
+def due(jumps: int, processed: int) -> bool:
+    """Whether a state is stored, so many jumps and instructions after the last one."""
+    return jumps >= 2 and processed >= 8
+
+
 def visited(env: Env, pc: int) -> bool:
     """Whether the state at pc is covered by an explored one; if not, it may be stored. Raises Rejection."""
     state = env.state
     shape = env.structure
     forced = env.frequent or shape.force_checkpoint[pc] or len(state.history) > _LONG_HISTORY
-    add = forced or (env.jumps - env.last_jumps >= 2 and env.processed - env.last_processed >= 8)
+    add = forced or due(env.jumps - env.last_jumps, env.processed - env.last_processed)
+    if not env.explored:
+        env.early.append((env.jumps, env.processed, forced))
     where = key(env, state, pc)
     kept = env.explored.get(where)
     count = 0

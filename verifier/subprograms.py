@@ -53,7 +53,7 @@ def _local(env: Env, raw: Raw) -> int:
         clobber(env)
         env.set(0, ANY)
         return env.pc + 1
-    global_functions.check_static_call(env, subprog)
+    global_functions.note_static_call(env, subprog)
     callee = enter(env, state, subprog, env.pc)
     callee.regs[1:6] = caller.regs[1:6]
     for number in range(6):

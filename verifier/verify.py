@@ -5,12 +5,13 @@ Source: bpf_check of Linux 6.18 (kernel/bpf/verifier.c): its order of checks and
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from bpf.facts import Facts
-from verifier import btf_context, global_functions, merge, stack_depth
+from bpf.program import Line
+from verifier import btf_context, global_functions, kfunc_calls, merge, stack_depth
 from verifier.env import Env
 from verifier.explore import explore, path
 from verifier.facts import facts
@@ -62,6 +63,7 @@ def walked(
     log = Log()
     env: Env | None = None
     refusal: Rejection | None = None
+    ended = False  # all paths are walked
     lines: list[str] | None = [] if options.log_level & 2 else None
     try:
         env = prepare(subject, options, log, lines)
@@ -71,8 +73,11 @@ def walked(
             env = merged
         else:
             walk(env, 0)
-        _global_functions(env)
+        for subprog in in_turn(env):
+            walk(env, subprog)
+        ended = True
         stack_depth.check(env.structure)
+        kfunc_calls.check_numbers(env)
     except Rejection as caught:
         refusal = caught
         if env is None:
@@ -83,7 +88,7 @@ def walked(
         figures = Figures() if refusal is not None and refusal.message else None
     else:
         figures = Figures(env.processed, env.max_states, env.total_states, env.peak_states)
-    runs = path(env) if env is not None and refusal is not None and refusal.pc >= 0 else ()
+    runs = path(env) if env is not None and refusal is not None and refusal.pc >= 0 and not ended else ()
     verdict = decided(options, log.lines, refusal, figures, runs)
     return (verdict if env is None or refusal is not None else replace(verdict, facts=facts(env))), env
 
@@ -124,9 +129,20 @@ def prepare(subject: Subject, options: Options, log: Log, lines: list[str] | Non
     env = Env(subject, options, shape, log)
     env.shown = {pc: address(shape, pc) or 0 for pc in shape.map_of}
     env.void = btf_context.void(subject)
-    env.lines = dict(subject.lines)
+    if env.level:
+        env.lines = _covering(subject.lines, len(shape.raws))
     log.lines += lines or []
     return env
+
+
+def _covering(lines: Mapping[int, Line], size: int) -> list[Line | None]:
+    """By slot, the source line that covers it: the last that starts there or before."""
+    covering: list[Line | None] = []
+    line = None
+    for pc in range(size):
+        line = lines.get(pc, line)
+        covering.append(line)
+    return covering
 
 
 def entered(env: Env) -> State:
@@ -139,10 +155,12 @@ def entered(env: Env) -> State:
 
 def walk(env: Env, subprog: int) -> None:
     """Walk the program (0), or a global function on its own. Raises Rejection."""
-    env.last_jumps, env.last_processed = env.jumps, env.processed
-    env.explored.clear()  # each is looked at afresh, whatever was walked before
+    env.explored.clear()  # each is looked at afresh, whatever was walked before; counting goes on
+    env.early.clear()
     env.visits.clear()
+    env.line = None
     if not subprog:
+        global_functions.note_entered(env)
         explore(env, entered(env), 0)
         if env.level == 1:
             env.log.cut(0)
@@ -169,10 +187,11 @@ def _merged(subject: Subject, options: Options) -> Env | None:
     return env
 
 
-def _global_functions(env: Env) -> None:
-    """Walk the global functions that are called, one after the other; they may call more. Raises Rejection."""
+def in_turn(env: Env) -> Iterator[int]:
+    """The global functions that are called, in the order in which they are walked; a walk adds to env.called."""
     done: set[int] = set()
-    while left := sorted(env.called - done):
-        for subprog in left:
-            done.add(subprog)
-            walk(env, subprog)
+    while env.called - done:
+        for subprog in range(1, len(env.structure.subprograms)):
+            if subprog in env.called and subprog not in done:
+                done.add(subprog)
+                yield subprog
