@@ -172,8 +172,8 @@ def frame_text(
         else:
             said = "".join(KIND_CHARS[kind] for kind in slot.kinds)
         text += f" fp{-8 * (at + 1)}={said}"
-    if state.refs:
-        text += " refs=" + ",".join(str(ref.id) for ref in state.refs)
+    if state.refs and state.refs[0].id:  # a lock in global data has none
+        text += " refs=" + ",".join(str(ref.id) for ref in state.refs if ref.id)
     if frame.callback:
         text += " cb"
     if frame.asynchronous:

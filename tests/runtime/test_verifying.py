@@ -29,7 +29,7 @@ def of_object(name: str, *, as_given: bool) -> Program:
 
 
 def verdict(program: Program, kind: str = "socket_filter") -> Verdict:
-    return verify(subject(program, kind), Options())
+    return verify(subject(program, kind), Options(log_level=2))
 
 
 @pytest.mark.parametrize("as_given", [False, True])
@@ -79,7 +79,9 @@ def test_a_lock_in_global_data() -> None:
         Type(Kind.DATASEC, ".data.a", variables=(Variable(2, 4, 4),)),
     )
     program = replace(assemble(text), maps=(data,), btf=Btf(types))
-    assert verdict(program, "sched_cls").accepted
+    found = verdict(program, "sched_cls")
+    assert found.accepted
+    assert "refs=" not in found.log  # it has no id
     assert "has to have BTF" in verdict(replace(program, btf=None), "sched_cls").message
 
 
