@@ -281,7 +281,7 @@ class Bodies:
         """Index -> the map or function that a declaration puts there. Raises BadObject and Refused."""
         declaration = self.declared[key]
         section = self._elf.sections[key[0]]
-        found: dict[int, Place] = {}
+        found = dict(declaration.members)
         for relocation in section.relocations.values():
             inside = relocation.offset - key[1]
             if not 0 <= inside < max(declaration.size, self._extent(key)):
