@@ -195,7 +195,7 @@ class Bodies:
             row = ROW["call_kfunc" if is_call else "lddw_btf_id"]
             insns[slot] = make(row, 0 if is_call else insn.dst, imm=function.number)
             body.insns = tuple(insns)
-        elif kernel and not is_call and name in self._externs.symbols:
+        elif kernel and not is_call and not self._is_function(name) and name in self._externs.symbols:
             insns = list(body.insns)
             insns[slot] = insn._replace(imm=self._externs.symbols[name] + signed(insn.imm, 32) & (1 << 64) - 1)
             body.insns = tuple(insns)
@@ -233,15 +233,6 @@ class Bodies:
             raise BadObject(f"symbol {symbol.name} is in section {symbol.section}, which is not there", place=place)
         return symbol.section
 
-    def _name(self, number: int) -> str:
-        """What to call a symbol: a section's symbol has no name of its own."""
-        if number >= len(self._elf.symbols):
-            return f"symbol {number}"
-        symbol = self._elf.symbols[number]
-        index = symbol.section
-        known = isinstance(index, int) and index < len(self._elf.sections)
-        return symbol.name or (self._elf.sections[int(index)].name if known else f"symbol {number}")
-
     def _function(self, target: Place, caller: Place, slot: int) -> Place:
         if target not in self.names:
             raise BadObject(
@@ -252,7 +243,10 @@ class Bodies:
         return target
 
     def _check_data(self, index: int, offset: int, place: str) -> None:
-        """Refuse a reference to a section that cannot become a map with global data."""
+        """Refuse a reference to a section that cannot become a map with global data.
+
+        Addresses in it stay the bytes of the file, as with libbpf: no program may follow one that it reads there.
+        """
         section = self._elf.sections[index]
         if section.name == ".jumptables":
             raise Refused("a jump table, which is not supported", place=place, remedy="compile with -fno-jump-tables")
@@ -261,14 +255,6 @@ class Bodies:
                 f"reference to section {section.name}, which is none of .rodata, .data and .bss",
                 place=place,
                 remedy="take SEC(...) off the variable",
-            )
-        if section.relocations:
-            first = min(section.relocations.values(), key=lambda relocation: relocation.offset)
-            what = self._name(first.symbol)
-            raise Refused(
-                f"section {section.name} holds the address of {what}, which data cannot have",
-                place=self.parts.at(index, first.offset),
-                remedy="choose among functions or data with a switch",
             )
         if not 0 <= offset < len(section.data):
             raise BadObject(
