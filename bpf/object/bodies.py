@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass, field
 
 from bpf.errors import BadObject, BadProgram, Refused, UnknownOpcode
@@ -68,8 +69,16 @@ class Bodies:
         return self._declared
 
     def _functions(self) -> dict[Place, Symbol]:
-        """Where functions start. Of several names for one place the global one counts."""
+        """Where functions start. Of several names for one place the global one counts.
+
+        A global name without a type is one of assembly's, unless it is within a function: then it is a label.
+        """
         found: dict[Place, Symbol] = {}
+        covered = sorted(
+            (symbol.section, symbol.value, symbol.value + symbol.size)
+            for symbol in self._elf.symbols
+            if symbol.kind == "FUNC" and isinstance(symbol.section, int)
+        )
         for symbol in self._elf.symbols:
             index = symbol.section
             if not isinstance(index, int) or not 0 <= index < len(self._elf.sections):
@@ -77,7 +86,9 @@ class Bodies:
             section = self._elf.sections[index]
             if not section.code or symbol.value >= len(section.data):
                 continue
-            if symbol.kind == "FUNC" or (symbol.kind == "NOTYPE" and symbol.binding == "GLOBAL"):
+            before = bisect_left(covered, (index, symbol.value, 0)) - 1
+            label = before >= 0 and covered[before][0] == index and symbol.value < covered[before][2]
+            if symbol.kind == "FUNC" or (symbol.kind == "NOTYPE" and symbol.binding == "GLOBAL" and not label):
                 if symbol.value % SLOT:
                     raise BadObject(
                         f"function {symbol.name} is not at an instruction", place=self.parts.at(index, symbol.value)

@@ -11,13 +11,14 @@ an `lddw map_idx_value`. Maps are numbered in the order of their sections and de
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from bpf.errors import BadObject, BadProgram, CrossbpfError
-from bpf.isa import ROW, SLOT, Insn, Kind, make
+from bpf.isa import ROW, SLOT, Insn, make
+from bpf.isa import Kind as RowKind
 from bpf.object.bodies import WHOLE, Bodies, Body, Key
-from bpf.object.btf import Btf
+from bpf.object.btf import LINKAGE, Btf, Kind
 from bpf.object.core_patch import settle
 from bpf.object.dwarf import Place
 from bpf.object.externs import Externs
@@ -77,13 +78,13 @@ class Object:
         self._bodies = Bodies(self._parts, target, self._externs)
         elf = self._parts.elf
         self.order = elf.order
-        self.types = self._parts.types
+        self.types = _with_hidden(self._parts.types, self._bodies.names.values())
         self.license = self._parts.strings("license")
         self.version = self._parts.version
         self.entries = tuple(
             Entry(symbol.name, elf.sections[place[0]].name, place)
             for place, symbol in sorted(self._bodies.names.items())
-            if symbol.binding != "LOCAL" and not symbol.hidden
+            if symbol.binding != "LOCAL" and not (symbol.hidden and elf.sections[place[0]].name.startswith(".text"))
         )
 
     @property
@@ -208,6 +209,16 @@ class Object:
         )  # fmt: skip
 
 
+def _with_hidden(types: Btf | None, symbols: Iterable[Symbol]) -> Btf | None:
+    """The types with hidden functions as static ones, as libbpf has it: the verifier knows what their callers pass."""
+    hidden = {symbol.name for symbol in symbols if symbol.hidden and symbol.binding != "LOCAL"}
+    if types is None or not hidden:
+        return types
+    numbers = (number for name in hidden for number in types.named(name) if types[number].kind is Kind.FUNC)
+    changed = {number: replace(types[number], linkage=LINKAGE.index("static")) for number in numbers}
+    return replace(types, types=tuple(changed.get(number, types[number]) for number in range(len(types))))
+
+
 def _patched(
     insn: Insn | None, body: Body, slot: int, pc: int, starts: Mapping[Place, int], keys: Sequence[Key]
 ) -> Insn | None:
@@ -216,7 +227,7 @@ def _patched(
         return None
     if slot in body.functions:
         distance = starts[body.functions[slot]] - (pc + 1)
-        if insn.row.kind is Kind.WIDE:
+        if insn.row.kind is RowKind.WIDE:
             insn = make(ROW["lddw_func"], insn.dst)
         return insn.with_distance(distance)
     if slot in body.data:

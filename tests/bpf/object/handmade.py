@@ -37,6 +37,7 @@ class Name:
     value: int = 0
     kind: int = FUNC
     binding: int = GLOBAL
+    size: int = 0
 
 
 def insns(*said: Insn, order: Order = "little") -> bytes:
@@ -80,7 +81,7 @@ def elf(parts: Mapping[str, Part], symbols: Mapping[str, Name], order: Order = "
         one = symbols[name]
         table += struct.pack(
             mark + "IBBHQQ", len(strings), (one.binding & 0xF) << 4 | one.kind, 2 if one.binding & HIDDEN else 0,
-            index.get(one.section, 0), one.value, 0,
+            index.get(one.section, 0), one.value, one.size,
         )  # fmt: skip
         strings += name.encode() + b"\0"
     sections = [(name, 1, part.flags, part.data, 0, 0, 0) for name, part in parts.items()]

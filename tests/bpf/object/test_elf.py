@@ -3,15 +3,34 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from elfs import EXAMPLES, NAMES, ORDERS, Surgeon, compiled, example
-from handmade import DATA, LOCAL, NOTYPE, OBJECT, SECTION, UNDEF, Name, Part, elf, pointing, words
+from handmade import (
+    DATA,
+    FUNC,
+    GLOBAL,
+    HIDDEN,
+    LOCAL,
+    NOTYPE,
+    OBJECT,
+    SECTION,
+    UNDEF,
+    Name,
+    Part,
+    answer,
+    elf,
+    pointing,
+    types_part,
+    words,
+)
 
 from bpf.errors import BadObject, Refused
 from bpf.isa import Insn
 from bpf.object import Object, load
+from bpf.object.btf import LINKAGE, Kind, Type
 from bpf.object.dwarf import line_table
 from bpf.object.parts import open_parts
 from bpf.object.relocation import R_BPF_64_ABS64
@@ -257,6 +276,36 @@ def test_no_global_function(tmp_path: Path) -> None:
         load(compiled("static __attribute__((used)) int f(int x) { return x; }", "little", tmp_path))
 
 
+def entries(symbols: dict[str, Name], section: str = "xdp", machine: int = 247) -> list[str]:
+    """The entries of an object that has two programs, of two instructions each, in one section."""
+    opened = Object(elf({section: Part(2 * answer(2))}, symbols, machine=machine))
+    for entry in opened.entries:
+        opened.program(entry)
+    return [entry.name for entry in opened.entries]
+
+
+def test_a_name_without_a_type_is_a_function_where_no_other_is() -> None:
+    both = {"f": Name("xdp", size=16), "g": Name("xdp", 16, size=16)}
+    assert entries({**both, "label": Name("xdp", 8, NOTYPE)}) == ["f", "g"]
+    assert entries({"f": Name("xdp", size=16), "g": Name("xdp", 16, NOTYPE)}) == ["f", "g"]
+    assert entries({"f": Name("xdp"), "g": Name("xdp", 16, NOTYPE)}) == ["f", "g"]
+
+
+def test_a_file_of_the_time_before_bpf_had_a_number() -> None:
+    assert entries({"f": Name("xdp"), "g": Name("xdp", 16)}, machine=0) == ["f", "g"]
+
+
+def test_hidden_functions() -> None:
+    """Programs are in sections of their own; elsewhere a hidden function is called, and static for the verifier."""
+    names = {"f": Name("xdp", 0, FUNC, GLOBAL | HIDDEN), "g": Name("xdp", 16)}
+    assert entries(names) == ["f", "g"]
+    assert entries({name: replace(one, section=".text") for name, one in names.items()}, ".text") == ["g"]
+    types = [Type(Kind.FUNC_PROTO), *(Type(Kind.FUNC, name, type=1, linkage=1) for name in names)]
+    opened = Object(elf({"xdp": Part(2 * answer(2)), ".BTF": types_part(types)}, names))
+    assert opened.types
+    assert [LINKAGE[one.linkage] for one in opened.types.types if one.kind is Kind.FUNC] == ["static", "global"]
+
+
 class TestBroken:
     """Files that no compiler made. Everything is one BadObject, made from a real object of each byte order."""
 
@@ -352,13 +401,31 @@ class TestBroken:
     @pytest.mark.parametrize(
         ("section", "offset", "message"),
         [
-            (".debug_line", 0, r"section \.debug_line\+0x4: line table ends after its section"),
-            (".debug_line", 4, r"section \.debug_line\+0x6: line table of DWARF version 65535"),
             (".BTF", 0, r"section \.BTF\+0x0: no BTF magic number"),
             (".BTF.ext", 24, r"section \.BTF\.ext\+0x18: table ends after its section"),
         ],
     )
-    def test_debug_information(self, order: str, section: str, offset: int, message: str) -> None:
-        patch = b"\x7f\xff\xff\x7f" if section != ".debug_line" or offset == 0 else b"\xff\xff"
+    def test_types(self, order: str, section: str, offset: int, message: str) -> None:
         with pytest.raises(BadObject, match=message):
-            load(Surgeon(example("crc32", order)).content(section, offset, patch))
+            load(Surgeon(example("crc32", order)).content(section, offset, b"\x7f\xff\xff\x7f"))
+
+    @pytest.mark.parametrize("order", ORDERS)
+    @pytest.mark.parametrize(
+        ("section", "field", "value"),
+        [
+            (".debug_line", "", 0x7FFFFF7F), (".debug_line", "", 0xFFFFFFFF), (".debug_line", "size", 1 << 50),
+            (".debug_line", "flags", 1 << 11), (".debug_str", "offset", 1 << 40), (".rel.debug_line", "info", 999),
+            (".rel.debug_line", "entsize", 0), (".rel.debug_line", "type", 4),
+        ],
+    )  # fmt: skip
+    def test_no_program_needs_debug_information(self, order: Order, section: str, field: str, value: int) -> None:
+        """Nor does one get lines of it that are wrong; .BTF.ext has its own."""
+        given = example("crc32", order)
+        said = set(open_parts(given).ext.lines.values())
+        patched = Surgeon(given)
+        data = (
+            patched.section(section, field, value) if field else patched.content(section, 0, words(value, order=order))
+        )
+        (program,) = load(data)
+        assert [insn for insn in program.insns if insn] == [insn for insn in load(given)[0].insns if insn]
+        assert set(program.lines.values()) <= said or section == ".debug_str"
