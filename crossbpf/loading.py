@@ -54,7 +54,7 @@ def _entries(opened: Object) -> list[Entry]:
 
 def in_section(programs: tuple[Program, ...], word: str) -> tuple[Program, ...]:
     """Programs without a section in the one that a user names as their type: tcx/egress, xdp/devmap."""
-    if of_section(word) == UNSPEC:
+    if of_section(word, old=False) == UNSPEC:
         return programs
     return tuple(program if program.section else replace(program, section=word) for program in programs)
 
