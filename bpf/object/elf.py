@@ -194,6 +194,8 @@ class Object:
             number = self._parts.ext.functions.get((sections[index].name, start))
             if number is not None:
                 types[base] = number
+        if 0 not in types:  # libbpf then says nothing of the others either
+            types.clear()
         names = {starts[body.place]: body.name for body in bodies}
         try:
             made = program(insns, name=bodies[0].name, order=self.order, names=names, maps=maps, lines=lines)

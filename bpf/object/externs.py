@@ -97,7 +97,7 @@ def _encoded(types: Btf, number: int, name: str, value: int | str, place: str, o
         if not isinstance(value, str):
             raise Refused(f"{name} is a text, and {value} is none", place=place, remedy=_REMEDY)
         return value.strip('"').encode()[: max(size - 1, 0)].ljust(size, b"\0")
-    if inner.kind is not Kind.INT and inner.kind not in ENUMS:
+    if not size or (inner.kind is not Kind.INT and inner.kind not in ENUMS):
         raise BadObject(f"{name} is of kind {inner.kind.name}, which no configuration value has", place=place)
     character = inner.kind is Kind.INT and (size == 1 and inner.encoding & (CHAR | SIGNED) and inner.name == "char")
     if value in _TRISTATE:

@@ -16,24 +16,26 @@ from handmade import (
     LOCAL,
     NOTYPE,
     OBJECT,
+    OTHER,
     SECTION,
     UNDEF,
     Name,
     Part,
     answer,
     elf,
+    insns,
     pointing,
     types_part,
     words,
 )
 
 from bpf.errors import BadObject, Refused
-from bpf.isa import Insn
+from bpf.isa import ROW, Insn, make
 from bpf.object import Object, load
 from bpf.object.btf import LINKAGE, Kind, Type
 from bpf.object.dwarf import line_table
 from bpf.object.parts import open_parts
-from bpf.object.relocation import R_BPF_64_ABS64
+from bpf.object.relocation import R_BPF_64_32, R_BPF_64_ABS64
 from bpf.order import Order
 from bpf.plan import Unit
 from bpf.program import Program
@@ -304,6 +306,22 @@ def test_hidden_functions() -> None:
     opened = Object(elf({"xdp": Part(2 * answer(2)), ".BTF": types_part(types)}, names))
     assert opened.types
     assert [LINKAGE[one.linkage] for one in opened.types.types if one.kind is Kind.FUNC] == ["static", "global"]
+
+
+@pytest.mark.parametrize(("known", "kept"), [("main", [0, 2]), ("other", [])])
+def test_types_of_functions_are_whole_or_none(known: str, kept: list[int]) -> None:
+    """As with libbpf, which takes none where the first function has none: its section has another name, say."""
+    types = [Type(Kind.FUNC_PROTO), Type(Kind.FUNC, "f", type=1, linkage=1), Type(Kind.TYPEDEF, known, type=1),
+             Type(Kind.TYPEDEF, "lib", type=1)]  # fmt: skip
+    table = types_part(types)
+    names = [table.data.rindex(name.encode()) - table.data.rindex(b"\0f\0") for name in (known, "lib")]
+    functions = b"".join(words(name, 1, 0, 2) for name in names)
+    ext = words(0x1EB9F, 24, 0, 4 + len(functions), 4 + len(functions), 0) + words(8) + functions
+    call = insns(make(ROW["call_local"], 0, imm=-1), make(ROW["exit"]))
+    parts = {"main": Part(call, relocations={0: (R_BPF_64_32, "g")}), "lib": Part(answer(2)), ".BTF": table,
+             ".BTF.ext": Part(ext, OTHER)}  # fmt: skip
+    (program,) = load(elf(parts, {"f": Name("main"), "g": Name("lib")}), name="f")
+    assert sorted(program.types) == kept
 
 
 class TestBroken:
