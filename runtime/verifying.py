@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from bpf.errors import Rejected
 from bpf.isa import ROW, Insn, encode, make
+from bpf.object.btf_kernel import untaken
 from bpf.program import Program
 from bpf.spec.attach import ATTACH_TYPES, TAKES, attach_of
 from bpf.spec.errno import NAMES
@@ -29,10 +30,12 @@ def subject(program: Program, kind: str, *, attach: str = "", memory: int = 0) -
     insns = [insn and _by_descriptor(insn) for insn in program.insns]
     plain = kind == PLAIN
     section = program.section
+    taken = program.btf is not None and not untaken(program.btf)  # else libbpf loads a program without its types
     attach = attach or attach_of(section) or TAKES.get(kind, ("",))[0]
     return Subject(
         encode(insns, program.order), program.order, PROGRAM_TYPES["syscall" if plain else kind],
-        0 if plain else ATTACH_TYPES.get(attach, 0), program.maps, program.btf, program.types,
+        0 if plain else ATTACH_TYPES.get(attach, 0), program.maps,
+        program.btf if taken else None, program.types if taken else {},
         {function.start: function.name for function in program.functions}, program.license or "GPL",
         sleepable=plain or kind == "syscall" or section.split("/")[0].endswith(".s"),
         target=section.partition("/")[2] if kind in ("tracing", "lsm") else "",

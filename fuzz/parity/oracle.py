@@ -162,18 +162,25 @@ def _functions(subject: Subject) -> FunctionInfo | None:
     records = b"".join(
         start.to_bytes(4, order) + number.to_bytes(4, order) for start, number in sorted(subject.types.items())
     )
-    return FunctionInfo(encode(_plain(subject.btf), order), records)
+    return FunctionInfo(encoded(subject.btf), records)
+
+
+def encoded(btf: Btf) -> bytes:
+    """Types as the live kernel is given them."""
+    return encode(_plain(btf), HOST)
 
 
 def _plain(btf: Btf) -> Btf:
-    """Types without what only a loader completes: sections, variables, functions elsewhere. Numbers stay."""
-    if not any(_completed(one) for one in btf.types):
+    """Types without what only a loader completes: sections, variables, functions elsewhere, tags. Numbers stay."""
+    if not any(_completed(btf, one) for one in btf.types):
         return btf
     number = Type(Kind.INT, "int", 4, encoding=1, bits=32)
-    return replace(btf, types=tuple(number if _completed(one) else one for one in btf.types))
+    return replace(btf, types=tuple(number if _completed(btf, one) else one for one in btf.types))
 
 
-def _completed(one: Type) -> bool:
+def _completed(btf: Btf, one: Type) -> bool:
+    if one.kind is Kind.DECL_TAG:
+        return _completed(btf, btf[one.type])
     return one.kind in (Kind.DATASEC, Kind.VAR) or (one.kind is Kind.FUNC and LINKAGE[one.linkage] == "extern")
 
 
@@ -191,7 +198,7 @@ def _map(map_: Map, btf: Btf | None, stack: ExitStack) -> int:
         key = map_.key_type or next(
             number for number, one in enumerate(btf.types) if one.kind is Kind.INT and one.size == 4
         )
-        types = (encode(_plain(btf), HOST), key, map_.value_type)
+        types = (encoded(btf), key, map_.value_type)
     flags = map_.flags | RDONLY_PROG * map_.readonly
     descriptor = syscall.create_map(
         map_.name,
