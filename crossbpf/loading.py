@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bpf.errors import BadInput, CrossbpfError
+from bpf.errors import BadInput, BadObject, CrossbpfError
 from bpf.object import Entry, Object
 from bpf.order import Order
-from bpf.program import Program
+from bpf.program import Map, Program
 from crossbpf.cc import compile_c
 from crossbpf.inputs import C, CompileOptions, open_object, read_bytes, read_source
 from runtime import Caller, Loaded
@@ -17,13 +17,41 @@ from runtime.types import UNSPEC, named, of_section
 from vm.world import World
 
 
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What a load takes of a file: programs that share their maps, or, where there are none, maps alone.
+
+    portable  whether programs are of no byte order
+    maps      of an object without programs, else ()
+    """
+
+    programs: tuple[Program, ...]
+    portable: bool = False
+    maps: tuple[Map, ...] = ()
+    order: Order = "little"
+
+    def refuse_none(self, file: str) -> None:
+        """Raise BadObject where there is no program."""
+        if not self.programs:
+            raise BadObject("no program, only maps", file=file, remedy="`crossbpf prog loadall` makes them")
+
+
 def read_programs(
     file: str, *, options: CompileOptions | None = None, order: Order = "little", first: bool = False
 ) -> tuple[tuple[Program, ...], bool]:
     """(programs that share their maps, whether they are of no byte order). Those in prog arrays come along.
 
-    first: only the first program of an object. Raises CrossbpfError.
+    first: only the first program of an object. Raises CrossbpfError, also where there is no program.
     """
+    found = read_file(file, options=options, order=order, first=first)
+    found.refuse_none(file)
+    return found.programs, found.portable
+
+
+def read_file(
+    file: str, *, options: CompileOptions | None = None, order: Order = "little", first: bool = False
+) -> Read:
+    """What a load takes of a file; see read_programs. Raises CrossbpfError."""
     options = options or CompileOptions()
     suffix = Path(file).suffix
     data = b""
@@ -35,11 +63,13 @@ def read_programs(
         source = read_source(file, options=options, order=order)
         if source.test is not None:
             raise BadInput("a conformance test is not loaded", file=file, remedy="run it with `crossbpf conform`")
-        return (source.any_order(),), source.kind != C
+        return Read((source.any_order(),), source.kind != C)
     try:
         opened = open_object(data, file, options)
+        if not opened.entries and opened.maps:
+            return Read((), maps=opened.all_maps(), order=opened.order)
         entries = _entries(opened)
-        return opened.programs(*entries[:1] if first else entries), False
+        return Read(opened.programs(*entries[:1] if first else entries))
     except CrossbpfError as error:
         raise error.at(file=file) from None
 
@@ -70,8 +100,8 @@ def load(
     release; what came later is refused. order: byte order to compile C for, and of wire forms. verify: whether the
     verifier must accept them. Raises CrossbpfError.
     """
-    programs, portable = read_programs(file, options=options, order=order)
-    programs = in_section(programs, type)
+    found = read_file(file, options=options, order=order)
+    programs = in_section(found.programs, type)
     caller = ROOT if caps is None else Caller(caps)
     try:
         return Loaded(
@@ -79,9 +109,11 @@ def load(
             kind=named(type) if type else "",
             caller=caller,
             kernel=kernel,
-            portable=portable,
+            portable=found.portable,
             verify=verify,
             world=world,
+            maps=found.maps,
+            order=found.order,
         )
     except CrossbpfError as error:
         raise error.at(file=file) from None

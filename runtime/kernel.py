@@ -232,7 +232,7 @@ class Kernel:
             programs = [accept(program, its, caller) for program, its in zip(programs, kinds, strict=True)]
         before = dict(self.maps), self.next_map, self.next_program
         try:
-            maps = self._maps(programs[0], caller, dict(reuse or {}))
+            maps = self.create_maps(programs[0].maps, programs[0].order, caller=caller, reuse=reuse)
             for map_ in maps:
                 map_.typed = map_.typed or (self.next_program if map_.id >= before[1] else 0)
             made = [self._load(*pair, maps, portable=portable) for pair in zip(programs, kinds, strict=True)]
@@ -246,10 +246,15 @@ class Kernel:
         self.programs |= {one.id: one for one in made}
         return made
 
-    def _maps(self, program: Program, caller: Caller, reuse: dict[str, MapObject]) -> list[MapObject]:
+    def create_maps(
+        self, maps: Sequence[Map], byte_order: Order | None, *, caller: Caller = ROOT,
+        reuse: Mapping[str, MapObject] | None = None,
+    ) -> list[MapObject]:  # fmt: skip
+        """The maps of an object, created where neither `reuse` nor a pin has them. Raises CallFailed, Refused."""
+        reuse = reuse or {}
         found: list[MapObject] = []
-        order: Order = "big" if program.order == "big" else "little"
-        for declared in program.maps:
+        order: Order = "big" if byte_order == "big" else "little"
+        for declared in maps:
             there = reuse.get(declared.name)
             if there is None and declared.pinned and (pin := self.pins.get(declared.name)) is not None:
                 there = self.maps[pin.id] if pin.kind == "map" else None
@@ -258,7 +263,7 @@ class Kernel:
             if there is None:
                 there = self.create_map(declared, order, caller=caller, frozen=declared.is_data and declared.readonly)
             found.append(there)
-        for declared, map_ in zip(program.maps, found, strict=True):
+        for declared, map_ in zip(maps, found, strict=True):
             for key, number in enumerate(declared.maps if declared.name not in reuse else ()):
                 if number != -1:
                     self.join(map_, key.to_bytes(declared.key_size, order), found[number])

@@ -29,6 +29,11 @@ _UNSUPPORTED_OPCODES = {
 }
 
 
+def is_data(section: Section) -> bool:
+    """Whether a section becomes a map with global data."""
+    return section.allocated and not section.code and section.name.startswith(_DATA)
+
+
 @dataclass(slots=True)
 class Body:
     """A function of a program being put together.
@@ -261,7 +266,7 @@ class Bodies:
         section = self._elf.sections[index]
         if section.name == ".jumptables":
             raise Refused("a jump table, which is not supported", place=place, remedy="compile with -fno-jump-tables")
-        if not section.allocated or not section.name.startswith(_DATA):
+        if not is_data(section):
             raise Refused(
                 f"reference to section {section.name}, which is none of .rodata, .data and .bss",
                 place=place,

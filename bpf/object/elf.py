@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from bpf.errors import BadObject, BadProgram, CrossbpfError
 from bpf.isa import ROW, SLOT, Insn, make
 from bpf.isa import Kind as RowKind
-from bpf.object.bodies import WHOLE, Bodies, Body, Key
+from bpf.object.bodies import WHOLE, Bodies, Body, Key, is_data
 from bpf.object.btf import LINKAGE, Btf, Kind
 from bpf.object.core_patch import settle
 from bpf.object.dwarf import Place
@@ -91,6 +91,17 @@ class Object:
     def maps(self) -> tuple[Map, ...]:
         """Every map that the object declares, without initial values. Raises BadObject."""
         return tuple(declaration.map for declaration in self._bodies.declared.values())
+
+    def all_maps(self) -> tuple[Map, ...]:
+        """Every map that a loader makes of the object, referred to or not. Raises BadObject, Refused.
+
+        Prog arrays are empty: what is in them goes by the programs that are loaded (see `programs`).
+        """
+        data = [(section.index, WHOLE) for section in self._parts.elf.sections if is_data(section) and section.data]
+        keys = sorted([*self._bodies.declared, *data])
+        arrays = {key for key in self._bodies.declared if self._bodies.declared[key].map.kind == "prog_array"}
+        values = {key: {} if key in arrays else self._bodies.initial(key) for key in self._bodies.declared}
+        return self._maps(keys, values, (), {})
 
     def choose(self, section: str | None = None, name: str | None = None) -> list[Entry]:
         """The entries that `load` takes, never none. Raises BadObject naming what there is."""

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 from elfs import ORDERS, Surgeon, built, compiled, outcome
-from handmade import DATA, OBJECT, Name, Part, elf, pointing, words
 
 from bpf.errors import BadObject, CrossbpfError, Refused
 from bpf.object import Object, load
@@ -16,6 +15,7 @@ from bpf.order import Order
 from bpf.program import Map, Program
 from bpf.spec.layout import CPUS
 from bpf.spec.maps import MAP_TYPES
+from tests.handmade import DATA, OBJECT, Name, Part, elf, pointing, words
 
 
 def plain(map_: Map | None) -> Map | None:

@@ -8,7 +8,18 @@ from pathlib import Path
 
 import pytest
 from elfs import EXAMPLES, NAMES, ORDERS, Surgeon, compiled, example
-from handmade import (
+
+from bpf.errors import BadObject, Refused
+from bpf.isa import ROW, Insn, make
+from bpf.object import Object, load
+from bpf.object.btf import LINKAGE, Kind, Type
+from bpf.object.dwarf import line_table
+from bpf.object.parts import open_parts
+from bpf.object.relocation import R_BPF_64_32, R_BPF_64_ABS64
+from bpf.order import Order
+from bpf.plan import Unit
+from bpf.program import Program
+from tests.handmade import (
     DATA,
     FUNC,
     GLOBAL,
@@ -28,17 +39,6 @@ from handmade import (
     types_part,
     words,
 )
-
-from bpf.errors import BadObject, Refused
-from bpf.isa import ROW, Insn, make
-from bpf.object import Object, load
-from bpf.object.btf import LINKAGE, Kind, Type
-from bpf.object.dwarf import line_table
-from bpf.object.parts import open_parts
-from bpf.object.relocation import R_BPF_64_32, R_BPF_64_ABS64
-from bpf.order import Order
-from bpf.plan import Unit
-from bpf.program import Program
 from vm.interpreter import Interpreter
 from vm.world import Input, Limits, World
 
