@@ -23,6 +23,7 @@ from bpf.spec.kfuncs import BY_NAME
 WHOLE = -1  # in a Key: the map that is a whole section
 Key = tuple[int, int]  # where a map is declared, or (section, WHOLE)
 
+ARENA_SECTION = ".addr_space.1"  # clang's name for it
 _DATA = (".rodata", ".data", ".bss")
 _UNSUPPORTED_OPCODES = {
     opcodes.JMP | opcodes.X | opcodes.JMP_OPS["ja"]: ("a jump table (gotox)", "compile with -fno-jump-tables"),
@@ -189,6 +190,8 @@ class Bodies:
             if (index, offset) not in self.declared:
                 raise BadObject(f"no map starts at {self.parts.at(index, max(offset, 0))}", place=place)
             body.data[slot] = (index, offset), None
+        elif self._elf.sections[index].name == ARENA_SECTION:
+            body.data[slot] = self._in_arena(index, offset, place), offset
         else:
             self._check_data(index, offset, place)
             body.data[slot] = (index, WHOLE), offset
@@ -258,6 +261,23 @@ class Bodies:
             )
         return target
 
+    def _in_arena(self, index: int, offset: int, place: str) -> Key:
+        """The object's arena, at whose start the variables of the arena's address space are."""
+        arenas = [key for key, one in self.declared.items() if one.map.kind == "arena"]
+        section = self._elf.sections[index]
+        if len(arenas) != 1:
+            raise Refused(
+                f"variables of an arena, of which {len(arenas)} are declared", place=place, remedy="declare one arena"
+            )
+        if not 0 <= offset < len(section.data):
+            raise self._outside(section, offset, place)
+        return arenas[0]
+
+    def _outside(self, section: Section, offset: int, place: str) -> BadObject:
+        return BadObject(
+            f"reference to {section.name}{offset:+#x}, outside of its {len(section.data)} bytes", place=place
+        )
+
     def _check_data(self, index: int, offset: int, place: str) -> None:
         """Refuse a reference to a section that cannot become a map with global data.
 
@@ -273,9 +293,7 @@ class Bodies:
                 remedy="take SEC(...) off the variable",
             )
         if not 0 <= offset < len(section.data):
-            raise BadObject(
-                f"reference to {section.name}{offset:+#x}, outside of its {len(section.data)} bytes", place=place
-            )
+            raise self._outside(section, offset, place)
 
     # -- initial values of maps -----------------------------------------------------------------------------------
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from bpf.errors import BadObject, BadProgram, CrossbpfError
 from bpf.isa import ROW, SLOT, Insn, make
 from bpf.isa import Kind as RowKind
-from bpf.object.bodies import WHOLE, Bodies, Body, Key, is_data
+from bpf.object.bodies import ARENA_SECTION, WHOLE, Bodies, Body, Key, is_data
 from bpf.object.btf import LINKAGE, Btf, Kind
 from bpf.object.core_patch import settle
 from bpf.object.dwarf import Place
@@ -173,7 +173,11 @@ class Object:
                     Map(name, value_size=len(section.data), initial=section.data, readonly=not section.writable)
                 )
             else:
-                maps.append(_initialised(self._bodies.declared[key].map, values[key], keys, starts))
+                map_ = self._bodies.declared[key].map
+                if map_.kind == "arena":
+                    variables = self._parts.elf.named(ARENA_SECTION)
+                    map_ = replace(map_, initial=b"" if variables is None else variables.data)
+                maps.append(_initialised(map_, values[key], keys, starts))
         return tuple(maps)
 
     # -- layout ---------------------------------------------------------------------------------------------------

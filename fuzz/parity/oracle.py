@@ -212,7 +212,7 @@ def _map(map_: Map, btf: Btf | None, stack: ExitStack) -> int:
         map_.extra,
     )
     stack.callback(os.close, descriptor)
-    if map_.initial:
+    if map_.initial and map_.kind != "arena":  # which is memory, of no element
         syscall.update(descriptor, bytes(map_.key_size), map_.initial.ljust(map_.value_size, b"\0"))
     if map_.readonly:
         syscall.freeze(descriptor)

@@ -9,13 +9,15 @@ from pathlib import Path
 import pytest
 from elfs import ORDERS, Surgeon, built, compiled, outcome
 
-from bpf.errors import BadObject, CrossbpfError, Refused
+from bpf.errors import BadObject, CrossbpfError, MapRefused, Refused
+from bpf.isa import ROW, make
+from bpf.map_rules import check_map
 from bpf.object import Object, load
 from bpf.order import Order
 from bpf.program import Map, Program
 from bpf.spec.layout import CPUS
 from bpf.spec.maps import MAP_TYPES
-from tests.handmade import DATA, OBJECT, Name, Part, elf, pointing, words
+from tests.handmade import DATA, OBJECT, Name, Part, elf, insns, pointing, words
 
 
 def plain(map_: Map | None) -> Map | None:
@@ -195,6 +197,39 @@ def test_wrong_old_maps(order: str) -> None:
             load(Surgeon(data).content("maps", 0, value.to_bytes(4, "big" if order == "big" else "little")))
     with pytest.raises(BadObject, match="map table is declared in 2 bytes: a struct of 20 or more is needed"):
         load(Surgeon(data).section("maps", "size", 30))
+
+
+@pytest.mark.parametrize("order", ORDERS)
+class TestArena:
+    """Variables of an arena's address space, which lie at its start."""
+
+    def made(self, order: Order, offset: int = 4, arenas: int = 1, pages: int = 1, size: int = 8) -> Program:
+        code = insns(
+            make(ROW["lddw_imm"], 1, imm=offset), make(ROW["addr_space_cast"], 1, 1, imm=1),
+            make(ROW["ldx32"], 0, 1), make(ROW["exit"]), order=order,
+        )  # fmt: skip
+        parts = {
+            "xdp": Part(code, relocations={0: "v"}),
+            "maps": Part(arenas * words(33, 0, 0, pages, 0x400, order=order) or b"", DATA),
+            ".addr_space.1": Part(words(5, 7, order=order).ljust(size, b"\0"), DATA),
+        }
+        symbols = {"f": Name("xdp"), "v": Name(".addr_space.1", 0, OBJECT)}
+        symbols |= {name: Name("maps", 20 * number, OBJECT) for number, name in enumerate("ab"[:arenas])}
+        return load(elf(parts, symbols, order))[0]
+
+    def test_they_are_what_it_begins_with(self, order: Order) -> None:
+        found = self.made(order)
+        assert [(map_.kind, map_.initial) for map_ in found.maps] == [("arena", words(5, 7, order=order))]
+        assert outcome(found).r0 == 7
+
+    def test_wrong_ones(self, order: Order) -> None:
+        with pytest.raises(BadObject, match=r"reference to \.addr_space\.1\+0x8, outside of its 8 bytes"):
+            self.made(order, offset=8)
+        for arenas in (0, 2):
+            with pytest.raises(Refused, match=f"variables of an arena, of which {arenas} are declared"):
+                self.made(order, arenas=arenas)
+        with pytest.raises(MapRefused, match="initial data of 4100 bytes in a value of 4096"):
+            check_map(self.made(order, size=4100).maps[0])
 
 
 @pytest.mark.parametrize("order", ORDERS)
