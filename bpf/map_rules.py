@@ -225,9 +225,10 @@ def _special(map_: Map) -> _Reason | None:
 
 
 def _size(map_: Map) -> _Reason | None:
-    if len(map_.initial) > map_.value_size:
-        return "EINVAL", f"initial data of {len(map_.initial)} bytes in a value of {map_.value_size}"
-    if map_.initial and map_.max_entries != 1:
+    room = value_bytes(map_) if map_.kind == "arena" else map_.value_size
+    if len(map_.initial) > room:
+        return "EINVAL", f"initial data of {len(map_.initial)} bytes in a value of {room}"
+    if map_.initial and map_.max_entries != 1 and map_.kind != "arena":
         return "EINVAL", "initial data is of one element only"
     total = value_bytes(map_) or map_.max_entries
     return ("", f"{total} bytes of values: at most {MAX_BYTES} are supported") if total > MAX_BYTES else None

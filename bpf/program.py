@@ -34,7 +34,7 @@ class Map:
     """A map as the object file declares it.
 
     kind      a name of bpf/spec/maps.py
-    initial   the first element's bytes (global data)
+    initial   the first element's bytes (global data); what an arena begins with
     readonly  programs may not write values
     flags     BPF_F_* of its creation
     inner     what the maps of a map-in-map are like

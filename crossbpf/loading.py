@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NoReturn
 
-from bpf.errors import BadInput, CrossbpfError
+from bpf.errors import BadInput, BadObject, CrossbpfError
 from bpf.object import Entry, Object
 from bpf.order import Order
-from bpf.program import Program
+from bpf.program import Map, Program
 from crossbpf.cc import compile_c
 from crossbpf.inputs import C, CompileOptions, Source, open_object, read_bytes, read_source
 from runtime import Caller, Loaded
@@ -18,19 +18,49 @@ from runtime.types import UNSPEC, named, of_section
 from vm.world import World
 
 
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What a load takes of a file: programs that share their maps, or, where there are none, maps alone.
+
+    portable  whether programs are of no byte order
+    maps      of an object without programs, else ()
+    """
+
+    programs: tuple[Program, ...]
+    portable: bool = False
+    maps: tuple[Map, ...] = ()
+    order: Order = "little"
+
+    def refuse_none(self, file: str) -> None:
+        """Raise BadObject where there is no program."""
+        if not self.programs:
+            raise BadObject("no program, only maps", file=file, remedy="`crossbpf prog loadall` makes them")
+
+
 def read_programs(
     file: str, *, options: CompileOptions | None = None, order: Order = "little", first: bool = False
 ) -> tuple[tuple[Program, ...], bool]:
     """(programs that share their maps, whether they are of no byte order). Those in prog arrays come along.
 
-    first: only the first program of an object. Raises CrossbpfError.
+    first: only the first program of an object. Raises CrossbpfError, also where there is no program.
     """
+    found = read_file(file, options=options, order=order, first=first)
+    found.refuse_none(file)
+    return found.programs, found.portable
+
+
+def read_file(
+    file: str, *, options: CompileOptions | None = None, order: Order = "little", first: bool = False
+) -> Read:
+    """What a load takes of a file; see read_programs. Raises CrossbpfError."""
     opened = _opened(file, options or CompileOptions(), order)
     if isinstance(opened, Source):
-        return (opened.any_order(),), opened.kind != C
+        return Read((opened.any_order(),), opened.kind != C)
     try:
+        if not opened.entries and opened.maps:
+            return Read((), maps=opened.all_maps(), order=opened.order)
         entries = _entries(opened)
-        return opened.programs(*entries[:1] if first else entries), False
+        return Read(opened.programs(*entries[:1] if first else entries))
     except CrossbpfError as error:
         raise error.at(file=file) from None
 
@@ -95,7 +125,7 @@ def _entries(opened: Object) -> list[Entry]:
 
 def in_section(programs: tuple[Program, ...], word: str) -> tuple[Program, ...]:
     """Programs without a section in the one that a user names as their type: tcx/egress, xdp/devmap."""
-    if of_section(word) == UNSPEC:
+    if of_section(word, old=False) == UNSPEC:
         return programs
     return tuple(program if program.section else replace(program, section=word) for program in programs)
 
@@ -111,8 +141,8 @@ def load(
     release; what came later is refused. order: byte order to compile C for, and of wire forms. verify: whether the
     verifier must accept them. Raises CrossbpfError.
     """
-    programs, portable = read_programs(file, options=options, order=order)
-    programs = in_section(programs, type)
+    found = read_file(file, options=options, order=order)
+    programs = in_section(found.programs, type)
     caller = ROOT if caps is None else Caller(caps)
     try:
         return Loaded(
@@ -120,9 +150,11 @@ def load(
             kind=named(type) if type else "",
             caller=caller,
             kernel=kernel,
-            portable=portable,
+            portable=found.portable,
             verify=verify,
             world=world,
+            maps=found.maps,
+            order=found.order,
         )
     except CrossbpfError as error:
         raise error.at(file=file) from None

@@ -33,7 +33,7 @@ from crossbpf.bpftool import (
     words,
 )
 from crossbpf.inputs import read_bytes, write_bytes
-from crossbpf.loading import in_section, read_programs
+from crossbpf.loading import in_section, read_file
 from crossbpf.machine import world as world_of
 from crossbpf.net import net_option, network_said
 from crossbpf.options import compile_options, in_kernel, loading
@@ -92,7 +92,7 @@ def load(output: Output, given: Sequence[str], **options: Any) -> int:
 @verified
 @stored
 def loadall(output: Output, given: Sequence[str], **options: Any) -> int:
-    """Load all programs of FILE and pin each in DIR under its name."""
+    """Load all programs of FILE and pin each in DIR under its name. Of an object without programs, make its maps."""
     return _load(output, Words(list(given), f"FILE DIR {_LOAD}"), first=False, **options)
 
 
@@ -101,9 +101,12 @@ def _load(
     cc: str | None, cflags: str, includes: Sequence[str], big_endian: bool,
 ) -> int:  # fmt: skip
     file, path = line.next("FILE"), line.next("PATH")
-    found, portable = read_programs(
+    read = read_file(
         file, options=compile_options(cc, cflags, includes), order="big" if big_endian else "little", first=first
     )
+    if first:
+        read.refuse_none(file)
+    found, declared = read.programs, read.programs[0].maps if read.programs else read.maps
     kind, maps_at, attaches = "", "", False
     with output.store.open() as system:
         reuse: dict[str, MapObject] = {}
@@ -117,28 +120,30 @@ def _load(
                 case "autoattach":
                     attaches = True
                 case "map":
-                    name = _map_name(line, found[0].maps)
+                    name = _map_name(line, declared)
                     reuse[name] = one_map(system, line)
                 case word:
                     raise click.UsageError(f"what is {word!r}? {line.usage}")
         try:
-            made = system.load(
-                found,
-                kind=kind,
-                caller=caller(caps, disabled),
-                kernel=kernel,
-                reuse=reuse,
-                portable=portable,
-                verify=not no_verify,
-                unit=Path(file).name[:NAME].partition(".")[0],
-            )
+            made: list[ProgramObject] = []
+            loader = caller(caps, disabled)
+            unit = Path(file).name[:NAME].partition(".")[0]
+            if found:
+                made = system.load(
+                    found, kind=kind, caller=loader, kernel=kernel, reuse=reuse, portable=read.portable,
+                    verify=not no_verify, unit=unit,
+                )  # fmt: skip
+                maps: Sequence[int] = made[0].maps
+            else:
+                created = system.create_maps(read.maps, read.order, caller=loader, reuse=reuse, unit=unit)
+                maps = [one.id for one in created]
         except CrossbpfError as error:
             raise error.at(file=file) from None
         measure(system, made)
         xlating.measure(system, made)
         for one in made[:1] if first else made:
             system.pin(path if first else f"{path}/{one.name}", one)
-        _pin_maps(system, made[0], found[0].maps, maps_at)
+        _pin_maps(system, maps, declared, maps_at)
         if attaches:
             for one in made:
                 hooks.auto(system, one)
@@ -158,8 +163,8 @@ def _map_name(line: Words, declared: Sequence[Any]) -> str:
     return str(declared[index].name)
 
 
-def _pin_maps(system: Kernel, first: ProgramObject, declared: Sequence[Any], directory: str) -> None:
-    for map_, made in zip(declared, (system.maps[one] for one in first.maps), strict=True):
+def _pin_maps(system: Kernel, numbers: Sequence[int], declared: Sequence[Any], directory: str) -> None:
+    for map_, made in zip(declared, (system.maps[one] for one in numbers), strict=True):
         if map_.pinned and map_.name not in system.pins:
             system.pin(map_.name, made)
         if directory and not map_.is_data:

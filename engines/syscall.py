@@ -331,6 +331,15 @@ def _load_btf(data: bytes) -> int:
     return os.dup(_loaded[data])
 
 
+def takes_types(data: bytes) -> bool:
+    """Whether the kernel takes BTF."""
+    try:
+        os.close(_new_btf(data))
+    except LoadError:
+        return False
+    return True
+
+
 def _new_btf(data: bytes) -> int:
     buffer = ctypes.create_string_buffer(data, len(data))
     try:

@@ -251,7 +251,7 @@ class Kernel:
             programs = [accept(program, its, caller) for program, its in zip(programs, kinds, strict=True)]
         before = dict(self.maps), self.next_map, self.next_program
         try:
-            maps = self._maps(programs[0], caller, dict(reuse or {}), unit)
+            maps = self.create_maps(programs[0].maps, programs[0].order, caller=caller, reuse=reuse, unit=unit)
             for map_ in maps:
                 map_.typed = map_.typed or (self.next_program if map_.id >= before[1] else 0)
             made = [self._load(*pair, maps, portable=portable) for pair in zip(programs, kinds, strict=True)]
@@ -265,23 +265,28 @@ class Kernel:
         self.programs |= {one.id: one for one in made}
         return made
 
-    def _maps(self, program: Program, caller: Caller, reuse: dict[str, MapObject], unit: str) -> list[MapObject]:
+    def create_maps(
+        self, maps: Sequence[Map], byte_order: Order | None, *, caller: Caller = ROOT,
+        reuse: Mapping[str, MapObject] | None = None, unit: str = "",
+    ) -> list[MapObject]:  # fmt: skip
+        """The maps of an object, created where neither `reuse` nor a pin has them. Raises CallFailed, Refused."""
+        reuse = reuse or {}
         found: list[MapObject] = []
-        order: Order = "big" if program.order == "big" else "little"
-        for declared in program.maps:
+        order: Order = "big" if byte_order == "big" else "little"
+        for declared in maps:
             there = reuse.get(declared.name)
             if there is None and declared.pinned and (pin := self.pins.get(declared.name)) is not None:
                 there = self.maps[pin.id] if pin.kind == "map" else None
             if there is not None and not _alike(there, declared, order):
                 raise CallFailed("EINVAL", f"map {declared.name} is not as map {there.name} with id {there.id}")
             if there is None:
-                like = next((program.maps[number] for number in declared.maps if number != -1), None)
+                like = next((maps[number] for number in declared.maps if number != -1), None)
                 there = self.create_map(
                     replace(declared, inner=declared.inner or like), order, caller=caller,
                     frozen=declared.is_data and declared.readonly, unit=unit,
                 )  # fmt: skip
             found.append(there)
-        for declared, map_ in zip(program.maps, found, strict=True):
+        for declared, map_ in zip(maps, found, strict=True):
             for key, number in enumerate(declared.maps if declared.name not in reuse else ()):
                 if number != -1:
                     self.join(map_, key.to_bytes(declared.key_size, order), found[number])

@@ -7,7 +7,8 @@ from contextlib import ExitStack
 from typing import Any
 
 from bpf.errors import BadInput, CallFailed
-from bpf.program import Program
+from bpf.order import Order
+from bpf.program import Map, Program
 from bpf.spec.hooks import CGROUPS, ONE
 from bpf.spec.maps import ANY
 from runtime import elements, hooks
@@ -142,12 +143,17 @@ class Loaded:
 
     def __init__(
         self, programs: Sequence[Program], *, kind: str = "", caller: Caller = ROOT, kernel: str | None = None,
-        portable: bool = False, verify: bool = True, world: World | None = None,
+        portable: bool = False, verify: bool = True, world: World | None = None, maps: Sequence[Map] = (),
+        order: Order = "little",
     ) -> None:  # fmt: skip
-        """See Kernel.load, which says what is raised."""
+        """See Kernel.load, which says what is raised. maps, order: those of an object that has no programs."""
         self.kernel = Kernel()
         self.world = world or World()
-        made = self.kernel.load(programs, kind=kind, caller=caller, kernel=kernel, portable=portable, verify=verify)
+        made: list[ProgramObject] = []
+        if programs:
+            made = self.kernel.load(programs, kind=kind, caller=caller, kernel=kernel, portable=portable, verify=verify)
+        else:
+            self.kernel.create_maps(maps, order, caller=caller)
         for program in made:
             translated(self.kernel, program)  # what no engine runs is refused now
         self.programs: Mapping[str, ProgramObject] = {one.name: one for one in made}
@@ -164,6 +170,8 @@ class Loaded:
 
         data: its packet, or its memory; context: fields by name. Raises BadInput, Refused.
         """
+        if not self.programs:
+            raise BadInput("there is no program to run")
         chosen = self._named(name) if name is not None else next(iter(self.programs.values()))
         return run(
             self.kernel, chosen, data, fields=context, engine_name=engine, repeat=repeat, world=self.world

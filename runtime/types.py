@@ -11,9 +11,9 @@ from bpf.spec.program_types import ALIASES, PROGRAM_TYPES
 UNSPEC = "unspec"
 
 
-def of_section(section: str) -> str:
-    """The type that libbpf gives a program of a section, "unspec" where the name says none."""
-    found = program_types.of_section(section)
+def of_section(section: str, *, old: bool = True) -> str:
+    """The type that libbpf gives a program of a section, "unspec" where the name says none. old: before 1.0, too."""
+    found = program_types.of_section(section, old=old)
     return UNSPEC if found is None else found.name
 
 
@@ -23,7 +23,7 @@ def named(word: str) -> str:
         return UNSPEC
     found = ALIASES.get(word, word)
     if found not in PROGRAM_TYPES:
-        found = of_section(word)
+        found = of_section(word, old=False)
     if found == UNSPEC != word:
         raise BadInput(
             f"no program type named {word!r}", file="--type", remedy="types: " + ", ".join((PLAIN.name, *TYPED))

@@ -7,6 +7,8 @@ from dataclasses import replace
 from bpf.errors import Rejected
 from bpf.isa import ROW, SLOT, Insn, encode, make
 from bpf.object.btf import Kind
+from bpf.object.btf_kernel import untaken
+from bpf.object.externs import KCONFIG
 from bpf.program import Map, Program, unpoisoned
 from bpf.spec import errno
 from bpf.spec.attach import ATTACH_TYPES, TAKES, attach_of
@@ -31,6 +33,8 @@ def subject(program: Program, kind: str, *, attach: str = "", memory: int = 0) -
     plain = kind == PLAIN
     section = program.section
     license_ = program.license or ("" if section else "GPL")  # a text cannot say it
+    if program.btf is not None and untaken(program.btf):  # libbpf loads it without its types
+        program = replace(program, btf=None, types={})
     attach = attach or attach_of(section) or TAKES.get(kind, ("",))[0]
     code = bytearray(encode(insns, program.order))
     for slot, data in program.malformed.items():
@@ -46,13 +50,16 @@ def subject(program: Program, kind: str, *, attach: str = "", memory: int = 0) -
 
 
 def _typed(program: Program) -> tuple[Map, ...]:
-    """Its maps, of which sections of global data are typed as libbpf types them: by the section."""
+    """Its maps, of which sections of global data are typed as libbpf types them: by the section.
+
+    But for the kernel's configuration, which holds numbers and text only.
+    """
     btf = program.btf
     if btf is None:
         return program.maps
     return tuple(
         replace(map_, value_type=btf.find(map_.name, Kind.DATASEC) or 0)
-        if map_.is_data and not map_.value_type
+        if map_.is_data and map_.name != KCONFIG
         else map_
         for map_ in program.maps
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass, field
 
 from bpf.errors import BadObject, BadProgram, Refused, UnknownOpcode
@@ -22,10 +23,16 @@ from bpf.spec.kfuncs import BY_NAME, NUMBERS
 WHOLE = -1  # in a Key: the map that is a whole section
 Key = tuple[int, int]  # where a map is declared, or (section, WHOLE)
 
+ARENA_SECTION = ".addr_space.1"  # clang's name for it
 _DATA = (".rodata", ".data", ".bss")
 _UNSUPPORTED_OPCODES = {
     opcodes.JMP | opcodes.X | opcodes.JMP_OPS["ja"]: ("a jump table (gotox)", "compile with -fno-jump-tables"),
 }
+
+
+def is_data(section: Section) -> bool:
+    """Whether a section becomes a map with global data."""
+    return section.allocated and not section.code and section.name.startswith(_DATA)
 
 
 @dataclass(slots=True)
@@ -72,8 +79,16 @@ class Bodies:
         return self._declared
 
     def _functions(self) -> dict[Place, Symbol]:
-        """Where functions start. Of several names for one place the global one counts."""
+        """Where functions start. Of several names for one place the global one counts.
+
+        A global name without a type is one of assembly's, unless it is within a function: then it is a label.
+        """
         found: dict[Place, Symbol] = {}
+        covered = sorted(
+            (symbol.section, symbol.value, symbol.value + symbol.size)
+            for symbol in self._elf.symbols
+            if symbol.kind == "FUNC" and isinstance(symbol.section, int)
+        )
         for symbol in self._elf.symbols:
             index = symbol.section
             if not isinstance(index, int) or not 0 <= index < len(self._elf.sections):
@@ -81,7 +96,9 @@ class Bodies:
             section = self._elf.sections[index]
             if not section.code or symbol.value >= len(section.data):
                 continue
-            if symbol.kind == "FUNC" or (symbol.kind == "NOTYPE" and symbol.binding == "GLOBAL"):
+            before = bisect_left(covered, (index, symbol.value, 0)) - 1
+            label = before >= 0 and covered[before][0] == index and symbol.value < covered[before][2]
+            if symbol.kind == "FUNC" or (symbol.kind == "NOTYPE" and symbol.binding == "GLOBAL" and not label):
                 if symbol.value % SLOT:
                     raise BadObject(
                         f"function {symbol.name} is not at an instruction", place=self.parts.at(index, symbol.value)
@@ -181,6 +198,8 @@ class Bodies:
             if (index, offset) not in self.declared:
                 raise BadObject(f"no map starts at {self.parts.at(index, max(offset, 0))}", place=place)
             body.data[slot] = (index, offset), None
+        elif self._elf.sections[index].name == ARENA_SECTION:
+            body.data[slot] = self._in_arena(index, offset, place), offset
         else:
             self._check_data(index, offset, place)
             body.data[slot] = (index, WHOLE), offset
@@ -203,7 +222,7 @@ class Bodies:
             row = ROW["call_kfunc" if is_call else "lddw_btf_id"]
             insns[slot] = make(row, 0 if is_call else insn.dst, imm=function)
             body.insns = tuple(insns)
-        elif kernel and not is_call and name in self._externs.symbols:
+        elif kernel and not is_call and not self._is_function(name) and name in self._externs.symbols:
             insns = list(body.insns)
             insns[slot] = insn._replace(imm=self._externs.symbols[name] + signed(insn.imm, 32) & (1 << 64) - 1)
             body.insns = tuple(insns)
@@ -241,15 +260,6 @@ class Bodies:
             raise BadObject(f"symbol {symbol.name} is in section {symbol.section}, which is not there", place=place)
         return symbol.section
 
-    def _name(self, number: int) -> str:
-        """What to call a symbol: a section's symbol has no name of its own."""
-        if number >= len(self._elf.symbols):
-            return f"symbol {number}"
-        symbol = self._elf.symbols[number]
-        index = symbol.section
-        known = isinstance(index, int) and index < len(self._elf.sections)
-        return symbol.name or (self._elf.sections[int(index)].name if known else f"symbol {number}")
-
     def _function(self, target: Place, caller: Place, slot: int) -> Place:
         if target not in self.names:
             raise BadObject(
@@ -259,29 +269,39 @@ class Bodies:
             )
         return target
 
+    def _in_arena(self, index: int, offset: int, place: str) -> Key:
+        """The object's arena, at whose start the variables of the arena's address space are."""
+        arenas = [key for key, one in self.declared.items() if one.map.kind == "arena"]
+        section = self._elf.sections[index]
+        if len(arenas) != 1:
+            raise Refused(
+                f"variables of an arena, of which {len(arenas)} are declared", place=place, remedy="declare one arena"
+            )
+        if not 0 <= offset < len(section.data):
+            raise self._outside(section, offset, place)
+        return arenas[0]
+
+    def _outside(self, section: Section, offset: int, place: str) -> BadObject:
+        return BadObject(
+            f"reference to {section.name}{offset:+#x}, outside of its {len(section.data)} bytes", place=place
+        )
+
     def _check_data(self, index: int, offset: int, place: str) -> None:
-        """Refuse a reference to a section that cannot become a map with global data."""
+        """Refuse a reference to a section that cannot become a map with global data.
+
+        Addresses in it stay the bytes of the file, as with libbpf: no program may follow one that it reads there.
+        """
         section = self._elf.sections[index]
         if section.name == ".jumptables":
             raise Refused("a jump table, which is not supported", place=place, remedy="compile with -fno-jump-tables")
-        if not section.allocated or not section.name.startswith(_DATA):
+        if not is_data(section):
             raise Refused(
                 f"reference to section {section.name}, which is none of .rodata, .data and .bss",
                 place=place,
                 remedy="take SEC(...) off the variable",
             )
-        if section.relocations:
-            first = min(section.relocations.values(), key=lambda relocation: relocation.offset)
-            what = self._name(first.symbol)
-            raise Refused(
-                f"section {section.name} holds the address of {what}, which data cannot have",
-                place=self.parts.at(index, first.offset),
-                remedy="choose among functions or data with a switch",
-            )
         if not 0 <= offset < len(section.data):
-            raise BadObject(
-                f"reference to {section.name}{offset:+#x}, outside of its {len(section.data)} bytes", place=place
-            )
+            raise self._outside(section, offset, place)
 
     # -- initial values of maps -----------------------------------------------------------------------------------
 
@@ -289,7 +309,7 @@ class Bodies:
         """Index -> the map or function that a declaration puts there. Raises BadObject and Refused."""
         declaration = self.declared[key]
         section = self._elf.sections[key[0]]
-        found: dict[int, Place] = {}
+        found = dict(declaration.members)
         for relocation in section.relocations.values():
             inside = relocation.offset - key[1]
             if not 0 <= inside < max(declaration.size, self._extent(key)):

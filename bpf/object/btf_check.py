@@ -66,7 +66,7 @@ def _check_references(types: Btf, number: int, one: Type) -> None:
         one.size not in (1, 2, 4, 8, 16) or not one.offset + one.bits <= 8 * one.size or not one.bits
     ):
         raise _wrong(number, one, f"{one.bits} bits at {one.offset} in {one.size} bytes")
-    if one.kind in ENUMS and one.size not in (1, 2, 4, 8):
+    if one.kind in ENUMS and one.size not in (1, 2, 4, 8) and (one.size or one.values):  # `enum e;` has neither
         raise _wrong(number, one, f"{one.size} bytes")
     if one.kind is Kind.FLOAT and one.size not in (2, 4, 8, 12, 16):
         raise _wrong(number, one, f"{one.size} bytes")
@@ -143,4 +143,5 @@ def _check_sizes(types: Btf, number: int, sizes: list[int], done: list[bool]) ->
 
 def _sized(types: Btf, number: int) -> bool:
     inner = types.strip(number)
-    return bool(inner) and types[inner].kind not in (Kind.FWD, Kind.FUNC_PROTO)
+    forward = types[inner].kind in ENUMS and not types[inner].size
+    return bool(inner) and not forward and types[inner].kind not in (Kind.FWD, Kind.FUNC_PROTO)

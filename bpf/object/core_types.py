@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bpf.object.btf import COMPOSITE, ENUMS, Btf, Kind, essential
+from bpf.object.btf import COMPOSITE, ENUMS, SIGNED, Btf, Kind, essential
 
 _DEEP = 32
 
@@ -47,9 +47,10 @@ def compatible(local: Btf, mine: int, target: Btf, other: int, depth: int = 0) -
 
 
 def matches(local: Btf, mine: int, target: Btf, other: int, *, behind: bool = False, depth: int = 0) -> bool:
-    """Whether a type has all that the program's has: members by name and type, enumerators, sizes of integers.
+    """Whether a type has all that the program's has: its name, members by name and type, enumerators, sizes.
 
-    behind: it is reached through a pointer, where of a struct, union or enum only sort and name count.
+    behind: it is reached through a pointer, where of a struct or union only sort and name count. libbpf's rules, which
+    hold for names of every kind behind modifiers and typedefs, and know no floating-point numbers.
     """
     mine, other = local.strip(mine), target.strip(other)
     a, b = local[mine], target[other]
@@ -57,35 +58,43 @@ def matches(local: Btf, mine: int, target: Btf, other: int, *, behind: bool = Fa
         return False
     if not mine:
         return True
-    if a.name and b.name and a.kind not in (Kind.INT, Kind.FLOAT) and essential(a.name) != essential(b.name):
+    if essential(a.name) != essential(b.name):
         return False
-    if behind and Kind.FWD in (a.kind, b.kind):
-        return _union(a.kind, flag=a.flag) == _union(b.kind, flag=b.flag)
+    if Kind.FWD in (a.kind, b.kind):
+        return (behind or a.kind is b.kind) and _union(a.kind, flag=a.flag) == _union(b.kind, flag=b.flag)
     if not _same_kind(a.kind, b.kind):
         return False
+
+    def further(mine: int, other: int, *, behind: bool = behind) -> bool:
+        return matches(local, mine, target, other, behind=behind, depth=depth + 1)
+
     if a.kind in COMPOSITE:
-        return behind or all(
-            any(
-                member.name == there.name and matches(local, member.type, target, there.type, depth=depth + 1)
-                for there in b.members
+        return behind or (
+            len(a.members) <= len(b.members)
+            and all(
+                any(
+                    essential(member.name) == essential(there.name) and further(member.type, there.type)
+                    for there in b.members
+                )
+                for member in a.members
             )
-            for member in a.members
         )
     if a.kind in ENUMS:
         names = {essential(value.name) for value in b.values}
-        return behind or (a.size == b.size and all(essential(value.name) in names for value in a.values))
+        known = all(essential(value.name) in names for value in a.values)
+        return a.size == b.size and len(a.values) <= len(b.values) and known
     if a.kind is Kind.INT:
-        return (a.size, a.bits, a.encoding & 1) == (b.size, b.bits, b.encoding & 1)
+        return (a.size, a.encoding & SIGNED) == (b.size, b.encoding & SIGNED)
     if a.kind is Kind.PTR:
-        return matches(local, a.type, target, b.type, behind=True, depth=depth + 1)
+        return further(a.type, b.type, behind=True)
     if a.kind is Kind.ARRAY:
-        return a.count == b.count and matches(local, a.type, target, b.type, depth=depth + 1)
+        return a.count == b.count and further(a.type, b.type)
     if a.kind is Kind.FUNC_PROTO:
         return len(a.params) == len(b.params) and all(
-            matches(local, x, target, y, depth=depth + 1)
-            for x, y in [(a.type, b.type), *((p.type, q.type) for p, q in zip(a.params, b.params, strict=True))]
+            further(x, y)
+            for x, y in [*((p.type, q.type) for p, q in zip(a.params, b.params, strict=True)), (a.type, b.type)]
         )
-    return a.size == b.size
+    return False
 
 
 def _same_kind(a: Kind, b: Kind) -> bool:

@@ -8,8 +8,8 @@ prog array.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
 from bpf.errors import BadObject
 from bpf.object.btf import ENUMS, Btf, Kind, Member
@@ -17,24 +17,36 @@ from bpf.object.dwarf import Place
 from bpf.object.parts import Parts
 from bpf.object.reader import Section, Symbol
 from bpf.program import Map
-from bpf.spec.maps import BY_NUMBER
+from bpf.spec import layout
+from bpf.spec.maps import BY_NUMBER, NUMA_NODE
 
 BTF_SECTION, OLD_SECTION = ".maps", "maps"
 
 RDONLY_PROG = 1 << 7
 MAX_SLOTS = 1 << 16  # initial values of one map
-_OLD_SIZE = 20  # struct bpf_map_def: type, key_size, value_size, max_entries, map_flags
+_PAGE = 4096
+_MOST = 0xFFFFFFFF
+
+# What a declaration of section maps holds behind type, key_size, value_size, max_entries and flags, by its bytes: of
+# libbpf's struct bpf_map_def, of the kernel's samples or an early iproute2 (the same size), of tc's bpf_elf_map.
+_OLD_SIZE, _MIDDLE_SIZE, _TC_SIZE = 20, 28, 36
 _NUMBERS = ("type", "max_entries", "map_flags", "numa_node", "key_size", "value_size", "map_extra", "pinning")
 _OF_MAPS = ("array_of_maps", "hash_of_maps")
 
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """A map where it is declared. size: bytes of the declaration; values: where in it they start, -1: none."""
+    """A map where it is declared.
+
+    size     bytes of the declaration
+    values   where in it initial values start, -1: none
+    members  index -> the map that other numbers of the declarations put there
+    """
 
     map: Map
     size: int
     values: int = -1
+    members: Mapping[int, Place] = field(default_factory=dict)
 
 
 def declared(parts: Parts) -> dict[Place, Declared]:
@@ -45,7 +57,18 @@ def declared(parts: Parts) -> dict[Place, Declared]:
             continue
         read = _typed if section.name == BTF_SECTION else _old
         found.update(read(parts, section))
-    return dict(sorted(found.items()))
+    return {place: replace(one, map=_sized(one.map)) for place, one in sorted(found.items())}
+
+
+def _sized(map_: Map) -> Map:
+    """The map with the number of elements that libbpf makes of the declared one."""
+    most = map_.max_entries
+    if map_.kind == "perf_event_array" and not most:
+        most = layout.CPUS
+    elif map_.kind in ("ringbuf", "user_ringbuf") and 0 < most <= _MOST:
+        pages = 1 << (-(-most // _PAGE) - 1).bit_length()
+        most = pages * _PAGE if pages * _PAGE <= _MOST else most  # what cannot be rounded is the kernel's to refuse
+    return replace(map_, max_entries=most, inner=map_.inner and _sized(map_.inner))
 
 
 def _symbols(parts: Parts, section: Section) -> list[Symbol]:
@@ -57,39 +80,86 @@ def _symbols(parts: Parts, section: Section) -> list[Symbol]:
     return [found[value] for value in sorted(found)]
 
 
+def _kind(number: int, name: str, place: str) -> str:
+    found = BY_NUMBER.get(number)
+    if found is None:
+        raise BadObject(f"map {name} is of type {number}, which is not known", place=place)
+    return found.name
+
+
 # Section maps ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Numbers:
+    """A declaration of section maps.
+
+    id       what other declarations call the map by, 0: nothing
+    inner    the id of a map-in-map's inner map, 0: none
+    index    of the inner map in the outer one
+    sibling  which declaration of the section is the inner map, -1: none is said so
+    """
+
+    map: Map
+    size: int
+    id: int = 0
+    inner: int = 0
+    index: int = 0
+    sibling: int = -1
 
 
 def _old(parts: Parts, section: Section) -> Iterator[tuple[Place, Declared]]:
     symbols = _symbols(parts, section)
     if not symbols:
         raise BadObject("no map has a name", place=f"section {section.name}")
-    size, left = divmod(len(section.data), len(symbols))
-    if left or size < _OLD_SIZE:
+    ends = [*(symbol.value for symbol in symbols[1:]), len(section.data)]
+    read = [_numbers(parts, section, symbol, end - symbol.value) for symbol, end in zip(symbols, ends, strict=True)]
+    places = [(section.index, symbol.value) for symbol in symbols]
+    for place, one in zip(places, read, strict=True):
+        said = parts.at(*place)
+        if one.map.kind not in _OF_MAPS:
+            yield place, Declared(one.map, one.size)
+            continue
+        like, members = None, {}
+        for number, other in enumerate(read):
+            if one.inner and one.inner == other.id:
+                like = other.map
+                members[other.index] = places[number]
+            elif one.sibling == number:
+                like = other.map
+        if like is None:
+            raise BadObject(f"map {one.map.name} does not say what its maps are like", place=said,
+                            remedy="declare it in section .maps")  # fmt: skip
+        if max(members, default=0) >= max(min(one.map.max_entries, MAX_SLOTS), 1):
+            raise BadObject(f"map {one.map.name} has a value at index {max(members)}, beyond its end", place=said)
+        inner = replace(like, name=f"{one.map.name}.inner", pinned=False)
+        yield place, Declared(replace(one.map, inner=inner), one.size, members=members)
+
+
+def _numbers(parts: Parts, section: Section, symbol: Symbol, size: int) -> _Numbers:
+    place = parts.at(section.index, symbol.value)
+    raw = section.data[symbol.value : symbol.value + size]
+    if len(raw) < _OLD_SIZE:
         raise BadObject(
-            f"{len(symbols)} maps in {len(section.data)} bytes; each is a struct of the same size, {_OLD_SIZE} or more",
-            place=f"section {section.name}", remedy="declare maps in section .maps",
+            f"map {symbol.name} is declared in {len(raw)} bytes: a struct of {_OLD_SIZE} or more is needed",
+            place=place, remedy="declare maps in section .maps",
         )  # fmt: skip
-    for symbol in symbols:
-        place = parts.at(section.index, symbol.value)
-        raw = section.data[symbol.value : symbol.value + size]
-        if symbol.value % size or len(raw) < size:
-            raise BadObject(f"map {symbol.name} is between two declarations", place=place)
-        if any(raw[_OLD_SIZE:]):
-            raise BadObject(f"map {symbol.name} has options that are not known", place=place)
-        kind, key, value, entries, flags = struct.unpack_from(("<" if parts.elf.order == "little" else ">") + "5I", raw)
-        map_ = Map(
-            symbol.name, _kind(kind, symbol.name, place), key, value, entries, flags=flags,
-            readonly=bool(flags & RDONLY_PROG),
-        )  # fmt: skip
-        yield (section.index, symbol.value), Declared(map_, size)
-
-
-def _kind(number: int, name: str, place: str) -> str:
-    found = BY_NUMBER.get(number)
-    if found is None:
-        raise BadObject(f"map {name} is of type {number}, which is not known", place=place)
-    return found.name
+    words = struct.unpack_from(("<" if parts.elf.order == "little" else ">") + f"{len(raw) // 4}I", raw)
+    kind, key, value, entries, flags = words[:5]
+    map_ = Map(
+        symbol.name, _kind(kind, symbol.name, place), key, value, entries, flags=flags,
+        readonly=bool(flags & RDONLY_PROG),
+    )  # fmt: skip
+    known = _TC_SIZE if size >= _TC_SIZE else _MIDDLE_SIZE if size >= _MIDDLE_SIZE else _OLD_SIZE
+    if any(raw[known:]):
+        raise BadObject(f"map {symbol.name} has options that are not known", place=place)
+    if known == _TC_SIZE:
+        return _Numbers(replace(map_, pinned=bool(words[6])), size, words[5], words[7], words[8])
+    if known == _MIDDLE_SIZE and map_.kind in _OF_MAPS:
+        return _Numbers(map_, size, sibling=words[5])
+    if known == _MIDDLE_SIZE and not flags & NUMA_NODE:
+        return _Numbers(replace(map_, pinned=bool(words[6])), size, words[5])
+    return _Numbers(map_, size)
 
 
 # Section .maps ---------------------------------------------------------------------------------------------------

@@ -11,14 +11,15 @@ an `lddw map_idx_value`. Maps are numbered in the order of their sections and de
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from bpf.errors import BadObject, BadProgram, CrossbpfError
-from bpf.isa import ROW, SLOT, Insn, Kind, make
-from bpf.object.bodies import WHOLE, Bodies, Body, Key
-from bpf.object.btf import Btf
+from bpf.isa import ROW, SLOT, Insn, make
+from bpf.isa import Kind as RowKind
+from bpf.object.bodies import ARENA_SECTION, WHOLE, Bodies, Body, Key, is_data
+from bpf.object.btf import LINKAGE, Btf, Kind
 from bpf.object.core_patch import settle
 from bpf.object.dwarf import Place
 from bpf.object.externs import Externs, data_flags
@@ -81,19 +82,30 @@ class Object:
         self._as_given = as_given
         elf = self._parts.elf
         self.order = elf.order
-        self.types = self._parts.types
+        self.types = _with_hidden(self._parts.types, self._bodies.names.values())
         self.license = self._parts.strings("license")
         self.version = self._parts.version
         self.entries = tuple(
             Entry(symbol.name, elf.sections[place[0]].name, place)
             for place, symbol in sorted(self._bodies.names.items())
-            if symbol.binding != "LOCAL" and not symbol.hidden
+            if symbol.binding != "LOCAL" and not (symbol.hidden and elf.sections[place[0]].name.startswith(".text"))
         )
 
     @property
     def maps(self) -> tuple[Map, ...]:
         """Every map that the object declares, without initial values. Raises BadObject."""
         return tuple(declaration.map for declaration in self._bodies.declared.values())
+
+    def all_maps(self) -> tuple[Map, ...]:
+        """Every map that a loader makes of the object, referred to or not. Raises BadObject, Refused.
+
+        Prog arrays are empty: what is in them goes by the programs that are loaded (see `programs`).
+        """
+        data = [(section.index, WHOLE) for section in self._parts.elf.sections if is_data(section) and section.data]
+        keys = sorted([*self._bodies.declared, *data])
+        arrays = {key for key in self._bodies.declared if self._bodies.declared[key].map.kind == "prog_array"}
+        values = {key: {} if key in arrays else self._bodies.initial(key) for key in self._bodies.declared}
+        return self._maps(keys, values, (), {})
 
     def choose(self, section: str | None = None, name: str | None = None) -> list[Entry]:
         """The entries that `load` takes, never none. Raises BadObject naming what there is."""
@@ -166,7 +178,11 @@ class Object:
                 data = section.data
                 maps.append(Map(name, value_size=len(data), initial=data, readonly=readonly, flags=flags))
             else:
-                maps.append(_initialised(self._bodies.declared[key].map, values[key], keys, starts))
+                map_ = self._bodies.declared[key].map
+                if map_.kind == "arena":
+                    variables = self._parts.elf.named(ARENA_SECTION)
+                    map_ = replace(map_, initial=b"" if variables is None else variables.data)
+                maps.append(_initialised(map_, values[key], keys, starts))
         return tuple(maps)
 
     # -- layout ---------------------------------------------------------------------------------------------------
@@ -200,6 +216,8 @@ class Object:
             number = self._parts.ext.functions.get((sections[index].name, start))
             if number is not None:
                 types[base] = number
+        if 0 not in types:  # libbpf then says nothing of the others either
+            types.clear()
         names = {starts[body.place]: body.name for body in bodies}
         of: dict[str, Any] = {
             "name": bodies[0].name, "order": self.order, "names": names, "maps": maps, "lines": lines,
@@ -218,6 +236,16 @@ class Object:
         )  # fmt: skip
 
 
+def _with_hidden(types: Btf | None, symbols: Iterable[Symbol]) -> Btf | None:
+    """The types with hidden functions as static ones, as libbpf has it: the verifier knows what their callers pass."""
+    hidden = {symbol.name for symbol in symbols if symbol.hidden and symbol.binding != "LOCAL"}
+    if types is None or not hidden:
+        return types
+    numbers = (number for name in hidden for number in types.named(name) if types[number].kind is Kind.FUNC)
+    changed = {number: replace(types[number], linkage=LINKAGE.index("static")) for number in numbers}
+    return replace(types, types=tuple(changed.get(number, types[number]) for number in range(len(types))))
+
+
 def _patched(
     insn: Insn | None, body: Body, slot: int, pc: int, starts: Mapping[Place, int], keys: Sequence[Key]
 ) -> Insn | None:
@@ -226,7 +254,7 @@ def _patched(
         return None
     if slot in body.functions:
         distance = starts[body.functions[slot]] - (pc + 1)
-        if insn.row.kind is Kind.WIDE:
+        if insn.row.kind is RowKind.WIDE:
             insn = make(ROW["lddw_func"], insn.dst)
         return insn.with_distance(distance)
     if slot in body.data:

@@ -1,7 +1,8 @@
 """What a program takes from the kernel: configuration (.kconfig) and kernel symbols (.ksyms).
 
 Configuration becomes a read-only map, as libbpf makes one; its values come from the caller, as the addresses of
-symbols do. Kernel functions are those of bpf/spec/kfuncs.py. What is not there is 0 where it is weak, else Refused.
+symbols do, but for the names that no configuration has and libbpf answers itself. Kernel functions are those of
+bpf/spec/kfuncs.py. What is not there is 0 where it is weak, else Refused.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from bpf.spec.maps import MMAPABLE, RDONLY_PROG
 
 KCONFIG, KSYMS = ".kconfig", ".ksyms"
 _TRISTATE = {"n": 0, "y": 1, "m": 2}
+_VIRTUAL = {"LINUX_KERNEL_VERSION": 6 << 16 | 18 << 8, "LINUX_HAS_BPF_COOKIE": 1, "LINUX_HAS_SYSCALL_WRAPPER": 1}
+"""What is said of the kernel rather than of its configuration: that of the Linux whose rules are kept here."""
 _REMEDY = "give it a value, with --kconfig NAME=VALUE"
 
 
@@ -77,7 +80,7 @@ class Externs:
         data = bytearray(size)
         for name, symbol in names.items():
             number = self.kconfig[name]
-            value = self.values.get(name)
+            value = self.values.get(name, _VIRTUAL.get(name))
             if value is None:
                 if symbol.binding != "WEAK":
                     raise Refused(f"{name} has no value: it is kernel configuration", place=place, remedy=_REMEDY)
@@ -104,7 +107,7 @@ def _encoded(types: Btf, number: int, name: str, value: int | str, place: str, o
         if not isinstance(value, str):
             raise Refused(f"{name} is a text, and {value} is none", place=place, remedy=_REMEDY)
         return value.strip('"').encode()[: max(size - 1, 0)].ljust(size, b"\0")
-    if inner.kind is not Kind.INT and inner.kind not in ENUMS:
+    if not size or (inner.kind is not Kind.INT and inner.kind not in ENUMS):
         raise BadObject(f"{name} is of kind {inner.kind.name}, which no configuration value has", place=place)
     character = inner.kind is Kind.INT and size == 1 and not inner.encoding & BOOL
     if value in _TRISTATE:

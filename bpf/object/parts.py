@@ -69,9 +69,11 @@ def _types(elf: Elf, section: Section) -> Btf:
 def _lines(elf: Elf, ext: Ext) -> dict[Place, Line]:
     """DWARF's lines, with what BTF knows: the text of a line, and the head of a function instead of its brace."""
     texts = {(line.file, line.line): line.text for line in ext.lines.values()}
-    lines = {
-        place: replace(line, text=texts.get((line.file, line.line), "")) for place, line in line_table(elf).items()
-    }
+    try:
+        table = line_table(elf)
+    except BadObject:  # no program needs its lines
+        table = {}
+    lines = {place: replace(line, text=texts.get((line.file, line.line), "")) for place, line in table.items()}
     indices = {section.name: section.index for section in reversed(elf.sections) if section.code}
     for (section, offset), line in ext.lines.items():
         if section in indices:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass, field
+from typing import Any
 
+from elftools.common.exceptions import ELFError
+from elftools.common.utils import struct_parse
 from elftools.elf.constants import SH_FLAGS
 from elftools.elf.elffile import ELFFile
 from elftools.elf.relocation import RelocationSection
@@ -17,6 +20,8 @@ MAX_DATA = 1 << 26  # bytes of all sections; a .bss may claim any size without b
 MAX_ALIGN = 4096
 
 _KEPT = (".BTF", ".BTF.ext", ".debug_line", ".debug_str", ".debug_line_str")  # what is read beside code and data
+_DEBUG = (".debug", ".rel.debug", ".rela.debug")  # no program needs these: broken ones are as if they were not there
+_OLD_LLVM = "EM_NONE"  # what it made before BPF had a number
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +43,7 @@ class Symbol:
     hidden: bool
     section: int | str
     value: int
+    size: int = 0
 
 
 @dataclass(slots=True)
@@ -105,7 +111,7 @@ def _read(elf: ELFFile, size: int, here: list[str]) -> Elf:
     """here: a list whose last item says what is being read, for the error message."""
     if elf.elfclass != 64:
         raise BadObject("a 32-bit ELF file; BPF objects are 64-bit")
-    if elf["e_machine"] != "EM_BPF":
+    if elf["e_machine"] not in ("EM_BPF", _OLD_LLVM):
         raise BadObject(
             f"an ELF file for machine {elf['e_machine']}, not for BPF", remedy="compile with `clang -target bpf`"
         )
@@ -116,10 +122,16 @@ def _read(elf: ELFFile, size: int, here: list[str]) -> Elf:
     sections: list[Section] = []
     symbols: list[Symbol] = []
     patches: list[RelocationSection] = []
+    broken: list[tuple[int, ELFError]] = []
     room = MAX_DATA
     for index in range(elf["e_shnum"]):
         here.append(f"section header {index}")
-        raw = elf.get_section(index)
+        try:
+            raw = elf.get_section(index)
+        except ELFError as error:
+            broken.append((index, error))
+            sections.append(Section(index, "", code=False, allocated=False, writable=False))
+            continue
         flags, kind, length = raw["sh_flags"], raw["sh_type"], raw["sh_size"]
         here.append(f"section {index} {raw.name}")
         section = Section(
@@ -132,6 +144,9 @@ def _read(elf: ELFFile, size: int, here: list[str]) -> Elf:
         elif isinstance(raw, RelocationSection):
             patches.append(raw)
         elif section.allocated or raw.name in _KEPT:
+            spare = raw.name.startswith(_DEBUG) and not section.allocated
+            if spare and (flags & SH_FLAGS.SHF_COMPRESSED or not _fits(raw, size, room)):
+                continue
             if flags & SH_FLAGS.SHF_COMPRESSED:
                 raise BadObject("compressed section", place=here[-1], remedy="compile with -gz=none")
             if kind != "SHT_NOBITS" and length > size - raw["sh_offset"]:
@@ -140,14 +155,45 @@ def _read(elf: ELFFile, size: int, here: list[str]) -> Elf:
                 raise BadObject(f"section of {length} bytes; all together may have {MAX_DATA}", place=here[-1])
             room -= length
             section.data = raw.data()
+    for index, refused in broken:
+        here.append(f"section header {index}")
+        target = _patched(elf, index)
+        if not 0 <= target < len(sections) or not sections[target].name.startswith(_DEBUG):
+            raise refused
+        sections[target].data = b""
     for raw in patches:
         here.append(f"section {raw.name}")
+        spare = raw.name.startswith(_DEBUG)
         if raw["sh_info"] >= len(sections):
+            if spare:
+                continue
             raise BadObject(f"relocations of section {raw['sh_info']}, which is not there", place=here[-1])
         target = sections[raw["sh_info"]]
         if target.data:  # what is not read needs no relocation
-            target.relocations.update(_relocations(raw))
+            try:
+                target.relocations.update(_relocations(raw))
+            except (BadObject, ELFError):
+                if not spare or target.allocated:
+                    raise
+                target.data = b""
     return Elf("little" if elf.little_endian else "big", tuple(sections), tuple(symbols))
+
+
+def _fits(raw: Any, size: int, room: int) -> bool:
+    """Whether a section's bytes are in the file of `size` bytes, and are no more than may be read."""
+    length: int = raw["sh_size"]
+    return length <= room and (raw["sh_type"] == "SHT_NOBITS" or length <= size - raw["sh_offset"])
+
+
+def _patched(elf: ELFFile, index: int) -> int:
+    """The number of the section that relocations are for which pyelftools does not take; -1: those are no relocations.
+
+    Only their header is asked.
+    """
+    at = elf["e_shoff"] + index * elf["e_shentsize"]
+    header = struct_parse(elf.structs.Elf_Shdr, elf.stream, stream_pos=at)
+    number: int = header["sh_info"]
+    return number if header["sh_type"] in ("SHT_REL", "SHT_RELA") else -1
 
 
 def _symbols(raw: SymbolTableSection) -> list[Symbol]:
@@ -162,6 +208,7 @@ def _symbols(raw: SymbolTableSection) -> list[Symbol]:
                 symbol["st_other"]["visibility"] in ("STV_HIDDEN", "STV_INTERNAL"),
                 section if isinstance(section, int) else str(section).removeprefix("SHN_"),
                 symbol["st_value"],
+                symbol["st_size"],
             )
         )
     return out

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from bpf.spec.sections import older
+
 _NAMES = (
     "cgroup_inet_ingress cgroup_inet_egress cgroup_inet_sock_create cgroup_sock_ops sk_skb_stream_parser "
     "sk_skb_stream_verdict cgroup_device sk_msg_verdict cgroup_inet4_bind cgroup_inet6_bind cgroup_inet4_connect "
@@ -79,7 +81,9 @@ _SECTIONS: tuple[tuple[str, str], ...] = (
     ("netfilter", "netfilter"), ("kprobe.multi", "trace_kprobe_multi"), ("kretprobe.multi", "trace_kprobe_multi"),
     ("kprobe.session", "trace_kprobe_session"), ("uprobe.multi", "trace_uprobe_multi"),
     ("uretprobe.multi", "trace_uprobe_multi"), ("uprobe.multi.s", "trace_uprobe_multi"),
-    ("uretprobe.multi.s", "trace_uprobe_multi"), ("fentry", "trace_fentry"), ("fentry.s", "trace_fentry"),
+    ("uretprobe.multi.s", "trace_uprobe_multi"), ("uprobe.session", "trace_uprobe_session"),
+    ("uprobe.session.s", "trace_uprobe_session"), ("xdp_devmap", "xdp_devmap"), ("xdp_cpumap", "xdp_cpumap"),
+    ("fentry", "trace_fentry"), ("fentry.s", "trace_fentry"),
     ("fexit", "trace_fexit"), ("fexit.s", "trace_fexit"), ("fmod_ret", "modify_return"),
     ("fmod_ret.s", "modify_return"), ("tp_btf", "trace_raw_tp"), ("iter", "trace_iter"), ("iter.s", "trace_iter"),
     ("lsm", "lsm_mac"), ("lsm.s", "lsm_mac"), ("lsm_cgroup", "lsm_cgroup"), ("struct_ops", "struct_ops"),
@@ -96,7 +100,7 @@ OF_SECTION: Mapping[str, str] = MappingProxyType(dict(_SECTIONS))
 
 def attach_of(section: str) -> str:
     """The expected attach type of programs of a section, "" for none that says one."""
-    section = section.removeprefix("?")
-    while section not in OF_SECTION and "/" in section:
-        section = section.rpartition("/")[0]
-    return OF_SECTION.get(section, "")
+    section = name = section.removeprefix("?")
+    while name not in OF_SECTION and "/" in name:
+        name = name.rpartition("/")[0]
+    return OF_SECTION.get(name) or OF_SECTION.get(older(section, OF_SECTION), "")

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from bpf.spec.sections import older
+
 LINK, NETWORK = "link", "network"
 
 XDP = {0: "XDP_ABORTED", 1: "XDP_DROP", 2: "XDP_PASS", 3: "XDP_TX", 4: "XDP_REDIRECT"}
@@ -78,7 +80,7 @@ _TYPES = (
     ProgramType(2, "kprobe", "4.1", (
         "kprobe+", "kretprobe+", "uprobe+", "uretprobe+", "uprobe.s+", "uretprobe.s+", "kprobe.multi+",
         "kretprobe.multi+", "kprobe.session+", "uprobe.multi+", "uretprobe.multi+", "uprobe.multi.s+",
-        "uretprobe.multi.s+", "ksyscall+", "kretsyscall+", "usdt+", "usdt.s+",
+        "uretprobe.multi.s+", "uprobe.session+", "uprobe.session.s+", "ksyscall+", "kretsyscall+", "usdt+", "usdt.s+",
     ), "pt_regs"),
     ProgramType(3, "sched_cls", "4.1", (
         "tc", "classifier", "tc/ingress", "tc/egress", "tcx/ingress", "tcx/egress", "netkit/primary", "netkit/peer",
@@ -135,9 +137,14 @@ ALIASES: Mapping[str, str] = MappingProxyType({
 })  # fmt: skip
 """Other words that people use for a type."""
 
+_STEMS = {name.rstrip("+"): found for found in _TYPES for name in found.sections}
 
-def of_section(section: str) -> ProgramType | None:
-    """The type that libbpf gives a program of this section; `?name` is one that is not loaded by itself."""
+
+def of_section(section: str, *, old: bool = True) -> ProgramType | None:
+    """The type that libbpf gives a program of this section; `?name` is one that is not loaded by itself.
+
+    old: what libbpf 1.0 does not know is what an older one made of it.
+    """
     section = section.removeprefix("?")
     best = max(_TYPES, key=lambda found: found.takes(section))
-    return best if best.takes(section) else None
+    return best if best.takes(section) else _STEMS.get(older(section, _STEMS) if old else "")

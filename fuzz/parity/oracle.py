@@ -165,26 +165,32 @@ def _functions(subject: Subject) -> FunctionInfo | None:
     records = b"".join(
         start.to_bytes(4, order) + number.to_bytes(4, order) for start, number in sorted(subject.types.items())
     )
-    return FunctionInfo(encode(_complete(subject), order), records)
+    return FunctionInfo(encoded(subject.btf, subject.maps), records)
 
 
-def _complete(subject: Subject) -> Btf:
-    """The types as a loader completes them: sections have their size; what is elsewhere is a number. Numbers stay."""
-    btf = subject.btf
-    assert btf is not None
-    sizes = {map_.name: map_.value_size for map_ in subject.maps}
+def encoded(btf: Btf, maps: Sequence[Map] = ()) -> bytes:
+    """Types as a loader completes them: sections have the size of their maps; what is elsewhere is a number.
+
+    Their numbers stay.
+    """
+    sizes = {map_.name: map_.value_size for map_ in maps}
     number = Type(Kind.INT, "int", 4, encoding=1, bits=32)
     types = []
     for one in btf.types:
         ends = [placed.offset + placed.size for placed in one.variables]
-        if one.kind is Kind.DATASEC and ends and not any(_elsewhere(btf[placed.type]) for placed in one.variables):
+        if one.kind is Kind.DATASEC and ends and not _elsewhere(btf, one):
             types.append(replace(one, size=sizes.get(one.name, max(ends))))
         else:
-            types.append(number if _elsewhere(one) or one.kind is Kind.DATASEC else one)
-    return replace(btf, types=tuple(types))
+            types.append(number if _elsewhere(btf, one) else one)
+    return encode(replace(btf, types=tuple(types)), HOST)
 
 
-def _elsewhere(one: Type) -> bool:
+def _elsewhere(btf: Btf, one: Type) -> bool:
+    """Whether it is defined in another object, or is of something that is."""
+    if one.kind is Kind.DECL_TAG:
+        return _elsewhere(btf, btf[one.type])
+    if one.kind is Kind.DATASEC:
+        return not one.variables or any(_elsewhere(btf, btf[placed.type]) for placed in one.variables)
     return one.kind in (Kind.VAR, Kind.FUNC) and LINKAGE[one.linkage] == "extern"
 
 
@@ -202,7 +208,7 @@ def _map(map_: Map, subject: Subject, stack: ExitStack) -> int:
         key = map_.key_type or next(
             number for number, one in enumerate(btf.types) if one.kind is Kind.INT and one.size == 4
         )
-        types = (encode(_complete(subject), HOST), 0 if map_.is_data else key, map_.value_type)
+        types = (encoded(btf, subject.maps), 0 if map_.is_data else key, map_.value_type)
     flags = map_.flags | RDONLY_PROG * map_.readonly
     descriptor = syscall.create_map(
         map_.name,
@@ -216,7 +222,7 @@ def _map(map_: Map, subject: Subject, stack: ExitStack) -> int:
         map_.extra,
     )
     stack.callback(os.close, descriptor)
-    if map_.initial:
+    if map_.initial and map_.kind != "arena":  # which is memory, of no element
         syscall.update(descriptor, bytes(map_.key_size), map_.initial.ljust(map_.value_size, b"\0"))
     if map_.readonly:
         syscall.freeze(descriptor)

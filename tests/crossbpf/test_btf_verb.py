@@ -113,8 +113,10 @@ class TestCheck:
             == 0
         )
         assert set(rows(capsys).values()) == {"0x60c00"}
-        assert main(["check", name, "--entry", "kernel_version"]) == 2
-        assert "LINUX_KERNEL_VERSION has no value" in capsys.readouterr().err
+        assert main(["check", name, "--entry", "kernel_version", "--json"]) == 0
+        assert set(rows(capsys).values()) == {"0x61200"}
+        assert main(["check", name, "--entry", "configuration"]) == 2
+        assert "CONFIG_SMP has no value" in capsys.readouterr().err
         text = b'# a comment\nCONFIG_SMP=y\nCONFIG_MODULES=n\nCONFIG_HZ=100\nCONFIG_DEFAULT_HOSTNAME="ab"\n'
         (tmp_path / "config").write_bytes(text)
         (tmp_path / "config.gz").write_bytes(gzip.compress(text))

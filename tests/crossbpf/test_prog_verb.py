@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 
-from crossbpf import cc
+from bpf.errors import BadInput
+from crossbpf import cc, load
 from crossbpf.bpftool import hexed
 from crossbpf.cli import main
 from jit.registry import TARGETS
+from tests.handmade import DATA, OBJECT, Name, Part, elf, words
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = str(ROOT / "tests" / "data" / "objects" / "runtime.c")
@@ -202,8 +204,8 @@ class TestPrograms:
             first, second = loaded.record(f"prog dump {what} name jump")
             assert list(first) == ["id", "type", "name", "tag", "gpl_compatible", "insns"]
             assert loaded.record(f"prog dump {what} id {second['id']}") == second["insns"]
-        for words in (f"file {loaded.folder / 'x'}", "visual"):
-            assert "several programs match this handle" in loaded(f"prog dump xlated name jump {words}", 2)
+        for word in (f"file {loaded.folder / 'x'}", "visual"):
+            assert "several programs match this handle" in loaded(f"prog dump xlated name jump {word}", 2)
 
     def test_the_graph(self, loaded: Prompt) -> None:
         graph = loaded("prog dump xlated name count visual")
@@ -385,6 +387,21 @@ class TestMaps:
         loaded("map update name o key 1 0 0 0 value pinned i")
         number = loaded.record("map show name i")["id"]
         assert loaded("map dump name o") == f"key: 01 00 00 00  value: {number:02x} 00 00 00\nFound 1 element\n"
+
+    def test_an_object_with_maps_only(self, prompt: Prompt, tmp_path: Path) -> None:
+        inner, outer = (2, 4, 8, 1, 0, 42, 0, 0, 1), (12, 4, 4, 2, 0, 0, 0, 42, 0)
+        parts = {"maps": Part(words(*inner, *outer), DATA), ".data": Part(b"12345678", DATA)}
+        path = tmp_path / "maps.o"
+        path.write_bytes(elf(parts, {"in": Name("maps", 0, OBJECT), "out": Name("maps", 36, OBJECT)}))
+        assert "maps.o: no program, only maps (`crossbpf prog loadall` makes them)" in prompt(f"prog load {path} p", 2)
+        assert "no global function" in prompt(f"run {path}", 2)
+        prompt(f"prog loadall {path} p pinmaps m")
+        number = prompt.record("map show pinned m/in")["id"]
+        assert f"01 00 00 00  value: {number:02x} 00 00 00" in prompt("map dump pinned m/out")
+        made = load(str(path))
+        assert (sorted(made.maps), list(made.programs)) == ([".data", "in", "out"], [])
+        with pytest.raises(BadInput, match="there is no program to run"):
+            made.run()
 
     def test_shared(self, prompt: Prompt, object_file: str) -> None:
         prompt("map create mine type hash key 4 value 8 entries 8 name mine")

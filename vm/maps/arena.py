@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from bpf.order import Order
+from bpf.program import Map
 from bpf.spec.errno import EINVAL, EOPNOTSUPP
 from vm.maps.base import Contents, MapState
 
@@ -13,6 +15,10 @@ class ArenaState(MapState):
 
     __slots__ = ()
     NO_LOOKUP, NO_NEXT = -EINVAL, -EOPNOTSUPP
+
+    def __init__(self, map_: Map, order: Order) -> None:
+        super().__init__(map_, order)
+        self.values[: len(map_.initial)] = map_.initial
 
     def contents(self) -> Contents:
         """See MapState: nothing but memory, which an Outcome has among its regions."""

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from typelists import EVERY_KIND, INT, KERNEL, type_lists
 
 from bpf.errors import BadObject
-from bpf.object.btf import Btf, Kind, Member, Type, Variable, essential
+from bpf.object.btf import Btf, Kind, Member, Type, Value, Variable, essential
+from bpf.object.btf_c import c_header
 from bpf.object.btf_check import btf
 from bpf.object.btf_wire import decode, encode
 from bpf.object.parts import raw_types
@@ -82,11 +83,21 @@ WRONG: dict[str, tuple[Sequence[Type], str]] = {
     "an odd integer": ([Type(Kind.INT, "int", 3, bits=24)], "24 bits at 0 in 3 bytes"),
     "too many bits": ([Type(Kind.INT, "int", 4, bits=33)], "33 bits"),
     "an odd enum": ([Type(Kind.ENUM, "e", 3)], "3 bytes"),
+    "an enum of no size": ([Type(Kind.ENUM, "e", values=(Value("A", 1),))], "0 bytes"),
+    "a member of a declared enum": (
+        [Type(Kind.ENUM, "e"), Type(Kind.STRUCT, "s", 4, members=(Member("x", 1, 0),))], "member x has no size",
+    ),
     "an odd float": ([Type(Kind.FLOAT, "f", 3)], "3 bytes"),
     "a huge array": ([INT, *(Type(Kind.ARRAY, type=n, index=1, count=1 << 16) for n in range(1, 5))], "bytes"),
     "deep": ([INT, *(Type(Kind.PTR, type=n) for n in range(1, 80))], "nests more than 64 deep"),
     "a linkage": ([INT, Type(Kind.VAR, "v", type=1, linkage=3)], "linkage 3"),
 }  # fmt: skip
+
+
+def test_an_enum_that_is_only_declared() -> None:
+    types = btf([Type(Kind.ENUM, "e"), Type(Kind.PTR, type=1)])
+    assert decode(encode(types)).types == types.types
+    assert "enum e;" in c_header(types)
 
 
 @pytest.mark.parametrize("order", ORDERS)

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from elfs import ORDERS, Surgeon, built, compiled, outcome
 
-from bpf.errors import BadObject, CrossbpfError, Refused
+from bpf.errors import BadObject, CrossbpfError, MapRefused, Refused
+from bpf.isa import ROW, make
+from bpf.map_rules import check_map
 from bpf.object import Object, load
+from bpf.order import Order
 from bpf.program import Map, Program
+from bpf.spec.layout import CPUS
 from bpf.spec.maps import MAP_TYPES
+from tests.handmade import DATA, OBJECT, Name, Part, elf, insns, pointing, words
 
 
 def plain(map_: Map | None) -> Map | None:
@@ -93,7 +99,10 @@ def test_every_type_of_map(tmp_path: Path) -> None:
     for order in ORDERS:
         maps = Object(compiled(source, order, tmp_path)).maps
         assert {(map_.name, map_.kind) for map_ in maps} == {(name, name) for name in MAP_TYPES}
-        assert {(map_.key_size, map_.value_size, map_.max_entries) for map_ in maps} == {(4, 8, 1)}
+        assert {(map_.key_size, map_.value_size) for map_ in maps} == {(4, 8)}
+        assert {map_.name: map_.max_entries for map_ in maps if map_.max_entries != 1} == {
+            "ringbuf": 4096, "user_ringbuf": 4096,
+        }  # fmt: skip
 
 
 HEAD = "#include <bpf/bpf_helpers.h>\nint fn(void *);\n"
@@ -186,7 +195,88 @@ def test_wrong_old_maps(order: str) -> None:
     for value, message in ((99, "is of type 99"), (1 << 30, "is of type")):
         with pytest.raises(BadObject, match=message):
             load(Surgeon(data).content("maps", 0, value.to_bytes(4, "big" if order == "big" else "little")))
-    with pytest.raises(BadObject, match="has options that are not known"):
-        load(Surgeon(data).content("maps", 20, b"\1\1\1\1"))
-    with pytest.raises(BadObject, match=r"2 maps in 50 bytes|2 maps in 30 bytes|2 maps in"):
+    with pytest.raises(BadObject, match="map table is declared in 2 bytes: a struct of 20 or more is needed"):
         load(Surgeon(data).section("maps", "size", 30))
+
+
+@pytest.mark.parametrize("order", ORDERS)
+class TestArena:
+    """Variables of an arena's address space, which lie at its start."""
+
+    def made(self, order: Order, offset: int = 4, arenas: int = 1, pages: int = 1, size: int = 8) -> Program:
+        code = insns(
+            make(ROW["lddw_imm"], 1, imm=offset), make(ROW["addr_space_cast"], 1, 1, imm=1),
+            make(ROW["ldx32"], 0, 1), make(ROW["exit"]), order=order,
+        )  # fmt: skip
+        parts = {
+            "xdp": Part(code, relocations={0: "v"}),
+            "maps": Part(arenas * words(33, 0, 0, pages, 0x400, order=order) or b"", DATA),
+            ".addr_space.1": Part(words(5, 7, order=order).ljust(size, b"\0"), DATA),
+        }
+        symbols = {"f": Name("xdp"), "v": Name(".addr_space.1", 0, OBJECT)}
+        symbols |= {name: Name("maps", 20 * number, OBJECT) for number, name in enumerate("ab"[:arenas])}
+        return load(elf(parts, symbols, order))[0]
+
+    def test_they_are_what_it_begins_with(self, order: Order) -> None:
+        found = self.made(order)
+        assert [(map_.kind, map_.initial) for map_ in found.maps] == [("arena", words(5, 7, order=order))]
+        assert outcome(found).r0 == 7
+
+    def test_wrong_ones(self, order: Order) -> None:
+        with pytest.raises(BadObject, match=r"reference to \.addr_space\.1\+0x8, outside of its 8 bytes"):
+            self.made(order, offset=8)
+        for arenas in (0, 2):
+            with pytest.raises(Refused, match=f"variables of an arena, of which {arenas} are declared"):
+                self.made(order, arenas=arenas)
+        with pytest.raises(MapRefused, match="initial data of 4100 bytes in a value of 4096"):
+            check_map(self.made(order, size=4100).maps[0])
+
+
+@pytest.mark.parametrize("order", ORDERS)
+class TestOldStructs:
+    """Structs of section maps, by what wrote them: each declaration has the bytes up to the next."""
+
+    def maps(self, order: Order, *declarations: Sequence[int]) -> tuple[Map, ...]:
+        """The program's maps of declarations a, b ..., of which the last is the one it refers to."""
+        symbols, data = {"f": Name("xdp")}, b""
+        for name, numbers in zip("abc", declarations, strict=False):
+            symbols[name] = Name("maps", len(data), OBJECT)
+            data += words(*numbers, order=order)
+        parts = {"xdp": Part(pointing(order), relocations={0: name}), "maps": Part(data, DATA)}
+        return load(elf(parts, symbols, order))[0].maps
+
+    def test_of_tc(self, order: Order) -> None:
+        assert self.maps(order, (1, 4, 8, 16, 1, 7, 2, 0, 0)) == (Map("a", "hash", 4, 8, 16, flags=1, pinned=True),)
+        inner = (2, 4, 8, 1, 0, 42, 2, 0, 1)
+        found = self.maps(order, inner, (12, 4, 4, 2, 0, 0, 0, 42, 0))
+        assert found == (
+            Map("a", "array", 4, 8, 1, pinned=True),
+            Map("b", "array_of_maps", 4, 4, 2, inner=Map("b.inner", "array", 4, 8, 1), maps=(-1, 0)),
+        )
+        with pytest.raises(BadObject, match="map b has a value at index 1, beyond its end"):
+            self.maps(order, inner, (12, 4, 4, 1, 0, 0, 0, 42, 0))
+
+    def test_of_the_kernels_samples(self, order: Order) -> None:
+        found = self.maps(order, (2, 4, 8, 1, 0), (1, 4, 8, 9, 4, 0, 3), (12, 4, 4, 2, 0, 0, 0))
+        assert found == (Map("c", "array_of_maps", 4, 4, 2, inner=Map("c.inner", "array", 4, 8, 1)),)
+        with pytest.raises(BadObject, match="map b does not say what its maps are like"):
+            self.maps(order, (2, 4, 8, 1, 0), (13, 4, 4, 2, 0))
+
+    def test_pinning_of_early_tc(self, order: Order) -> None:
+        assert self.maps(order, (1, 4, 8, 9, 0, 3, 2))[0].pinned
+        assert not self.maps(order, (1, 4, 8, 9, 4, 0, 2))[0].pinned  # a NUMA node
+
+    def test_options_that_are_not_known(self, order: Order) -> None:
+        assert self.maps(order, (1, 4, 8, 9, 0, 0, 0, 0, 0, 0, 0)) == (Map("a", "hash", 4, 8, 9),)
+        for numbers in ((1, 4, 8, 9, 0, 1), (1, 4, 8, 9, 0, 0, 0, 1), (1, 4, 8, 9, 0, 0, 0, 0, 0, 1)):
+            with pytest.raises(BadObject, match="map a has options that are not known"):
+                self.maps(order, numbers)
+
+    @pytest.mark.parametrize(
+        ("kind", "given", "made"),
+        [(4, 0, CPUS), (4, 9, 9), (27, 1000, 4096), (27, 4097, 8192), (31, 20000, 32768), (27, 0, 0),
+         (27, 1 << 31, 1 << 31), (27, (1 << 31) + 1, (1 << 31) + 1)],
+    )  # fmt: skip
+    def test_how_many_elements(self, order: Order, kind: int, given: int, made: int) -> None:
+        sizes = (4, 4) if kind == 4 else (0, 0)
+        assert self.maps(order, (kind, *sizes, given, 0))[0].max_entries == made

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from bpf.errors import BadInput
 from bpf.spec.program_types import ALIASES, BY_NUMBER, PROGRAM_TYPES, of_section
+from runtime.types import named
 
 
 def test_the_numbers_of_linux() -> None:
@@ -24,12 +26,24 @@ def test_the_numbers_of_linux() -> None:
         ("tp/sched/sched_switch", "tracepoint"),
         ("raw_tp.w/x", "raw_tracepoint_writable"), ("raw_tp/x", "raw_tracepoint"),
         ("fentry.s/x", "tracing"), ("lsm_cgroup/x", "lsm"), ("lwt_xmit", "lwt_xmit"), ("sk_skb/verdict", "sk_skb"),
-        ("xdp/other", None), ("xdpdump", None), (".text", None), ("", None),
+        ("uprobe.session//bin/sh:x", "kprobe"), ("uprobe.session.s", "kprobe"),
+        ("xdpdump", None), ("tcp", None), ("iterate", None), (".text", None), ("", None),
+        # by how they begin, as before libbpf 1.0
+        ("xdp/other", "xdp"), ("xdp_prog", "xdp"), ("classifier/ingress", "sched_cls"), ("action_x", "sched_act"),
+        ("socket1", "socket_filter"), ("socket_filter", "socket_filter"), ("tracepoint_x", "tracepoint"),
+        ("kprobe.x", "kprobe"), ("cgroup/sock1", "cgroup_sock"), ("cgroup/sock_create1", "cgroup_sock"),
+        ("raw_tracepoint.w_x", "raw_tracepoint_writable"), ("sk_skb_x", "sk_skb"),
     ],
 )  # fmt: skip
 def test_sections(section: str, name: str | None) -> None:
     found = of_section(section)
     assert (found.name if found else None) == name
+
+
+def test_a_user_names_types_by_whole_names() -> None:
+    assert of_section("xdp_prog", old=False) is None
+    with pytest.raises(BadInput, match="no program type named 'xdp_prog'"):
+        named("xdp_prog")
 
 
 @pytest.mark.parametrize(
