@@ -64,6 +64,10 @@ def _kind(types: Btf, one: Type) -> str:
     if one.kind is Kind.FUNC and LINKAGE[one.linkage] != "extern":
         nameless = any(param.type and not param.name for param in types[one.type].params)
         return "a parameter without a name" if nameless else ""
+    if one.kind is Kind.VAR and LINKAGE[one.linkage] != "extern":
+        return "" if _sized(types, one.type) else "no size"
+    if one.kind is Kind.DATASEC:
+        return "" if all(placed.size for placed in one.variables) else "a variable of no bytes"
     if one.kind is Kind.DECL_TAG:
         return _tag(types, one)
     if one.kind in _BEHIND_TAGS and types[one.type].kind is Kind.TYPE_TAG:
@@ -73,6 +77,11 @@ def _kind(types: Btf, one: Type) -> str:
 
 def _regular(one: Type) -> bool:
     return not one.offset and one.bits == 8 * one.size and one.size in (1, 2, 4, 8, 16)
+
+
+def _sized(types: Btf, number: int) -> bool:
+    inner = types.strip(number) if number else 0
+    return inner != 0 and types[inner].kind not in (Kind.FWD, Kind.FUNC_PROTO, Kind.FUNC)
 
 
 def _members(one: Type) -> str:
@@ -92,8 +101,7 @@ def _parameters(types: Btf, one: Type) -> str:
     for param in params:
         if param.name and not _identifier(param.name):
             return f"{param.name} is no identifier"
-        inner = types[types.strip(param.type)]
-        if not types.strip(param.type) or inner.kind in (Kind.FWD, Kind.FUNC_PROTO):
+        if not _sized(types, param.type):
             return "a parameter without a size"
     returned = types.strip(one.type)
     if one.type and returned and types[returned].kind in (Kind.FWD, Kind.FUNC_PROTO):

@@ -9,7 +9,7 @@ import pytest
 from typelists import EVERY_KIND, INT
 
 from bpf.isa import decode
-from bpf.object.btf import Kind, Member, Param, Type, Value
+from bpf.object.btf import Kind, Member, Param, Type, Value, Variable
 from bpf.object.btf_check import btf
 from bpf.object.btf_kernel import untaken
 from bpf.program import program
@@ -19,12 +19,14 @@ from runtime.verifying import subject
 from tests.live_kernel import live
 from verifier import Options, verify
 
+VARIABLE = Type(Kind.VAR, "v", type=1, linkage=1)
 TAKEN: dict[str, Sequence[Type]] = {
     "every kind": [replace(one, encoding=1) if one.name == "char" else one for one in EVERY_KIND],
     "a dot in a name": [INT, Type(Kind.TYPEDEF, "a.b", type=1)],
     "a long name": [INT, Type(Kind.TYPEDEF, "x" * 512, type=1)],
     "a function type without names": [INT, Type(Kind.FUNC_PROTO, type=1, params=(Param("", 1),))],
     "a tag before a modifier": [INT, Type(Kind.CONST, type=1), Type(Kind.TYPE_TAG, "t", type=2)],
+    "a section": [INT, VARIABLE, Type(Kind.DATASEC, ".bss", variables=(Variable(2, 0, 4),))],
     "a tag of a variable": [INT, Type(Kind.VAR, "v", type=1, linkage=1), Type(Kind.DECL_TAG, "t", type=2)],
 }
 PROTO = Type(Kind.FUNC_PROTO, type=1, params=(Param("", 1),))
@@ -51,6 +53,10 @@ UNTAKEN: dict[str, tuple[Sequence[Type], str]] = {
     "a tag behind a modifier": ([INT, Type(Kind.TYPE_TAG, "t", type=1), Type(Kind.CONST, type=2)], "a tag behind it"),
     "an empty tag": ([Type(Kind.STRUCT, "s"), Type(Kind.DECL_TAG, "", type=1)], "no name"),
     "a tag of a number": ([INT, Type(Kind.DECL_TAG, "t", type=1)], "is of no variable"),
+    "a variable of nothing": ([Type(Kind.VAR, "v", linkage=1)], "no size"),
+    "a variable of no bytes": (
+        [INT, VARIABLE, Type(Kind.DATASEC, ".bss", variables=(Variable(2, 0, 0),))], "a variable of no bytes",
+    ),
     "a tag of no member": ([Type(Kind.STRUCT, "s"), Type(Kind.DECL_TAG, "t", type=1, component=0)], "component 0"),
 }  # fmt: skip
 
