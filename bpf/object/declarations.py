@@ -139,9 +139,10 @@ def _old(parts: Parts, section: Section) -> Iterator[tuple[Place, Declared]]:
 def _numbers(parts: Parts, section: Section, symbol: Symbol, size: int) -> _Numbers:
     place = parts.at(section.index, symbol.value)
     raw = section.data[symbol.value : symbol.value + size]
-    if len(raw) < _OLD_SIZE:
+    size = len(raw)  # the next symbol may lie behind the section
+    if size < _OLD_SIZE:
         raise BadObject(
-            f"map {symbol.name} is declared in {len(raw)} bytes: a struct of {_OLD_SIZE} or more is needed",
+            f"map {symbol.name} is declared in {size} bytes: a struct of {_OLD_SIZE} or more is needed",
             place=place, remedy="declare maps in section .maps",
         )  # fmt: skip
     words = struct.unpack_from(("<" if parts.elf.order == "little" else ">") + f"{len(raw) // 4}I", raw)

@@ -245,6 +245,16 @@ class TestOldStructs:
         parts = {"xdp": Part(pointing(order), relocations={0: name}), "maps": Part(data, DATA)}
         return load(elf(parts, symbols, order))[0].maps
 
+    def test_the_next_may_lie_behind_the_section(self, order: Order) -> None:
+        """Then a declaration is what is left of the section."""
+        parts = {
+            "xdp": Part(pointing(order), relocations={0: "a"}),
+            "maps": Part(words(1, 4, 8, 16, 1, order=order), DATA),
+        }
+        symbols = {"f": Name("xdp"), "a": Name("maps", 0, OBJECT), "b": Name("maps", 64, OBJECT)}
+        with pytest.raises(BadObject, match="map b is declared in 0 bytes"):
+            load(elf(parts, symbols, order))
+
     def test_of_tc(self, order: Order) -> None:
         assert self.maps(order, (1, 4, 8, 16, 1, 7, 2, 0, 0)) == (Map("a", "hash", 4, 8, 16, flags=1, pinned=True),)
         inner = (2, 4, 8, 1, 0, 42, 2, 0, 1)
