@@ -59,7 +59,8 @@ class Judged:
         verdict = self.verdict
         return {
             "program": self.program.name, "type": self.kind, "accepted": verdict.accepted, "errno": verdict.errno,
-            "message": verdict.message, "insn": verdict.pc, "processed": verdict.processed, "path": verdict.path,
+            "message": verdict.message, "reason": verdict.reason, "insn": verdict.pc,
+            "processed": verdict.processed, "path": verdict.path,
             "log": verdict.log,
         }  # fmt: skip
 
@@ -214,6 +215,8 @@ def _show(judged: Judged, verbose: int) -> None:
         click.echo(f"verification failed: {last}")
         for line in before:
             click.echo(f"   {line}")
+    else:
+        click.echo(f"refused without a word: {verdict.reason}")
     if verdict.pc >= 0 and not verbose:
         if verdict.path:
             click.echo(f"path: {_path(verdict.path)}")

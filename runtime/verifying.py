@@ -104,7 +104,7 @@ def accept(program: Program, kind: str, caller: Caller) -> Program:
         return replace(program, facts=None if by_machine else verdict.facts, poisoned={})
     if by_machine or verdict.pc in program.poisoned:
         return unpoisoned(program)  # it says more than the number of a helper that there is not
-    said = verdict.message.splitlines()[-1] if verdict.message else "bpf() refuses it"
+    said = verdict.message.splitlines()[-1] if verdict.message else verdict.reason
     raise Rejected(
         errno.NAMES[verdict.errno], f"program {program.name}: verification failed: {said}",
         place=f"insn {verdict.pc}" if verdict.pc >= 0 else "",

@@ -90,7 +90,7 @@ def check_target(subject: Subject) -> None:
 def _types() -> Btf:
     types = kernel_types()
     if types is None:
-        raise Rejection(EINVAL, "")
+        raise Rejection(EINVAL, "", reason="the kernel has no types")
     return types
 
 
@@ -112,17 +112,17 @@ def _resolve(subject: Subject) -> Target:
         return Target(short, proto, True, dict.fromkeys(nulls, BTF | TRUSTED | MAYBE_NULL))
     if attach == "trace_iter":
         if short not in ITERATORS:
-            raise Rejection(EINVAL, "")
+            raise Rejection(EINVAL, "", reason=f"there is no iterator {short}")
         return Target(prefix + short, types[number].type, False, {at: by_name(w) for at, w in ITERATORS[short].items()})
     if attach not in _RETURNS and attach != "trace_fentry":
-        raise Rejection(EINVAL, "")
+        raise Rejection(EINVAL, "", reason=f"{attach or 'its attach type'} is not for {subject.type.name} programs")
     return Target(prefix + short, types[number].type)
 
 
 def _member(subject: Subject) -> Target:
     """The function of a structure of functions."""
     if not subject.target:
-        raise Rejection(ENOTSUPP, "")
+        raise Rejection(ENOTSUPP, "", reason="no structure of functions is named")
     types = _types()
     number = types.find(subject.target, Kind.STRUCT)
     if number is None or types.find(f"bpf_struct_ops_{subject.target}", Kind.STRUCT) is None:

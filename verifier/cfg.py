@@ -115,7 +115,7 @@ class _Exploration:
             return self.call(pc, pc + 1, pc + 1 + raw.imm)
         if op == _JA:
             if code & opcodes.X:
-                raise Rejection(EINVAL, "", pc)
+                raise Rejection(EINVAL, "", pc, reason="a jump to where a register points")
             target = pc + 1 + (raw.imm if cls == JMP32 else raw.off)
             self.join(target)
             return (target,)

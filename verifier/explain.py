@@ -75,7 +75,7 @@ def explain(subject: Subject, options: Options, verdict: Verdict) -> list[str]:
     message = verdict.message.splitlines()[-1] if verdict.message else ""
     lines = [meaning for pattern, meaning in _MEANINGS if re.search(pattern, verdict.message)][:1]
     if not message:
-        lines = ["bpf() refuses it before it is verified: a capability, its size, or its attach type."]
+        lines = [f"Linux says nothing: {verdict.reason}."]
     found = _REGISTER.search(message)
     if found is not None and verdict.pc >= 0 and int(found[1]) <= 10:
         lines += _lost(subject, options, verdict, int(found[1]))

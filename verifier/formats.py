@@ -20,7 +20,7 @@ def check(env: Env) -> None:
     regs = env.state.frames[-1].regs
     length = regs[_LENGTH].num.value
     if length % 8:
-        raise Rejection(EINVAL, "", env.pc)
+        raise Rejection(EINVAL, "", env.pc, reason=f"{length} bytes of numbers, which have 8 each")
     pointer = regs[_FORMAT]
     assert isinstance(pointer.of, Map)  # arguments.py has found a string in a map that never changes
     text = pointer.of.initial[pointer.off + pointer.num.value :].partition(b"\0")[0]

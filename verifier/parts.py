@@ -60,7 +60,7 @@ class Opening(NamedTuple):
 class Part(NamedTuple):
     """What a walk of one function gave.
 
-    refusal   (errno, message, slot), None where it is accepted
+    refusal   (errno, message, slot, reason), None where it is accepted
     ids       how many it gave; pointers: slot -> type of an access's base; stacks: bytes that each function needs
     stored    states that are kept at the end
     doubted   functions of which the log says, as it does once, why their types are not relied on
@@ -68,7 +68,7 @@ class Part(NamedTuple):
     """
 
     lines: tuple[str, ...]
-    refusal: tuple[int, str, int] | None
+    refusal: tuple[int, str, int, str] | None
     called: frozenset[int]
     ids: int
     figures: Figures
@@ -117,7 +117,7 @@ def part(
     try:
         walk(env, subprog)
     except Rejection as caught:
-        refusal = (caught.errno, caught.message, caught.pc)
+        refusal = (caught.errno, caught.message, caught.pc, caught.reason)
         if caught.message:
             log.add(caught.message)
     pointers = {pc: aux.pointer for pc, aux in enumerate(env.aux) if aux.pointer >= 0}
@@ -171,8 +171,8 @@ def together(subject: Subject, options: Options, of: Callable[[int], Part]) -> V
         for subprogram, size in zip(env.structure.subprograms, one.stacks, strict=True):
             subprogram.stack = max(subprogram.stack, size)
         if one.refusal is not None:
-            errno, message, pc = one.refusal
-            refusal, runs = Rejection(errno, _shifted(message, ids - one.ids), pc), one.runs
+            errno, message, pc, reason = one.refusal
+            refusal, runs = Rejection(errno, _shifted(message, ids - one.ids), pc, reason=reason), one.runs
             break
     if refusal is None:
         try:

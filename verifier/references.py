@@ -69,7 +69,7 @@ def _wide(found: Structure, pc: int, raw: Raw) -> None:
         raise Rejection(EPROTO, "fd_idx without fd_array is invalid", pc)
     number = raw.imm
     if form.startswith("map_idx") and not 0 <= number < len(found.subject.maps):
-        raise Rejection(EFAULT, "", pc)
+        raise Rejection(EFAULT, "", pc, reason=f"map {number} of {len(found.subject.maps)}")
     if not 0 <= number < len(found.subject.maps):
         errno = EINVAL if 0 <= number < _STANDARD_STREAMS else EBADF
         raise Rejection(errno, f"fd {number} is not pointing to valid bpf_map", pc)

@@ -34,17 +34,17 @@ def check_load(subject: Subject, options: Options) -> None:
     capable = holds(options.caps, BPF)
     count = len(subject.code) // 8
     if not 0 < count <= (type_rules.SLOTS if capable else type_rules.UNPRIVILEGED_SLOTS):
-        raise Rejection(E2BIG, "")
+        raise Rejection(E2BIG, "", reason=f"{count} instructions")
     if not capable and name not in type_rules.UNPRIVILEGED:
-        raise Rejection(EPERM, "")
+        raise Rejection(EPERM, "", reason=f"programs of type {name} need CAP_BPF")
     if name in type_rules.NET_ADMIN and not holds(options.caps, NET_ADMIN):
-        raise Rejection(EPERM, "")
+        raise Rejection(EPERM, "", reason=f"programs of type {name} need CAP_NET_ADMIN")
     if name in type_rules.PERFMON and not holds(options.caps, PERFMON):
-        raise Rejection(EPERM, "")
+        raise Rejection(EPERM, "", reason=f"programs of type {name} need CAP_PERFMON")
     if name in TAKES and attached_to(subject) not in TAKES[name]:
-        raise Rejection(EINVAL, "")
+        raise Rejection(EINVAL, "", reason=f"expected attach type {subject.attach} is not for {name} programs")
     if name == "unspec":
-        raise Rejection(EINVAL, "")
+        raise Rejection(EINVAL, "", reason="it has no type")
 
 
 def check_sleepable(subject: Subject) -> None:

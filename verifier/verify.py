@@ -29,6 +29,7 @@ class Verdict:
 
     accepted   whether the program may run; errno: what bpf() gives where not (0 where it may)
     message    the kernel's sentence, "" where it has none; pc: the slot that it is about, -1 for none
+    reason     why it is refused, in our words, where the kernel has none
     log        lines with newlines, of the level that was asked for
     processed  how many instructions were walked
     path       the runs of slots without a jump that led to the refusal, (first, last); empty for an accepted program
@@ -43,6 +44,7 @@ class Verdict:
     processed: int
     path: tuple[tuple[int, int], ...] = ()
     facts: Facts | None = field(default=None, compare=False)
+    reason: str = ""
 
 
 def verify(
@@ -120,7 +122,7 @@ def decided(
     processed = figures.processed if figures is not None else 0
     if refusal is None:
         return Verdict(True, 0, "", -1, text, processed)
-    return Verdict(False, refusal.errno, refusal.message, refusal.pc, text, processed, runs)
+    return Verdict(False, refusal.errno, refusal.message, refusal.pc, text, processed, runs, reason=refusal.reason)
 
 
 def prepare(subject: Subject, options: Options, log: Log, lines: list[str] | None = None) -> Env:

@@ -87,6 +87,15 @@ def test_what_is_malformed_gets_a_verdict(prompt: Prompt, name: str, sentence: s
     ]  # fmt: skip
 
 
+def test_where_linux_says_nothing_there_is_a_reason(prompt: Prompt) -> None:
+    said = "programs of type xdp need CAP_BPF"
+    assert prompt("good.s --type xdp --unpriv", 1)[0].splitlines() == [
+        "prog good: bpf_prog_load() err=1 (EPERM)", f"refused without a word: {said}",
+    ]  # fmt: skip
+    record = json.loads(prompt("good.s --type xdp --unpriv --json", 1)[0])
+    assert (record["message"], record["reason"]) == ("", said)
+
+
 def test_linux_is_not_asked_about_plain_programs(prompt: Prompt) -> None:
     said, _ = prompt("good.s good.s --type plain --engine linux", 2)
     assert said.count("linux: Linux has no plain programs (say what it is with --type)\n") == 2

