@@ -200,11 +200,7 @@ def program(
     for pc, insn in enumerate(slots):
         if insn is not None and insn.row.op in ("call_local", "func"):
             starts.add(_target(slots, pc, insn))
-    ordered = sorted(starts)
-    functions = tuple(
-        Function(named.get(start, name if start == 0 else f"func_{start}"), start, end)
-        for start, end in zip(ordered, [*ordered[1:], len(slots)], strict=True)
-    )
+    functions = _functions(starts, named, name, len(slots))
     result = Program(name, slots, order, functions, tuple(maps), dict(lines or {}))
     for function in functions:
         _check_function(result, function)
@@ -225,12 +221,17 @@ def as_given(
 
     Functions are the named slots.
     """
-    ordered = sorted({0} | set(names or {}))
-    functions = tuple(
-        Function((names or {}).get(start, name if start == 0 else f"func_{start}"), start, end)
-        for start, end in zip(ordered, [*ordered[1:], len(slots)], strict=True)
-    )
+    named = dict(names or {})
+    functions = _functions({0} | set(named), named, name, len(slots))
     return Program(name, tuple(slots), order, functions, tuple(maps), dict(lines or {}), malformed=malformed)
+
+
+def _functions(starts: set[int], named: Mapping[int, str], name: str, size: int) -> tuple[Function, ...]:
+    ordered = sorted(starts)
+    return tuple(
+        Function(named.get(start, name if start == 0 else f"func_{start}"), start, end)
+        for start, end in zip(ordered, [*ordered[1:], size], strict=True)
+    )
 
 
 def _target(slots: Sequence[Insn | None], pc: int, insn: Insn) -> int:

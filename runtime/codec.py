@@ -85,7 +85,7 @@ def program_text(one: Program) -> bytes:
             "lines": [(pc, line.file, line.line, line.text, line.column) for pc, line in one.lines.items()],
             "section": one.section, "license": one.license, "version": one.version, "types": dict(one.types),
             "btf": None if one.btf is None else encode(one.btf),
-            "machine": one.kernel is not None, "symbols": sorted(one.symbols),
+            "malformed": dict(one.malformed), "machine": one.kernel is not None, "symbols": sorted(one.symbols),
             "kfuncs": {
                 pc: NAMES[insn.imm] for pc, insn in enumerate(one.insns)
                 if insn is not None and insn.row.external and insn.imm in NAMES
@@ -112,5 +112,5 @@ def program_of(text: bytes) -> Program:
     return replace(
         made, insns=tuple(insns), kernel=UNTOLD if machine else None, symbols=dict.fromkeys(symbols, 0),
         section=found["section"], license=found["license"], version=found["version"], types=found["types"],
-        btf=None if found["btf"] is None else decode(found["btf"]),
+        btf=None if found["btf"] is None else decode(found["btf"]), malformed=found.get("malformed", {}),
     )  # fmt: skip

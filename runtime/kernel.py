@@ -13,7 +13,7 @@ from bpf.errors import BadInput, CallFailed, CrossbpfError
 from bpf.map_rules import OF_MAPS, check_map, fits, kernel_name, value_bytes
 from bpf.object.btf import Btf, Kind
 from bpf.order import Order
-from bpf.program import Map, Program
+from bpf.program import Map, Program, unpoisoned
 from bpf.spec.hooks import HOOKS, MAP
 from bpf.spec.maps import RULES
 from bpf.spec.type_rules import GPL
@@ -247,8 +247,10 @@ class Kernel:
         for program, its in zip(programs, kinds, strict=True):
             may_load(caller, program, its)
             features.refuse_later(kernel, program, its)
-        if verify:
-            programs = [accept(program, its, caller) for program, its in zip(programs, kinds, strict=True)]
+        programs = [
+            accept(program, its, caller) if verify else unpoisoned(program)
+            for program, its in zip(programs, kinds, strict=True)
+        ]
         before = dict(self.maps), self.next_map, self.next_program
         try:
             maps = self.create_maps(programs[0].maps, programs[0].order, caller=caller, reuse=reuse, unit=unit)

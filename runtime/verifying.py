@@ -73,13 +73,12 @@ def known(program: Program, kind: str, options: Options | None = None) -> Progra
 
 def _kfuncs(program: Program) -> dict[int, str]:
     """Slot of a call or the address of a kernel function -> its name, "" for a number that is none."""
-    found = {}
-    for slot, insn in enumerate(program.insns):
-        if (insn is not None and insn.row.op == "call_kfunc") or (
-            insn is not None and insn.row.op == "btf_id" and program.section and slot not in program.symbols
-        ):
-            found[slot] = NAMES.get(insn.imm, "")
-    return found
+    forms = {"call_kfunc", "btf_id"} if program.section else {"call_kfunc"}  # in a text btf_id is the kernel's number
+    return {
+        slot: NAMES.get(insn.imm, "")
+        for slot, insn in enumerate(program.insns)
+        if insn is not None and insn.row.op in forms and slot not in program.symbols
+    }
 
 
 def _by_descriptor(insn: Insn) -> Insn:

@@ -13,15 +13,15 @@ from collections.abc import Iterable, Sequence
 
 from bpf.errors import BadImmediate, BadProgram, BadRegister, HalfWide, ReservedField, Truncated, UnknownOpcode
 from bpf.isa.insn import Insn
-from bpf.isa.opcodes import FRAME_POINTER, JMP, JMP_OPS, REGISTERS
-from bpf.isa.table import BY_OPCODE, Kind, Row
+from bpf.isa.opcodes import FRAME_POINTER, REGISTERS
+from bpf.isa.table import BY_OPCODE, ROW, Kind, Row
 from bpf.order import Order
 
 SLOT = 8
 _FORMAT = {"little": struct.Struct("<BBhi"), "big": struct.Struct(">BBhi")}
 _LOW_HALF = frozenset({"map_fd", "map_idx", "func"})  # lddw forms that have no second immediate
 _ALL = frozenset({"dst", "src", "off", "imm"})
-_STAND_IN = bytes((JMP | JMP_OPS["ja"], *bytes(7)))
+_STAND_IN = Insn(ROW["ja"])
 
 
 def _reserved(row: Row) -> tuple[str, ...]:
@@ -68,49 +68,13 @@ def decode(code: bytes, order: Order) -> tuple[Insn | None, ...]:
 
     Raises the subclasses of BadProgram that bpf/errors.py lists, naming the slot.
     """
-    if len(code) % SLOT or not code:
-        raise Truncated(
-            f"code is {len(code)} bytes long, which is not a whole number of 8-byte instructions"
-            if code
-            else "no code",
-            remedy="an instruction takes 8 bytes, lddw takes 16",
-        )
-    big = order == "big"
+    slots, big = _slots(code, order), order == "big"
     insns: list[Insn | None] = []
-    slots = list(_FORMAT[order].iter_unpack(code))
-    pc = 0
-    while pc < len(slots):
-        opcode, registers, off, imm = slots[pc]
-        dst, src = (registers >> 4, registers & 15) if big else (registers & 15, registers >> 4)
-        row = BY_OPCODE.get(opcode)
-        if row is None:
-            raise UnknownOpcode(f"unknown opcode 0x{opcode:02x}", pc=pc)
-        if not isinstance(row, Row):
-            field = row.field
-            value = off if field == "off" else imm if field == "imm" else src
-            found = row.rows.get(value)
-            if found is None:
-                raise UnknownOpcode(f"opcode 0x{opcode:02x} with {field} {value} is no instruction", pc=pc)
-            row = found
-        if row.kind is Kind.WIDE:
-            imm = _wide(slots, pc) | imm & 0xFFFFFFFF
-            if row.op in _LOW_HALF and imm >> 32:
-                raise ReservedField(f"{row.name}: imm of the second slot is {imm >> 32}, must be 0", pc=pc)
-        for field in _RESERVED[row.name]:
-            value = off if field == "off" else imm if field == "imm" else src if field == "src" else dst
-            if value:
-                raise ReservedField(f"{row.name}: reserved field {field} is {value}, must be 0", pc=pc)
-        if row.immediates and imm not in row.immediates:
-            raise UnknownOpcode(f"{row.name} with imm {imm} is no instruction", pc=pc)
-        if dst >= REGISTERS or ("src" in row.fields and src >= REGISTERS):
-            raise BadRegister(f"{row.name}: no register R{max(dst, src)}", pc=pc, remedy="registers are R0 to R10")
-        if (dst == FRAME_POINTER and row.writes_dst) or (src == FRAME_POINTER and row.writes_src):
-            raise BadRegister(f"{row.name}: frame pointer R10 is read only", pc=pc)
-        insns.append(Insn(row, dst, src, off, imm))
-        pc += 1
-        if row.kind is Kind.WIDE:
+    while len(insns) < len(slots):
+        insn = _insn(slots, len(insns), big=big)
+        insns.append(insn)
+        if insn.row.kind is Kind.WIDE:
             insns.append(None)
-            pc += 1
     return tuple(insns)
 
 
@@ -119,16 +83,63 @@ def decode_all(code: bytes, order: Order) -> tuple[tuple[Insn | None, ...], dict
 
     For the verifier, which has a sentence for each. Raises Truncated.
     """
-    kept: dict[int, bytes] = {}
-    while True:
+    slots, big = _slots(code, order), order == "big"
+    insns: list[Insn | None] = []
+    malformed: dict[int, bytes] = {}
+    while len(insns) < len(slots):
+        pc = len(insns)
         try:
-            return decode(code, order), kept
-        except BadProgram as error:
-            if error.pc is None:
-                raise
-            here = slice(SLOT * error.pc, SLOT * (error.pc + 1))
-            kept[error.pc] = code[here]
-            code = code[: here.start] + _STAND_IN + code[here.stop :]
+            insn = _insn(slots, pc, big=big)
+        except BadProgram:
+            insn = _STAND_IN
+            malformed[pc] = code[SLOT * pc : SLOT * (pc + 1)]
+        insns.append(insn)
+        if insn.row.kind is Kind.WIDE:
+            insns.append(None)
+    return tuple(insns), malformed
+
+
+def _slots(code: bytes, order: Order) -> list[tuple[int, int, int, int]]:
+    """Opcode, registers, off and imm of each slot. Raises Truncated."""
+    if len(code) % SLOT or not code:
+        raise Truncated(
+            f"code is {len(code)} bytes long, which is not a whole number of 8-byte instructions"
+            if code
+            else "no code",
+            remedy="an instruction takes 8 bytes, lddw takes 16",
+        )
+    return list(_FORMAT[order].iter_unpack(code))
+
+
+def _insn(slots: Sequence[tuple[int, int, int, int]], pc: int, *, big: bool) -> Insn:
+    """The instruction at a slot. Raises the subclasses of BadProgram."""
+    opcode, registers, off, imm = slots[pc]
+    dst, src = (registers >> 4, registers & 15) if big else (registers & 15, registers >> 4)
+    row = BY_OPCODE.get(opcode)
+    if row is None:
+        raise UnknownOpcode(f"unknown opcode 0x{opcode:02x}", pc=pc)
+    if not isinstance(row, Row):
+        field = row.field
+        value = off if field == "off" else imm if field == "imm" else src
+        found = row.rows.get(value)
+        if found is None:
+            raise UnknownOpcode(f"opcode 0x{opcode:02x} with {field} {value} is no instruction", pc=pc)
+        row = found
+    if row.kind is Kind.WIDE:
+        imm = _wide(slots, pc) | imm & 0xFFFFFFFF
+        if row.op in _LOW_HALF and imm >> 32:
+            raise ReservedField(f"{row.name}: imm of the second slot is {imm >> 32}, must be 0", pc=pc)
+    for field in _RESERVED[row.name]:
+        value = off if field == "off" else imm if field == "imm" else src if field == "src" else dst
+        if value:
+            raise ReservedField(f"{row.name}: reserved field {field} is {value}, must be 0", pc=pc)
+    if row.immediates and imm not in row.immediates:
+        raise UnknownOpcode(f"{row.name} with imm {imm} is no instruction", pc=pc)
+    if dst >= REGISTERS or ("src" in row.fields and src >= REGISTERS):
+        raise BadRegister(f"{row.name}: no register R{max(dst, src)}", pc=pc, remedy="registers are R0 to R10")
+    if (dst == FRAME_POINTER and row.writes_dst) or (src == FRAME_POINTER and row.writes_src):
+        raise BadRegister(f"{row.name}: frame pointer R10 is read only", pc=pc)
+    return Insn(row, dst, src, off, imm)
 
 
 def _wide(slots: Sequence[tuple[int, int, int, int]], pc: int) -> int:

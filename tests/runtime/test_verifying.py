@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from bpf.errors import Refused
+from bpf.isa import decode_all
 from bpf.object import Object
 from bpf.object.btf import VOID, Btf, Kind, Type, Variable
 from bpf.object.parts import raw_types
@@ -15,6 +16,8 @@ from bpf.program import Map, Program
 from bpf.spec.conventions import TYPED
 from bpf.spec.kfuncs import NUMBERS
 from bpf.text import assemble
+from runtime.codec import program_of, program_text
+from runtime.kernel import Kernel
 from runtime.permission import ROOT
 from runtime.verifying import accept, subject
 from tests.bpf.object.elfs import built
@@ -52,6 +55,24 @@ def test_who_is_accepted_may_run() -> None:
     accepted = accept(program, "socket_filter", ROOT)
     assert not accepted.poisoned
     Unit((accepted,), convention=TYPED["socket_filter"])
+
+
+def test_what_was_accepted_once_is_again() -> None:
+    """A stored program is shown to the verifier as it was given: its dump has the verifier's facts."""
+    accepted = accept(of_object("careful", as_given=False), "socket_filter", ROOT)
+    stored = program_of(program_text(accepted))
+    assert verdict(replace(stored, maps=accepted.maps)).accepted
+
+
+def test_without_the_verifier_nothing_is_poisoned() -> None:
+    with pytest.raises(Refused, match="finds nothing on the target"):
+        Kernel().load([of_object("careful", as_given=False)], kind="socket_filter", verify=False)
+
+
+def test_all_of_it_may_be_malformed() -> None:
+    """Each slot is read once."""
+    insns, malformed = decode_all(b"\xff" * 8 * 50_000, "little")
+    assert len(insns) == len(malformed) == 50_000
 
 
 @pytest.mark.parametrize("kind", ["socket_filter", "plain"])

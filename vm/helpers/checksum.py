@@ -47,12 +47,11 @@ def csum_diff(place: Place, arguments: Sequence[int]) -> int:
     As Linux has it since 6.13, alike on every machine: any size, an odd one padded with a zero, the sum folded.
     """
     from_address, from_size, to_address, to_size, seed = arguments
-    seed &= M32
-    old = _summed(place, from_address, from_size & M32)
-    new = _summed(place, to_address, to_size & M32)
-    if from_size & M32 and to_size & M32:
+    from_size, to_size, seed = from_size & M32, to_size & M32, seed & M32
+    old, new = _summed(place, from_address, from_size), _summed(place, to_address, to_size)
+    if from_size and to_size:
         return folded(carried(new + seed) + (carried(old) ^ M32))
-    if from_size & M32:
+    if from_size:
         return folded(carried(old + (seed ^ M32)) ^ M32)
     return folded(new + seed)
 
