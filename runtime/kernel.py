@@ -11,7 +11,8 @@ from typing import TypeVar
 
 from bpf.errors import BadInput, CallFailed, CrossbpfError
 from bpf.map_rules import OF_MAPS, check_map, fits, kernel_name, value_bytes
-from bpf.object.btf import Btf, Kind
+from bpf.object.btf import Btf
+from bpf.object.declarations import value_type
 from bpf.order import Order
 from bpf.program import Map, Program, unpoisoned
 from bpf.spec.hooks import HOOKS, MAP
@@ -228,7 +229,7 @@ class Kernel:
         if program is None or program.program.btf is None:
             return None
         types, declared = program.program.btf, made.declared
-        value = declared.value_type or (types.find(declared.name, Kind.DATASEC) if declared.is_data else 0) or 0
+        value = value_type(declared, types)
         return (types, declared.key_type, value) if value else None
 
     # Programs ----------------------------------------------------------------------------------------

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from bpf.errors import Rejected
 from bpf.isa import ROW, SLOT, Insn, encode, make
-from bpf.object.btf import Kind
 from bpf.object.btf_kernel import untaken
+from bpf.object.declarations import value_type
 from bpf.object.externs import KCONFIG
 from bpf.program import Map, Program, unpoisoned
 from bpf.spec import errno
@@ -58,10 +58,7 @@ def _typed(program: Program) -> tuple[Map, ...]:
     if btf is None:
         return program.maps
     return tuple(
-        replace(map_, value_type=btf.find(map_.name, Kind.DATASEC) or 0)
-        if map_.is_data and map_.name != KCONFIG
-        else map_
-        for map_ in program.maps
+        map_ if map_.name == KCONFIG else replace(map_, value_type=value_type(map_, btf)) for map_ in program.maps
     )
 
 

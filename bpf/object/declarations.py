@@ -277,3 +277,8 @@ class _Declaration:
             reader = _Declaration(self.types, f"{made.name}.inner", self.place)
             made = replace(made, inner=reader.map(number, inner=True))
         return made
+
+
+def value_type(map_: Map, types: Btf) -> int:
+    """The type of a map's values, 0 for none: what its declaration says; of global data the section, as with libbpf."""
+    return map_.value_type or (types.find(map_.name, Kind.DATASEC) if map_.is_data else 0) or 0
