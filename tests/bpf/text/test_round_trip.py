@@ -10,7 +10,7 @@ from bpf.errors import CrossbpfError
 from bpf.isa import ROW, ROWS, Insn, Row, decode, encode, make
 from bpf.isa.opcodes import WIDE_FORMS
 from bpf.program import Program, program
-from bpf.spec.kfuncs import BY_NAME
+from bpf.spec.kfuncs import NUMBERS
 from bpf.text import assemble, disassemble, format_insn
 from bpf.text.grammar import find
 from bpf.text.operands import fill
@@ -22,10 +22,17 @@ def read(text: str) -> Insn:
     form, operands = find(text)
     assert form is not None, text
     insn, label = fill(form, operands, form.wraps)
-    if label in BY_NAME:
-        return insn._replace(imm=BY_NAME[label].number)
+    if label in NUMBERS:
+        return insn._replace(imm=NUMBERS[label])
     assert not label
     return insn
+
+
+def test_every_kernel_function_has_a_name() -> None:
+    for name, number in NUMBERS.items():
+        insn = make(ROW["call_kfunc"], imm=number)
+        assert format_insn(insn) == f"call kfunc {name}"
+        assert read(format_insn(insn)) == insn
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
